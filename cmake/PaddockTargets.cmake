@@ -1,0 +1,35 @@
+# What every target of ours has in common: the language, the warnings, the sanitizers, the include roots.
+
+set(PADDOCK_WARNINGS
+    -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wsign-conversion -Wstrict-prototypes -Wmissing-prototypes -Wvla
+    -Wcast-qual -Wundef -Wformat=2 -Wswitch-enum -Wnull-dereference)
+
+# paddock_target(TARGET STANDARD): STANDARD is 11 for the public library, 17 for the rest.
+function(paddock_target target standard)
+    set_target_properties(${target} PROPERTIES C_STANDARD ${standard} C_STANDARD_REQUIRED ON C_EXTENSIONS OFF)
+    target_compile_options(${target} PRIVATE ${PADDOCK_WARNINGS} $<$<BOOL:${PADDOCK_WERROR}>:-Werror>)
+    if(standard GREATER 11)
+        target_compile_definitions(${target} PRIVATE _GNU_SOURCE)
+    endif()
+    if(PADDOCK_SANITIZE)
+        target_compile_options(${target} PRIVATE -fsanitize=${PADDOCK_SANITIZE} -fno-omit-frame-pointer
+                               -fno-sanitize-recover=all)
+        target_link_options(${target} PRIVATE -fsanitize=${PADDOCK_SANITIZE})
+    endif()
+    if(PADDOCK_COVERAGE)
+        target_compile_options(${target} PRIVATE --coverage)
+        target_link_options(${target} PRIVATE --coverage)
+    endif()
+    if(PADDOCK_LIBFUZZER)
+        target_compile_options(${target} PRIVATE -fsanitize=fuzzer-no-link)
+    endif()
+endfunction()
+
+# paddock_module(NAME SOURCES file... [LINK library...]): one folder of src/ that only this project links.
+function(paddock_module name)
+    cmake_parse_arguments(PARSE_ARGV 1 arg "" "" "SOURCES;LINK")
+    add_library(paddock_${name} STATIC ${arg_SOURCES})
+    paddock_target(paddock_${name} 17)
+    target_include_directories(paddock_${name} PUBLIC ${PROJECT_SOURCE_DIR}/src)
+    target_link_libraries(paddock_${name} PUBLIC ${arg_LINK})
+endfunction()

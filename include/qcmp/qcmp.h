@@ -1,0 +1,14 @@
+/** @file
+ * All of libqcmp.
+ */
+#ifndef QCMP_QCMP_H
+#define QCMP_QCMP_H
+
+#include <qcmp/client.h>
+#include <qcmp/error.h>
+#include <qcmp/measure.h>
+#include <qcmp/probe.h>
+#include <qcmp/version.h>
+#include <qcmp/wire.h>
+
+#endif

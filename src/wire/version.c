@@ -1,0 +1,6 @@
+#include <qcmp/version.h>
+
+const char *qcmp_version(void)
+{
+    return QCMP_VERSION;
+}

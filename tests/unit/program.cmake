@@ -1,0 +1,1 @@
+# Tests registered here: see tests/CMakeLists.txt.
