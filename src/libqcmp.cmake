@@ -8,12 +8,15 @@ set(QCMP_SOURCES
     probe/probe.c
     client/address.c
     client/client.c
+    client/clock.c
     client/distance.c)
 if(CMAKE_SYSTEM_NAME STREQUAL "Linux")
     list(APPEND QCMP_SOURCES client/socket_linux.c)
 else()
     list(APPEND QCMP_SOURCES client/socket_posix.c)
 endif()
+set_source_files_properties(${CMAKE_CURRENT_LIST_DIR}/client/clock.c ${CMAKE_CURRENT_LIST_DIR}/client/socket_linux.c
+                            PROPERTIES COMPILE_DEFINITIONS _GNU_SOURCE)
 list(TRANSFORM QCMP_SOURCES PREPEND ${CMAKE_CURRENT_LIST_DIR}/)
 
 function(paddock_library target type)
@@ -21,7 +24,7 @@ function(paddock_library target type)
     paddock_target(${target} 11)
     set_target_properties(${target} PROPERTIES OUTPUT_NAME qcmp C_VISIBILITY_PRESET hidden
                           POSITION_INDEPENDENT_CODE ON)
-    target_compile_definitions(${target} PRIVATE QCMP_BUILD)
+    target_compile_definitions(${target} PRIVATE QCMP_BUILD _POSIX_C_SOURCE=200809L)
     target_include_directories(${target} PRIVATE ${PROJECT_SOURCE_DIR}/src
                                PUBLIC $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}/include>
                                $<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}>)

@@ -116,9 +116,9 @@ QCMP_EXPORT int64_t qcmp_client_deadline(const struct qcmp_client *client);
  * @param timeout_ns  > 0; see QCMP_DEFAULT_TIMEOUT_NS.
  * @param user        comes back with each event of this ping.
  * @param[out] id     names the ping until it ends; may be NULL. Untouched on failure.
- * @return 0; QCMP_ERROR_NO_NONCE or QCMP_ERROR_NO_SLOT: try again when a ping has ended; QCMP_ERROR_INVALID_ARGUMENT, also for
- *         an address of a family that this client cannot reach; or an error of the operating system: nothing was sent, nothing
- *         is in flight.
+ * @return 0; QCMP_ERROR_NO_NONCE or QCMP_ERROR_NO_SLOT: try again when a ping has ended; QCMP_ERROR_INVALID_ARGUMENT; or an
+ *         error of the operating system (EAFNOSUPPORT for an address of a family that this client's socket cannot reach): nothing
+ *         was sent, nothing is in flight.
  */
 QCMP_EXPORT int qcmp_client_ping(struct qcmp_client *client, const struct sockaddr *to,
                                  size_t to_bytes, int64_t timeout_ns, void *user, uint64_t *id);

@@ -1,0 +1,40 @@
+#include "client/clock.h"
+
+#include <errno.h>
+#include <sys/random.h>
+#include <time.h>
+#include <unistd.h>
+
+static int64_t clock_ns(clockid_t clock)
+{
+    struct timespec now;
+    clock_gettime(clock, &now);
+    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+}
+
+/* The tightest of a few tries, because the thread may be preempted in between, and the difference of the two clocks is
+ * what tells a step. */
+struct qcmp_stamp qcmp_clock_read(void)
+{
+    enum {
+        TRIES = 4,
+        TIGHT_NS = 2000
+    };
+    struct qcmp_stamp best = {0, 0};
+    int64_t best_width = INT64_MAX;
+    for (int i = 0; i < TRIES && best_width > TIGHT_NS; i++) {
+        int64_t before = clock_ns(CLOCK_MONOTONIC);
+        int64_t wall = clock_ns(CLOCK_REALTIME);
+        int64_t width = clock_ns(CLOCK_MONOTONIC) - before;
+        if (width < best_width) {
+            best_width = width;
+            best = (struct qcmp_stamp){.wall_ns = wall, .monotonic_ns = before + width / 2};
+        }
+    }
+    return best;
+}
+
+int qcmp_random_fill(void *buffer, size_t bytes)
+{
+    return getentropy(buffer, bytes) == 0 ? 0 : qcmp_error_from_os(errno);
+}

@@ -1,0 +1,72 @@
+/** @file
+ * The client's socket: what differs between platforms. socket_linux.c has the kernel's timestamps and the network's errors,
+ * socket_posix.c is what every other system has. The build chooses one.
+ *
+ * Names bear the library's prefix because a static library hides nothing from the program that links it.
+ */
+#ifndef PADDOCK_CLIENT_SOCKET_H
+#define PADDOCK_CLIENT_SOCKET_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <qcmp/client.h>
+#include <qcmp/probe.h>
+#include <qcmp/wire.h>
+
+struct qcmp_socket {
+    int fd;
+    bool ipv6;             /**< AF_INET6, otherwise AF_INET */
+    bool ipv6_only;        /**< cannot reach IPv4 */
+    bool kernel_stamps;    /**< asked for and granted */
+    uint32_t transmit_key; /**< the key that the next successful send's transmit stamp will bear */
+};
+
+/** A datagram that came. */
+struct qcmp_arrival {
+    struct qcmp_endpoint from;
+    struct qcmp_stamp read; /**< when user space had it */
+    int64_t kernel_ns;      /**< wall clock, when the kernel got it; 0 = not known */
+    size_t bytes;           /**< its true size */
+    uint8_t data[QCMP_MAX_BYTES];
+};
+
+/** What the kernel says about a datagram that was sent. */
+struct qcmp_notice {
+    bool
+        transmitted; /**< handed to the device: key and kernel_ns; otherwise: to, error, data and bytes */
+    uint32_t key;            /**< as qcmp_socket_send() gave it */
+    int64_t kernel_ns;       /**< wall clock, when it left */
+    int error;               /**< an error of the operating system, made from an ICMP message */
+    struct qcmp_endpoint to; /**< where it was sent */
+    size_t
+        bytes; /**< of the payload that the ICMP message quotes, at most QCMP_MAX_BYTES are kept */
+    uint8_t data[QCMP_MAX_BYTES];
+};
+
+/** Opens a non-blocking UDP socket. Kernel stamps that the system does not grant are done without.
+ * @return 0 or an error of the operating system. */
+int qcmp_socket_open(struct qcmp_socket *sock, enum qcmp_family family, bool kernel_stamps);
+
+/** Closes it. */
+void qcmp_socket_close(struct qcmp_socket *sock);
+
+/** Sends one datagram.
+ * @param[out] key names its transmit stamp in a later notice.
+ * @return 0 or an error of the operating system. */
+int qcmp_socket_send(struct qcmp_socket *sock, const struct qcmp_endpoint *to, const void *data,
+                     size_t bytes, uint32_t *key);
+
+/** Reads what has come, without blocking.
+ * @return the number of datagrams, 0 when there are none, or an error of the operating system. */
+int qcmp_socket_receive(struct qcmp_socket *sock, struct qcmp_arrival *arrivals, int capacity);
+
+/** Reads one notice, without blocking. Each transmit stamp is there before the answer to its datagram is.
+ * @return 1, or 0 when there is none. */
+int qcmp_socket_notice(struct qcmp_socket *sock, struct qcmp_notice *notice);
+
+/** Blocks until something can be read, or @p timeout_ns has passed. @return 0 or an error of the operating system. */
+int qcmp_socket_wait(const struct qcmp_socket *sock, int64_t timeout_ns);
+
+#endif

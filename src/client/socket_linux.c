@@ -1,0 +1,237 @@
+#include "client/socket.h"
+
+#include <errno.h>
+#include <time.h> /* before linux/errqueue.h, which uses struct timespec without it */
+
+#include <linux/errqueue.h>
+#include <linux/net_tstamp.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <stdalign.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "client/address.h"
+#include "client/clock.h"
+
+/* Room for a burst of answers from a thousand destinations; memory is used only while they wait. */
+#define RECEIVE_BUFFER_BYTES (1 << 20)
+
+#define RECEIVE_BATCH 32
+
+#define STAMP_FLAGS                                                                                \
+    (SOF_TIMESTAMPING_SOFTWARE | SOF_TIMESTAMPING_RX_SOFTWARE | SOF_TIMESTAMPING_TX_SOFTWARE |     \
+     SOF_TIMESTAMPING_OPT_TSONLY)
+
+struct control {
+    alignas(size_t) char bytes[256]; /* as the headers in it are aligned */
+};
+
+static int os_error(void)
+{
+    return qcmp_error_from_os(errno);
+}
+
+static int64_t to_ns(const struct timespec *time)
+{
+    return (int64_t)time->tv_sec * 1000000000 + time->tv_nsec;
+}
+
+static bool set_option(int fd, int level, int name, int value)
+{
+    return setsockopt(fd, level, name, &value, sizeof value) == 0;
+}
+
+/* Switching OPT_ID off and on starts the kernel's keys at 0 again. */
+static void keys_restart(struct qcmp_socket *sock)
+{
+    if (!sock->kernel_stamps)
+        return;
+    set_option(sock->fd, SOL_SOCKET, SO_TIMESTAMPING, STAMP_FLAGS);
+    sock->kernel_stamps = set_option(sock->fd, SOL_SOCKET, SO_TIMESTAMPING,
+                                     STAMP_FLAGS | (int)SOF_TIMESTAMPING_OPT_ID);
+    sock->transmit_key = 0;
+}
+
+int qcmp_socket_open(struct qcmp_socket *sock, enum qcmp_family family, bool kernel_stamps)
+{
+    const int type = SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC;
+    bool ipv6 = family != QCMP_FAMILY_IPV4;
+    int fd = socket(ipv6 ? AF_INET6 : AF_INET, type, 0);
+    if (fd < 0 && family == QCMP_FAMILY_ANY && errno == EAFNOSUPPORT) {
+        ipv6 = false;
+        fd = socket(AF_INET, type, 0);
+    }
+    if (fd < 0)
+        return os_error();
+    bool ipv6_only = family == QCMP_FAMILY_IPV6;
+    if (ipv6 && !set_option(fd, IPPROTO_IPV6, IPV6_V6ONLY, ipv6_only)) {
+        int error = os_error();
+        close(fd);
+        return error;
+    }
+    /* These make things better where they are granted; nothing depends on them. */
+    set_option(fd, SOL_SOCKET, SO_RCVBUF, RECEIVE_BUFFER_BYTES);
+    set_option(fd, IPPROTO_IP, IP_RECVERR, 1);
+    if (ipv6)
+        set_option(fd, IPPROTO_IPV6, IPV6_RECVERR, 1);
+    *sock = (struct qcmp_socket){
+        .fd = fd, .ipv6 = ipv6, .ipv6_only = ipv6_only, .kernel_stamps = kernel_stamps};
+    keys_restart(sock);
+    return 0;
+}
+
+void qcmp_socket_close(struct qcmp_socket *sock)
+{
+    close(sock->fd);
+}
+
+static int send_once(struct qcmp_socket *sock, const struct sockaddr_storage *address,
+                     socklen_t address_bytes, const void *data, size_t bytes)
+{
+    ssize_t sent;
+    do
+        sent = sendto(sock->fd, data, bytes, 0, (const struct sockaddr *)address, address_bytes);
+    while (sent < 0 && errno == EINTR);
+    return sent < 0 ? os_error() : 0;
+}
+
+int qcmp_socket_send(struct qcmp_socket *sock, const struct qcmp_endpoint *to, const void *data,
+                     size_t bytes, uint32_t *key)
+{
+    if (qcmp_endpoint_is_ipv4(to) ? sock->ipv6_only : !sock->ipv6)
+        return qcmp_error_from_os(EAFNOSUPPORT);
+    struct sockaddr_storage address;
+    socklen_t address_bytes = qcmp_endpoint_to_sockaddr(to, sock->ipv6, &address);
+    int error = send_once(sock, &address, address_bytes, data, bytes);
+    /* An ICMP error about an earlier ping makes the next send fail, once, with the same number as a failure of its own. */
+    if (error != 0 && error != qcmp_error_from_os(EAGAIN)) {
+        keys_restart(sock);
+        error = send_once(sock, &address, address_bytes, data, bytes);
+    }
+    if (error != 0) {
+        /* Whether a failed send uses up a key depends on the kernel's version. */
+        keys_restart(sock);
+        return error;
+    }
+    *key = sock->transmit_key++;
+    return 0;
+}
+
+/* The kernel's software stamp among the control messages, or 0. */
+static int64_t find_stamp(struct msghdr *message)
+{
+    for (struct cmsghdr *c = CMSG_FIRSTHDR(message); c != NULL; c = CMSG_NXTHDR(message, c)) {
+        if (c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_TIMESTAMPING) {
+            struct scm_timestamping stamps;
+            memcpy(&stamps, CMSG_DATA(c), sizeof stamps);
+            return to_ns(&stamps.ts[0]);
+        }
+    }
+    return 0;
+}
+
+static bool find_extended_error(struct msghdr *message, struct sock_extended_err *error)
+{
+    for (struct cmsghdr *c = CMSG_FIRSTHDR(message); c != NULL; c = CMSG_NXTHDR(message, c)) {
+        if ((c->cmsg_level == IPPROTO_IP && c->cmsg_type == IP_RECVERR) ||
+            (c->cmsg_level == IPPROTO_IPV6 && c->cmsg_type == IPV6_RECVERR)) {
+            memcpy(error, CMSG_DATA(c), sizeof *error);
+            return true;
+        }
+    }
+    return false;
+}
+
+static int receive_batch(int fd, struct mmsghdr *messages, unsigned capacity)
+{
+    /* Pending ICMP errors come before data, each with a number of its own; their texts are in the error queue. */
+    enum {
+        PENDING_ERRORS = 64
+    };
+    for (int tries = 0; tries < PENDING_ERRORS; tries++) {
+        int received = recvmmsg(fd, messages, capacity, MSG_DONTWAIT | MSG_TRUNC, NULL);
+        if (received >= 0)
+            return received;
+        if (errno == EAGAIN)
+            return 0;
+        if (errno == EBADF || errno == ENOTSOCK || errno == EFAULT || errno == ENOMEM)
+            break;
+    }
+    return os_error();
+}
+
+int qcmp_socket_receive(struct qcmp_socket *sock, struct qcmp_arrival *arrivals, int capacity)
+{
+    struct mmsghdr messages[RECEIVE_BATCH];
+    struct sockaddr_storage from[RECEIVE_BATCH];
+    struct control controls[RECEIVE_BATCH];
+    struct iovec data[RECEIVE_BATCH];
+    int limit = capacity < RECEIVE_BATCH ? capacity : RECEIVE_BATCH;
+    for (int i = 0; i < limit; i++) {
+        data[i] = (struct iovec){arrivals[i].data, sizeof arrivals[i].data};
+        messages[i].msg_hdr = (struct msghdr){.msg_name = &from[i],
+                                              .msg_namelen = sizeof from[i],
+                                              .msg_iov = &data[i],
+                                              .msg_iovlen = 1,
+                                              .msg_control = &controls[i],
+                                              .msg_controllen = sizeof controls[i]};
+    }
+    int received = receive_batch(sock->fd, messages, (unsigned)limit);
+    struct qcmp_stamp now = qcmp_clock_read();
+    for (int i = 0; i < received; i++) {
+        struct msghdr *message = &messages[i].msg_hdr;
+        arrivals[i].read = now;
+        arrivals[i].kernel_ns = find_stamp(message);
+        arrivals[i].bytes = messages[i].msg_len;
+        memset(&arrivals[i].from, 0, sizeof arrivals[i].from);
+        qcmp_endpoint_from_sockaddr(&arrivals[i].from, message->msg_name, message->msg_namelen);
+    }
+    return received;
+}
+
+static bool notice_fill(struct msghdr *message, size_t bytes, struct qcmp_notice *notice)
+{
+    struct sock_extended_err error;
+    if (!find_extended_error(message, &error))
+        return false;
+    if (error.ee_origin == SO_EE_ORIGIN_TIMESTAMPING) {
+        notice->transmitted = true;
+        notice->key = error.ee_data;
+        notice->kernel_ns = find_stamp(message);
+        return notice->kernel_ns != 0 && error.ee_info == SCM_TSTAMP_SND;
+    }
+    notice->transmitted = false;
+    notice->error = qcmp_error_from_os((int)error.ee_errno);
+    notice->bytes = bytes;
+    return qcmp_endpoint_from_sockaddr(&notice->to, message->msg_name, message->msg_namelen) == 0;
+}
+
+int qcmp_socket_notice(struct qcmp_socket *sock, struct qcmp_notice *notice)
+{
+    for (;;) {
+        struct sockaddr_storage to;
+        struct control control;
+        struct iovec data = {notice->data, sizeof notice->data};
+        struct msghdr message = {.msg_name = &to,
+                                 .msg_namelen = sizeof to,
+                                 .msg_iov = &data,
+                                 .msg_iovlen = 1,
+                                 .msg_control = &control,
+                                 .msg_controllen = sizeof control};
+        ssize_t bytes = recvmsg(sock->fd, &message, MSG_ERRQUEUE | MSG_DONTWAIT);
+        if (bytes < 0 && errno != EINTR)
+            return 0;
+        if (bytes >= 0 && notice_fill(&message, (size_t)bytes, notice))
+            return 1;
+    }
+}
+
+int qcmp_socket_wait(const struct qcmp_socket *sock, int64_t timeout_ns)
+{
+    struct pollfd poll_fd = {.fd = sock->fd, .events = POLLIN};
+    struct timespec timeout = {.tv_sec = timeout_ns / 1000000000,
+                               .tv_nsec = timeout_ns % 1000000000};
+    return ppoll(&poll_fd, 1, &timeout, NULL) < 0 ? os_error() : 0;
+}
