@@ -37,17 +37,17 @@ enum qcmp_family {
 /** Where a timestamp of this host was taken. */
 enum qcmp_stamp_source {
     QCMP_STAMP_USER = 0, /**< in user space, around the system call */
-    QCMP_STAMP_KERNEL    /**< by the kernel: handing the ping to the device, taking the pong from it */
+    QCMP_STAMP_KERNEL /**< by the kernel: handing the ping to the device, taking the pong from it */
 };
 
 enum qcmp_client_event_kind {
     QCMP_CLIENT_ANSWERED = 1, /**< the ping has its answer: see sample */
     QCMP_CLIENT_TIMED_OUT,
-    QCMP_CLIENT_FAILED,    /**< the network said no (an ICMP error that quotes this very ping): see error */
+    QCMP_CLIENT_FAILED, /**< the network said no (an ICMP error that quotes this very ping): see error */
     QCMP_CLIENT_CANCELLED,
     QCMP_CLIENT_LATE,      /**< an answer to a ping that has ended already */
     QCMP_CLIENT_DUPLICATE, /**< one more answer to a ping that has one */
-    QCMP_CLIENT_REJECTED   /**< something that came and was no answer to anything asked: see reason */
+    QCMP_CLIENT_REJECTED /**< something that came and was no answer to anything asked: see reason */
 };
 
 /** What happened. The first four kinds end a ping; each ping has exactly one of them, unless qcmp_client_cancel() or
@@ -62,10 +62,11 @@ struct qcmp_client_event {
     uint8_t nonce;                 /**< of the ping */
 
     /* Of an answer, otherwise zero: */
-    struct qcmp_times times;                 /**< the four timestamps behind the sample */
-    struct qcmp_sample sample;               /**< round trip, hold, distances */
-    enum qcmp_stamp_source transmit_source;  /**< of times.client_transmit_ns, as far as the round trip uses it */
-    enum qcmp_stamp_source receive_source;   /**< of times.client_receive_ns, likewise */
+    struct qcmp_times times;   /**< the four timestamps behind the sample */
+    struct qcmp_sample sample; /**< round trip, hold, distances */
+    enum qcmp_stamp_source
+        transmit_source; /**< of times.client_transmit_ns, as far as the round trip uses it */
+    enum qcmp_stamp_source receive_source; /**< of times.client_receive_ns, likewise */
     int clock_stepped; /**< 1: the wall clock was set meanwhile; the round trip comes from a monotonic clock in user space, and
                             times.client_receive_ns is times.client_transmit_ns plus that round trip */
 };

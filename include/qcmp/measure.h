@@ -60,12 +60,14 @@ enum qcmp_suspect {
 
 /** What one ping and its pong say, nanoseconds. */
 struct qcmp_sample {
-    int64_t rtt_ns;      /**< raw_rtt_ns - hold_ns where the hold time is believed, otherwise raw_rtt_ns; never negative */
+    int64_t
+        rtt_ns; /**< raw_rtt_ns - hold_ns where the hold time is believed, otherwise raw_rtt_ns; never negative */
     int64_t raw_rtt_ns;  /**< t3 - t0, never negative */
     int64_t hold_ns;     /**< t2 - t1, if known */
     int64_t incoming_ns; /**< t1 - t0, if known */
     int64_t outgoing_ns; /**< t3 - t2, if known */
-    unsigned known;      /**< set of @ref qcmp_sample_known; what does not fit into 64 bits is not known, and 0 */
+    unsigned
+        known; /**< set of @ref qcmp_sample_known; what does not fit into 64 bits is not known, and 0 */
     enum qcmp_suspect suspect;
 };
 

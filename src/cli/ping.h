@@ -1,0 +1,93 @@
+/** @file
+ * Pinging many targets at once over one socket: what `paddock ping` and `paddock qcmp ping` share.
+ */
+#ifndef PADDOCK_CLI_PING_H
+#define PADDOCK_CLI_PING_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/socket.h>
+
+#include <qcmp/client.h>
+
+#define PING_MAX_AMOUNT 1000000
+#define PING_MAX_TARGETS 100000
+
+enum ping_status {
+    PING_UNSENT, /**< the run was interrupted before */
+    PING_IN_FLIGHT,
+    PING_OK,
+    PING_TIMEOUT,
+    PING_ERROR, /**< the kernel or the network said no */
+};
+
+struct ping_target;
+
+/** One ping. */
+struct ping {
+    struct ping_target *target;
+    enum ping_status status;
+    int error;                 /**< of PING_ERROR: as in qcmp/error.h */
+    int nonce;                 /**< -1 where none was sent */
+    struct qcmp_times times;   /**< of PING_OK */
+    struct qcmp_sample sample; /**< of PING_OK */
+    enum qcmp_stamp_source transmit_source, receive_source;
+    bool clock_stepped;
+};
+
+/** One target and what became of its pings. */
+struct ping_target {
+    const char *text;  /**< as the user gave it; borrowed */
+    const char *error; /**< why it has no address, or NULL; static storage */
+    struct sockaddr_storage address;
+    socklen_t address_bytes;
+    struct qcmp_endpoint endpoint;
+    char endpoint_text[80]; /**< numeric address and port, "" without one */
+    struct ping *pings;     /**< plan.amount of them */
+    size_t sent, ended, received;
+    size_t late, duplicates, rejected;
+    int64_t next_ns; /**< when the next ping is due, monotonic */
+};
+
+/** What to do, and what came of it. */
+struct ping_run {
+    size_t amount; /**< pings to each target, 1 .. PING_MAX_AMOUNT */
+    int64_t
+        interval_ns; /**< between the pings to one target; 0 = as soon as the last one has ended */
+    int64_t timeout_ns; /**< > 0 */
+    struct ping_target *targets;
+    size_t targets_count;
+    size_t rejected_elsewhere; /**< rejected datagrams from addresses that are no target's */
+    bool interrupted;          /**< SIGINT or SIGTERM ended it early */
+
+    /** Called when a ping has ended; may be NULL. */
+    void (*ping_ended)(const struct ping *ping, size_t seq, void *user);
+    /** Called for a late, duplicate or rejected datagram; @p target is NULL where it is no target's. May be NULL. */
+    void (*noticed)(const struct ping_target *target, const struct qcmp_client_event *event,
+                    void *user);
+    void *user;
+};
+
+/**
+ * Makes the targets from texts such as `host:port` and resolves the names, all at once. Blocks for as long as the resolver does.
+ *
+ * @param family QCMP_FAMILY_ANY, _IPV4 or _IPV6: which addresses of a name to take.
+ * @param[out] message on failure one line that says what is wrong with which text; @p capacity bytes.
+ * @return 0, also when a name has no address (see ping_target::error); -1 with @p message set when a text is no target, or
+ *         an address of the other family.
+ */
+int ping_targets_init(struct ping_run *run, char *const *texts, size_t count,
+                      enum qcmp_family family, char *message, size_t capacity);
+
+/** Frees what ping_targets_init() made. */
+void ping_targets_fini(struct ping_run *run);
+
+/**
+ * Pings all targets that have an address. Blocks until every ping has ended, or SIGINT or SIGTERM comes; both signals are blocked
+ * from then on.
+ * @return 0 or a negative error as in qcmp/error.h.
+ */
+int ping_run(struct ping_run *run);
+
+#endif

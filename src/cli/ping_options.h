@@ -1,0 +1,33 @@
+/** @file
+ * The options that `paddock ping` and `paddock qcmp ping` have in common.
+ */
+#ifndef PADDOCK_CLI_PING_OPTIONS_H
+#define PADDOCK_CLI_PING_OPTIONS_H
+
+#include "base/options.h"
+#include "cli/ping.h"
+
+#define PING_MAX_INTERVAL_NS (INT64_C(86400) * 1000000000)
+
+#define PING_OPTION_AMOUNT                                                                         \
+    {                                                                                              \
+        .name = "amount", .letter = 'a', .kind = OPTION_VALUE, .placeholder = "N",                 \
+        .help = "pings to each target", .default_text = "5"                                        \
+    }
+#define PING_OPTION_TIMEOUT                                                                        \
+    {                                                                                              \
+        .name = "timeout", .letter = 't', .kind = OPTION_VALUE, .placeholder = "DURATION",         \
+        .help = "how long to wait for an answer", .default_text = "1s"                             \
+    }
+#define PING_OPTION_HELP                                                                           \
+    {                                                                                              \
+        .name = "help", .letter = 'h', .kind = OPTION_FLAG, .help = "print this help"              \
+    }
+
+/** Sets the amount, interval or timeout of a run, if @p name is one of these.
+ * @param[out] message set to one line when the value is not valid.
+ * @return 0, or -1 with @p message set. */
+int ping_option_apply(struct ping_run *run, const char *name, const char *value, char *message,
+                      size_t capacity);
+
+#endif

@@ -1,0 +1,267 @@
+#include "cli/ping_report.h"
+
+#include <jansson.h>
+#include <stdlib.h>
+
+#include "base/duration.h"
+
+#define TEXT_BYTES 160
+
+bool ping_summarise(const struct ping_target *target, bool raw, struct stats_summary *summary)
+{
+    if (target->received == 0)
+        return false;
+    int64_t *times_ns = calloc(target->received, sizeof *times_ns);
+    if (times_ns == NULL)
+        return false;
+    size_t count = 0;
+    for (size_t i = 0; i < target->sent; i++) {
+        const struct qcmp_sample *sample = &target->pings[i].sample;
+        if (target->pings[i].status == PING_OK)
+            times_ns[count++] = raw ? sample->raw_rtt_ns : sample->rtt_ns;
+    }
+    stats_summarise(times_ns, count, summary);
+    free(times_ns);
+    return true;
+}
+
+static double to_ms(int64_t ns)
+{
+    return (double)ns / 1e6;
+}
+
+static const char *stamps_text(const struct ping *ping)
+{
+    if (ping->clock_stepped)
+        return ", the clock was set meanwhile";
+    if (ping->transmit_source == QCMP_STAMP_KERNEL && ping->receive_source == QCMP_STAMP_KERNEL)
+        return "";
+    return ", stamped in user space";
+}
+
+static void print_answer(FILE *out, const struct ping *ping)
+{
+    const struct qcmp_sample *sample = &ping->sample;
+    fprintf(out, "%.3f ms", to_ms(sample->rtt_ns));
+    if (sample->suspect == QCMP_SUSPECT_NOTHING)
+        fprintf(out, "  (raw %.3f ms, held %.3f ms%s)\n", to_ms(sample->raw_rtt_ns),
+                to_ms(sample->hold_ns), stamps_text(ping));
+    else if (sample->known & QCMP_SAMPLE_HOLD)
+        fprintf(out, "  (raw: the server says it held the ping for %.3f ms%s)\n",
+                to_ms(sample->hold_ns), stamps_text(ping));
+    else
+        fprintf(out, "  (raw: the server's times make no sense%s)\n", stamps_text(ping));
+}
+
+void ping_print_ended(FILE *out, const struct ping_run *run, const struct ping *ping, size_t seq)
+{
+    char text[TEXT_BYTES];
+    fprintf(out, "%s  %zu  ", ping->target->endpoint_text, seq);
+    switch (ping->status) {
+    case PING_OK:
+        print_answer(out, ping);
+        break;
+    case PING_TIMEOUT:
+        duration_format(run->timeout_ns, text, sizeof text);
+        fprintf(out, "no answer in %s\n", text);
+        break;
+    case PING_ERROR:
+        qcmp_error_format(ping->error, text, sizeof text);
+        fprintf(out, "%s\n", text);
+        break;
+    case PING_UNSENT:
+    case PING_IN_FLIGHT:
+        break;
+    }
+}
+
+static const char *reason_text(enum qcmp_probe_reason reason)
+{
+    switch (reason) {
+    case QCMP_REJECT_FOREIGN:
+        return "not QCMP";
+    case QCMP_REJECT_MALFORMED:
+        return "malformed QCMP";
+    case QCMP_REJECT_NOT_PONG:
+        return "a ping, not a pong";
+    case QCMP_REJECT_UNASKED:
+        return "no such ping was sent there";
+    case QCMP_REJECT_TIMESTAMP:
+        return "wrong client timestamp";
+    case QCMP_REJECT_NONE:
+        break;
+    }
+    return "";
+}
+
+void ping_print_noticed(FILE *out, const struct qcmp_client_event *event)
+{
+    char peer[TEXT_BYTES];
+    qcmp_endpoint_format(&event->peer, peer, sizeof peer);
+    if (event->kind == QCMP_CLIENT_LATE)
+        fprintf(out, "%s  a late answer\n", peer);
+    else if (event->kind == QCMP_CLIENT_DUPLICATE)
+        fprintf(out, "%s  a duplicate answer\n", peer);
+    else
+        fprintf(out, "%s  rejected: %s\n", peer, reason_text(event->reason));
+}
+
+/* The offset of the target's clock: the estimate with the least error bound. */
+static bool best_offset(const struct ping_target *target, int64_t *offset_ns, int64_t *bound_ns)
+{
+    bool found = false;
+    for (size_t i = 0; i < target->sent; i++) {
+        int64_t offset, bound;
+        if (target->pings[i].status != PING_OK ||
+            target->pings[i].sample.suspect != QCMP_SUSPECT_NOTHING ||
+            qcmp_times_offset(&target->pings[i].times, &offset, &bound) != 0 ||
+            (found && bound >= *bound_ns))
+            continue;
+        *offset_ns = offset;
+        *bound_ns = bound;
+        found = true;
+    }
+    return found;
+}
+
+static void print_extras(FILE *out, const struct ping_target *target)
+{
+    if (target->late != 0)
+        fprintf(out, ", %zu late", target->late);
+    if (target->duplicates != 0)
+        fprintf(out, ", %zu duplicate", target->duplicates);
+    if (target->rejected != 0)
+        fprintf(out, ", %zu rejected", target->rejected);
+    fputc('\n', out);
+}
+
+void ping_print_summary(FILE *out, const struct ping_target *target)
+{
+    struct stats_summary rtt;
+    int64_t offset_ns, bound_ns;
+    if (target->error != NULL) {
+        fprintf(out, "\n%s: %s\n", target->text, target->error);
+        return;
+    }
+    size_t lost = target->sent - target->received;
+    double lost_percent = target->sent != 0 ? 100.0 * (double)lost / (double)target->sent : 0.0;
+    fprintf(out, "\n%s (%s)\n", target->text, target->endpoint_text);
+    fprintf(out, "  %zu sent, %zu received, %zu lost (%.3g %%)", target->sent, target->received,
+            lost, lost_percent);
+    print_extras(out, target);
+    if (ping_summarise(target, false, &rtt))
+        fprintf(out, "  round trip: min %.3f, median %.3f, mean %.3f, max %.3f ms\n",
+                to_ms(rtt.min), to_ms(rtt.median), to_ms(rtt.mean), to_ms(rtt.max));
+    if (best_offset(target, &offset_ns, &bound_ns))
+        fprintf(out, "  its clock minus ours: %+.3f ms, within %.3f ms\n", to_ms(offset_ns),
+                to_ms(bound_ns));
+}
+
+static json_t *integer_or_null(bool known, int64_t value)
+{
+    return known ? json_integer(value) : json_null();
+}
+
+static json_t *error_json(int error)
+{
+    char text[TEXT_BYTES];
+    if (error == 0)
+        return json_null();
+    qcmp_error_format(error, text, sizeof text);
+    return json_string(text);
+}
+
+static const char *status_text(enum ping_status status)
+{
+    switch (status) {
+    case PING_OK:
+        return "ok";
+    case PING_TIMEOUT:
+        return "timeout";
+    case PING_ERROR:
+    case PING_UNSENT:
+    case PING_IN_FLIGHT:
+        break;
+    }
+    return "error";
+}
+
+static const char *source_text(enum qcmp_stamp_source source)
+{
+    return source == QCMP_STAMP_KERNEL ? "kernel" : "user";
+}
+
+static json_t *ping_json(const struct ping *ping, size_t seq)
+{
+    const struct qcmp_sample *sample = &ping->sample;
+    bool ok = ping->status == PING_OK;
+    return json_pack(
+        "{s:I, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:s?, s:s?, s:s?, s:b}", "seq",
+        (json_int_t)seq, "status", status_text(ping->status), "error", error_json(ping->error),
+        "nonce", integer_or_null(ping->nonce >= 0, ping->nonce), "rtt_ns",
+        integer_or_null(ok, sample->rtt_ns), "raw_rtt_ns", integer_or_null(ok, sample->raw_rtt_ns),
+        "hold_ns", integer_or_null(ok && (sample->known & QCMP_SAMPLE_HOLD), sample->hold_ns),
+        "incoming_ns",
+        integer_or_null(ok && (sample->known & QCMP_SAMPLE_INCOMING), sample->incoming_ns),
+        "outgoing_ns",
+        integer_or_null(ok && (sample->known & QCMP_SAMPLE_OUTGOING), sample->outgoing_ns),
+        "suspect", ok && sample->suspect == QCMP_SUSPECT_HOLD ? "hold" : NULL, "transmit_stamp",
+        ok ? source_text(ping->transmit_source) : NULL, "receive_stamp",
+        ok ? source_text(ping->receive_source) : NULL, "clock_stepped", ping->clock_stepped);
+}
+
+static json_t *summary_json(const struct ping_target *target, bool raw)
+{
+    struct stats_summary summary = {0};
+    bool known = ping_summarise(target, raw, &summary);
+    return json_pack("{s:o, s:o, s:o, s:o}", "min", integer_or_null(known, summary.min), "median",
+                     integer_or_null(known, summary.median), "mean",
+                     integer_or_null(known, summary.mean), "max",
+                     integer_or_null(known, summary.max));
+}
+
+static json_t *pings_json(const struct ping_target *target)
+{
+    json_t *pings = json_array();
+    for (size_t i = 0; i < target->sent; i++) {
+        if (json_array_append_new(pings, ping_json(&target->pings[i], i + 1)) != 0) {
+            json_decref(pings);
+            return NULL;
+        }
+    }
+    return pings;
+}
+
+static json_t *target_json(const struct ping_target *target)
+{
+    bool known = target->error == NULL;
+    return json_pack(
+        "{s:s, s:s?, s:s?, s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:o, s:o}", "target", target->text,
+        "address", known ? target->endpoint_text : NULL, "error", target->error, "sent",
+        (json_int_t)target->sent, "received", (json_int_t)target->received, "lost",
+        (json_int_t)(target->sent - target->received), "late", (json_int_t)target->late,
+        "duplicates", (json_int_t)target->duplicates, "rejected", (json_int_t)target->rejected,
+        "rtt_ns", summary_json(target, false), "raw_rtt_ns", summary_json(target, true), "pings",
+        pings_json(target));
+}
+
+static json_t *run_json(const struct ping_run *run)
+{
+    json_t *targets = json_array();
+    for (size_t i = 0; i < run->targets_count; i++) {
+        if (json_array_append_new(targets, target_json(&run->targets[i])) != 0) {
+            json_decref(targets);
+            return NULL;
+        }
+    }
+    return json_pack("{s:o, s:I}", "targets", targets, "rejected_elsewhere",
+                     (json_int_t)run->rejected_elsewhere);
+}
+
+int ping_write_json(FILE *out, const struct ping_run *run)
+{
+    json_t *json = run_json(run);
+    int result = json != NULL ? json_dumpf(json, out, JSON_COMPACT) : -1;
+    json_decref(json);
+    return result == 0 && fputc('\n', out) != EOF ? 0 : -1;
+}

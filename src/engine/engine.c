@@ -1,0 +1,37 @@
+#include "engine/engine.h"
+
+#include <stddef.h>
+
+#include "engine/engine_base.h"
+
+int engine_open(struct engine **engine, const struct engine_ops *ops,
+                const struct engine_options *options)
+{
+    return ops->open(engine, options);
+}
+
+uint16_t engine_port(const struct engine *engine)
+{
+    return engine->ops->port(engine);
+}
+
+bool engine_ipv6(const struct engine *engine)
+{
+    return engine->ops->ipv6(engine);
+}
+
+void engine_run(struct engine *engine, unsigned worker)
+{
+    engine->ops->run(engine, worker);
+}
+
+void engine_stop(struct engine *engine)
+{
+    engine->ops->stop(engine);
+}
+
+void engine_close(struct engine *engine)
+{
+    if (engine != NULL)
+        engine->ops->close(engine);
+}

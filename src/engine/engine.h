@@ -1,0 +1,109 @@
+/** @file
+ * How packets move. An engine receives datagrams in batches, with the kernel's time, hands each to one handler, and
+ * does what the handler's verdict says. It knows nothing of what it carries. Engines differ in speed alone: one table of functions
+ * stands for each, and one test suite runs against all of them.
+ *
+ * An engine has a number of workers that share nothing: each has its own socket, buffers and counters, and is run by one thread.
+ */
+#ifndef PADDOCK_ENGINE_ENGINE_H
+#define PADDOCK_ENGINE_ENGINE_H
+
+#include <netinet/in.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "metrics/counters.h"
+
+/** Bytes of a datagram that a handler sees; longer ones are cut, but their size is told. */
+#define ENGINE_DATA_BYTES 64
+
+/** Bytes that a handler may reply with. */
+#define ENGINE_REPLY_BYTES 64
+
+#define ENGINE_NO_STAMP UINT16_MAX
+
+/** One datagram, valid during the handler's call. */
+struct engine_packet {
+    const uint8_t *data; /**< min(bytes, ENGINE_DATA_BYTES) bytes are readable */
+    size_t bytes;        /**< the true size of the payload */
+    const struct in6_addr *source;
+    const struct in6_addr *destination; /**< NULL where the system does not tell */
+    uint16_t source_port;               /**< host order */
+    bool to_broadcast; /**< the destination is known to be a broadcast address of this host */
+    int64_t
+        received_ns; /**< wall clock, Unix nanoseconds: the kernel's stamp, or user space's where there is none */
+};
+
+enum engine_action {
+    ENGINE_DROP,
+    ENGINE_REPLY
+};
+
+/** What to do with a datagram. */
+struct engine_verdict {
+    enum engine_action action;
+    enum outcome outcome; /**< the counter that it belongs to, whatever the action */
+    uint16_t reply_bytes; /**< of a reply */
+    uint16_t
+        stamp_offset; /**< where the reply carries the wall clock at its sending, 8 bytes, big-endian; or ENGINE_NO_STAMP */
+};
+
+/**
+ * Decides about one datagram. Called on the packet path by any worker's thread: must not block, allocate, lock or log.
+ * @param[out] reply room for ENGINE_REPLY_BYTES bytes.
+ */
+typedef struct engine_verdict engine_handler_fn(const struct engine_packet *packet, uint8_t *reply,
+                                                void *user);
+
+/** How to open an engine. */
+struct engine_options {
+    uint16_t port;             /**< UDP; 0 takes a free one */
+    bool ipv4_only;            /**< no dual-stack socket, as on a host without IPv6 */
+    unsigned workers;          /**< at least 1 */
+    struct counters *counters; /**< one a worker; the caller's, must outlive the engine */
+    engine_handler_fn *handler;
+    void *user; /**< for the handler; used by all workers at once */
+};
+
+struct engine;
+
+/** One implementation. */
+struct engine_ops {
+    const char *name;
+    int (*open)(struct engine **engine, const struct engine_options *options);
+    uint16_t (*port)(const struct engine *engine);
+    bool (*ipv6)(const struct engine *engine);
+    void (*run)(struct engine *engine, unsigned worker);
+    void (*stop)(struct engine *engine);
+    void (*close)(struct engine *engine);
+};
+
+/** Sockets, with recvmmsg. */
+extern const struct engine_ops engine_mmsg;
+
+/**
+ * Binds the port and gets everything ready; nothing is answered before engine_run(). A port that another process has is an
+ * error, and so is one that another engine of this process has.
+ * @param[out] engine allocated; untouched on failure. Closed with engine_close().
+ * @return 0 or a negative errno value.
+ */
+int engine_open(struct engine **engine, const struct engine_ops *ops,
+                const struct engine_options *options);
+
+/** The port in use, host order. */
+uint16_t engine_port(const struct engine *engine);
+
+/** Whether IPv6 is served as well as IPv4. */
+bool engine_ipv6(const struct engine *engine);
+
+/** Does the work of one worker in the calling thread, until engine_stop(). */
+void engine_run(struct engine *engine, unsigned worker);
+
+/** Tells all workers to answer what had been received by now, and to return. From any thread; does not wait for them. */
+void engine_stop(struct engine *engine);
+
+/** Closes and frees; no worker may be running. NULL is fine. */
+void engine_close(struct engine *engine);
+
+#endif

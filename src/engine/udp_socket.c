@@ -1,0 +1,168 @@
+#include "engine/udp_socket.h"
+
+#include <errno.h>
+#include <string.h>
+#include <time.h> /* before linux/errqueue.h, which uses struct timespec without it */
+
+#include <linux/errqueue.h>
+#include <linux/net_tstamp.h>
+#include <unistd.h>
+
+#include "base/address.h"
+
+static int set_option(int fd, int level, int name, int value)
+{
+    return setsockopt(fd, level, name, &value, sizeof value) == 0 ? 0 : -errno;
+}
+
+/* IP_PKTINFO as well on a dual-stack socket: it alone tells a broadcast destination of an IPv4 datagram. */
+static int configure(int fd, bool ipv6)
+{
+    int stamps = SOF_TIMESTAMPING_SOFTWARE | SOF_TIMESTAMPING_RX_SOFTWARE;
+    int error = set_option(fd, IPPROTO_IP, IP_PKTINFO, 1);
+    if (error == 0 && ipv6)
+        error = set_option(fd, IPPROTO_IPV6, IPV6_V6ONLY, 0);
+    if (error == 0 && ipv6)
+        error = set_option(fd, IPPROTO_IPV6, IPV6_RECVPKTINFO, 1);
+    if (error == 0)
+        error = set_option(fd, SOL_SOCKET, SO_TIMESTAMPING, stamps);
+    return error;
+}
+
+static int bind_any(int fd, bool ipv6, uint16_t port)
+{
+    struct sockaddr_in6 v6 = {.sin6_family = AF_INET6, .sin6_port = htons(port)};
+    struct sockaddr_in v4 = {.sin_family = AF_INET, .sin_port = htons(port)};
+    const void *address = ipv6 ? (const void *)&v6 : (const void *)&v4;
+    socklen_t bytes = ipv6 ? sizeof v6 : sizeof v4;
+    return bind(fd, address, bytes) == 0 ? 0 : -errno;
+}
+
+/* The first socket joins the others only after its bind, which would else succeed beside another process's socket. */
+static int open_one(bool ipv6, uint16_t port, bool first)
+{
+    int fd = socket(ipv6 ? AF_INET6 : AF_INET, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (fd < 0)
+        return -errno;
+    int error = configure(fd, ipv6);
+    if (error == 0 && !first)
+        error = set_option(fd, SOL_SOCKET, SO_REUSEPORT, 1);
+    if (error == 0)
+        error = bind_any(fd, ipv6, port);
+    if (error == 0 && first)
+        error = set_option(fd, SOL_SOCKET, SO_REUSEPORT, 1);
+    if (error == 0)
+        return fd;
+    close(fd);
+    return error;
+}
+
+static int join_others(int *fds, unsigned n, bool ipv6, uint16_t port)
+{
+    for (unsigned i = 1; i < n; i++) {
+        fds[i] = open_one(ipv6, port, false);
+        if (fds[i] < 0) {
+            int error = fds[i];
+            while (i-- > 1)
+                close(fds[i]);
+            return error;
+        }
+    }
+    return 0;
+}
+
+int udp_sockets_open(int *fds, unsigned n, bool *ipv6, uint16_t port)
+{
+    bool dual_stack = *ipv6;
+    int first = open_one(dual_stack, port, true);
+    if (first == -EAFNOSUPPORT && dual_stack) {
+        dual_stack = false;
+        first = open_one(false, port, true);
+    }
+    if (first < 0)
+        return first;
+    int error = join_others(fds, n, dual_stack, udp_socket_port(first));
+    if (error != 0) {
+        close(first);
+        return error;
+    }
+    fds[0] = first;
+    *ipv6 = dual_stack;
+    return 0;
+}
+
+uint16_t udp_socket_port(int fd)
+{
+    struct sockaddr_storage address = {0};
+    socklen_t bytes = sizeof address;
+    if (getsockname(fd, (struct sockaddr *)&address, &bytes) != 0)
+        return 0;
+    if (address.ss_family == AF_INET6)
+        return ntohs(((struct sockaddr_in6 *)&address)->sin6_port);
+    return ntohs(((struct sockaddr_in *)&address)->sin_port);
+}
+
+static void read_ipv4_info(const struct cmsghdr *header, struct udp_info *info)
+{
+    struct in_pktinfo packet;
+    memcpy(&packet, CMSG_DATA(header), sizeof packet);
+    info->destination = address_from_ipv4(packet.ipi_addr);
+    info->interface = (unsigned)packet.ipi_ifindex;
+    info->has_destination = true;
+    /* The address that the kernel would answer from is another one only where this one cannot be answered from. */
+    info->to_broadcast = packet.ipi_spec_dst.s_addr != packet.ipi_addr.s_addr;
+}
+
+static void read_ipv6_info(const struct cmsghdr *header, struct udp_info *info)
+{
+    struct in6_pktinfo packet;
+    memcpy(&packet, CMSG_DATA(header), sizeof packet);
+    info->destination = packet.ipi6_addr;
+    info->interface = packet.ipi6_ifindex;
+    info->has_destination = true;
+}
+
+static int64_t read_stamp(const struct cmsghdr *header)
+{
+    struct scm_timestamping stamps;
+    memcpy(&stamps, CMSG_DATA(header), sizeof stamps);
+    return (int64_t)stamps.ts[0].tv_sec * 1000000000 + stamps.ts[0].tv_nsec;
+}
+
+struct udp_info udp_info_read(struct msghdr *message)
+{
+    struct udp_info info = {.received_ns = 0};
+    for (struct cmsghdr *c = CMSG_FIRSTHDR(message); c != NULL; c = CMSG_NXTHDR(message, c)) {
+        if (c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_TIMESTAMPING)
+            info.received_ns = read_stamp(c);
+        else if (c->cmsg_level == IPPROTO_IP && c->cmsg_type == IP_PKTINFO)
+            read_ipv4_info(c, &info);
+        else if (c->cmsg_level == IPPROTO_IPV6 && c->cmsg_type == IPV6_PKTINFO)
+            read_ipv6_info(c, &info);
+    }
+    return info;
+}
+
+/* The interface is left open otherwise, so that a reply may take another way than the question. */
+static unsigned reply_interface(const struct in6_addr *source, unsigned interface)
+{
+    return address_is_link_local(source) ? interface : 0;
+}
+
+void udp_info_write(struct msghdr *message, bool ipv6, const struct in6_addr *source,
+                    unsigned interface)
+{
+    struct in6_pktinfo v6 = {.ipi6_addr = *source,
+                             .ipi6_ifindex = reply_interface(source, interface)};
+    struct in_pktinfo v4 = {.ipi_ifindex = 0};
+    memcpy(&v4.ipi_spec_dst, source->s6_addr + 12, sizeof v4.ipi_spec_dst);
+    const void *packet = ipv6 ? (const void *)&v6 : (const void *)&v4;
+    size_t bytes = ipv6 ? sizeof v6 : sizeof v4;
+
+    struct cmsghdr *header = message->msg_control;
+    header->cmsg_level = ipv6 ? IPPROTO_IPV6 : IPPROTO_IP;
+    header->cmsg_type = ipv6 ? IPV6_PKTINFO : IP_PKTINFO;
+    header->cmsg_len = CMSG_LEN(bytes);
+    memcpy(CMSG_DATA(header), packet, bytes);
+    message->msg_controllen = CMSG_SPACE(bytes);
+}

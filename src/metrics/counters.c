@@ -1,0 +1,31 @@
+#include "metrics/counters.h"
+
+static void add(uint64_t *sum, const struct counter *counter)
+{
+    *sum += atomic_load_explicit(&counter->value, memory_order_relaxed);
+}
+
+struct counters_sum counters_sum(const struct counters *workers, size_t n)
+{
+    struct counters_sum sum = {0};
+    for (size_t w = 0; w < n; w++) {
+        for (size_t i = 0; i < OUTCOME_COUNT; i++) {
+            add(&sum.packets[i], &workers[w].packets[i]);
+            add(&sum.bytes[i], &workers[w].bytes[i]);
+        }
+        add(&sum.answered, &workers[w].answered);
+        add(&sum.send_errors, &workers[w].send_errors);
+        add(&sum.receive_errors, &workers[w].receive_errors);
+    }
+    for (size_t i = 0; i < OUTCOME_COUNT; i++)
+        sum.received += sum.packets[i];
+    return sum;
+}
+
+uint64_t counters_kind(const struct counters_sum *sum, enum outcome_kind kind)
+{
+    uint64_t packets = 0;
+    for (enum outcome i = 0; i < OUTCOME_COUNT; i++)
+        packets += outcome_kind(i) == kind ? sum->packets[i] : 0;
+    return packets;
+}
