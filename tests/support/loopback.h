@@ -1,0 +1,42 @@
+/** @file
+ * UDP sockets on loopback, for tests that play the other side. Every failure fails the test.
+ */
+#ifndef PADDOCK_TESTS_SUPPORT_LOOPBACK_H
+#define PADDOCK_TESTS_SUPPORT_LOOPBACK_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/socket.h>
+
+/** How long a test waits for something that must come. */
+#define LOOPBACK_PATIENCE_MS 10000
+
+/** A bound socket and its address. */
+struct loopback {
+    int fd;
+    struct sockaddr_storage address;
+    socklen_t address_bytes;
+};
+
+/** Opens a socket on a free port of 127.0.0.1 or ::1. */
+struct loopback loopback_open(int family);
+
+/** Closes it. */
+void loopback_close(struct loopback *socket);
+
+/** Whether this host has ::1. */
+bool loopback_has_ipv6(void);
+
+/** Receives one datagram; waits for it. @return its size. */
+size_t loopback_receive(const struct loopback *socket, void *data, size_t capacity,
+                        struct sockaddr_storage *from, socklen_t *from_bytes);
+
+/** Whether a datagram is there already. */
+bool loopback_readable(const struct loopback *socket);
+
+/** Sends one datagram. */
+void loopback_send(const struct loopback *socket, const void *data, size_t bytes,
+                   const struct sockaddr_storage *to, socklen_t to_bytes);
+
+#endif

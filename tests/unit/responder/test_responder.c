@@ -1,0 +1,149 @@
+#include <arpa/inet.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include <qcmp/wire.h>
+
+#include "responder/responder.h"
+
+static const uint8_t PING[QCMP_PING_BYTES] = {0x51, 0x4c, 0x4b, 0x4e, 0,    0,    0,    9,   0xbf,
+                                              0,    0,    0,    0,    0x63, 0xb6, 0xe9, 0x57};
+
+static struct in6_addr ipv6(const char *text)
+{
+    struct in6_addr address;
+    assert_int_equal(inet_pton(AF_INET6, text, &address), 1);
+    return address;
+}
+
+/* Asks with the ping's bytes unless the caller changed them. */
+static enum outcome ask_from(const char *source, uint16_t port, const char *destination)
+{
+    struct in6_addr from = ipv6(source), to = ipv6(destination);
+    struct responder_question question = {.data = PING,
+                                          .bytes = sizeof PING,
+                                          .source = &from,
+                                          .source_port = port,
+                                          .destination = &to,
+                                          .received_ns = 1};
+    uint8_t pong[QCMP_PONG_BYTES], untouched[QCMP_PONG_BYTES];
+    memset(pong, 0xaa, sizeof pong);
+    memset(untouched, 0xaa, sizeof untouched);
+    enum outcome outcome = responder_answer(&question, pong);
+    if (outcome != OUTCOME_VALID)
+        assert_memory_equal(pong, untouched, sizeof pong);
+    return outcome;
+}
+
+static enum outcome ask(const uint8_t *data, size_t bytes, uint8_t pong[QCMP_PONG_BYTES])
+{
+    struct in6_addr from = ipv6("::ffff:192.0.2.7"), to = ipv6("::ffff:192.0.2.1");
+    struct responder_question question = {.data = data,
+                                          .bytes = bytes,
+                                          .source = &from,
+                                          .source_port = 4000,
+                                          .destination = &to,
+                                          .received_ns = 0x0102030405060708};
+    return responder_answer(&question, pong);
+}
+
+static void answers_a_ping_with_every_nonce(void **state)
+{
+    static const uint8_t expected[QCMP_PONG_BYTES] = {
+        0x51, 0x4c, 0x4b, 0x4e, 0, 1, 0, 25, 0xbf, 0, 0, 0, 0, 0x63, 0xb6, 0xe9, 0x57,
+        1,    2,    3,    4,    5, 6, 7, 8,  0,    0, 0, 0, 0, 0,    0,    0,    0};
+    uint8_t ping[QCMP_PING_BYTES], pong[QCMP_PONG_BYTES], wanted[QCMP_PONG_BYTES];
+    (void)state;
+    memcpy(ping, PING, sizeof ping);
+    memcpy(wanted, expected, sizeof wanted);
+    for (int nonce = 0; nonce < 256; nonce++) {
+        ping[8] = wanted[8] = (uint8_t)nonce;
+        assert_int_equal(ask(ping, sizeof ping, pong), OUTCOME_VALID);
+        assert_memory_equal(pong, wanted, sizeof pong);
+    }
+}
+
+static void never_answers_a_pong(void **state)
+{
+    uint8_t pong[QCMP_PONG_BYTES], reply[QCMP_PONG_BYTES];
+    (void)state;
+    assert_int_equal(ask(PING, sizeof PING, pong), OUTCOME_VALID);
+    assert_int_equal(ask(pong, sizeof pong, reply), OUTCOME_UNSUPPORTED);
+}
+
+static void tells_what_is_wrong_with_a_datagram(void **state)
+{
+    uint8_t data[64] = {0}, reply[QCMP_PONG_BYTES];
+    (void)state;
+    memcpy(data, PING, sizeof PING);
+    for (size_t bytes = 0; bytes <= sizeof data; bytes++) {
+        enum outcome expected = bytes < 4              ? OUTCOME_FOREIGN
+                                : bytes == sizeof PING ? OUTCOME_VALID
+                                                       : OUTCOME_LENGTH_MISMATCH;
+        assert_int_equal(ask(data, bytes, reply), expected);
+    }
+    data[4] = 1;
+    assert_int_equal(ask(data, sizeof PING, reply), OUTCOME_UNKNOWN_VERSION);
+    data[4] = 0;
+    data[5] = 2;
+    assert_int_equal(ask(data, sizeof PING, reply), OUTCOME_INVALID_COMMAND);
+    data[5] = 0;
+    data[0] = 'q';
+    assert_int_equal(ask(data, sizeof PING, reply), OUTCOME_FOREIGN);
+}
+
+static void answers_unicast_addresses_only(void **state)
+{
+    (void)state;
+    assert_int_equal(ask_from("::ffff:192.0.2.7", 1, "::ffff:192.0.2.1"), OUTCOME_VALID);
+    assert_int_equal(ask_from("2001:db8::7", 65535, "2001:db8::1"), OUTCOME_VALID);
+    assert_int_equal(ask_from("fe80::7", 9, "fe80::1"), OUTCOME_VALID);
+    assert_int_equal(ask_from("::1", 9, "::1"), OUTCOME_VALID);
+
+    assert_int_equal(ask_from("2001:db8::7", 0, "2001:db8::1"), OUTCOME_SOURCE_PORT_ZERO);
+    static const char *const nobody[] = {"::",
+                                         "ff02::1",
+                                         "::ffff:0.0.0.0",
+                                         "::ffff:0.1.2.3",
+                                         "::ffff:224.0.0.1",
+                                         "::ffff:239.255.255.255",
+                                         "::ffff:255.255.255.255"};
+    for (size_t i = 0; i < sizeof nobody / sizeof nobody[0]; i++) {
+        assert_int_equal(ask_from(nobody[i], 9, "2001:db8::1"), OUTCOME_SOURCE_NOT_UNICAST);
+        assert_int_equal(ask_from("2001:db8::7", 9, nobody[i]), OUTCOME_DESTINATION_NOT_UNICAST);
+    }
+}
+
+static void refuses_a_ping_to_a_broadcast_address(void **state)
+{
+    struct in6_addr from = ipv6("::ffff:192.0.2.7"), to = ipv6("::ffff:192.0.2.255");
+    struct responder_question question = {.data = PING,
+                                          .bytes = sizeof PING,
+                                          .source = &from,
+                                          .source_port = 9,
+                                          .destination = &to,
+                                          .to_broadcast = true};
+    uint8_t pong[QCMP_PONG_BYTES];
+    (void)state;
+    assert_int_equal(responder_answer(&question, pong), OUTCOME_DESTINATION_NOT_UNICAST);
+    question.to_broadcast = false;
+    question.destination = NULL;
+    assert_int_equal(responder_answer(&question, pong), OUTCOME_VALID);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(answers_a_ping_with_every_nonce),
+        cmocka_unit_test(never_answers_a_pong),
+        cmocka_unit_test(tells_what_is_wrong_with_a_datagram),
+        cmocka_unit_test(answers_unicast_addresses_only),
+        cmocka_unit_test(refuses_a_ping_to_a_broadcast_address),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
