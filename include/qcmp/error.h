@@ -45,7 +45,8 @@ QCMP_EXPORT const char *qcmp_error_name(int error);
  * qcmp_error_format() of qcmp/client.h knows theirs. Static storage. */
 QCMP_EXPORT const char *qcmp_error_text(int error);
 
-/** The error for an operating system's error number (errno); numbers below 1 give QCMP_ERROR_INVALID_ARGUMENT. */
+/** The error for an operating system's error number (errno); numbers below 1, and those whose error is no int, give
+ * QCMP_ERROR_INVALID_ARGUMENT. */
 QCMP_EXPORT int qcmp_error_from_os(int os_error);
 
 /** The operating system's error number inside @p error, or 0 when it holds none. */

@@ -41,7 +41,8 @@ QCMP_EXPORT int qcmp_times_hold(const struct qcmp_times *times, int64_t *hold_ns
 /** Offset of the server's clock from the client's, ((t1 - t0) + (t2 - t3)) / 2 as in NTP (RFC 5905, section 8), ns, rounded
  * towards zero; and its error bound, half the round trip delay, rounded up. Of many samples, the one with the
  * least bound is the best estimate.
- * @return 0, QCMP_ERROR_OVERFLOW, or QCMP_ERROR_IMPLAUSIBLE when the delay is negative and so bounds nothing. */
+ * @return 0; QCMP_ERROR_IMPLAUSIBLE when the delay is negative and so bounds nothing, whether it fits or not; or
+ *         QCMP_ERROR_OVERFLOW. */
 QCMP_EXPORT int qcmp_times_offset(const struct qcmp_times *times, int64_t *offset_ns,
                                   int64_t *error_bound_ns);
 
@@ -73,7 +74,7 @@ struct qcmp_sample {
 
 /** Puts a sample together. The server's hold time is believed only if 0 <= hold <= raw round trip, so that a server cannot
  * fake a low ping unnoticed (docs/protocol.md, section 5).
- * @return 0; QCMP_ERROR_IMPLAUSIBLE when t3 < t0; QCMP_ERROR_OVERFLOW when t3 - t0 does not fit. */
+ * @return 0; QCMP_ERROR_IMPLAUSIBLE when t3 < t0, whether t3 - t0 fits or not; QCMP_ERROR_OVERFLOW when it does not fit. */
 QCMP_EXPORT int qcmp_sample_compute(const struct qcmp_times *times, struct qcmp_sample *sample);
 
 #ifdef __cplusplus

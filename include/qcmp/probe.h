@@ -57,8 +57,14 @@ enum qcmp_probe_reason {
     QCMP_REJECT_FOREIGN,   /**< not QCMP */
     QCMP_REJECT_MALFORMED, /**< QCMP, but no valid packet */
     QCMP_REJECT_NOT_PONG,  /**< a ping in place of a pong */
+<<<<<<< HEAD
     QCMP_REJECT_UNASKED, /**< no ping with that nonce is in flight to that source, or known to have been */
     QCMP_REJECT_TIMESTAMP /**< one is in flight, but the client timestamp is not the one that was sent */
+=======
+    QCMP_REJECT_UNASKED,   /**< no ping with that nonce is in flight to that source, nor is one with that client timestamp
+                                remembered */
+    QCMP_REJECT_TIMESTAMP  /**< one is in flight, but the client timestamp is not the one that was sent */
+>>>>>>> lib
 };
 
 /** What happened. */
@@ -104,7 +110,8 @@ QCMP_EXPORT int qcmp_probe_init(struct qcmp_probe **probe, void *memory, size_t 
  * @param[out] id   names the ping until it ends; never 0. Its low 32 bits are an index below the number of slots that no
  *                  other ping in flight has.
  * @return 0; QCMP_ERROR_NO_NONCE when all leases of the destination are out (a nonce that is remembered with the very same
- *         timestamp counts as out); QCMP_ERROR_NO_SLOT; QCMP_ERROR_INVALID_ARGUMENT. Outputs are untouched on failure.
+ *         timestamp counts as out); QCMP_ERROR_NO_SLOT; QCMP_ERROR_INVALID_ARGUMENT for a time-out below 1; the first that applies of
+ *         INVALID_ARGUMENT, NO_NONCE, NO_SLOT. Outputs are untouched on failure.
  */
 QCMP_EXPORT int qcmp_probe_ping(struct qcmp_probe *probe, const struct qcmp_probe_request *request,
                                 void *ping, uint64_t *id);
@@ -116,7 +123,8 @@ QCMP_EXPORT int qcmp_probe_ping(struct qcmp_probe *probe, const struct qcmp_prob
  * @param from       the datagram's source.
  * @param data,bytes as for qcmp_packet_decode().
  * @param arrived_monotonic_ns when it arrived, on the clock of qcmp_stamp::monotonic_ns.
- * @param[out] event always set: QCMP_PROBE_ANSWERED, _LATE, _DUPLICATE or _REJECTED.
+ * @param[out] event always set: QCMP_PROBE_ANSWERED, _LATE, _DUPLICATE or _REJECTED. What comes after the deadline and before
+ *                   qcmp_probe_expire() is late, and leaves its ping in flight: it still times out.
  */
 QCMP_EXPORT void qcmp_probe_receive(struct qcmp_probe *probe, const struct qcmp_endpoint *from,
                                     const void *data, size_t bytes, int64_t arrived_monotonic_ns,
@@ -127,7 +135,8 @@ QCMP_EXPORT void qcmp_probe_receive(struct qcmp_probe *probe, const struct qcmp_
 QCMP_EXPORT int qcmp_probe_expire(struct qcmp_probe *probe, int64_t now_monotonic_ns,
                                   struct qcmp_probe_event *event);
 
-/** The earliest time at which qcmp_probe_expire() has something to do, on the monotonic clock.
+/** The earliest time at which qcmp_probe_expire() has something to do, on the monotonic clock: one past the earliest deadline.
+ * A deadline beyond INT64_MAX is held at INT64_MAX, and never passes.
  * @return 1 with @p deadline_ns set, or 0 with it untouched when nothing is in flight. */
 QCMP_EXPORT int qcmp_probe_deadline(const struct qcmp_probe *probe, int64_t *deadline_ns);
 

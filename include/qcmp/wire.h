@@ -46,7 +46,8 @@ struct qcmp_wire_fault {
     uint16_t
         stated; /**< the length field; 0 where the datagram ends before it, and for other errors */
     uint16_t
-        expected; /**< the length this command has (9 or 25); 0 where not known, and for other errors */
+        expected; /**< the length this command has (9 or 25); 0 in a datagram of less than 17 bytes, whose command
+                                is not looked at, and for other errors */
     size_t available; /**< bytes present after the length field; 0 for other errors */
 };
 

@@ -1,0 +1,467 @@
+#include <qcmp/probe.h>
+
+#include <stdbool.h>
+
+#define NONE UINT32_MAX
+
+/* Endings leave a slot in one queue, and pings take theirs from its front: first those that never held a ping, then those whose
+ * ping ended longest ago. So one queue is both the free list and the memory of what has ended. */
+enum slot_state {
+    SLOT_UNUSED,
+    SLOT_IN_FLIGHT, /* in the heap, and in the table under peer and nonce */
+    SLOT_ENDED      /* in the queue, and in the table under peer, nonce and timestamp */
+};
+
+struct slot {
+    struct qcmp_endpoint to;
+    struct qcmp_stamp sent;
+    int64_t deadline_ns;
+    void *user;
+    uint32_t generation;
+    uint32_t heap_at;    /* of a ping in flight: its place in the heap */
+    uint32_t queue_next; /* of others */
+    uint32_t chain_next; /* the next slot of its bucket in the table */
+    enum slot_state state;
+    uint8_t nonce;
+    bool answer_seen;
+};
+
+struct qcmp_probe {
+    uint32_t *heap; /* slots in flight, the earliest deadline first */
+    uint32_t in_flight;
+    uint32_t *buckets; /* the table: first slot of each chain */
+    uint32_t bucket_mask;
+    uint32_t queue_first;
+    uint32_t queue_last;
+    uint32_t slot_count;
+    struct slot slots[];
+};
+
+/* ---- The table ---- */
+
+static uint64_t mix(uint64_t hash, uint64_t word)
+{
+    hash = (hash ^ word) * UINT64_C(0x9e3779b97f4a7c15);
+    return hash ^ hash >> 29;
+}
+
+static uint64_t load64(const uint8_t *bytes)
+{
+    uint64_t word = 0;
+
+    for (int i = 0; i < 8; i++)
+        word = word << 8 | bytes[i];
+    return word;
+}
+
+static uint64_t hash_lease(const struct qcmp_endpoint *peer, uint8_t nonce)
+{
+    uint64_t hash = mix(0, load64(peer->address));
+
+    hash = mix(hash, load64(peer->address + 8));
+    hash = mix(hash, (uint64_t)peer->scope << 32 | (uint64_t)peer->port << 8 | nonce);
+    return mix(hash, 0);
+}
+
+/* Ended pings are spread by their timestamps too: one destination can have thousands of them for each nonce. */
+static uint64_t hash_ended(const struct qcmp_endpoint *peer, uint8_t nonce, int64_t client_ns)
+{
+    return mix(hash_lease(peer, nonce), (uint64_t)client_ns);
+}
+
+static bool same_endpoint(const struct qcmp_endpoint *left, const struct qcmp_endpoint *right)
+{
+    return load64(left->address) == load64(right->address) &&
+           load64(left->address + 8) == load64(right->address + 8) && left->scope == right->scope &&
+           left->port == right->port;
+}
+
+static uint32_t *slot_bucket(const struct qcmp_probe *probe, const struct slot *slot)
+{
+    const uint64_t hash = slot->state == SLOT_IN_FLIGHT
+                              ? hash_lease(&slot->to, slot->nonce)
+                              : hash_ended(&slot->to, slot->nonce, slot->sent.wall_ns);
+
+    return &probe->buckets[hash & probe->bucket_mask];
+}
+
+static void table_insert(struct qcmp_probe *probe, uint32_t index)
+{
+    uint32_t *bucket = slot_bucket(probe, &probe->slots[index]);
+
+    probe->slots[index].chain_next = *bucket;
+    *bucket = index;
+}
+
+static void table_remove(struct qcmp_probe *probe, uint32_t index)
+{
+    uint32_t *link = slot_bucket(probe, &probe->slots[index]);
+
+    while (*link != index)
+        link = &probe->slots[*link].chain_next;
+    *link = probe->slots[index].chain_next;
+}
+
+static uint32_t find_lease(const struct qcmp_probe *probe, const struct qcmp_endpoint *peer,
+                           uint8_t nonce)
+{
+    uint32_t index = probe->buckets[hash_lease(peer, nonce) & probe->bucket_mask];
+
+    for (; index != NONE; index = probe->slots[index].chain_next) {
+        const struct slot *slot = &probe->slots[index];
+
+        if (slot->state == SLOT_IN_FLIGHT && slot->nonce == nonce && same_endpoint(&slot->to, peer))
+            break;
+    }
+    return index;
+}
+
+static uint32_t find_ended(const struct qcmp_probe *probe, const struct qcmp_endpoint *peer,
+                           uint8_t nonce, int64_t client_ns)
+{
+    uint32_t index = probe->buckets[hash_ended(peer, nonce, client_ns) & probe->bucket_mask];
+
+    for (; index != NONE; index = probe->slots[index].chain_next) {
+        const struct slot *slot = &probe->slots[index];
+
+        if (slot->state == SLOT_ENDED && slot->sent.wall_ns == client_ns && slot->nonce == nonce &&
+            same_endpoint(&slot->to, peer))
+            break;
+    }
+    return index;
+}
+
+/* ---- The heap ---- */
+
+static int64_t heap_deadline(const struct qcmp_probe *probe, uint32_t at)
+{
+    return probe->slots[probe->heap[at]].deadline_ns;
+}
+
+static void heap_place(struct qcmp_probe *probe, uint32_t at, uint32_t index)
+{
+    probe->heap[at] = index;
+    probe->slots[index].heap_at = at;
+}
+
+/* Moves the slot at a place towards the root until none above it is later. */
+static void heap_raise(struct qcmp_probe *probe, uint32_t at)
+{
+    const uint32_t index = probe->heap[at];
+
+    while (at > 0) {
+        const uint32_t parent = (at - 1) / 2;
+
+        if (heap_deadline(probe, parent) <= probe->slots[index].deadline_ns)
+            break;
+        heap_place(probe, at, probe->heap[parent]);
+        at = parent;
+    }
+    heap_place(probe, at, index);
+}
+
+/* Moves the slot at a place away from the root until none below it is earlier. */
+static void heap_sink(struct qcmp_probe *probe, uint32_t at)
+{
+    const uint32_t index = probe->heap[at];
+
+    for (;;) {
+        uint32_t child = 2 * at + 1;
+
+        if (child + 1 < probe->in_flight &&
+            heap_deadline(probe, child + 1) < heap_deadline(probe, child))
+            child++;
+        if (child >= probe->in_flight ||
+            heap_deadline(probe, child) >= probe->slots[index].deadline_ns)
+            break;
+        heap_place(probe, at, probe->heap[child]);
+        at = child;
+    }
+    heap_place(probe, at, index);
+}
+
+static void heap_insert(struct qcmp_probe *probe, uint32_t index)
+{
+    probe->heap[probe->in_flight] = index;
+    heap_raise(probe, probe->in_flight++);
+}
+
+static void heap_remove(struct qcmp_probe *probe, uint32_t at)
+{
+    const uint32_t moved = probe->heap[--probe->in_flight];
+
+    if (at == probe->in_flight)
+        return;
+    heap_place(probe, at, moved);
+    heap_raise(probe, at);
+    heap_sink(probe, probe->slots[moved].heap_at);
+}
+
+/* ---- Slots ---- */
+
+static void queue_append(struct qcmp_probe *probe, uint32_t index)
+{
+    probe->slots[index].queue_next = NONE;
+    if (probe->queue_first == NONE)
+        probe->queue_first = index;
+    else
+        probe->slots[probe->queue_last].queue_next = index;
+    probe->queue_last = index;
+}
+
+static uint64_t slot_id(const struct qcmp_probe *probe, uint32_t index)
+{
+    return (uint64_t)probe->slots[index].generation << 32 | index;
+}
+
+/* Takes the first slot of the queue, forgetting what ended in it. */
+static uint32_t slot_take(struct qcmp_probe *probe)
+{
+    const uint32_t index = probe->queue_first;
+    struct slot *slot = &probe->slots[index];
+
+    probe->queue_first = slot->queue_next;
+    if (slot->state == SLOT_ENDED)
+        table_remove(probe, index);
+    slot->generation += slot->generation == UINT32_MAX ? 2 : 1; /* an id is never 0 */
+    return index;
+}
+
+static void ping_start(struct qcmp_probe *probe, uint32_t index,
+                       const struct qcmp_probe_request *request, uint8_t nonce)
+{
+    const int64_t now = request->now.monotonic_ns;
+    struct slot *slot = &probe->slots[index];
+
+    slot->to = request->to;
+    slot->sent = request->now;
+    slot->deadline_ns =
+        now > INT64_MAX - request->timeout_ns ? INT64_MAX : now + request->timeout_ns;
+    slot->user = request->user;
+    slot->nonce = nonce;
+    slot->answer_seen = false;
+    slot->state = SLOT_IN_FLIGHT;
+    table_insert(probe, index);
+    heap_insert(probe, index);
+}
+
+static void ping_end(struct qcmp_probe *probe, uint32_t index)
+{
+    heap_remove(probe, probe->slots[index].heap_at);
+    table_remove(probe, index);
+    probe->slots[index].state = SLOT_ENDED;
+    table_insert(probe, index);
+    queue_append(probe, index);
+}
+
+/* ---- Events ---- */
+
+static struct qcmp_probe_event event_of(const struct qcmp_probe *probe, uint32_t index,
+                                        enum qcmp_probe_event_kind kind)
+{
+    const struct slot *slot = &probe->slots[index];
+
+    return (struct qcmp_probe_event){
+        .kind = kind,
+        .id = slot_id(probe, index),
+        .user = slot->user,
+        .peer = slot->to,
+        .nonce = slot->nonce,
+        .sent = slot->sent,
+    };
+}
+
+static struct qcmp_probe_event answer(struct qcmp_probe *probe, uint32_t index,
+                                      const struct qcmp_packet *pong, int64_t arrived_ns)
+{
+    struct slot *slot = &probe->slots[index];
+    const bool in_time = slot->state == SLOT_IN_FLIGHT && arrived_ns <= slot->deadline_ns;
+    struct qcmp_probe_event event =
+        event_of(probe, index, slot->answer_seen ? QCMP_PROBE_DUPLICATE : QCMP_PROBE_LATE);
+
+    slot->answer_seen = true;
+    if (in_time) {
+        event.kind = QCMP_PROBE_ANSWERED;
+        ping_end(probe, index);
+    }
+    event.pong = *pong;
+    return event;
+}
+
+static struct qcmp_probe_event rejection(const struct qcmp_endpoint *from,
+                                         enum qcmp_probe_reason reason)
+{
+    return (struct qcmp_probe_event){.kind = QCMP_PROBE_REJECTED, .reason = reason, .peer = *from};
+}
+
+static struct qcmp_probe_event match(struct qcmp_probe *probe, const struct qcmp_endpoint *from,
+                                     const struct qcmp_packet *pong, int64_t arrived_ns)
+{
+    const uint32_t lease = find_lease(probe, from, pong->nonce);
+
+    if (lease != NONE && probe->slots[lease].sent.wall_ns == pong->client_ns)
+        return answer(probe, lease, pong, arrived_ns);
+
+    const uint32_t ended = find_ended(probe, from, pong->nonce, pong->client_ns);
+
+    if (ended != NONE)
+        return answer(probe, ended, pong, arrived_ns);
+    return rejection(from, lease != NONE ? QCMP_REJECT_TIMESTAMP : QCMP_REJECT_UNASKED);
+}
+
+/* ---- The public functions ---- */
+
+static size_t bucket_count(size_t slots)
+{
+    size_t count = 1;
+
+    while (count < slots)
+        count *= 2;
+    return count;
+}
+
+size_t qcmp_probe_bytes(size_t slots)
+{
+    if (slots == 0 || slots > QCMP_PROBE_MAX_SLOTS)
+        return 0;
+    return sizeof(struct qcmp_probe) + slots * (sizeof(struct slot) + sizeof(uint32_t)) +
+           bucket_count(slots) * sizeof(uint32_t);
+}
+
+int qcmp_probe_init(struct qcmp_probe **probe, void *memory, size_t bytes, size_t slots)
+{
+    const size_t needed = qcmp_probe_bytes(slots);
+    struct qcmp_probe *made = memory;
+
+    if (needed == 0 || memory == NULL || (uintptr_t)memory % _Alignof(struct qcmp_probe) != 0)
+        return QCMP_ERROR_INVALID_ARGUMENT;
+    if (bytes < needed)
+        return QCMP_ERROR_BUFFER_TOO_SMALL;
+
+    const uint32_t count = (uint32_t)slots;
+    const uint32_t buckets = (uint32_t)bucket_count(slots);
+
+    *made = (struct qcmp_probe){
+        .heap = (uint32_t *)(void *)&made->slots[count],
+        .bucket_mask = buckets - 1,
+        .queue_first = NONE,
+        .slot_count = count,
+    };
+    made->buckets = made->heap + count;
+    for (uint32_t i = 0; i < buckets; i++)
+        made->buckets[i] = NONE;
+    for (uint32_t i = 0; i < count; i++) {
+        made->slots[i] = (struct slot){.state = SLOT_UNUSED};
+        queue_append(made, i);
+    }
+    *probe = made;
+    return 0;
+}
+
+/* Walks all nonces from a random one in random odd steps, and so meets each of them once. */
+static bool nonce_choose(const struct qcmp_probe *probe, const struct qcmp_probe_request *request,
+                         uint8_t *nonce)
+{
+    const uint8_t step = (uint8_t)(request->random >> 8 | 1);
+    uint8_t tried = (uint8_t)request->random;
+
+    for (int i = 0; i < QCMP_NONCES; i++, tried = (uint8_t)(tried + step)) {
+        if (find_lease(probe, &request->to, tried) == NONE &&
+            find_ended(probe, &request->to, tried, request->now.wall_ns) == NONE) {
+            *nonce = tried;
+            return true;
+        }
+    }
+    return false;
+}
+
+int qcmp_probe_ping(struct qcmp_probe *probe, const struct qcmp_probe_request *request, void *ping,
+                    uint64_t *id)
+{
+    struct qcmp_packet packet = {.kind = QCMP_PING, .client_ns = request->now.wall_ns};
+
+    if (request->timeout_ns <= 0)
+        return QCMP_ERROR_INVALID_ARGUMENT;
+    if (!nonce_choose(probe, request, &packet.nonce))
+        return QCMP_ERROR_NO_NONCE;
+    if (probe->queue_first == NONE)
+        return QCMP_ERROR_NO_SLOT;
+
+    const uint32_t index = slot_take(probe);
+
+    ping_start(probe, index, request, packet.nonce);
+    (void)qcmp_packet_encode(&packet, ping, QCMP_PING_BYTES);
+    *id = slot_id(probe, index);
+    return 0;
+}
+
+void qcmp_probe_receive(struct qcmp_probe *probe, const struct qcmp_endpoint *from,
+                        const void *data, size_t bytes, int64_t arrived_monotonic_ns,
+                        struct qcmp_probe_event *event)
+{
+    struct qcmp_packet packet;
+    const int kind = qcmp_packet_decode(data, bytes, &packet, NULL);
+
+    if (kind == QCMP_PONG)
+        *event = match(probe, from, &packet, arrived_monotonic_ns);
+    else if (kind == QCMP_PING)
+        *event = rejection(from, QCMP_REJECT_NOT_PONG);
+    else
+        *event = rejection(from, kind < 0 ? QCMP_REJECT_MALFORMED : QCMP_REJECT_FOREIGN);
+}
+
+int qcmp_probe_expire(struct qcmp_probe *probe, int64_t now_monotonic_ns,
+                      struct qcmp_probe_event *event)
+{
+    if (probe->in_flight == 0 || heap_deadline(probe, 0) >= now_monotonic_ns)
+        return 0;
+    *event = event_of(probe, probe->heap[0], QCMP_PROBE_TIMED_OUT);
+    ping_end(probe, probe->heap[0]);
+    return 1;
+}
+
+int qcmp_probe_deadline(const struct qcmp_probe *probe, int64_t *deadline_ns)
+{
+    if (probe->in_flight == 0)
+        return 0;
+
+    const int64_t last = heap_deadline(probe, 0); /* an answer is still in time then */
+
+    *deadline_ns = last == INT64_MAX ? last : last + 1;
+    return 1;
+}
+
+uint64_t qcmp_probe_find(const struct qcmp_probe *probe, const struct qcmp_endpoint *to,
+                         uint8_t nonce, int64_t client_ns)
+{
+    const uint32_t index = find_lease(probe, to, nonce);
+
+    if (index == NONE || probe->slots[index].sent.wall_ns != client_ns)
+        return 0;
+    return slot_id(probe, index);
+}
+
+int qcmp_probe_cancel(struct qcmp_probe *probe, uint64_t id, struct qcmp_probe_event *event)
+{
+    const uint32_t index = (uint32_t)(id & UINT32_MAX);
+
+    if (index >= probe->slot_count || probe->slots[index].state != SLOT_IN_FLIGHT ||
+        slot_id(probe, index) != id)
+        return QCMP_ERROR_NOT_IN_FLIGHT;
+    if (event != NULL)
+        *event = event_of(probe, index, QCMP_PROBE_CANCELLED);
+    ping_end(probe, index);
+    return 0;
+}
+
+int qcmp_probe_cancel_next(struct qcmp_probe *probe, struct qcmp_probe_event *event)
+{
+    if (probe->in_flight == 0)
+        return 0;
+    return qcmp_probe_cancel(probe, slot_id(probe, probe->heap[0]), event) == 0;
+}
+
+size_t qcmp_probe_in_flight(const struct qcmp_probe *probe)
+{
+    return probe->in_flight;
+}

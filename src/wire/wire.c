@@ -1,0 +1,185 @@
+#include <qcmp/wire.h>
+
+#include "wire/bits.h"
+
+#include <stdbool.h>
+
+#define MAGIC UINT32_C(0x514c4b4e) /* QLKN */
+#define MAGIC_BYTES 4
+#define VERSION_OFFSET 4
+#define COMMAND_OFFSET 5
+#define LENGTH_OFFSET 6
+#define NONCE_OFFSET 8
+#define CLIENT_OFFSET 9
+#define START_OFFSET 17
+#define COMMAND_PING 0
+#define COMMAND_PONG 1
+#define PING_LENGTH (QCMP_PING_BYTES - QCMP_HEADER_BYTES)
+#define PONG_LENGTH (QCMP_PONG_BYTES - QCMP_HEADER_BYTES)
+
+/* Text that counts what it would take and keeps what fits. */
+struct text {
+    char *bytes;
+    size_t capacity;
+    size_t length;
+};
+
+static uint16_t load16(const uint8_t *in)
+{
+    return (uint16_t)(in[0] << 8 | in[1]);
+}
+
+static uint32_t load32(const uint8_t *in)
+{
+    return (uint32_t)in[0] << 24 | (uint32_t)in[1] << 16 | (uint32_t)in[2] << 8 | in[3];
+}
+
+static int64_t load_timestamp(const uint8_t *in)
+{
+    return bits_to_signed((uint64_t)load32(in) << 32 | load32(in + 4));
+}
+
+static int length_mismatch(const uint8_t *in, size_t bytes, uint16_t expected,
+                           struct qcmp_wire_fault *fault)
+{
+    const bool has_length = bytes >= QCMP_HEADER_BYTES;
+
+    if (fault != NULL) {
+        *fault = (struct qcmp_wire_fault){
+            .error = QCMP_ERROR_LENGTH_MISMATCH,
+            .stated = has_length ? load16(in + LENGTH_OFFSET) : 0,
+            .expected = expected,
+            .available = has_length ? bytes - QCMP_HEADER_BYTES : 0,
+        };
+    }
+    return QCMP_ERROR_LENGTH_MISMATCH;
+}
+
+static int bad_value(int error, uint8_t value, struct qcmp_wire_fault *fault)
+{
+    if (fault != NULL)
+        *fault = (struct qcmp_wire_fault){.error = error, .value = value};
+    return error;
+}
+
+int qcmp_packet_decode(const void *data, size_t bytes, struct qcmp_packet *packet,
+                       struct qcmp_wire_fault *fault)
+{
+    const uint8_t *in = data;
+
+    if (bytes < MAGIC_BYTES || load32(in) != MAGIC)
+        return QCMP_FOREIGN;
+    if (bytes < QCMP_PING_BYTES)
+        return length_mismatch(in, bytes, 0, fault);
+    if (in[VERSION_OFFSET] != QCMP_VERSION_ON_WIRE)
+        return bad_value(QCMP_ERROR_UNKNOWN_VERSION, in[VERSION_OFFSET], fault);
+    if (in[COMMAND_OFFSET] != COMMAND_PING && in[COMMAND_OFFSET] != COMMAND_PONG)
+        return bad_value(QCMP_ERROR_INVALID_COMMAND, in[COMMAND_OFFSET], fault);
+
+    const bool pong = in[COMMAND_OFFSET] == COMMAND_PONG;
+    const uint16_t expected = pong ? PONG_LENGTH : PING_LENGTH;
+
+    /* Total length, length field and remaining bytes: three rules that give the same fault. */
+    if (bytes - QCMP_HEADER_BYTES != expected || load16(in + LENGTH_OFFSET) != expected)
+        return length_mismatch(in, bytes, expected, fault);
+
+    packet->kind = pong ? QCMP_PONG : QCMP_PING;
+    packet->nonce = in[NONCE_OFFSET];
+    packet->client_ns = load_timestamp(in + CLIENT_OFFSET);
+    packet->server_start_ns = pong ? load_timestamp(in + START_OFFSET) : 0;
+    packet->server_transmit_ns = pong ? load_timestamp(in + QCMP_TRANSMIT_OFFSET) : 0;
+    return (int)packet->kind;
+}
+
+void qcmp_timestamp_encode(int64_t timestamp_ns, void *buffer)
+{
+    const uint64_t bits = (uint64_t)timestamp_ns;
+    uint8_t *out = buffer;
+
+    out[0] = (uint8_t)(bits >> 56);
+    out[1] = (uint8_t)(bits >> 48);
+    out[2] = (uint8_t)(bits >> 40);
+    out[3] = (uint8_t)(bits >> 32);
+    out[4] = (uint8_t)(bits >> 24);
+    out[5] = (uint8_t)(bits >> 16);
+    out[6] = (uint8_t)(bits >> 8);
+    out[7] = (uint8_t)bits;
+}
+
+int qcmp_packet_encode(const struct qcmp_packet *packet, void *buffer, size_t capacity)
+{
+    const bool pong = packet->kind == QCMP_PONG;
+    const int bytes = pong ? QCMP_PONG_BYTES : QCMP_PING_BYTES;
+    uint8_t *out = buffer;
+
+    if (!pong && packet->kind != QCMP_PING)
+        return QCMP_ERROR_INVALID_ARGUMENT;
+    if (capacity < (size_t)bytes)
+        return QCMP_ERROR_BUFFER_TOO_SMALL;
+
+    out[0] = 'Q';
+    out[1] = 'L';
+    out[2] = 'K';
+    out[3] = 'N';
+    out[VERSION_OFFSET] = QCMP_VERSION_ON_WIRE;
+    out[COMMAND_OFFSET] = pong ? COMMAND_PONG : COMMAND_PING;
+    out[LENGTH_OFFSET] = 0;
+    out[LENGTH_OFFSET + 1] = pong ? PONG_LENGTH : PING_LENGTH;
+    out[NONCE_OFFSET] = packet->nonce;
+    qcmp_timestamp_encode(packet->client_ns, out + CLIENT_OFFSET);
+    if (pong) {
+        qcmp_timestamp_encode(packet->server_start_ns, out + START_OFFSET);
+        qcmp_timestamp_encode(packet->server_transmit_ns, out + QCMP_TRANSMIT_OFFSET);
+    }
+    return bytes;
+}
+
+static void text_add(struct text *text, const char *more)
+{
+    for (; *more != '\0'; more++, text->length++) {
+        if (text->length < text->capacity)
+            text->bytes[text->length] = *more;
+    }
+}
+
+static void text_add_number(struct text *text, size_t number)
+{
+    char digits[3 * sizeof number + 1]; /* a byte is less than three decimal digits */
+    size_t at = sizeof digits - 1;
+
+    digits[at] = '\0';
+    do {
+        digits[--at] = (char)('0' + number % 10);
+        number /= 10;
+    } while (number != 0);
+    text_add(text, digits + at);
+}
+
+static void text_end(struct text *text)
+{
+    if (text->capacity > 0)
+        text->bytes[text->length < text->capacity ? text->length : text->capacity - 1] = '\0';
+}
+
+size_t qcmp_wire_fault_format(const struct qcmp_wire_fault *fault, char *text, size_t capacity)
+{
+    struct text line = {.bytes = text, .capacity = capacity};
+
+    text_add(&line, qcmp_error_text(fault->error));
+    if (fault->error == QCMP_ERROR_UNKNOWN_VERSION || fault->error == QCMP_ERROR_INVALID_COMMAND) {
+        text_add(&line, ": ");
+        text_add_number(&line, fault->value);
+    }
+    if (fault->error == QCMP_ERROR_LENGTH_MISMATCH) {
+        text_add(&line, ": stated ");
+        text_add_number(&line, fault->stated);
+        text_add(&line, ", available ");
+        text_add_number(&line, fault->available);
+        if (fault->expected != 0) {
+            text_add(&line, fault->expected == PING_LENGTH ? ", a ping has " : ", a pong has ");
+            text_add_number(&line, fault->expected);
+        }
+    }
+    text_end(&line);
+    return line.length;
+}
