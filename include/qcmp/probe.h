@@ -46,9 +46,9 @@ enum qcmp_probe_event_kind {
     QCMP_PROBE_ANSWERED = 1, /**< a ping in flight has its answer */
     QCMP_PROBE_TIMED_OUT,    /**< a ping in flight had none in time */
     QCMP_PROBE_CANCELLED,    /**< a ping in flight was cancelled */
-    QCMP_PROBE_LATE, /**< the answer to a ping that ended without one, or that is past its deadline */
-    QCMP_PROBE_DUPLICATE, /**< a further answer to a ping that has one */
-    QCMP_PROBE_REJECTED   /**< no answer to anything asked; see qcmp_probe_event::reason */
+    QCMP_PROBE_LATE,         /**< the answer to a ping that ended without one, or that is past its deadline */
+    QCMP_PROBE_DUPLICATE,    /**< a further answer to a ping that has one */
+    QCMP_PROBE_REJECTED      /**< no answer to anything asked; see qcmp_probe_event::reason */
 };
 
 /** Why a datagram was rejected. */
@@ -57,14 +57,9 @@ enum qcmp_probe_reason {
     QCMP_REJECT_FOREIGN,   /**< not QCMP */
     QCMP_REJECT_MALFORMED, /**< QCMP, but no valid packet */
     QCMP_REJECT_NOT_PONG,  /**< a ping in place of a pong */
-<<<<<<< HEAD
-    QCMP_REJECT_UNASKED, /**< no ping with that nonce is in flight to that source, or known to have been */
-    QCMP_REJECT_TIMESTAMP /**< one is in flight, but the client timestamp is not the one that was sent */
-=======
     QCMP_REJECT_UNASKED,   /**< no ping with that nonce is in flight to that source, nor is one with that client timestamp
                                 remembered */
     QCMP_REJECT_TIMESTAMP  /**< one is in flight, but the client timestamp is not the one that was sent */
->>>>>>> lib
 };
 
 /** What happened. */
@@ -76,7 +71,7 @@ struct qcmp_probe_event {
     struct qcmp_endpoint peer;     /**< the destination, or the source of a rejected datagram */
     uint8_t nonce;                 /**< of the ping; 0 for a rejection */
     struct qcmp_stamp sent;        /**< what was given with the ping; zero for a rejection */
-    struct qcmp_packet pong; /**< of an answer, a late answer or a duplicate, otherwise zero */
+    struct qcmp_packet pong;       /**< of an answer, a late answer or a duplicate, otherwise zero */
 };
 
 /** What to send. */
