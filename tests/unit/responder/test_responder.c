@@ -56,7 +56,7 @@ static void answers_a_ping_with_every_nonce(void **state)
 {
     static const uint8_t expected[QCMP_PONG_BYTES] = {
         0x51, 0x4c, 0x4b, 0x4e, 0, 1, 0, 25, 0xbf, 0, 0, 0, 0, 0x63, 0xb6, 0xe9, 0x57,
-        1,    2,    3,    4,    5, 6, 7, 8,  0,    0, 0, 0, 0, 0,    0,    0,    0};
+        1,    2,    3,    4,    5, 6, 7, 8,  0,    0, 0, 0, 0, 0,    0,    0};
     uint8_t ping[QCMP_PING_BYTES], pong[QCMP_PONG_BYTES], wanted[QCMP_PONG_BYTES];
     (void)state;
     memcpy(ping, PING, sizeof ping);
