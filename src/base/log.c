@@ -1,0 +1,336 @@
+#include "base/log.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <limits.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <jansson.h>
+
+#include "base/clock.h"
+#include "base/text.h"
+
+#define TIMESTAMP_BYTES 48
+
+struct event {
+    char timestamp[TIMESTAMP_BYTES];
+    enum log_level level;
+    const struct log_field *fields;
+    size_t count;
+};
+
+static const struct {
+    const char *name;
+    const char *colour;
+} levels[] = {
+    [LOG_LEVEL_OFF] = {"OFF", ""},
+    [LOG_LEVEL_ERROR] = {"ERROR", "\033[31m"},
+    [LOG_LEVEL_WARN] = {"WARN", "\033[33m"},
+    [LOG_LEVEL_INFO] = {"INFO", "\033[32m"},
+    [LOG_LEVEL_DEBUG] = {"DEBUG", "\033[34m"},
+    [LOG_LEVEL_TRACE] = {"TRACE", "\033[35m"},
+};
+
+/* RFC 3339 with microseconds; times before 1970 count down to the second before. */
+static void format_timestamp(int64_t ns, char text[TIMESTAMP_BYTES])
+{
+    int64_t seconds = ns / 1000000000 - (ns % 1000000000 < 0);
+    int64_t nanoseconds = (ns % 1000000000 + 1000000000) % 1000000000;
+    time_t time = (time_t)seconds;
+    struct tm utc = {0};
+
+    gmtime_r(&time, &utc);
+    size_t length = strftime(text, TIMESTAMP_BYTES, "%Y-%m-%dT%H:%M:%S", &utc);
+    snprintf(text + length, TIMESTAMP_BYTES - length, ".%06" PRId64 "Z", nanoseconds / 1000);
+}
+
+/* jansson refuses text that is no valid UTF-8, so that each bad byte becomes U+FFFD first. */
+static json_t *json_repaired(const char *text)
+{
+    static const char replacement[] = "\xef\xbf\xbd";
+    char *clean = malloc(strlen(text) * (sizeof replacement - 1) + 1);
+    size_t length = 0;
+    uint32_t code_point;
+
+    if (clean == NULL)
+        return NULL;
+    for (size_t bytes; (bytes = text_decode(text, &code_point)) > 0; text += bytes) {
+        bool is_bad = code_point == TEXT_INVALID;
+        size_t add = is_bad ? sizeof replacement - 1 : bytes;
+        memcpy(clean + length, is_bad ? replacement : text, add);
+        length += add;
+    }
+    json_t *json = json_stringn(clean, length);
+    free(clean);
+    return json;
+}
+
+/* JSON's readers, and jansson, have no integers beyond 63 bits: a text is exact where a number would not be. */
+static json_t *json_natural(uint64_t natural)
+{
+    char text[24];
+
+    if (natural <= INT64_MAX)
+        return json_integer((json_int_t)natural);
+    snprintf(text, sizeof text, "%" PRIu64, natural);
+    return json_string(text);
+}
+
+static json_t *json_value(const struct log_field *field)
+{
+    switch (field->kind) {
+    case LOG_KIND_TEXT:
+        return field->value.text != NULL ? json_repaired(field->value.text) : json_null();
+    case LOG_KIND_INT:
+        return json_integer(field->value.integer);
+    case LOG_KIND_UINT:
+        return json_natural(field->value.natural);
+    case LOG_KIND_BOOL:
+        return json_boolean(field->value.truth);
+    }
+    return NULL;
+}
+
+/* Where memory ran out jansson hands on NULL: the call that gets it fails, and frees what it was given. */
+static int print_json(FILE *line, const struct event *event)
+{
+    json_t *fields = json_object();
+    json_t *root = json_object();
+    int error = 0;
+
+    for (size_t i = 0; i < event->count; i++)
+        error |= json_object_set_new(fields, event->fields[i].name, json_value(&event->fields[i]));
+    error |= json_object_set_new(root, "timestamp", json_string(event->timestamp));
+    error |= json_object_set_new(root, "level", json_string(levels[event->level].name));
+    error |= json_object_set_new(root, "fields", fields);
+    if (error == 0)
+        error = json_dumpf(root, line, JSON_COMPACT);
+    json_decref(root);
+    return error;
+}
+
+/* Bare text must not look like the end of a value or like another field: a space ends values, though not messages. */
+static void print_text(FILE *line, const char *text, const char *reserved)
+{
+    char piece[TEXT_PIECE_BYTES];
+    bool quoted = *text == '\0' || strpbrk(text, reserved) != NULL || !text_is_plain(text);
+
+    if (quoted)
+        fputc('"', line);
+    for (size_t bytes; (bytes = text_escape_next(text, piece)) > 0; text += bytes)
+        fputs(piece, line);
+    if (quoted)
+        fputc('"', line);
+}
+
+static void print_value(FILE *line, const struct log_field *field, const char *reserved)
+{
+    switch (field->kind) {
+    case LOG_KIND_TEXT:
+        print_text(line, field->value.text != NULL ? field->value.text : "null", reserved);
+        break;
+    case LOG_KIND_INT:
+        fprintf(line, "%" PRId64, field->value.integer);
+        break;
+    case LOG_KIND_UINT:
+        fprintf(line, "%" PRIu64, field->value.natural);
+        break;
+    case LOG_KIND_BOOL:
+        fputs(field->value.truth ? "true" : "false", line);
+        break;
+    }
+}
+
+static int print_words(FILE *line, const struct event *event, bool coloured)
+{
+    const char *dim = coloured ? "\033[2m" : "";
+    const char *colour = coloured ? levels[event->level].colour : "";
+    const char *normal = coloured ? "\033[0m" : "";
+
+    fprintf(line, "%s%s%s %s%5s%s ", dim, event->timestamp, normal, colour,
+            levels[event->level].name, normal);
+    print_value(line, &event->fields[0], "=");
+    for (size_t i = 1; i < event->count; i++) {
+        fprintf(line, " %s%s=%s", dim, event->fields[i].name, normal);
+        print_value(line, &event->fields[i], "= ");
+    }
+    return 0;
+}
+
+static int print_event(FILE *line, enum log_format format, const struct event *event)
+{
+    switch (format) {
+    case LOG_FORMAT_AUTO:
+    case LOG_FORMAT_JSON:
+        return print_json(line, event);
+    case LOG_FORMAT_PLAIN:
+        return print_words(line, event, false);
+    case LOG_FORMAT_PRETTY:
+        return print_words(line, event, true);
+    }
+    return -1;
+}
+
+/* The line, between the newline that would end a torn line before it, and its own. NULL: no memory; otherwise free() it. */
+static char *line_new(enum log_format format, const struct event *event, size_t *length)
+{
+    char *bytes = NULL;
+    FILE *line = open_memstream(&bytes, length);
+
+    if (line == NULL)
+        return NULL;
+    fputc('\n', line);
+    int error = print_event(line, format, event);
+    fputc('\n', line);
+    error |= ferror(line);
+    error |= fclose(line);
+    if (error == 0)
+        return bytes;
+    free(bytes);
+    return NULL;
+}
+
+/* Whether write(2) may be called: it does not block then, since whoever says that there is room has room for PIPE_BUF bytes. */
+static bool is_writable(const struct log_options *options)
+{
+    struct pollfd ready = {.fd = options->fd, .events = POLLOUT};
+    int count;
+
+    do {
+        count = poll(&ready, 1, options->may_block ? -1 : 0);
+    } while (count < 0 && errno == EINTR);
+    return count > 0;
+}
+
+/* Returns how much went out. */
+static size_t write_bytes(const struct log_options *options, const char *bytes, size_t length)
+{
+    size_t done = 0;
+
+    while (done < length && is_writable(options)) {
+        size_t rest = length - done;
+        ssize_t count = write(options->fd, bytes + done, rest < PIPE_BUF ? rest : PIPE_BUF);
+        if (count > 0)
+            done += (size_t)count;
+        else if (count == 0 || errno != EINTR)
+            break;
+    }
+    return done;
+}
+
+static bool emit(struct log *log, const char *line, size_t length)
+{
+    pthread_mutex_lock(&log->lock);
+    size_t skip = log->torn ? 0 : 1;
+    size_t done = write_bytes(&log->options, line + skip, length - skip);
+    bool is_whole = done == length - skip;
+    if (done > 0)
+        log->torn = !is_whole;
+    pthread_mutex_unlock(&log->lock);
+    return is_whole;
+}
+
+static int64_t wall_clock(void *user)
+{
+    (void)user;
+    return clock_wall_ns();
+}
+
+void log_init(struct log *log, const struct log_options *options)
+{
+    *log = (struct log){.options = *options, .lock = PTHREAD_MUTEX_INITIALIZER};
+    if (log->options.clock == NULL)
+        log->options.clock = wall_clock;
+    if (log->options.format == LOG_FORMAT_AUTO)
+        log->options.format = isatty(options->fd) ? LOG_FORMAT_PRETTY : LOG_FORMAT_JSON;
+}
+
+void log_write(struct log *log, enum log_level level, const struct log_field *fields, size_t count)
+{
+    struct event event = {.level = level, .fields = fields, .count = count};
+    size_t length = 0;
+
+    assert(level != LOG_LEVEL_OFF && count > 0);
+    if (level > log->options.level)
+        return;
+    format_timestamp(log->options.clock(log->options.user), event.timestamp);
+    char *line = line_new(log->options.format, &event, &length);
+    if (line == NULL || !emit(log, line, length))
+        atomic_fetch_add_explicit(&log->lost, 1, memory_order_relaxed);
+    free(line);
+}
+
+uint64_t log_lost(const struct log *log)
+{
+    return atomic_load_explicit(&log->lost, memory_order_relaxed);
+}
+
+static bool equals(const char *text, size_t length, const char *word)
+{
+    return strlen(word) == length && strncasecmp(text, word, length) == 0;
+}
+
+static bool find_level(const char *text, size_t length, enum log_level *level)
+{
+    for (size_t i = 0; i < sizeof levels / sizeof levels[0]; i++) {
+        if (equals(text, length, levels[i].name)) {
+            *level = (enum log_level)i;
+            return true;
+        }
+    }
+    return false;
+}
+
+static void trim(const char **text, size_t *length)
+{
+    while (*length > 0 && strchr(" \t", **text) != NULL) {
+        (*text)++;
+        (*length)--;
+    }
+    while (*length > 0 && strchr(" \t", (*text)[*length - 1]) != NULL)
+        (*length)--;
+}
+
+void log_level_parse(const char *rust_log, enum log_level *level, bool *ignored)
+{
+    static const char own[] = "paddock=";
+    const size_t own_length = sizeof own - 1;
+    bool has_own = false;
+
+    *ignored = false;
+    for (const char *next = rust_log; next != NULL && *next != '\0';) {
+        const char *directive = next;
+        size_t length = strcspn(directive, ",");
+        next = directive + length + (directive[length] == ',');
+        trim(&directive, &length);
+        enum log_level found;
+        bool is_own = length > own_length && equals(directive, own_length, own);
+        size_t skip = is_own ? own_length : 0;
+        if (!find_level(directive + skip, length - skip, &found)) {
+            *ignored |= length > 0;
+        } else if (is_own || !has_own) {
+            *level = found;
+            has_own = is_own;
+        }
+    }
+}
+
+int log_format_parse(const char *text, enum log_format *format)
+{
+    static const char *const names[] = {"auto", "json", "plain", "pretty"};
+
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        if (strcmp(text, names[i]) == 0) {
+            *format = (enum log_format)i;
+            return 0;
+        }
+    }
+    return -1;
+}

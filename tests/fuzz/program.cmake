@@ -1,0 +1,5 @@
+# The program's harnesses: see fuzz.cmake.
+if(PADDOCK_BUILD_PROGRAM)
+    paddock_fuzz(text LINK paddock_base)
+    paddock_fuzz(flags LINK paddock_config)
+endif()

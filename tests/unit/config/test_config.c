@@ -1,0 +1,402 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "config/config.h"
+
+/* An environment as "NAME=value" texts, ended by NULL. */
+static const char *lookup(const char *name, void *user)
+{
+    const char *const *variables = user;
+    size_t length = strlen(name);
+
+    for (; *variables != NULL; variables++) {
+        if (strncmp(*variables, name, length) == 0 && (*variables)[length] == '=')
+            return *variables + length + 1;
+    }
+    return NULL;
+}
+
+/* A load and what came of it. */
+struct load {
+    struct config config;
+    struct config_report report;
+    enum config_result result;
+};
+
+#define LIST(...) ((char *[]){"paddock", __VA_ARGS__})
+#define ENVIRONMENT(...) ((const char *[]){__VA_ARGS__ NULL})
+
+static struct load load(const char **variables, char **argv)
+{
+    struct config_environment environment = {
+        .get = lookup, .user = variables, .host_name = "host.example"};
+    struct load load = {.config = {.workers = 4711}, .report = {.command = -1}};
+    int argc = 0;
+
+    while (argv[argc] != NULL)
+        argc++;
+    load.result = config_load(&load.config, argc, argv, &environment, &load.report);
+    return load;
+}
+
+static void assert_usage(const char **variables, char **argv, const char *expected)
+{
+    struct load loaded = load(variables, argv);
+
+    assert_int_equal(loaded.result, CONFIG_USAGE);
+    assert_string_equal(loaded.report.error, expected);
+    assert_int_equal(loaded.config.workers, 4711);
+}
+
+static void defaults_are_the_documented_ones(void **state)
+{
+    (void)state;
+    struct load loaded = load(ENVIRONMENT(), LIST("--service.qcmp", NULL));
+
+    assert_int_equal(loaded.result, CONFIG_SERVE);
+    assert_false(loaded.config.quiet);
+    assert_int_equal(loaded.config.log_format, LOG_FORMAT_AUTO);
+    assert_int_equal(loaded.config.log_level, LOG_LEVEL_INFO);
+    assert_false(loaded.config.log_directives_ignored);
+    assert_string_equal(loaded.config.service_id, "host.example");
+    assert_true(loaded.config.qcmp_enabled);
+    assert_int_equal(loaded.config.qcmp_port, 7600);
+    assert_int_equal(loaded.config.workers, 0);
+}
+
+static void flags_set_everything(void **state)
+{
+    (void)state;
+    struct load loaded = load(ENVIRONMENT(), LIST("-q", "--log-format", "plain", "--service.id=a b",
+                                                  "--service.qcmp", "true", "--service.qcmp.port",
+                                                  "0", "--service.udp.workers=1024", NULL));
+
+    assert_int_equal(loaded.result, CONFIG_SERVE);
+    assert_true(loaded.config.quiet);
+    assert_int_equal(loaded.config.log_format, LOG_FORMAT_PLAIN);
+    assert_int_equal(loaded.config.log_level, LOG_LEVEL_OFF);
+    assert_string_equal(loaded.config.service_id, "a b");
+    assert_true(loaded.config.qcmp_enabled);
+    assert_int_equal(loaded.config.qcmp_port, 0);
+    assert_int_equal(loaded.config.workers, 1024);
+}
+
+static void environment_sets_everything(void **state)
+{
+    (void)state;
+    struct load loaded =
+        load(ENVIRONMENT("QUIET=false", "QUILKIN_SERVICE_ID=id", "QUILKIN_SERVICE_QCMP=true",
+                         "QUILKIN_SERVICE_QCMP_PORT=65535", "QUILKIN_SERVICE_UDP_WORKERS=2",
+                         "RUST_LOG=hyper=off,debug", ),
+             LIST(NULL));
+
+    assert_int_equal(loaded.result, CONFIG_SERVE);
+    assert_string_equal(loaded.config.service_id, "id");
+    assert_int_equal(loaded.config.qcmp_port, 65535);
+    assert_int_equal(loaded.config.workers, 2);
+    assert_int_equal(loaded.config.log_level, LOG_LEVEL_DEBUG);
+    assert_true(loaded.config.log_directives_ignored);
+}
+
+static void quiet_wins_over_the_level(void **state)
+{
+    (void)state;
+    struct load loaded =
+        load(ENVIRONMENT("QUIET=true", "RUST_LOG=trace", ), LIST("--service.qcmp", NULL));
+
+    assert_true(loaded.config.quiet);
+    assert_int_equal(loaded.config.log_level, LOG_LEVEL_OFF);
+}
+
+static void flags_win_over_the_environment(void **state)
+{
+    (void)state;
+    struct load loaded = load(
+        ENVIRONMENT("QUIET=true", "QUILKIN_SERVICE_QCMP=false", "QUILKIN_SERVICE_QCMP_PORT=bad", ),
+        LIST("--quiet=false", "--service.qcmp", "--service.qcmp.port", "9", NULL));
+
+    assert_int_equal(loaded.result, CONFIG_SERVE);
+    assert_false(loaded.config.quiet);
+    assert_int_equal(loaded.config.qcmp_port, 9);
+}
+
+static void last_of_two_flags_counts(void **state)
+{
+    (void)state;
+    struct load loaded = load(ENVIRONMENT(), LIST("--service.qcmp", "--service.qcmp.port=1",
+                                                  "--service.qcmp.port=2", NULL));
+
+    assert_int_equal(loaded.config.qcmp_port, 2);
+    loaded = load(ENVIRONMENT(), LIST("--service.qcmp", "--service.qcmp=false", NULL));
+    assert_int_equal(loaded.result, CONFIG_NOTHING);
+}
+
+static void empty_variables_are_unset(void **state)
+{
+    (void)state;
+    struct load loaded =
+        load(ENVIRONMENT("QUIET=", "QUILKIN_SERVICE_ID=", "QUILKIN_SERVICE_QCMP_PORT=",
+                         "QUILKIN_CONFIG=", "RUST_LOG=", ),
+             LIST("--service.qcmp", NULL));
+
+    assert_int_equal(loaded.result, CONFIG_SERVE);
+    assert_string_equal(loaded.config.service_id, "host.example");
+    assert_int_equal(loaded.config.qcmp_port, 7600);
+}
+
+static void nothing_to_do_is_a_result_of_its_own(void **state)
+{
+    (void)state;
+    assert_int_equal(load(ENVIRONMENT(), LIST(NULL)).result, CONFIG_NOTHING);
+    assert_int_equal(load(ENVIRONMENT(), LIST("-q", NULL)).result, CONFIG_NOTHING);
+    assert_int_equal(load(ENVIRONMENT("QUILKIN_SERVICE_QCMP=false", ), LIST(NULL)).result,
+                     CONFIG_NOTHING);
+    assert_int_equal(load(ENVIRONMENT(), LIST("--", NULL)).result, CONFIG_NOTHING);
+}
+
+static void command_words_are_left_to_the_caller(void **state)
+{
+    (void)state;
+    struct load loaded = load(ENVIRONMENT(), LIST("-q", "ping", "host", "-a", "3", "--nope", NULL));
+
+    assert_int_equal(loaded.result, CONFIG_COMMAND);
+    assert_int_equal(loaded.report.command, 2);
+    assert_true(loaded.config.quiet);
+    loaded = load(ENVIRONMENT(), LIST("--service.qcmp", "qcmp", "ping", NULL));
+    assert_int_equal(loaded.result, CONFIG_COMMAND);
+    assert_int_equal(loaded.report.command, 2);
+}
+
+static void commands_do_not_care_for_the_environment_of_a_service(void **state)
+{
+    (void)state;
+    const char **variables = ENVIRONMENT("QUILKIN_ADMIN_ENABLED=true", "QUILKIN_CONFIG=x.yaml", );
+
+    assert_int_equal(load(variables, LIST("ping", NULL)).result, CONFIG_COMMAND);
+    assert_usage(variables, LIST("--config=x", "ping", NULL), "--config: not supported yet");
+}
+
+static void help_and_version_come_first(void **state)
+{
+    (void)state;
+    assert_int_equal(load(ENVIRONMENT("QUILKIN_CONFIG=x", ), LIST("-h", NULL)).result, CONFIG_HELP);
+    assert_int_equal(load(ENVIRONMENT(), LIST("-q", "--help", "--nope", NULL)).result, CONFIG_HELP);
+    assert_int_equal(load(ENVIRONMENT(), LIST("-V", NULL)).result, CONFIG_VERSION);
+    assert_int_equal(load(ENVIRONMENT(), LIST("--version", "-h", NULL)).result, CONFIG_VERSION);
+}
+
+static void bad_values_name_the_flag_and_what_was_expected(void **state)
+{
+    (void)state;
+    const char **none = ENVIRONMENT();
+
+    assert_usage(none, LIST("--service.qcmp.port=65536", NULL),
+                 "--service.qcmp.port: expected a port number from 0 to 65535, not '65536'");
+    assert_usage(none, LIST("--service.qcmp.port=", NULL),
+                 "--service.qcmp.port: expected a port number from 0 to 65535, not ''");
+    assert_usage(none, LIST("--service.qcmp.port", "99999999999999999999999", NULL),
+                 "--service.qcmp.port: expected a port number from 0 to 65535, not "
+                 "'99999999999999999999999'");
+    assert_usage(none, LIST("--service.udp.workers=1025", NULL),
+                 "--service.udp.workers: expected a number from 0 to 1024, not '1025'");
+    assert_usage(none, LIST("--log-format=xml", NULL),
+                 "--log-format: expected auto, json, plain or pretty, not 'xml'");
+    assert_usage(
+        none, LIST("--service.id=", NULL),
+        "--service.id: expected 1 to 255 bytes of text without controls and quotes, not ''");
+    assert_usage(
+        none, LIST("--service.id=a\nb", NULL),
+        "--service.id: expected 1 to 255 bytes of text without controls and quotes, not 'a\\nb'");
+}
+
+static void bad_values_name_the_variable_and_what_was_expected(void **state)
+{
+    (void)state;
+    assert_usage(ENVIRONMENT("QUIET=1", ), LIST(NULL), "QUIET: expected true or false, not '1'");
+    assert_usage(ENVIRONMENT("QUILKIN_SERVICE_QCMP=yes", ), LIST(NULL),
+                 "QUILKIN_SERVICE_QCMP: expected true or false, not 'yes'");
+    assert_usage(ENVIRONMENT("QUILKIN_SERVICE_QCMP_PORT=-1", ), LIST(NULL),
+                 "QUILKIN_SERVICE_QCMP_PORT: expected a port number from 0 to 65535, not '-1'");
+    assert_usage(ENVIRONMENT("QUILKIN_SERVICE_UDP_WORKERS=\033", ), LIST("ping", NULL),
+                 "QUILKIN_SERVICE_UDP_WORKERS: expected a number from 0 to 1024, not '\\u{1b}'");
+}
+
+static void bad_options_are_usage_errors(void **state)
+{
+    (void)state;
+    assert_usage(ENVIRONMENT(), LIST("--nope", NULL), "unknown option '--nope'");
+    assert_usage(ENVIRONMENT(), LIST("--service.qcm", NULL), "unknown option '--service.qcm'");
+    assert_usage(ENVIRONMENT(), LIST("--service.qcmp.port", NULL),
+                 "option '--service.qcmp.port' needs a value");
+    assert_usage(ENVIRONMENT(), LIST("--service.qcmp=maybe", NULL),
+                 "option '--service.qcmp' takes true or false, not 'maybe'");
+}
+
+static void service_id_has_room_for_255_bytes(void **state)
+{
+    (void)state;
+    char id[CONFIG_ID_BYTES + 1];
+    struct load loaded;
+
+    memset(id, 'i', sizeof id);
+    id[CONFIG_ID_BYTES - 1] = '\0';
+    loaded = load(ENVIRONMENT(), LIST("--service.qcmp", "--service.id", id, NULL));
+    assert_int_equal(loaded.result, CONFIG_SERVE);
+    assert_string_equal(loaded.config.service_id, id);
+    id[CONFIG_ID_BYTES - 1] = 'i';
+    id[CONFIG_ID_BYTES] = '\0';
+    loaded = load(ENVIRONMENT(), LIST("--service.qcmp", "--service.id", id, NULL));
+    assert_int_equal(loaded.result, CONFIG_USAGE);
+    assert_non_null(strstr(loaded.report.error, "iii...'"));
+}
+
+static void host_name_that_is_no_id_does_not_end_the_start(void **state)
+{
+    (void)state;
+    struct config_environment environment = {
+        .get = lookup, .user = ENVIRONMENT(), .host_name = "bad\nname"};
+    struct config config;
+    struct config_report report;
+
+    assert_int_equal(config_load(&config, 2, LIST("--service.qcmp", NULL), &environment, &report),
+                     CONFIG_SERVE);
+    assert_string_equal(config.service_id, "paddock");
+}
+
+static const struct {
+    const char *flag;
+    const char *variable;
+    bool is_switch;
+} unsupported[] = {
+    {"config", "QUILKIN_CONFIG", false},
+    {"termination-timeout", NULL, false},
+    {"admin.enabled", "QUILKIN_ADMIN_ENABLED", true},
+    {"admin.address", "QUILKIN_ADMIN_ADDRESS", false},
+    {"service.phoenix", "QUILKIN_SERVICE_PHOENIX", true},
+    {"service.phoenix.port", "QUILKIN_SERVICE_PHOENIX_PORT", false},
+    {"service.udp", "QUILKIN_SERVICE_UDP", true},
+    {"service.udp.port", "QUILKIN_SERVICE_UDP_PORT", false},
+    {"service.udp.xdp", "QUILKIN_SERVICE_UDP_XDP", true},
+    {"service.udp.xdp.network-interface", "QUILKIN_SERVICE_UDP_XDP_NETWORK_INTERFACE", false},
+    {"service.udp.xdp.zerocopy", "QUILKIN_SERVICE_UDP_XDP_ZEROCOPY", true},
+    {"service.udp.xdp.tco", "QUILKIN_SERVICE_UDP_XDP_TCO", true},
+    {"service.udp.xdp.memory-limit", "QUILKIN_SERVICE_UDP_XDP_MEMORY_LIMIT", false},
+    {"locality.region", "QUILKIN_LOCALITY_REGION", false},
+    {"locality.region.zone", "QUILKIN_LOCALITY_ZONE", false},
+    {"locality.region.sub-zone", "QUILKIN_LOCALITY_SUB_ZONE", false},
+    {"locality.icao", "QUILKIN_LOCALITY_ICAO", false},
+    {"provider.fs", "QUILKIN_PROVIDERS_FS", true},
+    {"provider.fs.path", "QUILKIN_PROVIDERS_FS_PATH", false},
+    {"provider.static.endpoints", "QUILKIN_PROVIDERS_STATIC_ENDPOINTS", false},
+    {"provider.static.endpoint-tokens", "QUILKIN_PROVIDERS_STATIC_ENDPOINT_TOKENS", false},
+};
+
+#define UNSUPPORTED_COUNT (sizeof unsupported / sizeof unsupported[0])
+
+static void flags_that_are_not_supported_are_refused(void **state)
+{
+    (void)state;
+    char flag[128];
+    char expected[128];
+
+    for (size_t i = 0; i < UNSUPPORTED_COUNT; i++) {
+        snprintf(expected, sizeof expected, "--%s: not supported yet", unsupported[i].flag);
+        snprintf(flag, sizeof flag, "--%s=true", unsupported[i].flag);
+        assert_usage(ENVIRONMENT(), LIST("--service.qcmp", flag, NULL), expected);
+    }
+    assert_usage(ENVIRONMENT(), LIST("-c", "x.yaml", NULL), "--config: not supported yet");
+    assert_usage(ENVIRONMENT(), LIST("--admin.enabled", NULL),
+                 "--admin.enabled: not supported yet");
+}
+
+static void variables_that_are_not_supported_are_refused(void **state)
+{
+    (void)state;
+    char variable[128];
+    char expected[128];
+
+    for (size_t i = 0; i < UNSUPPORTED_COUNT; i++) {
+        if (unsupported[i].variable == NULL)
+            continue;
+        snprintf(expected, sizeof expected, "%s: not supported yet", unsupported[i].variable);
+        snprintf(variable, sizeof variable, "%s=true", unsupported[i].variable);
+        assert_usage(ENVIRONMENT(variable, ), LIST("--service.qcmp", NULL), expected);
+    }
+}
+
+static void switches_that_are_not_supported_may_be_off(void **state)
+{
+    (void)state;
+    char variable[128];
+    char flag[128];
+
+    for (size_t i = 0; i < UNSUPPORTED_COUNT; i++) {
+        if (!unsupported[i].is_switch)
+            continue;
+        snprintf(flag, sizeof flag, "--%s", unsupported[i].flag);
+        snprintf(variable, sizeof variable, "%s=false", unsupported[i].variable);
+        assert_int_equal(load(ENVIRONMENT(variable, ), LIST("--service.qcmp", NULL)).result,
+                         CONFIG_SERVE);
+        assert_int_equal(load(ENVIRONMENT(), LIST("--service.qcmp", flag, "false", NULL)).result,
+                         CONFIG_SERVE);
+    }
+}
+
+static void help_lists_what_is_supported_and_nothing_else(void **state)
+{
+    (void)state;
+    static const char *const supported[] = {"-q, --quiet",
+                                            "--log-format FORMAT",
+                                            "--service.id ID",
+                                            "--service.qcmp [BOOL]",
+                                            "--service.qcmp.port",
+                                            "-V, --version",
+                                            "--service.udp.workers N",
+                                            "-h, --help",
+                                            "QUILKIN_SERVICE_QCMP_PORT"};
+    char *text = NULL;
+    size_t length = 0;
+    FILE *stream = open_memstream(&text, &length);
+
+    assert_non_null(stream);
+    config_print_help(stream);
+    fclose(stream);
+    for (size_t i = 0; i < sizeof supported / sizeof supported[0]; i++)
+        assert_non_null(strstr(text, supported[i]));
+    assert_null(strstr(text, "--admin"));
+    assert_null(strstr(text, "--config"));
+    free(text);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(defaults_are_the_documented_ones),
+        cmocka_unit_test(flags_set_everything),
+        cmocka_unit_test(environment_sets_everything),
+        cmocka_unit_test(quiet_wins_over_the_level),
+        cmocka_unit_test(flags_win_over_the_environment),
+        cmocka_unit_test(last_of_two_flags_counts),
+        cmocka_unit_test(empty_variables_are_unset),
+        cmocka_unit_test(nothing_to_do_is_a_result_of_its_own),
+        cmocka_unit_test(command_words_are_left_to_the_caller),
+        cmocka_unit_test(commands_do_not_care_for_the_environment_of_a_service),
+        cmocka_unit_test(help_and_version_come_first),
+        cmocka_unit_test(bad_values_name_the_flag_and_what_was_expected),
+        cmocka_unit_test(bad_values_name_the_variable_and_what_was_expected),
+        cmocka_unit_test(bad_options_are_usage_errors),
+        cmocka_unit_test(service_id_has_room_for_255_bytes),
+        cmocka_unit_test(host_name_that_is_no_id_does_not_end_the_start),
+        cmocka_unit_test(flags_that_are_not_supported_are_refused),
+        cmocka_unit_test(variables_that_are_not_supported_are_refused),
+        cmocka_unit_test(switches_that_are_not_supported_may_be_off),
+        cmocka_unit_test(help_lists_what_is_supported_and_nothing_else),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
