@@ -24,19 +24,22 @@ struct text {
     size_t length;
 };
 
-static uint16_t load16(const uint8_t *in)
+static inline uint16_t load16(const uint8_t *in)
 {
     return (uint16_t)(in[0] << 8 | in[1]);
 }
 
-static uint32_t load32(const uint8_t *in)
+static inline uint32_t load32(const uint8_t *in)
 {
     return (uint32_t)in[0] << 24 | (uint32_t)in[1] << 16 | (uint32_t)in[2] << 8 | in[3];
 }
 
-static int64_t load_timestamp(const uint8_t *in)
+/* One expression, which compilers make into one load. */
+static inline int64_t load_timestamp(const uint8_t *in)
 {
-    return bits_to_signed((uint64_t)load32(in) << 32 | load32(in + 4));
+    return bits_to_signed((uint64_t)in[0] << 56 | (uint64_t)in[1] << 48 | (uint64_t)in[2] << 40 |
+                          (uint64_t)in[3] << 32 | (uint64_t)in[4] << 24 | (uint64_t)in[5] << 16 |
+                          (uint64_t)in[6] << 8 | (uint64_t)in[7]);
 }
 
 static int length_mismatch(const uint8_t *in, size_t bytes, uint16_t expected,
@@ -91,10 +94,9 @@ int qcmp_packet_decode(const void *data, size_t bytes, struct qcmp_packet *packe
     return (int)packet->kind;
 }
 
-void qcmp_timestamp_encode(int64_t timestamp_ns, void *buffer)
+static inline void store_timestamp(int64_t timestamp_ns, uint8_t *out)
 {
     const uint64_t bits = (uint64_t)timestamp_ns;
-    uint8_t *out = buffer;
 
     out[0] = (uint8_t)(bits >> 56);
     out[1] = (uint8_t)(bits >> 48);
@@ -104,6 +106,11 @@ void qcmp_timestamp_encode(int64_t timestamp_ns, void *buffer)
     out[5] = (uint8_t)(bits >> 16);
     out[6] = (uint8_t)(bits >> 8);
     out[7] = (uint8_t)bits;
+}
+
+void qcmp_timestamp_encode(int64_t timestamp_ns, void *buffer)
+{
+    store_timestamp(timestamp_ns, buffer);
 }
 
 int qcmp_packet_encode(const struct qcmp_packet *packet, void *buffer, size_t capacity)
@@ -126,10 +133,10 @@ int qcmp_packet_encode(const struct qcmp_packet *packet, void *buffer, size_t ca
     out[LENGTH_OFFSET] = 0;
     out[LENGTH_OFFSET + 1] = pong ? PONG_LENGTH : PING_LENGTH;
     out[NONCE_OFFSET] = packet->nonce;
-    qcmp_timestamp_encode(packet->client_ns, out + CLIENT_OFFSET);
+    store_timestamp(packet->client_ns, out + CLIENT_OFFSET);
     if (pong) {
-        qcmp_timestamp_encode(packet->server_start_ns, out + START_OFFSET);
-        qcmp_timestamp_encode(packet->server_transmit_ns, out + QCMP_TRANSMIT_OFFSET);
+        store_timestamp(packet->server_start_ns, out + START_OFFSET);
+        store_timestamp(packet->server_transmit_ns, out + QCMP_TRANSMIT_OFFSET);
     }
     return bytes;
 }

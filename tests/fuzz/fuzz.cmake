@@ -1,1 +1,20 @@
-# Tests registered here: see tests/CMakeLists.txt.
+# paddock_fuzz(NAME LINK library...): tests/fuzz/fuzz_NAME.c. With PADDOCK_LIBFUZZER it is a libFuzzer program; without, it replays
+# tests/fuzz/corpus/NAME as the test paddock.fuzz.NAME.
+function(paddock_fuzz name)
+    cmake_parse_arguments(PARSE_ARGV 1 arg "" "" "LINK")
+    set(target paddock_fuzz_${name})
+    add_executable(${target} fuzz/fuzz_${name}.c)
+    paddock_target(${target} 17)
+    target_include_directories(${target} PRIVATE ${PROJECT_SOURCE_DIR}/tests)
+    target_link_libraries(${target} PRIVATE ${arg_LINK})
+    if(PADDOCK_LIBFUZZER)
+        target_link_options(${target} PRIVATE -fsanitize=fuzzer)
+        return()
+    endif()
+    target_sources(${target} PRIVATE fuzz/replay.c)
+    add_test(NAME paddock.fuzz.${name} COMMAND ${target} ${CMAKE_CURRENT_SOURCE_DIR}/fuzz/corpus/${name})
+    set_tests_properties(paddock.fuzz.${name} PROPERTIES TIMEOUT 120 LABELS fuzz)
+endfunction()
+
+paddock_fuzz(wire LINK qcmp::qcmp)
+paddock_fuzz(probe LINK paddock_probe_script)

@@ -106,7 +106,7 @@ static void step_ping(struct run *run)
 static void step_burst(struct run *run)
 {
     struct qcmp_probe_request request = {.to = read_peer(&run->script), .now = run->now};
-    int count = read_byte(&run->script);
+    int count = read_byte(&run->script) % 100;
     uint64_t seed = (uint64_t)count;
 
     request.timeout_ns = read_timeout(&run->script);

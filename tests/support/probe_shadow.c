@@ -194,13 +194,15 @@ void shadow_fini(struct shadow *shadow)
 void shadow_send(struct shadow *shadow, struct qcmp_probe_request request)
 {
     bool taken[QCMP_NONCES];
+
+    if (shadow->count == shadow->capacity)
+        return;
+
     const size_t count = count_taken(shadow, &request, taken);
     const size_t in_flight = count_state(shadow, SHADOW_IN_FLIGHT);
     uint8_t bytes[QCMP_PONG_BYTES] = {0}; /* no less, for gcc 12 sees rules_packet() read a pong */
     uint64_t id = 0;
 
-    if (shadow->count == shadow->capacity)
-        return;
     request.user = &shadow->pings[shadow->count];
 
     const int result = qcmp_probe_ping(shadow->probe, &request, bytes, &id);

@@ -10,3 +10,6 @@ target_include_directories(paddock_probe_script PUBLIC ${PROJECT_SOURCE_DIR}/tes
 target_link_libraries(paddock_probe_script PUBLIC qcmp::qcmp)
 
 paddock_unit_test(probe probe LINK paddock_probe_script)
+
+add_test(NAME paddock.check.freestanding COMMAND ${PROJECT_SOURCE_DIR}/scripts/check-freestanding)
+set_tests_properties(paddock.check.freestanding PROPERTIES TIMEOUT 120 LABELS check)
