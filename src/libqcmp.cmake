@@ -26,8 +26,7 @@ function(paddock_library target type)
                           POSITION_INDEPENDENT_CODE ON)
     target_compile_definitions(${target} PRIVATE QCMP_BUILD _POSIX_C_SOURCE=200809L)
     target_include_directories(${target} PRIVATE ${PROJECT_SOURCE_DIR}/src
-                               PUBLIC $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}/include>
-                               $<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}>)
+                               PUBLIC $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}/include>)
 endfunction()
 
 paddock_library(qcmp_static STATIC)

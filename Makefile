@@ -1,0 +1,60 @@
+# A thin face over CMake. Every target first installs the Debian packages that it lacks; see scripts/install-dependencies.
+
+PREFIX ?= /usr/local
+FUZZ_SECONDS ?= 60
+JOBS ?= $(shell nproc)
+export FUZZ_SECONDS JOBS
+
+# dev comes last: its summary, of the build without sanitizers, closes the run.
+TEST_PRESETS := tsan asan dev
+TEST_TARGETS := $(TEST_PRESETS:%=test-%)
+
+.DEFAULT_GOAL := build
+.PHONY: build demo test $(TEST_TARGETS) bench lint fuzz install clean help
+.NOTPARALLEL:
+
+build:
+	@scripts/install-dependencies build
+	@cmake --preset release
+	@cmake --build --preset release -j $(JOBS)
+
+demo: build
+	@scripts/demo build/release/bin/paddock
+
+test: $(TEST_TARGETS)
+
+$(TEST_TARGETS): test-%:
+	@scripts/install-dependencies test
+	@cmake --preset $*
+	@cmake --build --preset $* -j $(JOBS)
+	@ctest --preset $* -j $(JOBS)
+
+bench: build
+	@scripts/bench build/release/bin
+
+lint:
+	@scripts/install-dependencies lint
+	@cmake --preset dev
+	@scripts/lint build/dev
+
+fuzz:
+	@scripts/install-dependencies fuzz
+	@cmake --preset fuzz
+	@scripts/fuzz build/fuzz
+
+install: build
+	@DESTDIR="$(DESTDIR)" cmake --install build/release --prefix "$(PREFIX)"
+
+clean:
+	@rm -rf build
+
+help:
+	@echo 'make            build libqcmp and the programs into build/release/ (programs in build/release/bin/)'
+	@echo 'make demo       start a responder on loopback, ping it over IPv4 and IPv6, stop it'
+	@echo 'make test       build and run every test: ThreadSanitizer, AddressSanitizer, then without'
+	@echo '                (one alone: make test-tsan, make test-asan, make test-dev)'
+	@echo 'make bench      print what the packet path costs'
+	@echo 'make lint       layout, static analysis, the layer, registration and link checks'
+	@echo 'make fuzz       run each fuzz harness for FUZZ_SECONDS=60 seconds'
+	@echo 'make install    install below PREFIX=/usr/local, inside DESTDIR where that is set'
+	@echo 'make clean      remove build/'

@@ -1,0 +1,6 @@
+#include "exercise.h"
+
+int main(void)
+{
+    return exercise();
+}
