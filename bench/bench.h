@@ -1,5 +1,6 @@
 /** @file
- * What the benchmarks share: a clock, the median of rounds, and a way to make the compiler do the work.
+ * What the benchmarks share: a clock, the median of rounds, and a way to make the compiler do the
+ * work.
  */
 #ifndef PADDOCK_BENCH_H
 #define PADDOCK_BENCH_H
@@ -19,8 +20,8 @@ struct bench_result {
     double max_ns;
 };
 
-/** Makes the compiler believe that the memory behind @p object is read and changed here, so that neither the writes before this nor the
- * reads after it can be left out. */
+/** Makes the compiler believe that the memory behind @p object is read and changed here, so that
+ * neither the writes before this nor the reads after it can be left out. */
 static inline void bench_keep(void *object)
 {
     __asm__ volatile("" : : "r"(object) : "memory");

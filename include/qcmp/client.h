@@ -1,10 +1,12 @@
 /** @file
- * The client with a socket: the probe of qcmp/probe.h over UDP, with the kernel's timestamps where it gives them.
+ * The client with a socket: the probe of qcmp/probe.h over UDP, with the kernel's timestamps where
+ * it gives them.
  *
- * One client keeps one socket, dual-stack where the host has IPv6, and many pings in flight to many destinations. It is
- * usable from anyone's event loop: wait until qcmp_client_fd() is readable or qcmp_client_deadline() has come, then call
- * qcmp_client_process() until it returns fewer events than there is room for. No threads, no callbacks, nothing blocks unless its
- * text says so. Not thread-safe: one client belongs to one thread at a time. Source: docs/protocol.md, section 5.
+ * One client keeps one socket, dual-stack where the host has IPv6, and many pings in flight to many
+ * destinations. It is usable from anyone's event loop: wait until qcmp_client_fd() is readable or
+ * qcmp_client_deadline() has come, then call qcmp_client_process() until it returns fewer events
+ * than there is room for. No threads, no callbacks, nothing blocks unless its text says so. Not
+ * thread-safe: one client belongs to one thread at a time. Source: docs/protocol.md, section 5.
  */
 #ifndef QCMP_CLIENT_H
 #define QCMP_CLIENT_H
@@ -43,15 +45,16 @@ enum qcmp_stamp_source {
 enum qcmp_client_event_kind {
     QCMP_CLIENT_ANSWERED = 1, /**< the ping has its answer: see sample */
     QCMP_CLIENT_TIMED_OUT,
-    QCMP_CLIENT_FAILED, /**< the network said no (an ICMP error that quotes this very ping): see error */
+    QCMP_CLIENT_FAILED, /**< the network said no (an ICMP error that quotes this very ping): see
+                           error */
     QCMP_CLIENT_CANCELLED,
     QCMP_CLIENT_LATE,      /**< an answer to a ping that has ended already */
     QCMP_CLIENT_DUPLICATE, /**< one more answer to a ping that has one */
     QCMP_CLIENT_REJECTED /**< something that came and was no answer to anything asked: see reason */
 };
 
-/** What happened. The first four kinds end a ping; each ping has exactly one of them, unless qcmp_client_cancel() or
- * qcmp_client_close() ended it. */
+/** What happened. The first four kinds end a ping; each ping has exactly one of them, unless
+ * qcmp_client_cancel() or qcmp_client_close() ended it. */
 struct qcmp_client_event {
     enum qcmp_client_event_kind kind;
     enum qcmp_probe_reason reason; /**< of a rejection */
@@ -67,8 +70,9 @@ struct qcmp_client_event {
     enum qcmp_stamp_source
         transmit_source; /**< of times.client_transmit_ns, as far as the round trip uses it */
     enum qcmp_stamp_source receive_source; /**< of times.client_receive_ns, likewise */
-    int clock_stepped; /**< 1: the wall clock was set meanwhile; the round trip comes from a monotonic clock in user space, and
-                            times.client_receive_ns is times.client_transmit_ns plus that round trip */
+    int clock_stepped; /**< 1: the wall clock was set meanwhile; the round trip comes from a
+                          monotonic clock in user space, and times.client_receive_ns is
+                          times.client_transmit_ns plus that round trip */
 };
 
 /** How to open a client. A zeroed struct gives the defaults. */
@@ -78,7 +82,8 @@ struct qcmp_client_options {
     int user_stamps_only;    /**< 1: take no kernel timestamps */
 };
 
-/** Bytes of memory that qcmp_client_open() needs with these options (NULL: the defaults); 0 when they are not valid. */
+/** Bytes of memory that qcmp_client_open() needs with these options (NULL: the defaults); 0 when
+ * they are not valid. */
 QCMP_EXPORT size_t qcmp_client_bytes(const struct qcmp_client_options *options);
 
 /**
@@ -88,7 +93,8 @@ QCMP_EXPORT size_t qcmp_client_bytes(const struct qcmp_client_options *options);
  * @param memory      aligned as malloc aligns; stays the caller's and must outlive the client.
  * @param bytes       at least qcmp_client_bytes(@p options).
  * @param options     NULL for the defaults.
- * @return 0, QCMP_ERROR_INVALID_ARGUMENT, QCMP_ERROR_BUFFER_TOO_SMALL, or an error of the operating system.
+ * @return 0, QCMP_ERROR_INVALID_ARGUMENT, QCMP_ERROR_BUFFER_TOO_SMALL, or an error of the operating
+ * system.
  */
 QCMP_EXPORT int qcmp_client_open(struct qcmp_client **client, void *memory, size_t bytes,
                                  const struct qcmp_client_options *options);
@@ -104,10 +110,12 @@ QCMP_EXPORT int qcmp_client_new(struct qcmp_client **client,
 /** Closes and frees a client from qcmp_client_new(). NULL is fine. */
 QCMP_EXPORT void qcmp_client_free(struct qcmp_client *client);
 
-/** The socket, to wait on for reading (errors included, as poll and epoll do by themselves). It stays the client's. */
+/** The socket, to wait on for reading (errors included, as poll and epoll do by themselves). It
+ * stays the client's. */
 QCMP_EXPORT int qcmp_client_fd(const struct qcmp_client *client);
 
-/** Nanoseconds until the next time-out: 0 when it is due, QCMP_NO_DEADLINE when nothing is in flight. */
+/** Nanoseconds until the next time-out: 0 when it is due, QCMP_NO_DEADLINE when nothing is in
+ * flight. */
 QCMP_EXPORT int64_t qcmp_client_deadline(const struct qcmp_client *client);
 
 /**
@@ -117,17 +125,17 @@ QCMP_EXPORT int64_t qcmp_client_deadline(const struct qcmp_client *client);
  * @param timeout_ns  > 0; see QCMP_DEFAULT_TIMEOUT_NS.
  * @param user        comes back with each event of this ping.
  * @param[out] id     names the ping until it ends; may be NULL. Untouched on failure.
- * @return 0; QCMP_ERROR_NO_NONCE or QCMP_ERROR_NO_SLOT: try again when a ping has ended; QCMP_ERROR_INVALID_ARGUMENT; or an
- *         error of the operating system (EAFNOSUPPORT for an address of a family that this client's socket cannot reach): nothing
- *         was sent, nothing is in flight.
+ * @return 0; QCMP_ERROR_NO_NONCE or QCMP_ERROR_NO_SLOT: try again when a ping has ended;
+ * QCMP_ERROR_INVALID_ARGUMENT; or an error of the operating system (EAFNOSUPPORT for an address of
+ * a family that this client's socket cannot reach): nothing was sent, nothing is in flight.
  */
 QCMP_EXPORT int qcmp_client_ping(struct qcmp_client *client, const struct sockaddr *to,
                                  size_t to_bytes, int64_t timeout_ns, void *user, uint64_t *id);
 
 /** Reads what has come, ends what is past its deadline, and reports it, oldest first. Never blocks.
  * @param[out] events room for @p capacity events, at least 1.
- * @return how many were written; @p capacity means: call again. Errors of the socket itself are reported as
- *         negative numbers, once each; the client stays usable. */
+ * @return how many were written; @p capacity means: call again. Errors of the socket itself are
+ * reported as negative numbers, once each; the client stays usable. */
 QCMP_EXPORT int qcmp_client_process(struct qcmp_client *client, struct qcmp_client_event *events,
                                     int capacity);
 
@@ -139,7 +147,8 @@ QCMP_EXPORT int qcmp_client_wait(const struct qcmp_client *client, int64_t timeo
  * @return 0 or QCMP_ERROR_NOT_IN_FLIGHT. */
 QCMP_EXPORT int qcmp_client_cancel(struct qcmp_client *client, uint64_t id);
 
-/** Ends pings in flight and reports each as QCMP_CLIENT_CANCELLED, for callers that keep something in `user`.
+/** Ends pings in flight and reports each as QCMP_CLIENT_CANCELLED, for callers that keep something
+ * in `user`.
  * @return how many events were written; fewer than @p capacity: nothing is in flight any more. */
 QCMP_EXPORT int qcmp_client_cancel_all(struct qcmp_client *client, struct qcmp_client_event *events,
                                        int capacity);
@@ -148,17 +157,19 @@ QCMP_EXPORT int qcmp_client_cancel_all(struct qcmp_client *client, struct qcmp_c
 QCMP_EXPORT size_t qcmp_client_in_flight(const struct qcmp_client *client);
 
 /**
- * The simple case: measures the distance to one address with one ping, and blocks until it is answered or not. Opens a socket of
- * its own, does not allocate.
+ * The simple case: measures the distance to one address with one ping, and blocks until it is
+ * answered or not. Opens a socket of its own, does not allocate.
  *
  * @param timeout_ns 0 for QCMP_DEFAULT_TIMEOUT_NS.
  * @param[out] sample untouched on failure.
- * @return 0; QCMP_ERROR_TIMED_OUT; QCMP_ERROR_INVALID_ARGUMENT; or an error of the operating system, such as a refused connection.
+ * @return 0; QCMP_ERROR_TIMED_OUT; QCMP_ERROR_INVALID_ARGUMENT; or an error of the operating
+ * system, such as a refused connection.
  */
 QCMP_EXPORT int qcmp_distance_measure(const struct sockaddr *to, size_t to_bytes,
                                       int64_t timeout_ns, struct qcmp_sample *sample);
 
-/** Converts an AF_INET or AF_INET6 socket address. The scope is kept for link-local addresses alone.
+/** Converts an AF_INET or AF_INET6 socket address. The scope is kept for link-local addresses
+ * alone.
  * @return 0 or QCMP_ERROR_INVALID_ARGUMENT. */
 QCMP_EXPORT int qcmp_endpoint_from_sockaddr(struct qcmp_endpoint *endpoint,
                                             const struct sockaddr *address, size_t address_bytes);

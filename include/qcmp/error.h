@@ -1,8 +1,8 @@
 /** @file
  * Errors of libqcmp: 0 is success, every failure is a negative number.
  *
- * Two ranges share one int: the library's own errors (@ref qcmp_error), whose values never change, and errors of
- * the operating system, which are mapped reversibly below #QCMP_ERROR_OS_BASE.
+ * Two ranges share one int: the library's own errors (@ref qcmp_error), whose values never change,
+ * and errors of the operating system, which are mapped reversibly below #QCMP_ERROR_OS_BASE.
  */
 #ifndef QCMP_ERROR_H
 #define QCMP_ERROR_H
@@ -37,16 +37,16 @@ enum qcmp_error {
 /** An error of the operating system with number E is QCMP_ERROR_OS_BASE - E. */
 #define QCMP_ERROR_OS_BASE (-10000)
 
-/** The name of an error, such as "LENGTH_MISMATCH"; "OK" for 0, "OS" for an error of the operating system, "UNKNOWN" for
- * any other number. Static storage. */
+/** The name of an error, such as "LENGTH_MISMATCH"; "OK" for 0, "OS" for an error of the operating
+ * system, "UNKNOWN" for any other number. Static storage. */
 QCMP_EXPORT const char *qcmp_error_name(int error);
 
-/** One line of text about an error, without a full stop. Errors of the operating system all have the same text here;
- * qcmp_error_format() of qcmp/client.h knows theirs. Static storage. */
+/** One line of text about an error, without a full stop. Errors of the operating system all have
+ * the same text here; qcmp_error_format() of qcmp/client.h knows theirs. Static storage. */
 QCMP_EXPORT const char *qcmp_error_text(int error);
 
-/** The error for an operating system's error number (errno); numbers below 1, and those whose error is no int, give
- * QCMP_ERROR_INVALID_ARGUMENT. */
+/** The error for an operating system's error number (errno); numbers below 1, and those whose error
+ * is no int, give QCMP_ERROR_INVALID_ARGUMENT. */
 QCMP_EXPORT int qcmp_error_from_os(int os_error);
 
 /** The operating system's error number inside @p error, or 0 when it holds none. */

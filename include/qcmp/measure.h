@@ -1,6 +1,7 @@
 /** @file
- * Arithmetic on the four timestamps of a ping and its pong. Pure functions, freestanding; every 64-bit value is allowed, hostile ones
- * included: a result that does not fit is an error and leaves the outputs untouched. Source: docs/protocol.md, section 3.
+ * Arithmetic on the four timestamps of a ping and its pong. Pure functions, freestanding; every
+ * 64-bit value is allowed, hostile ones included: a result that does not fit is an error and leaves
+ * the outputs untouched. Source: docs/protocol.md, section 3.
  */
 #ifndef QCMP_MEASURE_H
 #define QCMP_MEASURE_H
@@ -22,7 +23,8 @@ struct qcmp_times {
     int64_t client_receive_ns;  /**< t3: the pong reached the client */
 };
 
-/** Round trip delay (t3 - t0) - (t2 - t1), ns; the clocks' offset cancels. May be negative with hostile timestamps.
+/** Round trip delay (t3 - t0) - (t2 - t1), ns; the clocks' offset cancels. May be negative with
+ * hostile timestamps.
  * @return 0 or QCMP_ERROR_OVERFLOW. */
 QCMP_EXPORT int qcmp_times_delay(const struct qcmp_times *times, int64_t *delay_ns);
 
@@ -38,11 +40,11 @@ QCMP_EXPORT int qcmp_times_outgoing(const struct qcmp_times *times, int64_t *out
  * @return 0 or QCMP_ERROR_OVERFLOW. */
 QCMP_EXPORT int qcmp_times_hold(const struct qcmp_times *times, int64_t *hold_ns);
 
-/** Offset of the server's clock from the client's, ((t1 - t0) + (t2 - t3)) / 2 as in NTP (RFC 5905, section 8), ns, rounded
- * towards zero; and its error bound, half the round trip delay, rounded up. Of many samples, the one with the
- * least bound is the best estimate.
- * @return 0; QCMP_ERROR_IMPLAUSIBLE when the delay is negative and so bounds nothing, whether it fits or not; or
- *         QCMP_ERROR_OVERFLOW. */
+/** Offset of the server's clock from the client's, ((t1 - t0) + (t2 - t3)) / 2 as in NTP (RFC 5905,
+ * section 8), ns, rounded towards zero; and its error bound, half the round trip delay, rounded up.
+ * Of many samples, the one with the least bound is the best estimate.
+ * @return 0; QCMP_ERROR_IMPLAUSIBLE when the delay is negative and so bounds nothing, whether it
+ * fits or not; or QCMP_ERROR_OVERFLOW. */
 QCMP_EXPORT int qcmp_times_offset(const struct qcmp_times *times, int64_t *offset_ns,
                                   int64_t *error_bound_ns);
 
@@ -61,20 +63,21 @@ enum qcmp_suspect {
 
 /** What one ping and its pong say, nanoseconds. */
 struct qcmp_sample {
-    int64_t
-        rtt_ns; /**< raw_rtt_ns - hold_ns where the hold time is believed, otherwise raw_rtt_ns; never negative */
+    int64_t rtt_ns; /**< raw_rtt_ns - hold_ns where the hold time is believed, otherwise raw_rtt_ns;
+                       never negative */
     int64_t raw_rtt_ns;  /**< t3 - t0, never negative */
     int64_t hold_ns;     /**< t2 - t1, if known */
     int64_t incoming_ns; /**< t1 - t0, if known */
     int64_t outgoing_ns; /**< t3 - t2, if known */
-    unsigned
-        known; /**< set of @ref qcmp_sample_known; what does not fit into 64 bits is not known, and 0 */
+    unsigned known; /**< set of @ref qcmp_sample_known; what does not fit into 64 bits is not known,
+                       and 0 */
     enum qcmp_suspect suspect;
 };
 
-/** Puts a sample together. The server's hold time is believed only if 0 <= hold <= raw round trip, so that a server cannot
- * fake a low ping unnoticed (docs/protocol.md, section 5).
- * @return 0; QCMP_ERROR_IMPLAUSIBLE when t3 < t0, whether t3 - t0 fits or not; QCMP_ERROR_OVERFLOW when it does not fit. */
+/** Puts a sample together. The server's hold time is believed only if 0 <= hold <= raw round trip,
+ * so that a server cannot fake a low ping unnoticed (docs/protocol.md, section 5).
+ * @return 0; QCMP_ERROR_IMPLAUSIBLE when t3 < t0, whether t3 - t0 fits or not; QCMP_ERROR_OVERFLOW
+ * when it does not fit. */
 QCMP_EXPORT int qcmp_sample_compute(const struct qcmp_times *times, struct qcmp_sample *sample);
 
 #ifdef __cplusplus

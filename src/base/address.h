@@ -7,8 +7,9 @@
 #include <netinet/in.h>
 #include <stdbool.h>
 
-/** Whether one host can have this address: false for the unspecified address and 0.0.0.0/8, for multicast, and for the limited
- * broadcast 255.255.255.255. A subnet's own broadcast address cannot be told from the address alone. */
+/** Whether one host can have this address: false for the unspecified address and 0.0.0.0/8, for
+ * multicast, and for the limited broadcast 255.255.255.255. A subnet's own broadcast address cannot
+ * be told from the address alone. */
 bool address_is_unicast(const struct in6_addr *address);
 
 /** Whether it is an IPv6 link-local unicast address, fe80::/10. */

@@ -43,8 +43,9 @@ static int parse_whole(const char *text, size_t length, int64_t unit, int64_t *n
     return __builtin_mul_overflow(value, unit, ns) ? -1 : 0;
 }
 
-/* From the last digit to the first, so that each step divides by ten and a remainder, wherever it appears, means that the
-   whole is no multiple of a nanosecond. The sum stays below ten units, and needs no wider type however many digits there are. */
+/* From the last digit to the first, so that each step divides by ten and a remainder, wherever it
+   appears, means that the whole is no multiple of a nanosecond. The sum stays below ten units, and
+   needs no wider type however many digits there are. */
 static int parse_fraction(const char *text, size_t length, int64_t unit, int64_t *ns)
 {
     int64_t value = 0;

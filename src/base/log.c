@@ -72,7 +72,8 @@ static json_t *json_repaired(const char *text)
     return json;
 }
 
-/* JSON's readers, and jansson, have no integers beyond 63 bits: a text is exact where a number would not be. */
+/* JSON's readers, and jansson, have no integers beyond 63 bits: a text is exact where a number
+ * would not be. */
 static json_t *json_natural(uint64_t natural)
 {
     char text[24];
@@ -98,7 +99,8 @@ static json_t *json_value(const struct log_field *field)
     return NULL;
 }
 
-/* Where memory ran out jansson hands on NULL: the call that gets it fails, and frees what it was given. */
+/* Where memory ran out jansson hands on NULL: the call that gets it fails, and frees what it was
+ * given. */
 static int print_json(FILE *line, const struct event *event)
 {
     json_t *fields = json_object();
@@ -116,7 +118,8 @@ static int print_json(FILE *line, const struct event *event)
     return error;
 }
 
-/* Bare text must not look like the end of a value or like another field: a space ends values, though not messages. */
+/* Bare text must not look like the end of a value or like another field: a space ends values,
+ * though not messages. */
 static void print_text(FILE *line, const char *text, const char *reserved)
 {
     char piece[TEXT_PIECE_BYTES];
@@ -178,7 +181,8 @@ static int print_event(FILE *line, enum log_format format, const struct event *e
     return -1;
 }
 
-/* The line, between the newline that would end a torn line before it, and its own. NULL: no memory; otherwise free() it. */
+/* The line, between the newline that would end a torn line before it, and its own. NULL: no memory;
+ * otherwise free() it. */
 static char *line_new(enum log_format format, const struct event *event, size_t *length)
 {
     char *bytes = NULL;
@@ -197,7 +201,8 @@ static char *line_new(enum log_format format, const struct event *event, size_t 
     return NULL;
 }
 
-/* Whether write(2) may be called: it does not block then, since whoever says that there is room has room for PIPE_BUF bytes. */
+/* Whether write(2) may be called: it does not block then, since whoever says that there is room has
+ * room for PIPE_BUF bytes. */
 static bool is_writable(const struct log_options *options)
 {
     struct pollfd ready = {.fd = options->fd, .events = POLLOUT};

@@ -1,12 +1,12 @@
 /** @file
  * The structured log: one event a line, as JSON or as text.
  *
- * Whatever the values hold, a line stays one line and a field stays one field. A line that cannot be written is counted and
- * forgotten; the program goes on. Writing to a closed pipe raises SIGPIPE, which the caller ignores (`signal(SIGPIPE, SIG_IGN)`)
- * if it is to live.
+ * Whatever the values hold, a line stays one line and a field stays one field. A line that cannot
+ * be written is counted and forgotten; the program goes on. Writing to a closed pipe raises
+ * SIGPIPE, which the caller ignores (`signal(SIGPIPE, SIG_IGN)`) if it is to live.
  */
-#ifndef BASE_LOG_H
-#define BASE_LOG_H
+#ifndef PADDOCK_BASE_LOG_H
+#define PADDOCK_BASE_LOG_H
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -37,7 +37,8 @@ enum log_kind {
     LOG_KIND_BOOL
 };
 
-/** One named value of an event. Made by log_text() and its siblings; lives as long as the call that logs it. */
+/** One named value of an event. Made by log_text() and its siblings; lives as long as the call that
+ * logs it. */
 struct log_field {
     const char *name; /**< a literal of the program: small letters, digits, `_` */
     enum log_kind kind;
@@ -69,17 +70,20 @@ struct log {
     atomic_uint_fast64_t lost; /**< relaxed: a count that orders nothing */
 };
 
-/** Starts a log. Asks the file descriptor whether it is a terminal if the format is #LOG_FORMAT_AUTO. */
+/** Starts a log. Asks the file descriptor whether it is a terminal if the format is
+ * #LOG_FORMAT_AUTO. */
 void log_init(struct log *log, const struct log_options *options);
 
 /**
- * Writes one event. Thread-safe. It allocates; it blocks only if the options allow it, or if another process filled the pipe
- * that both share in the very same moment.
+ * Writes one event. Thread-safe. It allocates; it blocks only if the options allow it, or if
+ * another process filled the pipe that both share in the very same moment.
  *
- * A line of up to PIPE_BUF bytes is one write(2), a longer one is written in pieces of that size. Text that is not valid UTF-8 is
- * repaired: U+FFFD for each bad byte in JSON, an escape in the other formats. Numbers above INT64_MAX are text in JSON.
+ * A line of up to PIPE_BUF bytes is one write(2), a longer one is written in pieces of that size.
+ * Text that is not valid UTF-8 is repaired: U+FFFD for each bad byte in JSON, an escape in the
+ * other formats. Numbers above INT64_MAX are text in JSON.
  *
- * @param fields the first is the message and must be text; borrowed during the call. A NULL text is null.
+ * @param fields the first is the message and must be text; borrowed during the call. A NULL text is
+ * null.
  * @param count  at least 1.
  */
 void log_write(struct log *log, enum log_level level, const struct log_field *fields, size_t count);
@@ -93,8 +97,8 @@ void log_write(struct log *log, enum log_level level, const struct log_field *fi
 uint64_t log_lost(const struct log *log);
 
 /**
- * Reads a level from a RUST_LOG value: a list of directives with commas between them, in any capitals. A bare level and
- * `paddock=LEVEL` count; the latter wins, and of two alike the last.
+ * Reads a level from a RUST_LOG value: a list of directives with commas between them, in any
+ * capitals. A bare level and `paddock=LEVEL` count; the latter wins, and of two alike the last.
  *
  * @param rust_log NULL is an empty list.
  * @param[out] level untouched when nothing counts.

@@ -1,14 +1,15 @@
 /** @file
  * Numbers and truth values as text, read strictly.
  */
-#ifndef BASE_NUMBER_H
-#define BASE_NUMBER_H
+#ifndef PADDOCK_BASE_NUMBER_H
+#define PADDOCK_BASE_NUMBER_H
 
 #include <stdbool.h>
 #include <stdint.h>
 
 /**
- * Reads an unsigned decimal integer: digits and nothing else, neither sign nor space. Leading zeros are fine.
+ * Reads an unsigned decimal integer: digits and nothing else, neither sign nor space. Leading zeros
+ * are fine.
  *
  * @param[out] value @p min to @p max, both included; untouched on failure.
  * @return 0, or -1 when @p text is no number or outside the range.

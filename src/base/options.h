@@ -1,12 +1,14 @@
 /** @file
- * Command lines by table: long names as `--name value` or `--name=value`, letters as `-n value`, `-nvalue` or `-n=value`, letters
- * in a row (`-qV`), `--` to end the options. Long names are not abbreviated.
+ * Command lines by table: long names as `--name value` or `--name=value`, letters as `-n value`,
+ * `-nvalue` or `-n=value`, letters in a row (`-qV`), `--` to end the options. Long names are not
+ * abbreviated.
  *
- * One table serves the parser and the help. All state is in the caller's struct options: parsers do not disturb each other, and
- * the arguments are neither changed nor reordered. Nothing here allocates.
+ * One table serves the parser and the help. All state is in the caller's struct options: parsers do
+ * not disturb each other, and the arguments are neither changed nor reordered. Nothing here
+ * allocates.
  */
-#ifndef BASE_OPTIONS_H
-#define BASE_OPTIONS_H
+#ifndef PADDOCK_BASE_OPTIONS_H
+#define PADDOCK_BASE_OPTIONS_H
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -17,7 +19,8 @@
 
 enum option_kind {
     OPTION_FLAG,   /**< takes no value */
-    OPTION_SWITCH, /**< alone = true; or `=true`, `=false`, or the word `true` or `false` after it */
+    OPTION_SWITCH, /**< alone = true; or `=true`, `=false`, or the word `true` or `false` after it
+                    */
     OPTION_VALUE   /**< needs a value; one that starts with `-` needs the form with `=` */
 };
 
@@ -35,7 +38,8 @@ struct option_spec {
 };
 
 enum options_words {
-    OPTIONS_STOP_AT_WORD, /**< the first word that is no option ends the options: a command follows */
+    OPTIONS_STOP_AT_WORD, /**< the first word that is no option ends the options: a command follows
+                           */
     OPTIONS_MIX_WORDS     /**< words and options come in any order */
 };
 
@@ -66,10 +70,12 @@ struct options {
 void options_init(struct options *options, const struct option_spec *specs,
                   enum options_words words, int argc, char *const *argv);
 
-/** Finds the next option or word. After #OPTIONS_END or #OPTIONS_ERROR it must not be called again. */
+/** Finds the next option or word. After #OPTIONS_END or #OPTIONS_ERROR it must not be called again.
+ */
 enum options_event options_next(struct options *options);
 
-/** Prints one line of help for each row that is not hidden, aligned, with environment and default where the table has them. */
+/** Prints one line of help for each row that is not hidden, aligned, with environment and default
+ * where the table has them. */
 void options_print_help(FILE *stream, const struct option_spec *specs);
 
 #endif

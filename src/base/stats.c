@@ -10,7 +10,8 @@ static int compare(const void *left, const void *right)
     return (a > b) - (a < b);
 }
 
-/* low <= high. Half the difference is added to the end that is nearer to zero; where the signs differ it is the sum that fits. */
+/* low <= high. Half the difference is added to the end that is nearer to zero; where the signs
+ * differ it is the sum that fits. */
 static int64_t middle(int64_t low, int64_t high)
 {
     if (low < 0 && high >= 0)
@@ -20,8 +21,8 @@ static int64_t middle(int64_t low, int64_t high)
     return high - (high - low) / 2;
 }
 
-/* The sum is kept as quotient * count + remainder with |remainder| < count, which fits whatever the samples are: an array has
-   fewer than 2^60 of them. */
+/* The sum is kept as quotient * count + remainder with |remainder| < count, which fits whatever the
+   samples are: an array has fewer than 2^60 of them. */
 static int64_t mean(const int64_t *samples, size_t count)
 {
     int64_t divisor = (int64_t)count;

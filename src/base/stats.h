@@ -1,17 +1,17 @@
 /** @file
  * What a set of measurements has in common.
  */
-#ifndef BASE_STATS_H
-#define BASE_STATS_H
+#ifndef PADDOCK_BASE_STATS_H
+#define PADDOCK_BASE_STATS_H
 
 #include <stddef.h>
 #include <stdint.h>
 
 struct stats_summary {
     int64_t min;
-    int64_t
-        median; /**< of an even count: the mean of the two middle ones, halves rounded towards zero */
-    int64_t mean; /**< rounded towards zero */
+    int64_t median; /**< of an even count: the mean of the two middle ones, halves rounded towards
+                       zero */
+    int64_t mean;   /**< rounded towards zero */
     int64_t max;
 };
 

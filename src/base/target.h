@@ -1,9 +1,9 @@
 /** @file
- * Splits what a user names as a target into host and port. Purely textual: nothing is resolved, and whether the host is an
- * address is for others to say.
+ * Splits what a user names as a target into host and port. Purely textual: nothing is resolved, and
+ * whether the host is an address is for others to say.
  */
-#ifndef BASE_TARGET_H
-#define BASE_TARGET_H
+#ifndef PADDOCK_BASE_TARGET_H
+#define PADDOCK_BASE_TARGET_H
 
 #include <stdint.h>
 
@@ -27,14 +27,14 @@ enum target_error {
 };
 
 struct target {
-    char host
-        [TARGET_HOST_BYTES]; /**< name or address, without brackets, with its scope if one was given */
+    char host[TARGET_HOST_BYTES]; /**< name or address, without brackets, with its scope if one was
+                                     given */
     uint16_t port;
 };
 
 /**
- * Splits `host`, `host:port`, `1.2.3.4:5`, `[v6]:port`, `[v6]` or a bare `v6`; an address may have a scope (`fe80::1%eth0`).
- * Two or more colons without brackets are an IPv6 address and no port.
+ * Splits `host`, `host:port`, `1.2.3.4:5`, `[v6]:port`, `[v6]` or a bare `v6`; an address may have
+ * a scope (`fe80::1%eth0`). Two or more colons without brackets are an IPv6 address and no port.
  *
  * @param default_port the port of a target that names none.
  * @param[out] target untouched on failure.

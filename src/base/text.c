@@ -52,7 +52,8 @@ size_t text_decode(const char *text, uint32_t *code_point)
     return bytes;
 }
 
-/* Controls (C0, DEL, C1), line and paragraph separator, and everything that reorders what stands beside it. */
+/* Controls (C0, DEL, C1), line and paragraph separator, and everything that reorders what stands
+ * beside it. */
 static bool is_deceptive(uint32_t code_point)
 {
     return code_point < 0x20 || (code_point >= 0x7f && code_point < 0xa0) || code_point == 0x61c ||

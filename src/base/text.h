@@ -1,9 +1,9 @@
 /** @file
- * Text from strangers, made fit to be shown: UTF-8 decoding, and escapes for whatever could control a terminal, end a line or
- * mislead the eye. Nothing here allocates.
+ * Text from strangers, made fit to be shown: UTF-8 decoding, and escapes for whatever could control
+ * a terminal, end a line or mislead the eye. Nothing here allocates.
  */
-#ifndef BASE_TEXT_H
-#define BASE_TEXT_H
+#ifndef PADDOCK_BASE_TEXT_H
+#define PADDOCK_BASE_TEXT_H
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -16,7 +16,8 @@
 #define TEXT_PIECE_BYTES 12
 
 /**
- * Reads the first character of a UTF-8 text (RFC 3629: no overlong forms, no surrogates, at most U+10FFFF).
+ * Reads the first character of a UTF-8 text (RFC 3629: no overlong forms, no surrogates, at most
+ * U+10FFFF).
  *
  * @param[out] code_point the character, or #TEXT_INVALID for a bad byte; 0 at the end.
  * @return the bytes it takes, 1 for a bad byte, 0 at the end.
@@ -24,8 +25,9 @@
 size_t text_decode(const char *text, uint32_t *code_point);
 
 /**
- * Writes the first character of a text as it may be shown: itself; or `\n`, `\r`, `\t`, `\\`, `\"`; or `\u{hex}` for other
- * controls, line separators and marks that change the direction of writing; or `\xNN` for a byte that is no UTF-8.
+ * Writes the first character of a text as it may be shown: itself; or `\n`, `\r`, `\t`, `\\`, `\"`;
+ * or `\u{hex}` for other controls, line separators and marks that change the direction of writing;
+ * or `\xNN` for a byte that is no UTF-8.
  *
  * @param[out] piece at least #TEXT_PIECE_BYTES; always terminated.
  * @return the bytes of @p text it stands for, 0 at the end.
@@ -33,7 +35,8 @@ size_t text_decode(const char *text, uint32_t *code_point);
 size_t text_escape_next(const char *text, char *piece);
 
 /**
- * Escapes a whole text into one line of valid UTF-8. What does not fit is cut after a whole piece, and `...` says so.
+ * Escapes a whole text into one line of valid UTF-8. What does not fit is cut after a whole piece,
+ * and `...` says so.
  *
  * @param capacity bytes at @p out, at least 4.
  */

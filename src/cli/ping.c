@@ -13,7 +13,8 @@
 
 #define EVENTS 64
 
-/* Pings sent before answers are looked at again: a burst of answers must not overflow the receive buffer. */
+/* Pings sent before answers are looked at again: a burst of answers must not overflow the receive
+ * buffer. */
 #define SEND_BURST 64
 
 /* Pings whose late answers are still known when they have ended. */
@@ -115,7 +116,8 @@ static bool same_address(const struct qcmp_endpoint *a, const struct qcmp_endpoi
     return memcmp(a->address, b->address, sizeof a->address) == 0 && a->scope == b->scope;
 }
 
-/* The target that a rejected datagram's source belongs to: the same address and port, or else the same address. */
+/* The target that a rejected datagram's source belongs to: the same address and port, or else the
+ * same address. */
 static struct ping_target *find_target(const struct ping_run *run, const struct qcmp_endpoint *peer)
 {
     struct ping_target *near = NULL;

@@ -52,10 +52,9 @@ struct ping_target {
 
 /** What to do, and what came of it. */
 struct ping_run {
-    size_t amount; /**< pings to each target, 1 .. PING_MAX_AMOUNT */
-    int64_t
-        interval_ns; /**< between the pings to one target; 0 = as soon as the last one has ended */
-    int64_t timeout_ns; /**< > 0 */
+    size_t amount;       /**< pings to each target, 1 .. PING_MAX_AMOUNT */
+    int64_t interval_ns; /**< between the pings to one target; 0 = once the last one has ended */
+    int64_t timeout_ns;  /**< > 0 */
     struct ping_target *targets;
     size_t targets_count;
     size_t rejected_elsewhere; /**< rejected datagrams from addresses that are no target's */
@@ -63,19 +62,22 @@ struct ping_run {
 
     /** Called when a ping has ended; may be NULL. */
     void (*ping_ended)(const struct ping *ping, size_t seq, void *user);
-    /** Called for a late, duplicate or rejected datagram; @p target is NULL where it is no target's. May be NULL. */
+    /** Called for a late, duplicate or rejected datagram; @p target is NULL where it is no
+     * target's. May be NULL. */
     void (*noticed)(const struct ping_target *target, const struct qcmp_client_event *event,
                     void *user);
     void *user;
 };
 
 /**
- * Makes the targets from texts such as `host:port` and resolves the names, all at once. Blocks for as long as the resolver does.
+ * Makes the targets from texts such as `host:port` and resolves the names, all at once. Blocks for
+ * as long as the resolver does.
  *
  * @param family QCMP_FAMILY_ANY, _IPV4 or _IPV6: which addresses of a name to take.
- * @param[out] message on failure one line that says what is wrong with which text; @p capacity bytes.
- * @return 0, also when a name has no address (see ping_target::error); -1 with @p message set when a text is no target, or
- *         an address of the other family.
+ * @param[out] message on failure one line that says what is wrong with which text; @p capacity
+ * bytes.
+ * @return 0, also when a name has no address (see ping_target::error); -1 with @p message set when
+ * a text is no target, or an address of the other family.
  */
 int ping_targets_init(struct ping_run *run, char *const *texts, size_t count,
                       enum qcmp_family family, char *message, size_t capacity);
@@ -84,8 +86,8 @@ int ping_targets_init(struct ping_run *run, char *const *texts, size_t count,
 void ping_targets_fini(struct ping_run *run);
 
 /**
- * Pings all targets that have an address. Blocks until every ping has ended, or SIGINT or SIGTERM comes; both signals are blocked
- * from then on.
+ * Pings all targets that have an address. Blocks until every ping has ended, or SIGINT or SIGTERM
+ * comes; both signals are blocked from then on.
  * @return 0 or a negative error as in qcmp/error.h.
  */
 int ping_run(struct ping_run *run);

@@ -10,8 +10,8 @@
 #include "base/stats.h"
 #include "cli/ping.h"
 
-/** Summarises the round trips of a target's answered pings; raw ones, with the server's hold time in, if @p raw.
- * Allocates while it works.
+/** Summarises the round trips of a target's answered pings; raw ones, with the server's hold time
+ * in, if @p raw. Allocates while it works.
  * @return false when no ping was answered, or there is no memory; @p summary is untouched then. */
 bool ping_summarise(const struct ping_target *target, bool raw, struct stats_summary *summary);
 

@@ -13,7 +13,8 @@
 #define BATCH 32
 #define RANDOM_POOL 32
 
-/* The two clocks are compared around each ping; reading them as one moment is good to a few microseconds. */
+/* The two clocks are compared around each ping; reading them as one moment is good to a few
+ * microseconds. */
 #define STEP_TOLERANCE_NS 100000
 
 /* The kernel's transmit stamp of the ping in one slot. */
@@ -53,7 +54,8 @@ static bool layout_compute(const struct qcmp_client_options *options, struct lay
     size_t probe_bytes = qcmp_probe_bytes(slots);
     if (probe_bytes == 0)
         return false;
-    /* Twice the slots, so that a key outlives the pings that were sent after its own and have ended. */
+    /* Twice the slots, so that a key outlives the pings that were sent after its own and have
+     * ended. */
     size_t keys = 2;
     while (keys < 2 * slots)
         keys *= 2;
@@ -207,7 +209,8 @@ static void event_from_probe(const struct qcmp_probe_event *from, struct qcmp_cl
     };
 }
 
-/* When a datagram arrived, on the monotonic clock: the kernel's stamp is on the wall clock, which may have been set since. */
+/* When a datagram arrived, on the monotonic clock: the kernel's stamp is on the wall clock, which
+ * may have been set since. */
 static int64_t arrived_monotonic_ns(const struct qcmp_arrival *arrival)
 {
     if (arrival->kernel_ns == 0 || arrival->kernel_ns > arrival->read.wall_ns)
@@ -215,8 +218,8 @@ static int64_t arrived_monotonic_ns(const struct qcmp_arrival *arrival)
     return arrival->read.monotonic_ns - (arrival->read.wall_ns - arrival->kernel_ns);
 }
 
-/* Puts the four timestamps of an answer together. The kernel's stamps are on the wall clock: they hold only if it was not set
- * between sending and reading. */
+/* Puts the four timestamps of an answer together. The kernel's stamps are on the wall clock: they
+ * hold only if it was not set between sending and reading. */
 static void measure(const struct qcmp_client *client, const struct qcmp_probe_event *answer,
                     const struct qcmp_arrival *arrival, struct qcmp_client_event *event)
 {
@@ -246,7 +249,8 @@ static void measure(const struct qcmp_client *client, const struct qcmp_probe_ev
     qcmp_sample_compute(&event->times, &event->sample);
 }
 
-/* Ends the ping that an ICMP error quotes. Errors are as easy to forge as answers, so the quote must match as an answer would. */
+/* Ends the ping that an ICMP error quotes. Errors are as easy to forge as answers, so the quote
+ * must match as an answer would. */
 static bool refuse(struct qcmp_client *client, const struct qcmp_notice *notice,
                    struct qcmp_client_event *event)
 {
@@ -304,8 +308,8 @@ static void arrival_take(struct qcmp_client *client, const struct qcmp_arrival *
         measure(client, &from_probe, arrival, event);
 }
 
-/* Each arrival is one event, so a flood is bounded by the caller's capacity; it cannot hold up time-outs either, because what
- * was due before an arrival ends before it. */
+/* Each arrival is one event, so a flood is bounded by the caller's capacity; it cannot hold up
+ * time-outs either, because what was due before an arrival ends before it. */
 static int arrivals_take(struct qcmp_client *client, struct qcmp_client_event *events, int capacity)
 {
     int count = 0;
@@ -338,7 +342,8 @@ int qcmp_client_process(struct qcmp_client *client, struct qcmp_client_event *ev
     while (more && count < capacity) {
         if (client->next == client->arrived)
             refill(client);
-        /* Notices are read after the answers: the transmit stamp of each ping is there before its answer. */
+        /* Notices are read after the answers: the transmit stamp of each ping is there before its
+         * answer. */
         count += notices_take(client, events + count, capacity - count);
         more = client->next < client->arrived;
         count += arrivals_take(client, events + count, capacity - count);

@@ -12,8 +12,8 @@ static int64_t clock_ns(clockid_t clock)
     return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
 }
 
-/* The tightest of a few tries, because the thread may be preempted in between, and the difference of the two clocks is
- * what tells a step. */
+/* The tightest of a few tries, because the thread may be preempted in between, and the difference
+ * of the two clocks is what tells a step. */
 struct qcmp_stamp qcmp_clock_read(void)
 {
     enum {

@@ -11,7 +11,8 @@
 /** Reads the wall clock and the monotonic clock as one moment. */
 struct qcmp_stamp qcmp_clock_read(void);
 
-/** Fills @p buffer with at most 256 unpredictable bytes. @return 0 or an error of the operating system. */
+/** Fills @p buffer with at most 256 unpredictable bytes. @return 0 or an error of the operating
+ * system. */
 int qcmp_random_fill(void *buffer, size_t bytes);
 
 #endif

@@ -1,8 +1,9 @@
 /** @file
- * The client's socket: what differs between platforms. socket_linux.c has the kernel's timestamps and the network's errors,
- * socket_posix.c is what every other system has. The build chooses one.
+ * The client's socket: what differs between platforms. socket_linux.c has the kernel's timestamps
+ * and the network's errors, socket_posix.c is what every other system has. The build chooses one.
  *
- * Names bear the library's prefix because a static library hides nothing from the program that links it.
+ * Names bear the library's prefix because a static library hides nothing from the program that
+ * links it.
  */
 #ifndef PADDOCK_CLIENT_SOCKET_H
 #define PADDOCK_CLIENT_SOCKET_H
@@ -34,14 +35,13 @@ struct qcmp_arrival {
 
 /** What the kernel says about a datagram that was sent. */
 struct qcmp_notice {
-    bool
-        transmitted; /**< handed to the device: key and kernel_ns; otherwise: to, error, data and bytes */
-    uint32_t key;            /**< as qcmp_socket_send() gave it */
-    int64_t kernel_ns;       /**< wall clock, when it left */
-    int error;               /**< an error of the operating system, made from an ICMP message */
+    bool transmitted;  /**< handed to the device: key and kernel_ns; otherwise: to, error, data and
+                          bytes */
+    uint32_t key;      /**< as qcmp_socket_send() gave it */
+    int64_t kernel_ns; /**< wall clock, when it left */
+    int error;         /**< an error of the operating system, made from an ICMP message */
     struct qcmp_endpoint to; /**< where it was sent */
-    size_t
-        bytes; /**< of the payload that the ICMP message quotes, at most QCMP_MAX_BYTES are kept */
+    size_t bytes;            /**< of the quoted payload, at most QCMP_MAX_BYTES */
     uint8_t data[QCMP_MAX_BYTES];
 };
 
@@ -62,11 +62,13 @@ int qcmp_socket_send(struct qcmp_socket *sock, const struct qcmp_endpoint *to, c
  * @return the number of datagrams, 0 when there are none, or an error of the operating system. */
 int qcmp_socket_receive(struct qcmp_socket *sock, struct qcmp_arrival *arrivals, int capacity);
 
-/** Reads one notice, without blocking. Each transmit stamp is there before the answer to its datagram is.
+/** Reads one notice, without blocking. Each transmit stamp is there before the answer to its
+ * datagram is.
  * @return 1, or 0 when there is none. */
 int qcmp_socket_notice(struct qcmp_socket *sock, struct qcmp_notice *notice);
 
-/** Blocks until something can be read, or @p timeout_ns has passed. @return 0 or an error of the operating system. */
+/** Blocks until something can be read, or @p timeout_ns has passed. @return 0 or an error of the
+ * operating system. */
 int qcmp_socket_wait(const struct qcmp_socket *sock, int64_t timeout_ns);
 
 #endif

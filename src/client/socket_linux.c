@@ -105,7 +105,8 @@ int qcmp_socket_send(struct qcmp_socket *sock, const struct qcmp_endpoint *to, c
     struct sockaddr_storage address;
     socklen_t address_bytes = qcmp_endpoint_to_sockaddr(to, sock->ipv6, &address);
     int error = send_once(sock, &address, address_bytes, data, bytes);
-    /* An ICMP error about an earlier ping makes the next send fail, once, with the same number as a failure of its own. */
+    /* An ICMP error about an earlier ping makes the next send fail, once, with the same number as a
+     * failure of its own. */
     if (error != 0 && error != qcmp_error_from_os(EAGAIN)) {
         keys_restart(sock);
         error = send_once(sock, &address, address_bytes, data, bytes);
@@ -146,7 +147,8 @@ static bool find_extended_error(struct msghdr *message, struct sock_extended_err
 
 static int receive_batch(int fd, struct mmsghdr *messages, unsigned capacity)
 {
-    /* Pending ICMP errors come before data, each with a number of its own; their texts are in the error queue. */
+    /* Pending ICMP errors come before data, each with a number of its own; their texts are in the
+     * error queue. */
     enum {
         PENDING_ERRORS = 64
     };

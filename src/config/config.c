@@ -189,7 +189,8 @@ static int apply(struct config *config, const struct option_spec *spec, const st
     return 0;
 }
 
-/* Collects the text of each flag given, by row. CONFIG_SERVE for the end of the flags without a command. */
+/* Collects the text of each flag given, by row. CONFIG_SERVE for the end of the flags without a
+ * command. */
 static enum config_result read_flags(int argc, char *const *argv, const char *texts[SPEC_COUNT],
                                      struct config_report *report)
 {

@@ -1,9 +1,9 @@
 /** @file
- * What the operator wants: flags over environment over defaults, as one validated struct. Names of flags and variables are those
- * of Quilkin 0.10.0.
+ * What the operator wants: flags over environment over defaults, as one validated struct. Names of
+ * flags and variables are those of Quilkin 0.10.0.
  */
-#ifndef CONFIG_CONFIG_H
-#define CONFIG_CONFIG_H
+#ifndef PADDOCK_CONFIG_CONFIG_H
+#define PADDOCK_CONFIG_CONFIG_H
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -23,16 +23,17 @@ struct config {
     bool quiet; /**< no log output; log_level is LOG_LEVEL_OFF then */
     enum log_format log_format;
     enum log_level log_level;
-    bool
-        log_directives_ignored; /**< RUST_LOG has directives that say nothing to this program: warn once */
-    char service_id
-        [CONFIG_ID_BYTES]; /**< valid UTF-8 without controls, quotes and backslashes; not empty */
+    bool log_directives_ignored; /**< RUST_LOG has directives that say nothing to this program: warn
+                                    once */
+    char service_id[CONFIG_ID_BYTES]; /**< valid UTF-8 without controls, quotes and backslashes; not
+                                         empty */
     bool qcmp_enabled;
     uint16_t qcmp_port; /**< 0: any free port */
     unsigned workers;   /**< 1 to #CONFIG_MAX_WORKERS, or 0: as many as there are CPUs */
 };
 
-/** The value of an environment variable, or NULL; as getenv(3). It need only last until the next call. */
+/** The value of an environment variable, or NULL; as getenv(3). It need only last until the next
+ * call. */
 typedef const char *(*config_getenv_fn)(const char *name, void *user);
 
 /** What config_load() knows of the world besides the command line. */
@@ -52,19 +53,21 @@ enum config_result {
 };
 
 struct config_report {
-    int command; /**< of #CONFIG_COMMAND: index into argv */
-    char error
-        [CONFIG_ERROR_BYTES]; /**< of #CONFIG_USAGE: one line without a full stop, fit to be shown */
+    int command;                    /**< of #CONFIG_COMMAND: index into argv */
+    char error[CONFIG_ERROR_BYTES]; /**< of #CONFIG_USAGE: one line without a full stop, fit to be
+                                       shown */
 };
 
 /**
  * Reads the command line up to the first word that is no flag, then the environment.
  *
- * Of a flag given twice the last counts. A variable is looked at only if its flag is not given; an empty one is unset. What the
- * reference has and this program does not is refused (`not supported yet`), save a switch that is turned off. With a command
- * word the variables of what is not supported are not looked at: they are meant for the service beside it.
+ * Of a flag given twice the last counts. A variable is looked at only if its flag is not given; an
+ * empty one is unset. What the reference has and this program does not is refused (`not supported
+ * yet`), save a switch that is turned off. With a command word the variables of what is not
+ * supported are not looked at: they are meant for the service beside it.
  *
- * @param[out] config set with #CONFIG_SERVE, #CONFIG_COMMAND and #CONFIG_NOTHING, otherwise untouched.
+ * @param[out] config set with #CONFIG_SERVE, #CONFIG_COMMAND and #CONFIG_NOTHING, otherwise
+ * untouched.
  * @param argv   borrowed during the call, neither changed nor reordered.
  * @param[out] report set where its members say so.
  */

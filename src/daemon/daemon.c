@@ -18,7 +18,8 @@ static void ignore_broken_pipes(void)
     sigaction(SIGPIPE, &ignore, NULL);
 }
 
-/* Returns a descriptor that is readable when the process is told to stop, or a negative errno value. */
+/* Returns a descriptor that is readable when the process is told to stop, or a negative errno
+ * value. */
 static int stop_signals_open(void)
 {
     sigset_t signals;

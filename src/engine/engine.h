@@ -1,9 +1,11 @@
 /** @file
- * How packets move. An engine receives datagrams in batches, with the kernel's time, hands each to one handler, and
- * does what the handler's verdict says. It knows nothing of what it carries. Engines differ in speed alone: one table of functions
- * stands for each, and one test suite runs against all of them.
+ * How packets move. An engine receives datagrams in batches, with the kernel's time, hands each to
+ * one handler, and does what the handler's verdict says. It knows nothing of what it carries.
+ * Engines differ in speed alone: one table of functions stands for each, and one test suite runs
+ * against all of them.
  *
- * An engine has a number of workers that share nothing: each has its own socket, buffers and counters, and is run by one thread.
+ * An engine has a number of workers that share nothing: each has its own socket, buffers and
+ * counters, and is run by one thread.
  */
 #ifndef PADDOCK_ENGINE_ENGINE_H
 #define PADDOCK_ENGINE_ENGINE_H
@@ -30,9 +32,9 @@ struct engine_packet {
     const struct in6_addr *source;
     const struct in6_addr *destination; /**< NULL where the system does not tell */
     uint16_t source_port;               /**< host order */
-    bool to_broadcast; /**< the destination is known to be a broadcast address of this host */
-    int64_t
-        received_ns; /**< wall clock, Unix nanoseconds: the kernel's stamp, or user space's where there is none */
+    bool to_broadcast;   /**< the destination is known to be a broadcast address of this host */
+    int64_t received_ns; /**< wall clock, Unix nanoseconds: the kernel's stamp, or user space's
+                            where there is none */
 };
 
 enum engine_action {
@@ -43,14 +45,15 @@ enum engine_action {
 /** What to do with a datagram. */
 struct engine_verdict {
     enum engine_action action;
-    enum outcome outcome; /**< the counter that it belongs to, whatever the action */
-    uint16_t reply_bytes; /**< of a reply */
-    uint16_t
-        stamp_offset; /**< where the reply carries the wall clock at its sending, 8 bytes, big-endian; or ENGINE_NO_STAMP */
+    enum outcome outcome;  /**< the counter that it belongs to, whatever the action */
+    uint16_t reply_bytes;  /**< of a reply */
+    uint16_t stamp_offset; /**< where the reply carries the wall clock at its sending, 8 bytes,
+                              big-endian; or ENGINE_NO_STAMP */
 };
 
 /**
- * Decides about one datagram. Called on the packet path by any worker's thread: must not block, allocate, lock or log.
+ * Decides about one datagram. Called on the packet path by any worker's thread: must not block,
+ * allocate, lock or log.
  * @param[out] reply room for ENGINE_REPLY_BYTES bytes.
  */
 typedef struct engine_verdict engine_handler_fn(const struct engine_packet *packet, uint8_t *reply,
@@ -83,8 +86,8 @@ struct engine_ops {
 extern const struct engine_ops engine_mmsg;
 
 /**
- * Binds the port and gets everything ready; nothing is answered before engine_run(). A port that another process has is an
- * error, and so is one that another engine of this process has.
+ * Binds the port and gets everything ready; nothing is answered before engine_run(). A port that
+ * another process has is an error, and so is one that another engine of this process has.
  * @param[out] engine allocated; untouched on failure. Closed with engine_close().
  * @return 0 or a negative errno value.
  */
@@ -100,7 +103,8 @@ bool engine_ipv6(const struct engine *engine);
 /** Does the work of one worker in the calling thread, until engine_stop(). */
 void engine_run(struct engine *engine, unsigned worker);
 
-/** Tells all workers to answer what had been received by now, and to return. From any thread; does not wait for them. */
+/** Tells all workers to answer what had been received by now, and to return. From any thread; does
+ * not wait for them. */
 void engine_stop(struct engine *engine);
 
 /** Closes and frees; no worker may be running. NULL is fine. */

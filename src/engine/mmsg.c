@@ -142,7 +142,8 @@ static bool mmsg_ipv6(const struct engine *engine)
     return ((const struct mmsg *)engine)->ipv6;
 }
 
-/* Returns the number of datagrams, 0 when there are none, or -1. MSG_TRUNC makes the kernel tell true sizes. */
+/* Returns the number of datagrams, 0 when there are none, or -1. MSG_TRUNC makes the kernel tell
+ * true sizes. */
 static int receive(struct worker *worker)
 {
     int received = recvmmsg(worker->fd, worker->messages, BATCH, MSG_DONTWAIT | MSG_TRUNC, NULL);
@@ -157,7 +158,8 @@ static void stamp_write(uint8_t *at, int64_t wall_ns)
     memcpy(at, &big_endian, sizeof big_endian);
 }
 
-/* One datagram a call, so that each leaves with a stamp of its own: one stamp for a batch is late by the time of the batch. */
+/* One datagram a call, so that each leaves with a stamp of its own: one stamp for a batch is late
+ * by the time of the batch. */
 static void reply(struct mmsg *mmsg, struct worker *worker, struct slot *slot,
                   const struct udp_info *info, const struct engine_verdict *verdict, uint8_t *data)
 {

@@ -15,7 +15,8 @@ static int set_option(int fd, int level, int name, int value)
     return setsockopt(fd, level, name, &value, sizeof value) == 0 ? 0 : -errno;
 }
 
-/* IP_PKTINFO as well on a dual-stack socket: it alone tells a broadcast destination of an IPv4 datagram. */
+/* IP_PKTINFO as well on a dual-stack socket: it alone tells a broadcast destination of an IPv4
+ * datagram. */
 static int configure(int fd, bool ipv6)
 {
     int stamps = SOF_TIMESTAMPING_SOFTWARE | SOF_TIMESTAMPING_RX_SOFTWARE;
@@ -38,7 +39,8 @@ static int bind_any(int fd, bool ipv6, uint16_t port)
     return bind(fd, address, bytes) == 0 ? 0 : -errno;
 }
 
-/* The first socket joins the others only after its bind, which would else succeed beside another process's socket. */
+/* The first socket joins the others only after its bind, which would else succeed beside another
+ * process's socket. */
 static int open_one(bool ipv6, uint16_t port, bool first)
 {
     int fd = socket(ipv6 ? AF_INET6 : AF_INET, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
@@ -109,7 +111,8 @@ static void read_ipv4_info(const struct cmsghdr *header, struct udp_info *info)
     info->destination = address_from_ipv4(packet.ipi_addr);
     info->interface = (unsigned)packet.ipi_ifindex;
     info->has_destination = true;
-    /* The address that the kernel would answer from is another one only where this one cannot be answered from. */
+    /* The address that the kernel would answer from is another one only where this one cannot be
+     * answered from. */
     info->to_broadcast = packet.ipi_spec_dst.s_addr != packet.ipi_addr.s_addr;
 }
 

@@ -19,8 +19,8 @@ struct udp_info {
 };
 
 /**
- * Opens @p n non-blocking sockets on one port. The first binds it alone, so that a port that somebody else has is an
- * error; the others join it with SO_REUSEPORT.
+ * Opens @p n non-blocking sockets on one port. The first binds it alone, so that a port that
+ * somebody else has is an error; the others join it with SO_REUSEPORT.
  *
  * @param[out] fds untouched on failure.
  * @param[in,out] ipv6 whether IPv6 is wanted beside IPv4; false afterwards where the host has none.
@@ -39,7 +39,8 @@ struct udp_info udp_info_read(struct msghdr *message);
 #define UDP_INFO_BYTES CMSG_SPACE(sizeof(struct in6_pktinfo))
 
 /**
- * Writes the control message that makes a datagram leave from @p source, over any interface; for a link-local address over
+ * Writes the control message that makes a datagram leave from @p source, over any interface; for a
+ * link-local address over
  * @p interface.
  * @param ipv6 whether the socket is a dual-stack one, whose IPv4 addresses are v4-mapped.
  * @param[out] message msg_control has room for UDP_INFO_BYTES; msg_controllen is set.

@@ -1,5 +1,6 @@
 /** @file
- * Counters of the packet path. Each worker has its own and is their only writer; others read them at any time, and sum.
+ * Counters of the packet path. Each worker has its own and is their only writer; others read them
+ * at any time, and sum.
  */
 #ifndef PADDOCK_METRICS_COUNTERS_H
 #define PADDOCK_METRICS_COUNTERS_H

@@ -1,5 +1,6 @@
 /** @file
- * What can become of a datagram that a service received. Each has exactly one outcome, which is the index of its counters.
+ * What can become of a datagram that a service received. Each has exactly one outcome, which is the
+ * index of its counters.
  */
 #ifndef PADDOCK_METRICS_OUTCOME_H
 #define PADDOCK_METRICS_OUTCOME_H
@@ -13,7 +14,8 @@ enum outcome_kind {
     OUTCOME_KINDS
 };
 
-/** One line an outcome: X(NAME, KIND, reason). The reason is that of the error or the drop, "" where there is none. */
+/** One line an outcome: X(NAME, KIND, reason). The reason is that of the error or the drop, ""
+ * where there is none. */
 #define OUTCOMES(X)                                                                                \
     X(VALID, VALID, "")                                                                            \
     X(UNSUPPORTED, UNSUPPORTED, "")                                                                \

@@ -4,8 +4,9 @@
 
 #define NONE UINT32_MAX
 
-/* Endings leave a slot in one queue, and pings take theirs from its front: first those that never held a ping, then those whose
- * ping ended longest ago. So one queue is both the free list and the memory of what has ended. */
+/* Endings leave a slot in one queue, and pings take theirs from its front: first those that never
+ * held a ping, then those whose ping ended longest ago. So one queue is both the free list and the
+ * memory of what has ended. */
 enum slot_state {
     SLOT_UNUSED,
     SLOT_IN_FLIGHT, /* in the heap, and in the table under peer and nonce */
@@ -63,7 +64,8 @@ static uint64_t hash_lease(const struct qcmp_endpoint *peer, uint8_t nonce)
     return mix(hash, 0);
 }
 
-/* Ended pings are spread by their timestamps too: one destination can have thousands of them for each nonce. */
+/* Ended pings are spread by their timestamps too: one destination can have thousands of them for
+ * each nonce. */
 static uint64_t hash_ended(const struct qcmp_endpoint *peer, uint8_t nonce, int64_t client_ns)
 {
     return mix(hash_lease(peer, nonce), (uint64_t)client_ns);

@@ -13,7 +13,8 @@ static enum outcome fault_outcome(int error)
     return OUTCOME_LENGTH_MISMATCH;
 }
 
-/* What is wrong with the way a datagram came, or OUTCOME_VALID. An answer to these would reach nobody, or too many. */
+/* What is wrong with the way a datagram came, or OUTCOME_VALID. An answer to these would reach
+ * nobody, or too many. */
 static enum outcome check_addresses(const struct responder_question *question)
 {
     if (question->source_port == 0)

@@ -1,8 +1,8 @@
 /** @file
  * What the codec and the arithmetic share; not installed.
  */
-#ifndef QCMP_WIRE_BITS_H
-#define QCMP_WIRE_BITS_H
+#ifndef PADDOCK_WIRE_BITS_H
+#define PADDOCK_WIRE_BITS_H
 
 #include <stdint.h>
 

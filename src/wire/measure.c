@@ -98,7 +98,8 @@ int qcmp_times_offset(const struct qcmp_times *times, int64_t *offset_ns, int64_
 
     if (wide_is_negative(delay))
         return QCMP_ERROR_IMPLAUSIBLE;
-    /* Halving rounds down: one more turns that into towards zero below it, and into up for the bound. */
+    /* Halving rounds down: one more turns that into towards zero below it, and into up for the
+     * bound. */
     if (wide_get(wide_halve(wide_add(twice, wide_is_negative(twice))), &offset) != 0 ||
         wide_get(wide_halve(wide_add(delay, 1)), &bound) != 0)
         return QCMP_ERROR_OVERFLOW;

@@ -1,5 +1,6 @@
 /** @file
- * What a program does that got libqcmp one way or another: a little of each layer. Valid C11 and C++11.
+ * What a program does that got libqcmp one way or another: a little of each layer. Valid C11 and
+ * C++11.
  */
 #ifndef EXERCISE_H
 #define EXERCISE_H

@@ -1,5 +1,5 @@
-/* One suite for every engine: what a handler decides is what happens, each datagram is counted once, and replies leave from the
- * address that was asked. */
+/* One suite for every engine: what a handler decides is what happens, each datagram is counted
+ * once, and replies leave from the address that was asked. */
 #include <errno.h>
 #include <netinet/in.h>
 #include <poll.h>

@@ -1,7 +1,8 @@
 /** @file
- * Command lines and environments. The input is a list of lines: those that start with `$` are variables (`$NAME=value`), the others
- * arguments. Oracles: a parse written down in one canonical form parses the same; a configuration is within its limits, and the
- * canonical command line gives the same one; errors are one plain line.
+ * Command lines and environments. The input is a list of lines: those that start with `$` are
+ * variables (`$NAME=value`), the others arguments. Oracles: a parse written down in one canonical
+ * form parses the same; a configuration is within its limits, and the canonical command line gives
+ * the same one; errors are one plain line.
  */
 #include <stddef.h>
 #include <stdint.h>
@@ -76,7 +77,8 @@ static char *canonical_new(enum options_event event, const struct options *optio
     return text;
 }
 
-/* Options first, then `--` and the words; with letters in rows that can be more words than the input had. */
+/* Options first, then `--` and the words; with letters in rows that can be more words than the
+ * input had. */
 static enum options_event rewrite(const struct words *arguments, struct words *flags,
                                   struct words *words)
 {

@@ -1,6 +1,6 @@
 /** @file
- * What strangers write, as text: durations, targets, numbers, and text to be shown. Oracles: what was read and written again reads
- * the same; what is escaped is one plain line.
+ * What strangers write, as text: durations, targets, numbers, and text to be shown. Oracles: what
+ * was read and written again reads the same; what is escaped is one plain line.
  */
 #include <inttypes.h>
 #include <stdarg.h>

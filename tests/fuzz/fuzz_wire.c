@@ -1,4 +1,5 @@
-/* The input is a datagram; its last two bytes, where there are more than 40, are taken for the true size of a truncated one. */
+/* The input is a datagram; its last two bytes, where there are more than 40, are taken for the true
+ * size of a truncated one. */
 #include <qcmp/wire.h>
 
 #include "support/check.h"

@@ -1,4 +1,5 @@
-/* The main of a fuzz harness without libFuzzer: runs every file of the corpus folders given, and fails when there are none. */
+/* The main of a fuzz harness without libFuzzer: runs every file of the corpus folders given, and
+ * fails when there are none. */
 #include <dirent.h>
 #include <stdint.h>
 #include <stdio.h>

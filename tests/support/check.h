@@ -1,5 +1,6 @@
 /** @file
- * A check that holds in every build and ends the program: for oracles that fuzz harnesses and unit tests share.
+ * A check that holds in every build and ends the program: for oracles that fuzz harnesses and unit
+ * tests share.
  */
 #ifndef PADDOCK_SUPPORT_CHECK_H
 #define PADDOCK_SUPPORT_CHECK_H

@@ -1,6 +1,7 @@
 /** @file
- * A probe and a naive model of it that do the same things: an array of pings, searched from end to end. Each function does one thing
- * to both and ends the program (support/check.h) where they differ.
+ * A probe and a naive model of it that do the same things: an array of pings, searched from end to
+ * end. Each function does one thing to both and ends the program (support/check.h) where they
+ * differ.
  */
 #ifndef PADDOCK_SUPPORT_PROBE_SHADOW_H
 #define PADDOCK_SUPPORT_PROBE_SHADOW_H

@@ -1,5 +1,6 @@
 /** @file
- * The rules of docs/protocol.md, sections 1 and 2, stated once more, literally and slowly: what the codec is held against.
+ * The rules of docs/protocol.md, sections 1 and 2, stated once more, literally and slowly: what the
+ * codec is held against.
  */
 #ifndef PADDOCK_SUPPORT_WIRE_RULES_H
 #define PADDOCK_SUPPORT_WIRE_RULES_H
@@ -41,7 +42,8 @@ static inline int rules_value_fault(int error, uint8_t value, struct qcmp_wire_f
     return error;
 }
 
-/** What qcmp_packet_decode() has to return for a datagram, with the fault where that is an error. */
+/** What qcmp_packet_decode() has to return for a datagram, with the fault where that is an error.
+ */
 static inline int rules_judge(const uint8_t *bytes, size_t size, struct qcmp_wire_fault *fault)
 {
     static const size_t totals[] = {17, 33};
@@ -102,8 +104,9 @@ static inline bool rules_same_fault(const struct qcmp_wire_fault *left,
            left->available == right->available;
 }
 
-/** Whether qcmp_packet_decode() says of a datagram what the rules say, and leaves alone what it should. The datagram has @p size
- * bytes, of which @p data holds the first QCMP_MAX_BYTES at most; the codec gets exactly those, so that a sanitizer sees it read beyond. */
+/** Whether qcmp_packet_decode() says of a datagram what the rules say, and leaves alone what it
+ * should. The datagram has @p size bytes, of which @p data holds the first QCMP_MAX_BYTES at most;
+ * the codec gets exactly those, so that a sanitizer sees it read beyond. */
 static inline bool rules_hold(const uint8_t *data, size_t size)
 {
     const size_t kept = size < QCMP_MAX_BYTES ? size : QCMP_MAX_BYTES;

@@ -194,7 +194,8 @@ static void json_repairs_text_that_is_no_utf8(void **state)
     stop(&fixture);
 }
 
-/* Every byte value, alone and between others: one line, and JSON gives valid characters back as they were. */
+/* Every byte value, alone and between others: one line, and JSON gives valid characters back as
+ * they were. */
 static void json_stays_one_valid_line_whatever_the_bytes(void **state)
 {
     (void)state;
@@ -452,7 +453,8 @@ static void join_writers(pthread_t *threads)
         assert_int_equal(pthread_join(threads[i], NULL), 0);
 }
 
-/* Each line is whole, and the events of each thread are in order; returns how many lines there were. */
+/* Each line is whole, and the events of each thread are in order; returns how many lines there
+ * were. */
 static int count_events(FILE *stream)
 {
     char line[512];
@@ -507,7 +509,8 @@ static void threads_wait_for_a_slow_reader_where_they_may(void **state)
     start_writers(&log, writers, threads);
     FILE *stream = fdopen(ends[0], "r");
     assert_non_null(stream);
-    /* The end of the pipe can be closed only when all have written, so the last line is awaited by its number. */
+    /* The end of the pipe can be closed only when all have written, so the last line is awaited by
+     * its number. */
     char line[512];
     for (lines = 0; lines < THREADS * EVENTS && fgets(line, sizeof line, stream) != NULL; lines++)
         assert_true(line[0] == '{' && line[strlen(line) - 1] == '\n');

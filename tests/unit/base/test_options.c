@@ -28,7 +28,8 @@ static const struct option_spec specs[] = {
     {0},
 };
 
-/* What a parse saw, as text: "--name=value", "--name", "word"; an error as "! text"; at the end "| index". */
+/* What a parse saw, as text: "--name=value", "--name", "word"; an error as "! text"; at the end "|
+ * index". */
 struct transcript {
     char text[1024];
 };

@@ -1,4 +1,5 @@
-/* The wall clock is set while a ping is in flight; the library's clock is support/fake_clock.c here. */
+/* The wall clock is set while a ping is in flight; the library's clock is support/fake_clock.c
+ * here. */
 #include <netinet/in.h>
 #include <setjmp.h>
 #include <stdarg.h>
