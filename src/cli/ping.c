@@ -168,9 +168,12 @@ static void take_answer(struct session *session, const struct qcmp_client_event 
 
 static void take_event(struct session *session, const struct qcmp_client_event *event)
 {
+    if (event->kind == QCMP_CLIENT_REJECTED) {
+        take_rejection(session->run, event);
+        return;
+    }
     struct ping *ping = event->user;
-    if (ping != NULL)
-        ping->nonce = event->nonce;
+    ping->nonce = event->nonce;
     switch (event->kind) {
     case QCMP_CLIENT_ANSWERED:
         take_answer(session, event);
@@ -191,7 +194,6 @@ static void take_event(struct session *session, const struct qcmp_client_event *
         take_stray(session->run, event);
         break;
     case QCMP_CLIENT_REJECTED:
-        take_rejection(session->run, event);
         break;
     }
 }

@@ -147,7 +147,7 @@ out:
 
 void ping_targets_fini(struct ping_run *run)
 {
-    for (size_t i = 0; i < run->targets_count; i++)
+    for (size_t i = 0; run->targets != NULL && i < run->targets_count; i++)
         free(run->targets[i].pings);
     free(run->targets);
     run->targets = NULL;

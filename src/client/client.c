@@ -140,8 +140,7 @@ int64_t qcmp_client_deadline(const struct qcmp_client *client)
     if (!qcmp_probe_deadline(client->probe, &deadline_ns))
         return QCMP_NO_DEADLINE;
     int64_t now_ns = qcmp_clock_read().monotonic_ns;
-    /* A ping ends when its deadline has passed, which is one nanosecond after it. */
-    return deadline_ns < now_ns ? 0 : deadline_ns - now_ns + 1;
+    return deadline_ns <= now_ns ? 0 : deadline_ns - now_ns;
 }
 
 static int random_next(struct qcmp_client *client, uint64_t *random)

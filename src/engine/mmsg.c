@@ -59,9 +59,8 @@ static struct mmsg *from_engine(struct engine *engine)
 
 static void message_reset(struct worker *worker, unsigned i)
 {
-    struct slot *slot = &worker->slots[i];
-    worker->messages[i].msg_hdr.msg_namelen = sizeof slot->from;
-    worker->messages[i].msg_hdr.msg_controllen = sizeof slot->control;
+    worker->messages[i].msg_hdr.msg_namelen = sizeof worker->slots[i].from;
+    worker->messages[i].msg_hdr.msg_controllen = sizeof worker->slots[i].control;
 }
 
 static void worker_init(struct worker *worker, struct counters *counters)

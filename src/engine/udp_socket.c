@@ -95,13 +95,11 @@ int udp_sockets_open(int *fds, unsigned n, bool *ipv6, uint16_t port)
 
 uint16_t udp_socket_port(int fd)
 {
-    struct sockaddr_storage address = {0};
+    struct sockaddr_in6 address = {.sin6_port = 0};
     socklen_t bytes = sizeof address;
     if (getsockname(fd, (struct sockaddr *)&address, &bytes) != 0)
         return 0;
-    if (address.ss_family == AF_INET6)
-        return ntohs(((struct sockaddr_in6 *)&address)->sin6_port);
-    return ntohs(((struct sockaddr_in *)&address)->sin_port);
+    return ntohs(address.sin6_port); /* where an IPv4 address has it, too */
 }
 
 static void read_ipv4_info(const struct cmsghdr *header, struct udp_info *info)

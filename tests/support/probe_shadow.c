@@ -133,6 +133,13 @@ static void check_rejection(const struct qcmp_probe_event *event, const struct q
     check_no_pong(event);
 }
 
+static bool asked_with(const struct shadow_ping *ping, const struct qcmp_endpoint *from,
+                       uint8_t nonce)
+{
+    return ping->state != SHADOW_FORGOTTEN && ping->nonce == nonce &&
+           same_endpoint(&ping->asked.to, from);
+}
+
 static void expect_pong(struct shadow *shadow, const struct qcmp_endpoint *from,
                         const struct qcmp_packet *pong, int64_t arrived_ns,
                         const struct qcmp_probe_event *event)
@@ -142,15 +149,13 @@ static void expect_pong(struct shadow *shadow, const struct qcmp_endpoint *from,
 
     for (size_t i = 0; i < shadow->count; i++) {
         struct shadow_ping *ping = &shadow->pings[i];
+        bool asked_this = asked_with(ping, from, pong->nonce);
+        bool matches = asked_this && ping->asked.now.wall_ns == pong->client_ns;
 
-        if (ping->state == SHADOW_FORGOTTEN || ping->nonce != pong->nonce ||
-            !same_endpoint(&ping->asked.to, from))
-            continue;
-        leased = leased || ping->state == SHADOW_IN_FLIGHT;
-        if (ping->asked.now.wall_ns == pong->client_ns) {
-            CHECK(asked == NULL);
+        leased = leased || (asked_this && ping->state == SHADOW_IN_FLIGHT);
+        CHECK(!matches || asked == NULL);
+        if (matches)
             asked = ping;
-        }
     }
     if (asked == NULL) {
         check_rejection(event, from, leased ? QCMP_REJECT_TIMESTAMP : QCMP_REJECT_UNASKED);
@@ -324,7 +329,8 @@ void shadow_check(const struct shadow *shadow)
 
 void shadow_answer(const struct shadow_ping *ping, uint8_t pong[QCMP_PONG_BYTES])
 {
-    memcpy(pong, "QLKN\0\1\0\31", QCMP_HEADER_BYTES);
+    static const uint8_t header[QCMP_HEADER_BYTES] = {'Q', 'L', 'K', 'N', 0, 1, 0, 25};
+    memcpy(pong, header, sizeof header);
     pong[8] = ping->nonce;
     for (size_t i = 0; i < 8; i++)
         pong[9 + i] = (uint8_t)((uint64_t)ping->asked.now.wall_ns >> (56 - 8 * i));

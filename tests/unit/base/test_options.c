@@ -42,6 +42,13 @@ static void append(struct transcript *transcript, const char *prefix, const char
              length > 0 ? " " : "", prefix, text);
 }
 
+static void append_value(struct transcript *transcript, const char *value)
+{
+    size_t length = strlen(transcript->text);
+
+    snprintf(transcript->text + length, sizeof transcript->text - length, "=%s", value);
+}
+
 static void append_event(struct transcript *transcript, enum options_event event,
                          const struct options *options)
 {
@@ -50,10 +57,8 @@ static void append_event(struct transcript *transcript, enum options_event event
     switch (event) {
     case OPTIONS_OPTION:
         append(transcript, "--", options->spec->name);
-        if (options->value != NULL) {
-            strcat(transcript->text, "=");
-            strcat(transcript->text, options->value);
-        }
+        if (options->value != NULL)
+            append_value(transcript, options->value);
         break;
     case OPTIONS_WORD:
         append(transcript, "", options->value);

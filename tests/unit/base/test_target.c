@@ -139,13 +139,13 @@ static void target_refuses_a_host_that_has_no_room(void **state)
     struct target target;
 
     memset(text, 'a', sizeof text);
-    strcpy(text + TARGET_HOST_BYTES - 1, ":9");
+    memcpy(text + TARGET_HOST_BYTES - 1, ":9", 3);
     assert_int_equal(target_parse(text, 7600, &target), TARGET_OK);
     assert_int_equal(strlen(target.host), TARGET_HOST_BYTES - 1);
     assert_int_equal(target.port, 9);
 
     memset(text, 'a', sizeof text);
-    strcpy(text + TARGET_HOST_BYTES, ":9");
+    memcpy(text + TARGET_HOST_BYTES, ":9", 3);
     assert_refused(text, TARGET_ERROR_HOST_TOO_LONG);
 }
 

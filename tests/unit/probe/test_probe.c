@@ -521,7 +521,7 @@ static void a_late_answer_is_not_credited_to_the_next_ping_with_its_nonce(void *
     uint8_t old[QCMP_PING_BYTES];
 
     (void)state;
-    open_probe(&fixture, 2 * QCMP_NONCES);
+    open_probe(&fixture, (size_t)2 * QCMP_NONCES);
     lease_all(&fixture);
     memcpy(old, fixture.ping, sizeof old);
 

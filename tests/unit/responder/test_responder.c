@@ -70,10 +70,10 @@ static void answers_a_ping_with_every_nonce(void **state)
 
 static void never_answers_a_pong(void **state)
 {
-    uint8_t pong[QCMP_PONG_BYTES], reply[QCMP_PONG_BYTES];
+    uint8_t answer[QCMP_PONG_BYTES], reply[QCMP_PONG_BYTES];
     (void)state;
-    assert_int_equal(ask(PING, sizeof PING, pong), OUTCOME_VALID);
-    assert_int_equal(ask(pong, sizeof pong, reply), OUTCOME_UNSUPPORTED);
+    assert_int_equal(ask(PING, sizeof PING, answer), OUTCOME_VALID);
+    assert_int_equal(ask(answer, sizeof answer, reply), OUTCOME_UNSUPPORTED);
 }
 
 static void tells_what_is_wrong_with_a_datagram(void **state)
