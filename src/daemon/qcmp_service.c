@@ -93,8 +93,12 @@ static int service_start(struct qcmp_service *service, uint16_t port, unsigned w
     if (service->counters == NULL || service->threads == NULL)
         return -ENOMEM;
     memset(service->counters, 0, counters_bytes);
-    struct engine_options options = {
-        .port = port, .workers = workers, .counters = service->counters, .handler = answer};
+    struct engine_options options = {.addresses = &in6addr_any,
+                                     .addresses_count = 1,
+                                     .port = port,
+                                     .workers = workers,
+                                     .counters = service->counters,
+                                     .handler = answer};
     int error = engine_open(&service->engine, &engine_mmsg, &options);
     return error != 0 ? error : threads_start(service, workers);
 }

@@ -20,6 +20,11 @@ bool engine_ipv6(const struct engine *engine)
     return engine->ops->ipv6(engine);
 }
 
+uint64_t engine_drops(struct engine *engine)
+{
+    return engine->ops->drops(engine);
+}
+
 void engine_run(struct engine *engine, unsigned worker)
 {
     engine->ops->run(engine, worker);

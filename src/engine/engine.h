@@ -59,10 +59,19 @@ struct engine_verdict {
 typedef struct engine_verdict engine_handler_fn(const struct engine_packet *packet, uint8_t *reply,
                                                 void *user);
 
+/** Addresses that one engine can listen on. */
+#define ENGINE_MAX_ADDRESSES 16
+
+/** A worker's loop turns at least this often, also without traffic. */
+#define ENGINE_TURN_MS 2000
+
 /** How to open an engine. */
 struct engine_options {
-    uint16_t port;             /**< UDP; 0 takes a free one */
-    bool ipv4_only;            /**< no dual-stack socket, as on a host without IPv6 */
+    uint16_t port; /**< UDP; 0 takes a free one, the same for all addresses */
+    /** Where to listen, IPv4 as v4-mapped. `::` takes IPv4 as well, unless IPv4 addresses are
+     * listed beside it; on a host without IPv6 it becomes 0.0.0.0. */
+    const struct in6_addr *addresses;
+    size_t addresses_count;    /**< 1 to ENGINE_MAX_ADDRESSES */
     unsigned workers;          /**< at least 1 */
     struct counters *counters; /**< one a worker; the caller's, must outlive the engine */
     engine_handler_fn *handler;
@@ -77,6 +86,7 @@ struct engine_ops {
     int (*open)(struct engine **engine, const struct engine_options *options);
     uint16_t (*port)(const struct engine *engine);
     bool (*ipv6)(const struct engine *engine);
+    uint64_t (*drops)(struct engine *engine);
     void (*run)(struct engine *engine, unsigned worker);
     void (*stop)(struct engine *engine);
     void (*close)(struct engine *engine);
@@ -97,8 +107,13 @@ int engine_open(struct engine **engine, const struct engine_ops *ops,
 /** The port in use, host order. */
 uint16_t engine_port(const struct engine *engine);
 
-/** Whether IPv6 is served as well as IPv4. */
+/** Whether IPv6 is served, on any of the addresses. */
 bool engine_ipv6(const struct engine *engine);
+
+/** Datagrams that the kernel dropped because nobody took them in time, since the engine was opened;
+ * exact at the call. Not to be called by two threads at once, and often enough that no socket drops
+ * 2^32 in between. */
+uint64_t engine_drops(struct engine *engine);
 
 /** Does the work of one worker in the calling thread, until engine_stop(). */
 void engine_run(struct engine *engine, unsigned worker);

@@ -1,5 +1,6 @@
 #include "engine/engine.h"
 
+#include <assert.h>
 #include <endian.h>
 #include <errno.h>
 #include <poll.h>
@@ -31,9 +32,19 @@ struct slot {
     uint8_t data[ENGINE_DATA_BYTES];
 };
 
+/* One socket of a worker. */
+struct source {
+    struct worker *worker;
+    int fd;
+    bool ipv6;
+    uint32_t drops; /* as the kernel counted them last */
+};
+
 struct worker {
-    alignas(COUNTERS_CACHE_LINE) int fd;
+    alignas(COUNTERS_CACHE_LINE) const struct mmsg *mmsg;
     struct counters *counters;
+    unsigned sources_count;
+    struct source sources[ENGINE_MAX_ADDRESSES];
     struct mmsghdr messages[BATCH];
     struct slot slots[BATCH];
 };
@@ -45,6 +56,7 @@ struct mmsg {
     bool ipv6;
     uint16_t port;
     unsigned workers_count;
+    uint64_t drops;
     int wake_fd; /* readable for good once the engine stops */
     _Atomic int64_t stop_ns;
     atomic_bool
@@ -63,8 +75,9 @@ static void message_reset(struct worker *worker, unsigned i)
     worker->messages[i].msg_hdr.msg_controllen = sizeof worker->slots[i].control;
 }
 
-static void worker_init(struct worker *worker, struct counters *counters)
+static void worker_init(struct worker *worker, const struct mmsg *mmsg, struct counters *counters)
 {
+    worker->mmsg = mmsg;
     worker->counters = counters;
     for (unsigned i = 0; i < BATCH; i++) {
         struct slot *slot = &worker->slots[i];
@@ -79,23 +92,47 @@ static void worker_init(struct worker *worker, struct counters *counters)
 
 static void workers_close(struct mmsg *mmsg)
 {
-    for (unsigned i = 0; i < mmsg->workers_count; i++)
-        close(mmsg->workers[i].fd);
+    for (unsigned i = 0; i < mmsg->workers_count; i++) {
+        for (unsigned j = 0; j < mmsg->workers[i].sources_count; j++)
+            close(mmsg->workers[i].sources[j].fd);
+    }
 }
 
-static int workers_open(struct mmsg *mmsg, const struct engine_options *options)
+/* Opens a socket for each worker on one address. */
+static int address_open(struct mmsg *mmsg, struct udp_binding binding, uint16_t port, int *fds)
+{
+    int error = udp_sockets_open(fds, mmsg->workers_count, &binding, port);
+    if (error != 0)
+        return error;
+    for (unsigned i = 0; i < mmsg->workers_count; i++) {
+        struct worker *worker = &mmsg->workers[i];
+        worker->sources[worker->sources_count++] =
+            (struct source){.worker = worker, .fd = fds[i], .ipv6 = udp_binding_is_ipv6(&binding)};
+    }
+    mmsg->port = udp_socket_port(fds[0]);
+    mmsg->ipv6 = mmsg->ipv6 || udp_binding_is_ipv6(&binding);
+    return 0;
+}
+
+static bool has_ipv4(const struct engine_options *options)
+{
+    bool found = false;
+    for (size_t i = 0; i < options->addresses_count; i++)
+        found = found || IN6_IS_ADDR_V4MAPPED(&options->addresses[i]);
+    return found;
+}
+
+static int addresses_open(struct mmsg *mmsg, const struct engine_options *options)
 {
     int *fds = calloc(options->workers, sizeof *fds);
     if (fds == NULL)
         return -ENOMEM;
-    int error = udp_sockets_open(fds, options->workers, &mmsg->ipv6, options->port);
-    if (error == 0) {
-        mmsg->workers_count = options->workers;
-        mmsg->port = udp_socket_port(fds[0]);
-        for (unsigned i = 0; i < options->workers; i++) {
-            mmsg->workers[i].fd = fds[i];
-            worker_init(&mmsg->workers[i], &options->counters[i]);
-        }
+    int error = 0;
+    mmsg->port = options->port;
+    for (size_t i = 0; i < options->addresses_count && error == 0; i++) {
+        struct udp_binding binding = {.address = options->addresses[i],
+                                      .ipv6_only = has_ipv4(options)};
+        error = address_open(mmsg, binding, mmsg->port, fds);
     }
     free(fds);
     return error;
@@ -107,24 +144,28 @@ static int mmsg_open(struct engine **engine, const struct engine_options *option
     struct mmsg *mmsg = aligned_alloc(alignof(struct mmsg), bytes);
     if (mmsg == NULL)
         return -ENOMEM;
+    assert(options->addresses_count >= 1 && options->addresses_count <= ENGINE_MAX_ADDRESSES);
     memset(mmsg, 0, bytes);
     mmsg->base.ops = &engine_mmsg;
     mmsg->handler = options->handler;
     mmsg->user = options->user;
-    mmsg->ipv6 = !options->ipv4_only;
+    mmsg->workers_count = options->workers;
+    for (unsigned i = 0; i < options->workers; i++)
+        worker_init(&mmsg->workers[i], mmsg, &options->counters[i]);
     int error = 0;
     mmsg->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (mmsg->wake_fd < 0) {
         error = -errno;
         goto fail;
     }
-    error = workers_open(mmsg, options);
+    error = addresses_open(mmsg, options);
     if (error != 0)
-        goto fail_wake;
+        goto fail_workers;
     *engine = &mmsg->base;
     return 0;
 
-fail_wake:
+fail_workers:
+    workers_close(mmsg);
     close(mmsg->wake_fd);
 fail:
     free(mmsg);
@@ -143,9 +184,10 @@ static bool mmsg_ipv6(const struct engine *engine)
 
 /* Returns the number of datagrams, 0 when there are none, or -1. MSG_TRUNC makes the kernel tell
  * true sizes. */
-static int receive(struct worker *worker)
+static int receive(const struct source *from)
 {
-    int received = recvmmsg(worker->fd, worker->messages, BATCH, MSG_DONTWAIT | MSG_TRUNC, NULL);
+    int received =
+        recvmmsg(from->fd, from->worker->messages, BATCH, MSG_DONTWAIT | MSG_TRUNC, NULL);
     if (received < 0 && (errno == EAGAIN || errno == EINTR))
         return 0;
     return received;
@@ -159,32 +201,35 @@ static void stamp_write(uint8_t *at, int64_t wall_ns)
 
 /* One datagram a call, so that each leaves with a stamp of its own: one stamp for a batch is late
  * by the time of the batch. */
-static void reply(struct mmsg *mmsg, struct worker *worker, struct slot *slot,
-                  const struct udp_info *info, const struct engine_verdict *verdict, uint8_t *data)
+static void reply(const struct source *from, struct slot *slot, const struct udp_info *info,
+                  const struct engine_verdict *verdict, uint8_t *data)
 {
+    struct counters *counters = from->worker->counters;
     alignas(size_t) char control[UDP_INFO_BYTES] = {0};
     struct iovec vector = {data, verdict->reply_bytes};
     struct msghdr message = {.msg_name = &slot->from,
                              .msg_namelen =
-                                 mmsg->ipv6 ? sizeof slot->from.v6 : sizeof slot->from.v4,
+                                 from->ipv6 ? sizeof slot->from.v6 : sizeof slot->from.v4,
                              .msg_iov = &vector,
                              .msg_iovlen = 1};
     if (info->has_destination) {
         message.msg_control = control;
-        udp_info_write(&message, mmsg->ipv6, &info->destination, info->interface);
+        udp_info_write(&message, from->ipv6, &info->destination, info->interface);
     }
     ssize_t sent;
     do {
         if (verdict->stamp_offset != ENGINE_NO_STAMP)
             stamp_write(data + verdict->stamp_offset, clock_wall_ns());
-        sent = sendmsg(worker->fd, &message, MSG_DONTWAIT);
+        sent = sendmsg(from->fd, &message, MSG_DONTWAIT);
     } while (sent < 0 && errno == EINTR);
-    counter_add(sent < 0 ? &worker->counters->send_errors : &worker->counters->answered, 1);
+    counter_add(sent < 0 ? &counters->send_errors : &counters->answered, 1);
 }
 
 /* Returns when the datagram arrived. */
-static int64_t handle(struct mmsg *mmsg, struct worker *worker, struct mmsghdr *received)
+static int64_t handle(const struct source *from, struct mmsghdr *received)
 {
+    const struct mmsg *mmsg = from->worker->mmsg;
+    struct counters *counters = from->worker->counters;
     struct slot *slot = received->msg_hdr.msg_name;
     struct udp_info info = udp_info_read(&received->msg_hdr);
     struct in6_addr ipv4_source;
@@ -196,75 +241,103 @@ static int64_t handle(struct mmsg *mmsg, struct worker *worker, struct mmsghdr *
         .source_port = ntohs(slot->from.v6.sin6_port), /* where an IPv4 address has it, too */
         .to_broadcast = info.to_broadcast,
         .received_ns = info.received_ns != 0 ? info.received_ns : clock_wall_ns()};
-    if (!mmsg->ipv6) {
+    if (!from->ipv6) {
         ipv4_source = address_from_ipv4(slot->from.v4.sin_addr);
         packet.source = &ipv4_source;
     }
     uint8_t data[ENGINE_REPLY_BYTES];
     struct engine_verdict verdict = mmsg->handler(&packet, data, mmsg->user);
-    counter_add(&worker->counters->packets[verdict.outcome], 1);
-    counter_add(&worker->counters->bytes[verdict.outcome], packet.bytes);
+    counter_add(&counters->packets[verdict.outcome], 1);
+    counter_add(&counters->bytes[verdict.outcome], packet.bytes);
     if (verdict.action == ENGINE_REPLY)
-        reply(mmsg, worker, slot, &info, &verdict, data);
+        reply(from, slot, &info, &verdict, data);
     return packet.received_ns;
 }
 
-static int64_t handle_batch(struct mmsg *mmsg, struct worker *worker, unsigned received)
+static int64_t handle_batch(const struct source *from, unsigned received)
 {
     int64_t last_ns = 0;
     for (unsigned i = 0; i < received; i++) {
-        last_ns = handle(mmsg, worker, &worker->messages[i]);
-        message_reset(worker, i);
+        last_ns = handle(from, &from->worker->messages[i]);
+        message_reset(from->worker, i);
     }
     return last_ns;
 }
 
-static void wait_for_data(const struct mmsg *mmsg, const struct worker *worker)
+static void wait_for_data(const struct worker *worker)
 {
-    struct pollfd fds[] = {{.fd = mmsg->wake_fd, .events = POLLIN},
-                           {.fd = worker->fd, .events = POLLIN}};
-    poll(fds, 2, -1);
+    struct pollfd fds[1 + ENGINE_MAX_ADDRESSES] = {{.fd = worker->mmsg->wake_fd, .events = POLLIN}};
+    for (unsigned i = 0; i < worker->sources_count; i++)
+        fds[1 + i] = (struct pollfd){.fd = worker->sources[i].fd, .events = POLLIN};
+    poll(fds, 1 + worker->sources_count, ENGINE_TURN_MS);
 }
 
 /* A receive error may last: the worker waits for a moment, so that it is no busy loop. */
-static void wait_after_error(const struct mmsg *mmsg, struct worker *worker)
+static void wait_after_error(const struct worker *worker)
 {
-    struct pollfd wake = {.fd = mmsg->wake_fd, .events = POLLIN};
-    counter_add(&worker->counters->receive_errors, 1);
+    struct pollfd wake = {.fd = worker->mmsg->wake_fd, .events = POLLIN};
     poll(&wake, 1, RETRY_MS);
 }
 
-static void serve(struct mmsg *mmsg, struct worker *worker)
+/* One batch from each socket, so that none waits for another. */
+static void turn(struct worker *worker)
 {
-    while (!atomic_load_explicit(&mmsg->stopping, memory_order_acquire)) {
-        int received = receive(worker);
-        if (received > 0)
-            handle_batch(mmsg, worker, (unsigned)received);
-        else if (received == 0)
-            wait_for_data(mmsg, worker);
-        else
-            wait_after_error(mmsg, worker);
+    bool idle = true, failed = false;
+    for (unsigned i = 0; i < worker->sources_count; i++) {
+        const struct source *from = &worker->sources[i];
+        int received = receive(from);
+        if (received > 0) {
+            handle_batch(from, (unsigned)received);
+            idle = false;
+        } else if (received < 0) {
+            counter_add(&worker->counters->receive_errors, 1);
+            failed = true;
+        }
     }
+    counter_add(&worker->counters->turns, 1);
+    if (failed)
+        wait_after_error(worker);
+    else if (idle)
+        wait_for_data(worker);
 }
 
 /* Answers what had arrived when the engine was told to stop. */
-static void drain(struct mmsg *mmsg, struct worker *worker)
+static void drain(const struct source *from, int64_t stop_ns)
 {
-    int64_t stop_ns = atomic_load_explicit(&mmsg->stop_ns, memory_order_relaxed);
     int64_t last_ns = 0;
     for (int left = DRAIN_LIMIT; left > 0 && last_ns <= stop_ns; left -= BATCH) {
-        int received = receive(worker);
+        int received = receive(from);
         if (received <= 0)
             return;
-        last_ns = handle_batch(mmsg, worker, (unsigned)received);
+        last_ns = handle_batch(from, (unsigned)received);
     }
 }
 
-static void mmsg_run(struct engine *engine, unsigned worker)
+static void mmsg_run(struct engine *engine, unsigned index)
 {
     struct mmsg *mmsg = from_engine(engine);
-    serve(mmsg, &mmsg->workers[worker]);
-    drain(mmsg, &mmsg->workers[worker]);
+    struct worker *worker = &mmsg->workers[index];
+    while (!atomic_load_explicit(&mmsg->stopping, memory_order_acquire))
+        turn(worker);
+    int64_t stop_ns = atomic_load_explicit(&mmsg->stop_ns, memory_order_relaxed);
+    for (unsigned i = 0; i < worker->sources_count; i++)
+        drain(&worker->sources[i], stop_ns);
+}
+
+static uint64_t mmsg_drops(struct engine *engine)
+{
+    struct mmsg *mmsg = from_engine(engine);
+    for (unsigned i = 0; i < mmsg->workers_count; i++) {
+        struct worker *worker = &mmsg->workers[i];
+        for (unsigned j = 0; j < worker->sources_count; j++) {
+            struct source *source = &worker->sources[j];
+            uint32_t before = source->drops;
+            /* On a failure the count stays as it is; the next call makes up for it. */
+            udp_socket_drops(source->fd, &source->drops);
+            mmsg->drops += (uint32_t)(source->drops - before);
+        }
+    }
+    return mmsg->drops;
 }
 
 static void mmsg_stop(struct engine *engine)
@@ -288,6 +361,7 @@ const struct engine_ops engine_mmsg = {
     .open = mmsg_open,
     .port = mmsg_port,
     .ipv6 = mmsg_ipv6,
+    .drops = mmsg_drops,
     .run = mmsg_run,
     .stop = mmsg_stop,
     .close = mmsg_close,

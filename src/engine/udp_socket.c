@@ -6,6 +6,7 @@
 
 #include <linux/errqueue.h>
 #include <linux/net_tstamp.h>
+#include <linux/sock_diag.h>
 #include <unistd.h>
 
 #include "base/address.h"
@@ -17,12 +18,13 @@ static int set_option(int fd, int level, int name, int value)
 
 /* IP_PKTINFO as well on a dual-stack socket: it alone tells a broadcast destination of an IPv4
  * datagram. */
-static int configure(int fd, bool ipv6)
+static int configure(int fd, const struct udp_binding *binding)
 {
     int stamps = SOF_TIMESTAMPING_SOFTWARE | SOF_TIMESTAMPING_RX_SOFTWARE;
+    bool ipv6 = udp_binding_is_ipv6(binding);
     int error = set_option(fd, IPPROTO_IP, IP_PKTINFO, 1);
     if (error == 0 && ipv6)
-        error = set_option(fd, IPPROTO_IPV6, IPV6_V6ONLY, 0);
+        error = set_option(fd, IPPROTO_IPV6, IPV6_V6ONLY, binding->ipv6_only);
     if (error == 0 && ipv6)
         error = set_option(fd, IPPROTO_IPV6, IPV6_RECVPKTINFO, 1);
     if (error == 0)
@@ -30,10 +32,13 @@ static int configure(int fd, bool ipv6)
     return error;
 }
 
-static int bind_any(int fd, bool ipv6, uint16_t port)
+static int bind_to(int fd, const struct udp_binding *binding, uint16_t port)
 {
-    struct sockaddr_in6 v6 = {.sin6_family = AF_INET6, .sin6_port = htons(port)};
+    struct sockaddr_in6 v6 = {
+        .sin6_family = AF_INET6, .sin6_port = htons(port), .sin6_addr = binding->address};
     struct sockaddr_in v4 = {.sin_family = AF_INET, .sin_port = htons(port)};
+    memcpy(&v4.sin_addr, binding->address.s6_addr + 12, sizeof v4.sin_addr);
+    bool ipv6 = udp_binding_is_ipv6(binding);
     const void *address = ipv6 ? (const void *)&v6 : (const void *)&v4;
     socklen_t bytes = ipv6 ? sizeof v6 : sizeof v4;
     return bind(fd, address, bytes) == 0 ? 0 : -errno;
@@ -41,16 +46,17 @@ static int bind_any(int fd, bool ipv6, uint16_t port)
 
 /* The first socket joins the others only after its bind, which would else succeed beside another
  * process's socket. */
-static int open_one(bool ipv6, uint16_t port, bool first)
+static int open_one(const struct udp_binding *binding, uint16_t port, bool first)
 {
-    int fd = socket(ipv6 ? AF_INET6 : AF_INET, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    int family = udp_binding_is_ipv6(binding) ? AF_INET6 : AF_INET;
+    int fd = socket(family, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd < 0)
         return -errno;
-    int error = configure(fd, ipv6);
+    int error = configure(fd, binding);
     if (error == 0 && !first)
         error = set_option(fd, SOL_SOCKET, SO_REUSEPORT, 1);
     if (error == 0)
-        error = bind_any(fd, ipv6, port);
+        error = bind_to(fd, binding, port);
     if (error == 0 && first)
         error = set_option(fd, SOL_SOCKET, SO_REUSEPORT, 1);
     if (error == 0)
@@ -59,10 +65,10 @@ static int open_one(bool ipv6, uint16_t port, bool first)
     return error;
 }
 
-static int join_others(int *fds, unsigned n, bool ipv6, uint16_t port)
+static int join_others(int *fds, unsigned n, const struct udp_binding *binding, uint16_t port)
 {
     for (unsigned i = 1; i < n; i++) {
-        fds[i] = open_one(ipv6, port, false);
+        fds[i] = open_one(binding, port, false);
         if (fds[i] < 0) {
             int error = fds[i];
             while (i-- > 1)
@@ -73,23 +79,40 @@ static int join_others(int *fds, unsigned n, bool ipv6, uint16_t port)
     return 0;
 }
 
-int udp_sockets_open(int *fds, unsigned n, bool *ipv6, uint16_t port)
+bool udp_binding_is_ipv6(const struct udp_binding *binding)
 {
-    bool dual_stack = *ipv6;
-    int first = open_one(dual_stack, port, true);
-    if (first == -EAFNOSUPPORT && dual_stack) {
-        dual_stack = false;
-        first = open_one(false, port, true);
+    return !IN6_IS_ADDR_V4MAPPED(&binding->address);
+}
+
+int udp_sockets_open(int *fds, unsigned n, struct udp_binding *binding, uint16_t port)
+{
+    struct udp_binding used = *binding;
+    int first = open_one(&used, port, true);
+    if (first == -EAFNOSUPPORT && IN6_IS_ADDR_UNSPECIFIED(&used.address)) {
+        used.address = address_from_ipv4((struct in_addr){.s_addr = htonl(INADDR_ANY)});
+        first = open_one(&used, port, true);
     }
     if (first < 0)
         return first;
-    int error = join_others(fds, n, dual_stack, udp_socket_port(first));
+    int error = join_others(fds, n, &used, udp_socket_port(first));
     if (error != 0) {
         close(first);
         return error;
     }
     fds[0] = first;
-    *ipv6 = dual_stack;
+    *binding = used;
+    return 0;
+}
+
+int udp_socket_drops(int fd, uint32_t *drops)
+{
+    uint32_t info[SK_MEMINFO_VARS];
+    socklen_t bytes = sizeof info;
+    if (getsockopt(fd, SOL_SOCKET, SO_MEMINFO, info, &bytes) != 0)
+        return -errno;
+    if (bytes <= SK_MEMINFO_DROPS * sizeof info[0])
+        return -ENOPROTOOPT;
+    *drops = info[SK_MEMINFO_DROPS];
     return 0;
 }
 

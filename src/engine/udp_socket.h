@@ -18,16 +18,29 @@ struct udp_info {
     int64_t received_ns; /**< the kernel's receive timestamp, wall clock; 0 = none */
 };
 
+/** Where sockets are bound. */
+struct udp_binding {
+    struct in6_addr address; /**< IPv4 as v4-mapped */
+    bool ipv6_only;          /**< of an IPv6 address: take no IPv4 */
+};
+
+/** Whether the sockets of a binding are IPv6 ones, which see IPv4 addresses as v4-mapped. */
+bool udp_binding_is_ipv6(const struct udp_binding *binding);
+
 /**
- * Opens @p n non-blocking sockets on one port. The first binds it alone, so that a port that
- * somebody else has is an error; the others join it with SO_REUSEPORT.
+ * Opens @p n non-blocking sockets on one address and port. The first binds it alone, so that a port
+ * that somebody else has is an error; the others join it with SO_REUSEPORT.
  *
  * @param[out] fds untouched on failure.
- * @param[in,out] ipv6 whether IPv6 is wanted beside IPv4; false afterwards where the host has none.
+ * @param[in,out] binding `::` becomes 0.0.0.0 where the host has no IPv6.
  * @param port 0 takes a free one.
  * @return 0 or a negative errno value.
  */
-int udp_sockets_open(int *fds, unsigned n, bool *ipv6, uint16_t port);
+int udp_sockets_open(int *fds, unsigned n, struct udp_binding *binding, uint16_t port);
+
+/** Datagrams that the kernel dropped at a socket because its buffer was full, modulo 2^32.
+ * @return 0 or a negative errno value; @p drops is untouched then. */
+int udp_socket_drops(int fd, uint32_t *drops);
 
 /** The port that a socket is bound to. @return 0 when it is not. */
 uint16_t udp_socket_port(int fd);

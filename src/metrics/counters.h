@@ -26,6 +26,7 @@ struct counters {
     struct counter answered;             /**< replies that the kernel took */
     struct counter send_errors;          /**< replies that the kernel refused */
     struct counter receive_errors;       /**< failures to receive, which are no datagrams */
+    struct counter turns; /**< of the worker's loop: it grows as long as the worker lives */
 };
 
 /** The same, summed over workers at one moment. */

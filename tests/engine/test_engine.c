@@ -15,6 +15,7 @@
 
 #include <cmocka.h>
 
+#include "base/address.h"
 #include "base/clock.h"
 #include "engine/engine.h"
 #include "support/loopback.h"
@@ -76,8 +77,11 @@ static struct engine_options options_for(struct running *running, unsigned worke
     assert_non_null(running->counters);
     memset(running->counters, 0, workers * sizeof(struct counters));
     running->workers = workers;
-    return (struct engine_options){
-        .workers = workers, .counters = running->counters, .handler = handle};
+    return (struct engine_options){.addresses = &in6addr_any,
+                                   .addresses_count = 1,
+                                   .workers = workers,
+                                   .counters = running->counters,
+                                   .handler = handle};
 }
 
 static void start_workers(struct running *running)
@@ -106,6 +110,11 @@ static struct counters_sum stop_engine(struct running *running)
     struct counters_sum sum = counters_sum(running->counters, running->workers);
     free(running->counters);
     return sum;
+}
+
+static struct in6_addr ipv4_address(uint32_t host)
+{
+    return address_from_ipv4((struct in_addr){.s_addr = htonl(host)});
 }
 
 static socklen_t service_address(const struct engine *engine, int family, uint32_t ipv4,
@@ -254,13 +263,67 @@ static void answers_from_the_address_that_was_asked(void **state)
     loopback_close(&client);
 }
 
+static void listens_on_the_addresses_given_and_on_no_other(void **state)
+{
+    struct running running;
+    struct loopback client = loopback_open(AF_INET);
+    uint8_t data[16] = {ORDER_ECHO}, reply[64];
+    struct in6_addr addresses[] = {ipv4_address(INADDR_LOOPBACK + 1),
+                                   ipv4_address(INADDR_LOOPBACK + 2), IN6ADDR_LOOPBACK_INIT};
+    struct engine_options options = options_for(&running, 2);
+    options.addresses = addresses;
+    options.addresses_count = loopback_has_ipv6() ? 3 : 2;
+    assert_int_equal(engine_open(&running.engine, *state, &options), 0);
+    start_workers(&running);
+    for (uint32_t host = 1; host <= 3; host++) {
+        struct sockaddr_storage to, from = {0};
+        socklen_t to_bytes = service_address(running.engine, AF_INET, INADDR_LOOPBACK + host, &to);
+        loopback_send(&client, data, sizeof data, &to, to_bytes);
+        if (host == 3)
+            continue;
+        assert_int_equal(loopback_receive(&client, reply, sizeof reply, &from, NULL), 16);
+        assert_memory_equal(&from, &to, to_bytes);
+    }
+    if (loopback_has_ipv6()) {
+        struct loopback client6 = loopback_open(AF_INET6);
+        send_order(&client6, running.engine, AF_INET6, ORDER_ECHO, 16);
+        assert_int_equal(loopback_receive(&client6, reply, sizeof reply, NULL, NULL), 16);
+        loopback_close(&client6);
+    }
+    assert_false(loopback_readable(&client));
+    struct counters_sum sum = stop_engine(&running);
+    assert_int_equal(sum.received, loopback_has_ipv6() ? 3 : 2);
+    loopback_close(&client);
+}
+
+static void counts_what_the_kernel_dropped(void **state)
+{
+    enum {
+        SENT = 5000
+    };
+    struct running running;
+    struct loopback client = loopback_open(AF_INET);
+    struct engine_options options = options_for(&running, 1);
+    assert_int_equal(engine_open(&running.engine, *state, &options), 0);
+    for (int i = 0; i < SENT; i++)
+        send_order(&client, running.engine, AF_INET, ORDER_DROP, 16);
+    uint64_t drops = engine_drops(running.engine);
+    assert_true(drops > 0);
+    assert_int_equal(engine_drops(running.engine), drops);
+    start_workers(&running);
+    struct counters_sum sum = stop_engine(&running);
+    assert_int_equal(sum.received + drops, SENT);
+    loopback_close(&client);
+}
+
 static void serves_ipv4_alone_when_there_is_no_ipv6(void **state)
 {
     struct running running;
     struct loopback client = loopback_open(AF_INET);
     uint8_t data[16] = {ORDER_ECHO}, reply[64];
     struct engine_options options = options_for(&running, 2);
-    options.ipv4_only = true;
+    struct in6_addr any = ipv4_address(INADDR_ANY);
+    options.addresses = &any;
     assert_int_equal(engine_open(&running.engine, *state, &options), 0);
     assert_false(engine_ipv6(running.engine));
     start_workers(&running);
@@ -379,6 +442,8 @@ int main(void)
         ENGINE_TEST(tells_the_true_size_of_every_datagram),
         ENGINE_TEST(counts_each_datagram_once_whatever_the_verdict),
         ENGINE_TEST(answers_from_the_address_that_was_asked),
+        ENGINE_TEST(listens_on_the_addresses_given_and_on_no_other),
+        ENGINE_TEST(counts_what_the_kernel_dropped),
         ENGINE_TEST(serves_ipv4_alone_when_there_is_no_ipv6),
         ENGINE_TEST(a_port_in_use_is_an_error),
         ENGINE_TEST(port_0_never_yields_a_port_that_is_shared),
