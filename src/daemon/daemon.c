@@ -46,7 +46,7 @@ static const char *stop_signal_await(int fd)
     return info.ssi_signo == SIGINT ? "SIGINT" : "SIGTERM";
 }
 
-static void log_ready(struct log *log, const struct qcmp_service *service)
+static void log_ready(struct log *log, struct qcmp_service *service)
 {
     char address[32];
     unsigned port = qcmp_service_port(service);
@@ -56,7 +56,7 @@ static void log_ready(struct log *log, const struct qcmp_service *service)
               log_text("address", address));
 }
 
-static void log_stopped(struct log *log, const struct counters_sum *sum)
+static void log_stopped(struct log *log, const struct counters_sum *sum, uint64_t kernel_drops)
 {
     LOG_EVENT(log, LOG_LEVEL_INFO, log_text("message", "qcmp stopped"),
               log_uint("received", sum->received), log_uint("answered", sum->answered),
@@ -65,7 +65,8 @@ static void log_stopped(struct log *log, const struct counters_sum *sum)
               log_uint("unsupported", counters_kind(sum, OUTCOME_KIND_UNSUPPORTED)),
               log_uint("dropped", counters_kind(sum, OUTCOME_KIND_DROPPED)),
               log_uint("send_errors", sum->send_errors),
-              log_uint("receive_errors", sum->receive_errors));
+              log_uint("receive_errors", sum->receive_errors),
+              log_uint("kernel_drops", kernel_drops));
 }
 
 static int fail(const char *what, int error)
@@ -82,15 +83,36 @@ static unsigned worker_count(const struct config *config)
     return cpus > 0 ? (unsigned)cpus : 1;
 }
 
+/* Returns 0 or a negative errno value. */
+static int service_begin(struct qcmp_service **service, const struct config *config)
+{
+    struct qcmp_service_options options = {.port = config->qcmp_port,
+                                           .addresses = &in6addr_any,
+                                           .addresses_count = 1,
+                                           .workers = worker_count(config)};
+    int error = qcmp_service_open(service, &options);
+    if (error != 0)
+        return error;
+    error = qcmp_service_start(*service);
+    if (error != 0) {
+        struct counters_sum sum;
+        uint64_t drops;
+        qcmp_service_stop(*service, &sum, &drops);
+    }
+    return error;
+}
+
 int daemon_run(const struct config *config, struct log *log)
 {
     struct qcmp_service *service;
+    struct counters_sum sum;
+    uint64_t drops;
     ignore_broken_pipes();
     int stop_fd = stop_signals_open();
     if (stop_fd < 0)
         return fail("cannot wait for signals", stop_fd);
 
-    int error = qcmp_service_start(&service, config->qcmp_port, worker_count(config));
+    int error = service_begin(&service, config);
     if (error != 0) {
         char what[64];
         snprintf(what, sizeof what, "cannot serve QCMP on UDP port %u", config->qcmp_port);
@@ -101,8 +123,8 @@ int daemon_run(const struct config *config, struct log *log)
     const char *reason = stop_signal_await(stop_fd);
     LOG_EVENT(log, LOG_LEVEL_INFO, log_text("message", "shutting down"),
               log_text("reason", reason));
-    struct counters_sum sum = qcmp_service_stop(service);
-    log_stopped(log, &sum);
+    qcmp_service_stop(service, &sum, &drops);
+    log_stopped(log, &sum, drops);
     close(stop_fd);
     return 0;
 }

@@ -8,25 +8,50 @@
 
 #include <qcmp/wire.h>
 
+#include "base/clock.h"
 #include "engine/engine.h"
 #include "responder/responder.h"
 
 struct worker_thread {
     pthread_t thread;
+    const struct qcmp_service *service;
     struct engine *engine;
     unsigned index;
+    uint64_t turns_seen; /* by qcmp_service_alive(), */
+    int64_t turned_ns;   /* and when they were last seen to grow */
 };
 
-struct qcmp_service {
+/* An engine on one port, with its threads. */
+struct listener {
     struct engine *engine;
     struct counters *counters;
     struct worker_thread *threads;
     unsigned workers; /* whose threads run */
 };
 
+struct qcmp_service {
+    struct qcmp_service_options options;
+    struct in6_addr addresses[ENGINE_MAX_ADDRESSES];
+    _Atomic int64_t max_age_ns; /* relaxed: a number by itself */
+
+    pthread_mutex_t lock;        /* over what follows */
+    struct listener *current;    /* on the port in use */
+    struct listener *leaving;    /* on the port before, until it is empty */
+    struct counters_sum retired; /* of ports that are closed */
+    uint64_t retired_drops;
+};
+
+/* Clocks are read only where an age limit asks for it. */
+static bool too_old(const struct qcmp_service *service, const struct engine_packet *packet)
+{
+    int64_t max_age_ns = atomic_load_explicit(&service->max_age_ns, memory_order_relaxed);
+    return max_age_ns > 0 && clock_wall_ns() - packet->received_ns > max_age_ns;
+}
+
 static struct engine_verdict answer(const struct engine_packet *packet, uint8_t *reply, void *user)
 {
-    (void)user;
+    if (too_old(user, packet))
+        return (struct engine_verdict){.outcome = OUTCOME_TOO_OLD};
     struct responder_question question = {.data = packet->data,
                                           .bytes = packet->bytes,
                                           .source = packet->source,
@@ -46,92 +71,211 @@ static struct engine_verdict answer(const struct engine_packet *packet, uint8_t 
 static void *worker_main(void *argument)
 {
     const struct worker_thread *worker = argument;
+    const struct qcmp_service_options *options = &worker->service->options;
+    if (options->worker_began != NULL)
+        options->worker_began(options->user);
     engine_run(worker->engine, worker->index);
     return NULL;
 }
 
-static void threads_stop(struct qcmp_service *service)
+static void listener_stop(struct listener *listener)
 {
-    engine_stop(service->engine);
-    for (unsigned i = 0; i < service->workers; i++)
-        pthread_join(service->threads[i].thread, NULL);
-    service->workers = 0;
+    engine_stop(listener->engine);
+    for (unsigned i = 0; i < listener->workers; i++)
+        pthread_join(listener->threads[i].thread, NULL);
 }
 
-static int threads_start(struct qcmp_service *service, unsigned workers)
+/* What was started when a thread cannot be, listener_stop() ends. */
+static int listener_start(struct listener *listener, const struct qcmp_service *service)
 {
-    for (unsigned i = 0; i < workers; i++) {
-        struct worker_thread *worker = &service->threads[i];
-        worker->engine = service->engine;
+    for (unsigned i = 0; i < service->options.workers; i++) {
+        struct worker_thread *worker = &listener->threads[i];
+        worker->service = service;
+        worker->engine = listener->engine;
         worker->index = i;
+        worker->turned_ns = clock_monotonic_ns();
         int error = pthread_create(&worker->thread, NULL, worker_main, worker);
-        if (error != 0) {
-            threads_stop(service);
+        if (error != 0)
             return -error;
-        }
         char name[16];
         snprintf(name, sizeof name, "qcmp-%u", i % 10000);
         pthread_setname_np(worker->thread, name);
-        service->workers++;
+        listener->workers++;
     }
     return 0;
 }
 
-static void service_free(struct qcmp_service *service)
+static void listener_free(struct listener *listener)
 {
-    engine_close(service->engine);
-    free(service->counters);
-    free(service->threads);
-    free(service);
+    engine_close(listener->engine);
+    free(listener->counters);
+    free(listener->threads);
+    free(listener);
 }
 
-static int service_start(struct qcmp_service *service, uint16_t port, unsigned workers)
+static int listener_init(struct listener *listener, struct qcmp_service *service, uint16_t port)
 {
-    size_t counters_bytes = workers * sizeof *service->counters;
-    service->counters = aligned_alloc(COUNTERS_CACHE_LINE, counters_bytes);
-    service->threads = calloc(workers, sizeof *service->threads);
-    if (service->counters == NULL || service->threads == NULL)
+    unsigned workers = service->options.workers;
+    size_t counters_bytes = workers * sizeof *listener->counters;
+    listener->counters = aligned_alloc(COUNTERS_CACHE_LINE, counters_bytes);
+    listener->threads = calloc(workers, sizeof *listener->threads);
+    if (listener->counters == NULL || listener->threads == NULL)
         return -ENOMEM;
-    memset(service->counters, 0, counters_bytes);
-    struct engine_options options = {.addresses = &in6addr_any,
-                                     .addresses_count = 1,
-                                     .port = port,
+    memset(listener->counters, 0, counters_bytes);
+    struct engine_options options = {.port = port,
+                                     .addresses = service->addresses,
+                                     .addresses_count = service->options.addresses_count,
                                      .workers = workers,
-                                     .counters = service->counters,
-                                     .handler = answer};
-    int error = engine_open(&service->engine, &engine_mmsg, &options);
-    return error != 0 ? error : threads_start(service, workers);
+                                     .counters = listener->counters,
+                                     .handler = answer,
+                                     .user = service};
+    return engine_open(&listener->engine, &engine_mmsg, &options);
 }
 
-int qcmp_service_start(struct qcmp_service **service, uint16_t port, unsigned workers)
+static int listener_open(struct listener **listener, struct qcmp_service *service, uint16_t port)
 {
-    struct qcmp_service *started = calloc(1, sizeof *started);
-    if (started == NULL)
+    struct listener *opened = calloc(1, sizeof *opened);
+    if (opened == NULL)
         return -ENOMEM;
-    int error = service_start(started, port, workers);
+    int error = listener_init(opened, service, port);
     if (error != 0) {
-        service_free(started);
+        listener_free(opened);
         return error;
     }
-    *service = started;
+    *listener = opened;
     return 0;
 }
 
-uint16_t qcmp_service_port(const struct qcmp_service *service)
+int qcmp_service_open(struct qcmp_service **service, const struct qcmp_service_options *options)
 {
-    return engine_port(service->engine);
+    struct qcmp_service *opened = calloc(1, sizeof *opened);
+    if (opened == NULL)
+        return -ENOMEM;
+    opened->options = *options;
+    memcpy(opened->addresses, options->addresses,
+           options->addresses_count * sizeof *options->addresses);
+    opened->options.addresses = opened->addresses;
+    qcmp_service_set_max_age(opened, options->max_age_ns);
+    int error = listener_open(&opened->current, opened, options->port);
+    if (error != 0) {
+        free(opened);
+        return error;
+    }
+    pthread_mutex_init(&opened->lock, NULL);
+    *service = opened;
+    return 0;
 }
 
-bool qcmp_service_ipv6(const struct qcmp_service *service)
+int qcmp_service_start(struct qcmp_service *service)
 {
-    return engine_ipv6(service->engine);
+    return listener_start(service->current, service);
 }
 
-struct counters_sum qcmp_service_stop(struct qcmp_service *service)
+uint16_t qcmp_service_port(struct qcmp_service *service)
 {
-    unsigned workers = service->workers;
-    threads_stop(service);
-    struct counters_sum sum = counters_sum(service->counters, workers);
-    service_free(service);
-    return sum;
+    pthread_mutex_lock(&service->lock);
+    uint16_t port = engine_port(service->current->engine);
+    pthread_mutex_unlock(&service->lock);
+    return port;
+}
+
+bool qcmp_service_ipv6(struct qcmp_service *service)
+{
+    pthread_mutex_lock(&service->lock);
+    bool ipv6 = engine_ipv6(service->current->engine);
+    pthread_mutex_unlock(&service->lock);
+    return ipv6;
+}
+
+/* Ends the leaving listener, and keeps its counts. */
+static void retire(struct qcmp_service *service)
+{
+    struct listener *leaving = service->leaving;
+    listener_stop(leaving);
+    pthread_mutex_lock(&service->lock);
+    counters_sum_add(&service->retired, leaving->counters, leaving->workers);
+    service->retired_drops += engine_drops(leaving->engine);
+    service->leaving = NULL;
+    pthread_mutex_unlock(&service->lock);
+    listener_free(leaving);
+}
+
+int qcmp_service_move(struct qcmp_service *service, uint16_t port)
+{
+    struct listener *next;
+    if (port == qcmp_service_port(service))
+        return 0;
+    int error = listener_open(&next, service, port);
+    if (error != 0)
+        return error;
+    error = listener_start(next, service);
+    if (error != 0) {
+        listener_stop(next);
+        listener_free(next);
+        return error;
+    }
+    pthread_mutex_lock(&service->lock);
+    service->leaving = service->current;
+    service->current = next;
+    pthread_mutex_unlock(&service->lock);
+    retire(service);
+    return 0;
+}
+
+void qcmp_service_set_max_age(struct qcmp_service *service, int64_t max_age_ns)
+{
+    atomic_store_explicit(&service->max_age_ns, max_age_ns, memory_order_relaxed);
+}
+
+static void add_listener(struct listener *listener, struct counters_sum *sum, uint64_t *drops)
+{
+    if (listener == NULL)
+        return;
+    counters_sum_add(sum, listener->counters, listener->workers);
+    *drops += engine_drops(listener->engine);
+}
+
+void qcmp_service_sample(struct qcmp_service *service, struct counters_sum *sum, uint64_t *drops)
+{
+    pthread_mutex_lock(&service->lock);
+    *sum = service->retired;
+    *drops = service->retired_drops;
+    add_listener(service->leaving, sum, drops);
+    add_listener(service->current, sum, drops);
+    pthread_mutex_unlock(&service->lock);
+}
+
+static bool worker_alive(struct worker_thread *worker, const struct counters *counters,
+                         int64_t now_ns)
+{
+    uint64_t turns = atomic_load_explicit(&counters->turns.value, memory_order_relaxed);
+    if (turns != worker->turns_seen) {
+        worker->turns_seen = turns;
+        worker->turned_ns = now_ns;
+    }
+    return now_ns - worker->turned_ns < QCMP_SERVICE_DEAD_NS;
+}
+
+bool qcmp_service_alive(struct qcmp_service *service, int64_t now_ns)
+{
+    bool alive = true;
+    pthread_mutex_lock(&service->lock);
+    const struct listener *current = service->current;
+    for (unsigned i = 0; i < current->workers; i++)
+        alive = worker_alive(&current->threads[i], &current->counters[i], now_ns) && alive;
+    pthread_mutex_unlock(&service->lock);
+    return alive;
+}
+
+void qcmp_service_stop(struct qcmp_service *service, struct counters_sum *sum, uint64_t *drops)
+{
+    pthread_mutex_lock(&service->lock);
+    service->leaving = service->current;
+    service->current = NULL;
+    pthread_mutex_unlock(&service->lock);
+    retire(service);
+    *sum = service->retired;
+    *drops = service->retired_drops;
+    pthread_mutex_destroy(&service->lock);
+    free(service);
 }

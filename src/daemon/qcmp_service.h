@@ -1,33 +1,75 @@
 /** @file
- * The QCMP responder as a service: an engine, its workers' threads and counters.
+ * The QCMP responder as a service: an engine, its workers' threads and counters, and the move to
+ * another port. Every function may be called by any thread, but qcmp_service_start(), _move() and
+ * _stop() by one at a time.
  */
 #ifndef PADDOCK_DAEMON_QCMP_SERVICE_H
 #define PADDOCK_DAEMON_QCMP_SERVICE_H
 
+#include <netinet/in.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "metrics/counters.h"
 
+/** A worker that has not turned for so long is taken for dead. */
+#define QCMP_SERVICE_DEAD_NS INT64_C(5000000000)
+
 struct qcmp_service;
 
+/** How to serve. */
+struct qcmp_service_options {
+    uint16_t port;                    /**< 0 takes a free one */
+    const struct in6_addr *addresses; /**< as in engine/engine.h; copied */
+    size_t addresses_count;
+    unsigned workers;                 /**< at least 1 */
+    int64_t max_age_ns;               /**< a ping that waited longer is dropped; 0 = never */
+    void (*worker_began)(void *user); /**< called first in each worker's thread; may be NULL */
+    void *user;
+};
+
 /**
- * Binds the port and starts the workers; answers from then on.
+ * Binds the port; nothing is answered before qcmp_service_start(). In between a process may give up
+ * privileges.
  * @param[out] service allocated; untouched on failure. Ended with qcmp_service_stop().
- * @param port    0 takes a free one.
- * @param workers at least 1.
  * @return 0 or a negative errno value.
  */
-int qcmp_service_start(struct qcmp_service **service, uint16_t port, unsigned workers);
+int qcmp_service_open(struct qcmp_service **service, const struct qcmp_service_options *options);
+
+/** Starts the workers; answers from then on. To be called once.
+ * @return 0 or a negative errno value; qcmp_service_stop() ends it then, too. */
+int qcmp_service_start(struct qcmp_service *service);
 
 /** The port in use. */
-uint16_t qcmp_service_port(const struct qcmp_service *service);
+uint16_t qcmp_service_port(struct qcmp_service *service);
 
-/** Whether IPv6 is served as well as IPv4. */
-bool qcmp_service_ipv6(const struct qcmp_service *service);
+/** Whether IPv6 is served. */
+bool qcmp_service_ipv6(struct qcmp_service *service);
+
+/**
+ * Moves to another port: binds it first, then answers what is queued on the old one, and closes
+ * that. Blocks until the old port is closed. Counts go on.
+ * @return 0, also for the port in use; or a negative errno value, and nothing has changed.
+ */
+int qcmp_service_move(struct qcmp_service *service, uint16_t port);
+
+/** Changes the age from which on a ping is dropped, for what arrives from now on. */
+void qcmp_service_set_max_age(struct qcmp_service *service, int64_t max_age_ns);
+
+/** The counts of the service's whole life, and what the kernel dropped before it could be counted.
+ */
+void qcmp_service_sample(struct qcmp_service *service, struct counters_sum *sum, uint64_t *drops);
+
+/** Whether all workers have turned within QCMP_SERVICE_DEAD_NS, as far as the calls of this
+ * function tell: it compares with what the calls before saw, so somebody calls it every second or
+ * so.
+ * @param now_ns monotonic. */
+bool qcmp_service_alive(struct qcmp_service *service, int64_t now_ns);
 
 /** Answers what has been received, ends the workers, closes and frees. Blocks until that is done.
- * @return the counts of the service's whole life. */
-struct counters_sum qcmp_service_stop(struct qcmp_service *service);
+ * Nobody else may use the service from then on.
+ * @param[out] sum,drops as qcmp_service_sample() at the end. */
+void qcmp_service_stop(struct qcmp_service *service, struct counters_sum *sum, uint64_t *drops);
 
 #endif

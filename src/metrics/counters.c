@@ -5,20 +5,25 @@ static void add(uint64_t *sum, const struct counter *counter)
     *sum += atomic_load_explicit(&counter->value, memory_order_relaxed);
 }
 
+void counters_sum_add(struct counters_sum *sum, const struct counters *workers, size_t n)
+{
+    for (size_t w = 0; w < n; w++) {
+        for (size_t i = 0; i < OUTCOME_COUNT; i++) {
+            uint64_t before = sum->packets[i];
+            add(&sum->packets[i], &workers[w].packets[i]);
+            add(&sum->bytes[i], &workers[w].bytes[i]);
+            sum->received += sum->packets[i] - before;
+        }
+        add(&sum->answered, &workers[w].answered);
+        add(&sum->send_errors, &workers[w].send_errors);
+        add(&sum->receive_errors, &workers[w].receive_errors);
+    }
+}
+
 struct counters_sum counters_sum(const struct counters *workers, size_t n)
 {
     struct counters_sum sum = {0};
-    for (size_t w = 0; w < n; w++) {
-        for (size_t i = 0; i < OUTCOME_COUNT; i++) {
-            add(&sum.packets[i], &workers[w].packets[i]);
-            add(&sum.bytes[i], &workers[w].bytes[i]);
-        }
-        add(&sum.answered, &workers[w].answered);
-        add(&sum.send_errors, &workers[w].send_errors);
-        add(&sum.receive_errors, &workers[w].receive_errors);
-    }
-    for (size_t i = 0; i < OUTCOME_COUNT; i++)
-        sum.received += sum.packets[i];
+    counters_sum_add(&sum, workers, n);
     return sum;
 }
 

@@ -46,6 +46,9 @@ static inline void counter_add(struct counter *counter, uint64_t n)
     atomic_store_explicit(&counter->value, value + n, memory_order_relaxed);
 }
 
+/** Adds the counters of @p n workers to a sum, which begins as zeros. */
+void counters_sum_add(struct counters_sum *sum, const struct counters *workers, size_t n);
+
 /** Sums the counters of @p n workers. */
 struct counters_sum counters_sum(const struct counters *workers, size_t n);
 

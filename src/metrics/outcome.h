@@ -25,7 +25,8 @@ enum outcome_kind {
     X(LENGTH_MISMATCH, INVALID, "length_mismatch")                                                 \
     X(SOURCE_PORT_ZERO, DROPPED, "source_port_zero")                                               \
     X(SOURCE_NOT_UNICAST, DROPPED, "source_not_unicast")                                           \
-    X(DESTINATION_NOT_UNICAST, DROPPED, "destination_not_unicast")
+    X(DESTINATION_NOT_UNICAST, DROPPED, "destination_not_unicast")                                 \
+    X(TOO_OLD, DROPPED, "too_old")
 
 enum outcome {
 #define OUTCOME_ENUM(name, kind, reason) OUTCOME_##name,
