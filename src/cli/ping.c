@@ -241,6 +241,9 @@ static int session_run(struct session *session)
     int error = 0;
     while (error == 0 && session->left > 0 && !session->run->interrupted) {
         int64_t next_ns = send_due(session, clock_monotonic_ns());
+        /* Sends that fail end their pings: there may be nothing left to wait for. */
+        if (session->left == 0)
+            break;
         error = session_wait(session, next_ns);
         if (error == 0)
             error = take_events(session);
