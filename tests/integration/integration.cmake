@@ -1,1 +1,26 @@
-# Tests registered here: see tests/CMakeLists.txt.
+# Real processes over real sockets, driven from Python's standard library.
+#
+# paddock_integration_test(NAME [TIMEOUT seconds]): tests/integration/test_NAME.py as the test paddock.integration.NAME.
+# Exit code 77 is a skip. Sanitizers slow things down, so that the bulky tests count less far with them.
+if(NOT PADDOCK_BUILD_PROGRAM)
+    return()
+endif()
+
+function(paddock_integration_test name)
+    cmake_parse_arguments(PARSE_ARGV 1 arg "" "TIMEOUT" "")
+    if(NOT arg_TIMEOUT)
+        set(arg_TIMEOUT 180)
+    endif()
+    set(scale 1)
+    if(PADDOCK_SANITIZE)
+        set(scale 0.1)
+    endif()
+    add_test(NAME paddock.integration.${name}
+             COMMAND ${Python3_EXECUTABLE} -B ${PROJECT_SOURCE_DIR}/tests/integration/test_${name}.py)
+    set_tests_properties(paddock.integration.${name} PROPERTIES
+        SKIP_RETURN_CODE 77 TIMEOUT ${arg_TIMEOUT} LABELS integration
+        ENVIRONMENT "PADDOCK=$<TARGET_FILE:paddock>;PADDOCK_SANITIZE=${PADDOCK_SANITIZE};PADDOCK_SCALE=${scale}")
+endfunction()
+
+paddock_integration_test(responder)
+paddock_integration_test(service)
