@@ -24,3 +24,4 @@ endfunction()
 
 paddock_integration_test(responder)
 paddock_integration_test(service)
+paddock_integration_test(network)
