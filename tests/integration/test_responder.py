@@ -11,6 +11,8 @@ import unittest
 import support
 from support import Asker, Responder, packed_ping, packed_pong
 
+SO_RCVBUFFORCE = 33
+
 BURST = 32  # datagrams between markers: few enough that no receive buffer overflows
 
 PING = bytes.fromhex("514c4b4e 00000009 bf 0000000063b6e957")
@@ -189,6 +191,20 @@ class ResponderTest(unittest.TestCase):
             responder.process.send_signal(signal.SIGTERM)
             responder.process.send_signal(signal.SIGCONT)
             self.assertEqual([asker.receive().client for _ in range(100)], list(range(100)))
+            self.assertEqual(responder.stop(), support.counts(self.sent))
+
+    @support.needs_root
+    def test_a_burst_that_comes_while_it_does_not_run_is_answered(self):
+        """As root, because net.core.rmem_max limits the buffer for everybody else."""
+        burst = 2000
+        with Responder("--service.udp.workers", "1") as responder, Asker(responder.port, self.sent) as asker:
+            asker.socket.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, 1 << 22)
+            responder.process.send_signal(signal.SIGSTOP)
+            os.waitid(os.P_PID, responder.pid, os.WSTOPPED)
+            for number in range(burst):
+                asker.send(packed_ping(number % 256, number))
+            responder.process.send_signal(signal.SIGCONT)
+            self.assertEqual([asker.receive().client for _ in range(burst)], list(range(burst)))
             self.assertEqual(responder.stop(), support.counts(self.sent))
 
     @support.needs_root
