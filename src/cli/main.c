@@ -1,3 +1,4 @@
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -8,6 +9,18 @@
 #include "cli/commands.h"
 #include "config/config.h"
 #include "daemon/daemon.h"
+
+/* Where a standard stream is closed, the first socket or eventfd would get its number, and the
+ * log's lines with it. */
+static void standard_streams_open(void)
+{
+    int fd;
+    do
+        fd = open("/dev/null", O_RDWR);
+    while (fd >= 0 && fd <= STDERR_FILENO);
+    if (fd >= 0)
+        close(fd);
+}
 
 static const char *environment_get(const char *name, void *user)
 {
@@ -66,6 +79,7 @@ static int serve(const struct config *config)
 
 int main(int argc, char **argv)
 {
+    standard_streams_open();
     char host_name[CONFIG_ID_BYTES] = "";
     gethostname(host_name, sizeof host_name - 1);
     struct config_environment environment = {.get = environment_get, .host_name = host_name};

@@ -17,6 +17,11 @@
  * buffer. */
 #define SEND_BURST 64
 
+/* Between the first pings to two targets, where the interval leaves room for it. A thousand at once
+ * would overflow the receive buffer of whatever they have in common: a responder, a router, this
+ * host. */
+#define START_GAP_NS 100000
+
 /* Pings whose late answers are still known when they have ended. */
 #define REMEMBERED_PINGS 65536
 
@@ -243,6 +248,9 @@ static int session_run(struct session *session)
     int error = 0;
     while (error == 0 && session->left > 0 && !session->run->interrupted) {
         int64_t next_ns = send_due(session, clock_monotonic_ns());
+        /* Sends that fail end their pings: there may be nothing left to wait for. */
+        if (session->left == 0)
+            break;
         error = session_wait(session, next_ns);
         if (error == 0)
             error = take_events(session);
@@ -251,10 +259,18 @@ static int session_run(struct session *session)
     return error;
 }
 
+/* Between the first pings to two targets: within one interval all have had theirs. */
+static int64_t start_gap(const struct ping_run *run)
+{
+    int64_t share_ns = run->interval_ns / (int64_t)run->targets_count;
+    return run->interval_ns == 0 || share_ns > START_GAP_NS ? START_GAP_NS : share_ns;
+}
+
 static int pings_allocate(struct session *session)
 {
     struct ping_run *run = session->run;
     int64_t now_ns = clock_monotonic_ns();
+    int64_t gap_ns = start_gap(run);
     for (size_t i = 0; i < run->targets_count; i++) {
         struct ping_target *target = &run->targets[i];
         if (!is_reachable(target))
@@ -262,7 +278,7 @@ static int pings_allocate(struct session *session)
         target->pings = calloc(run->amount, sizeof *target->pings);
         if (target->pings == NULL)
             return qcmp_error_from_os(ENOMEM);
-        target->next_ns = now_ns;
+        target->next_ns = now_ns + (int64_t)i * gap_ns;
         session->left += run->amount;
     }
     return 0;

@@ -11,9 +11,20 @@
 
 #include "base/address.h"
 
+/* Room for some five thousand pings that come while a worker waits for its CPU; the kernel's
+ * default has room for 277. */
+#define RECEIVE_BUFFER_BYTES (4 << 20)
+
 static int set_option(int fd, int level, int name, int value)
 {
     return setsockopt(fd, level, name, &value, sizeof value) == 0 ? 0 : -errno;
+}
+
+/* As much as is granted: FORCE is for the privileged, and net.core.rmem_max limits the others. */
+static void grow_receive_buffer(int fd)
+{
+    if (set_option(fd, SOL_SOCKET, SO_RCVBUFFORCE, RECEIVE_BUFFER_BYTES) != 0)
+        set_option(fd, SOL_SOCKET, SO_RCVBUF, RECEIVE_BUFFER_BYTES);
 }
 
 /* IP_PKTINFO as well on a dual-stack socket: it alone tells a broadcast destination of an IPv4
@@ -22,6 +33,7 @@ static int configure(int fd, const struct udp_binding *binding)
 {
     int stamps = SOF_TIMESTAMPING_SOFTWARE | SOF_TIMESTAMPING_RX_SOFTWARE;
     bool ipv6 = udp_binding_is_ipv6(binding);
+    grow_receive_buffer(fd);
     int error = set_option(fd, IPPROTO_IP, IP_PKTINFO, 1);
     if (error == 0 && ipv6)
         error = set_option(fd, IPPROTO_IPV6, IPV6_V6ONLY, binding->ipv6_only);

@@ -1,1 +1,39 @@
-# Tests registered here: see tests/CMakeLists.txt.
+# Real processes over real sockets, driven from Python's standard library.
+#
+# paddock_integration_test(NAME [TIMEOUT seconds] [ENVIRONMENT NAME=value]): tests/integration/test_NAME.py as the test
+# paddock.integration.NAME.
+# Exit code 77 is a skip. Sanitizers slow things down, so that the bulky tests count less far with them.
+if(NOT PADDOCK_BUILD_PROGRAM)
+    return()
+endif()
+
+function(paddock_integration_test name)
+    cmake_parse_arguments(PARSE_ARGV 1 arg "" "TIMEOUT;ENVIRONMENT" "")
+    if(NOT arg_TIMEOUT)
+        set(arg_TIMEOUT 180)
+    endif()
+    set(scale 1)
+    if(PADDOCK_SANITIZE)
+        set(scale 0.1)
+    endif()
+    add_test(NAME paddock.integration.${name}
+             COMMAND ${Python3_EXECUTABLE} -B ${PROJECT_SOURCE_DIR}/tests/integration/test_${name}.py)
+    set_tests_properties(paddock.integration.${name} PROPERTIES
+        SKIP_RETURN_CODE 77 TIMEOUT ${arg_TIMEOUT} LABELS integration
+        ENVIRONMENT "PADDOCK=$<TARGET_FILE:paddock>;PADDOCK_SANITIZE=${PADDOCK_SANITIZE};PADDOCK_SCALE=${scale};${arg_ENVIRONMENT}")
+endfunction()
+
+paddock_integration_test(responder)
+paddock_integration_test(service)
+paddock_integration_test(network)
+paddock_integration_test(ping)
+paddock_integration_test(hostile)
+paddock_integration_test(many)
+paddock_integration_test(qcmp_ping)
+paddock_integration_test(reference)
+
+# What comes nearest to the kernel runs under valgrind as well.
+set(suites paddock_unit_client_client paddock_unit_client_posix paddock_unit_client_clock_step paddock_engine_suite)
+list(TRANSFORM suites REPLACE "(.+)" "$<TARGET_FILE:\\1>")
+list(JOIN suites " " suites)
+paddock_integration_test(valgrind TIMEOUT 300 ENVIRONMENT "PADDOCK_SUITES=${suites}")

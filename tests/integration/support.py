@@ -1,0 +1,452 @@
+"""What the integration tests share: real processes, packets made and read without the C code, network namespaces.
+
+The program under test is in $PADDOCK. $PADDOCK_SCALE below 1 makes the bulky tests smaller, for builds that are slow.
+"""
+import collections
+import contextlib
+import ctypes
+import json
+import os
+import platform
+import random
+import select
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import unittest
+
+PADDOCK = os.environ["PADDOCK"]
+SANITIZE = os.environ.get("PADDOCK_SANITIZE", "")
+SCALE = float(os.environ.get("PADDOCK_SCALE", "1"))
+
+# Bounds on waiting for what must happen; never on how fast it is.
+START_SECONDS = 30
+ANSWER_SECONDS = 20
+STOP_SECONDS = 30
+
+INT64_MIN, INT64_MAX = -2**63, 2**63 - 1
+MAGIC = b"QLKN"
+PING_BYTES, PONG_BYTES = 17, 33
+PING_HEADER, PONG_HEADER = MAGIC + b"\x00\x00\x00\x09", MAGIC + b"\x00\x01\x00\x19"
+
+Pong = collections.namedtuple("Pong", "nonce client start transmit")
+
+
+def scaled(count):
+    return max(1, int(count * SCALE))
+
+
+def packed_ping(nonce, client):
+    return PING_HEADER + struct.pack(">Bq", nonce, client)
+
+
+def packed_pong(nonce, client, start, transmit):
+    return PONG_HEADER + struct.pack(">Bqqq", nonce, client, start, transmit)
+
+
+def parsed_ping(data):
+    """The nonce and the client timestamp of a ping."""
+    if len(data) != PING_BYTES or not data.startswith(PING_HEADER):
+        raise AssertionError(f"not a ping: {data.hex()}")
+    return struct.unpack(">Bq", data[8:])
+
+
+def parsed_pong(data):
+    if len(data) != PONG_BYTES or not data.startswith(PONG_HEADER):
+        raise AssertionError(f"not a pong: {data.hex()}")
+    return Pong(*struct.unpack(">Bqqq", data[8:]))
+
+
+def kind(datagram):
+    """The model: how a responder counts a datagram that it decodes."""
+    if len(datagram) == PING_BYTES and datagram.startswith(PING_HEADER):
+        return "valid"
+    if len(datagram) == PONG_BYTES and datagram.startswith(PONG_HEADER):
+        return "unsupported"
+    return "invalid"
+
+
+def answer_to(data, hold=0):
+    """The pong of an honest responder whose clock is ours."""
+    nonce, client = parsed_ping(data)
+    now = time.time_ns()
+    return packed_pong(nonce, client, now - hold, now)
+
+
+def environment(**more):
+    """This process's environment without what configures the program, and with exit codes for sanitizers that the
+    program does not use."""
+    kept = {key: value for key, value in os.environ.items()
+            if not key.startswith("QUILKIN_") and key not in ("QUIET", "RUST_LOG")}
+    for name in ("ASAN_OPTIONS", "UBSAN_OPTIONS", "TSAN_OPTIONS", "LSAN_OPTIONS"):
+        kept[name] = ":".join(filter(None, [kept.get(name), "exitcode=99"]))
+    return kept | more
+
+
+def check_sanitizers(stderr):
+    if "Sanitizer" in stderr or "runtime error:" in stderr:
+        raise AssertionError(f"a sanitizer complains:\n{stderr}")
+
+
+def wait_until(condition, what, seconds=START_SECONDS):
+    """Waits for what nothing announces; returns the condition's value once it is true."""
+    deadline = time.monotonic() + seconds
+    while True:
+        value = condition()
+        if value:
+            return value
+        if time.monotonic() > deadline:
+            raise AssertionError(f"not within {seconds} s: {what}")
+        time.sleep(0.005)
+
+
+def run(*arguments, seconds=120, program=PADDOCK, env=None, **options):
+    """Runs the program to its end; the output is text."""
+    options.setdefault("stdout", subprocess.PIPE)
+    done = subprocess.run([program, *arguments], stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True,
+                          timeout=seconds, env=env or environment(), check=False, **options)
+    check_sanitizers(done.stderr)
+    return done
+
+
+def ping_json(*arguments, **options):
+    """Runs `paddock ping --format json`; returns the exit status and the document."""
+    done = run("ping", "--format", "json", *arguments, **options)
+    if not done.stdout:
+        raise AssertionError(f"no results, exit status {done.returncode}: {done.stderr}")
+    return done.returncode, json.loads(done.stdout)
+
+
+def events(text):
+    """The events of a log in JSON."""
+    return [json.loads(line) for line in text.splitlines()]
+
+
+def udp_ports(pid):
+    """The local ports of a process's UDP sockets."""
+    inodes = set()
+    for fd in os.listdir(f"/proc/{pid}/fd"):
+        with contextlib.suppress(OSError):
+            link = os.readlink(f"/proc/{pid}/fd/{fd}")
+            if link.startswith("socket:["):
+                inodes.add(link[8:-1])
+    ports = set()
+    for name in ("udp", "udp6"):
+        with contextlib.suppress(FileNotFoundError), open(f"/proc/{pid}/net/{name}", encoding="ascii") as table:
+            rows = [line.split() for line in table.readlines()[1:]]
+        ports.update(int(row[1].rpartition(":")[2], 16) for row in rows if row[9] in inodes)
+    return ports - {0}
+
+
+class Process:
+    """A service, from `with` to its end. Whatever happens, it is gone afterwards."""
+
+    def __init__(self, *arguments, program=PADDOCK, prefix=(), env=None, stdout=subprocess.PIPE, **options):
+        self.log = b""
+        self.errors = tempfile.TemporaryFile()
+        self.process = subprocess.Popen([*prefix, program, *arguments], stdin=subprocess.DEVNULL, stdout=stdout,
+                                        stderr=self.errors, bufsize=0, env=env or environment(), **options)
+        self.pid = self.process.pid
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+        if self.process.stdout:
+            self.process.stdout.close()
+        self.errors.close()
+
+    def stderr(self):
+        self.errors.seek(0)
+        return self.errors.read().decode(errors="replace")
+
+    def await_line(self, wanted, seconds=START_SECONDS):
+        """Reads the log until it has a line with these words; returns the line."""
+        deadline = time.monotonic() + seconds
+        while True:
+            lines = self.log.decode(errors="replace").splitlines(keepends=True)
+            for line in lines:
+                if wanted in line and line.endswith("\n"):
+                    return line
+            left = deadline - time.monotonic()
+            ready = left > 0 and select.select([self.process.stdout], [], [], left)[0]
+            piece = os.read(self.process.stdout.fileno(), 65536) if ready else b""
+            if not piece:
+                raise AssertionError(f"no line with '{wanted}'; log: {self.log!r}; stderr: {self.stderr()}")
+            self.log += piece
+
+    def await_port(self):
+        """The port of its UDP socket, where the log cannot tell."""
+        def ports():
+            if self.process.poll() is not None:
+                raise AssertionError(f"ended with {self.process.returncode}: {self.stderr()}")
+            return udp_ports(self.pid)
+        return wait_until(ports, "the process has a UDP socket").pop()
+
+    def end(self, number=signal.SIGTERM):
+        """Stops it with a signal; returns the exit status."""
+        self.process.send_signal(number)
+        if self.process.stdout:
+            self.log += self.process.communicate(timeout=STOP_SECONDS)[0]
+        status = self.process.wait(STOP_SECONDS)
+        check_sanitizers(self.stderr())
+        return status
+
+
+class Responder(Process):
+    """`paddock --service.qcmp` on a free port."""
+
+    def __init__(self, *flags, **options):
+        super().__init__("--service.qcmp", "--service.qcmp.port", "0", *flags, **options)
+        try:
+            self.ready = json.loads(self.await_line("qcmp ready"))["fields"]
+        except BaseException:
+            self.__exit__()
+            raise
+        self.port = self.ready["port"]
+
+    def stop(self, number=signal.SIGTERM):
+        """Stops it; returns the counts of its last event."""
+        status = self.end(number)
+        if status != 0:
+            raise AssertionError(f"exit status {status}: {self.stderr()}")
+        last = events(self.log.decode())[-1]["fields"]
+        if last.pop("message") != "qcmp stopped":
+            raise AssertionError(f"the last event is not 'qcmp stopped': {self.log.decode()}")
+        return last
+
+
+def counts(sent, dropped=0):
+    """The counts that a responder must end with: `sent` counts datagrams by kind."""
+    return {"received": sum(sent.values()) + dropped, "answered": sent["valid"], "valid": sent["valid"],
+            "invalid": sent["invalid"], "unsupported": sent["unsupported"], "dropped": dropped, "send_errors": 0,
+            "receive_errors": 0}
+
+
+class Asker:
+    """A socket that sends to one responder, and tells which answers came. Counts what it sends into `sent`.
+
+    Datagrams of one socket reach one worker, in order. So a ping of its own (a marker) tells, when it is answered, that
+    all before it were handled: what is unanswered then never will be.
+    """
+
+    def __init__(self, port, sent, address="127.0.0.1", scope=0):
+        family = socket.AF_INET6 if ":" in address else socket.AF_INET
+        self.to = (address, port, 0, scope) if family == socket.AF_INET6 else (address, port)
+        self.sent = sent
+        self.socket = socket.socket(family, socket.SOCK_DGRAM)
+        self.socket.settimeout(ANSWER_SECONDS)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.socket.close()
+
+    def send(self, datagram):
+        self.sent[kind(datagram)] += 1
+        self.socket.sendto(datagram, self.to)
+
+    def receive(self):
+        data, source = self.socket.recvfrom(65536)
+        if source[:2] != self.to[:2]:
+            raise AssertionError(f"answered from {source}, asked was {self.to}")
+        return parsed_pong(data)
+
+    def answers(self):
+        """What came in answer to all that was sent since the last call."""
+        marker = random.getrandbits(63)
+        self.send(packed_ping(255, marker))
+        found = []
+        while (pong := self.receive()).client != marker:
+            found.append(pong)
+        return found
+
+
+class Server:
+    """A UDP server of the test's own: calls behave(server, data, client) in a thread for each datagram."""
+
+    def __init__(self, behave=None, address="127.0.0.1"):
+        family = socket.AF_INET6 if ":" in address else socket.AF_INET
+        self.socket = socket.socket(family, socket.SOCK_DGRAM)
+        self.socket.bind((address, 0))
+        self.port = self.socket.getsockname()[1]
+        self.target = f"[{address}]:{self.port}" if ":" in address else f"{address}:{self.port}"
+        self.arrivals = []  # (monotonic seconds, data)
+        self._behave = behave or (lambda *_: None)
+        self._changed = threading.Condition()
+        self._stopping = False
+        self._failure = None
+        self._thread = threading.Thread(target=self._serve)
+
+    def __enter__(self):
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self._stopping = True
+        with socket.socket(self.socket.family, socket.SOCK_DGRAM) as waker:
+            waker.sendto(b"stop", self.socket.getsockname())
+        self._thread.join()
+        self.socket.close()
+        if self._failure:
+            raise self._failure
+
+    def _serve(self):
+        while True:
+            data, client = self.socket.recvfrom(65536)
+            if self._stopping:
+                return
+            with self._changed:
+                self.arrivals.append((time.monotonic(), data))
+                self._changed.notify_all()
+            try:
+                self._behave(self, data, client)
+            except Exception as failure:  # pylint: disable=broad-except
+                self._failure = self._failure or failure
+
+    def send(self, data, client):
+        self.socket.sendto(data, client)
+
+    def await_arrivals(self, count):
+        with self._changed:
+            if not self._changed.wait_for(lambda: len(self.arrivals) >= count, ANSWER_SECONDS):
+                raise AssertionError(f"{len(self.arrivals)} datagrams instead of {count}")
+
+
+def honest(server, data, client):
+    server.send(answer_to(data), client)
+
+
+def alone(server, data, client):
+    """As honest(), for a client that must not have two pings in flight."""
+    server.socket.setblocking(False)
+    try:
+        second = server.socket.recv(65536)
+        raise AssertionError(f"{second.hex()} came before the answer to {data.hex()}")
+    except BlockingIOError:
+        pass
+    finally:
+        server.socket.setblocking(True)
+    honest(server, data, client)
+
+
+def closed_port():
+    """A port that nobody has, until somebody takes it."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as taker:
+        taker.bind(("127.0.0.1", 0))
+        return taker.getsockname()[1]
+
+
+def has_ipv6():
+    try:
+        with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as taker:
+            taker.bind(("::1", 0))
+        return True
+    except OSError:
+        return False
+
+
+needs_ipv6 = unittest.skipUnless(has_ipv6(), "this host has no IPv6 loopback address")
+needs_root = unittest.skipUnless(os.geteuid() == 0, "needs root")
+
+LIBC = ctypes.CDLL(None, use_errno=True)
+CLONE_NEWNET = 0x40000000
+
+
+def checked(result):
+    if result != 0:
+        error = ctypes.get_errno()
+        raise OSError(error, os.strerror(error))
+
+
+class Namespace:
+    """A network namespace without a name: the kernel removes it with its last process and descriptor, so that nothing
+    can be left behind. Inside `with`, this thread and the processes that it starts are in it."""
+
+    def __init__(self):
+        home = self._current()
+        try:
+            checked(LIBC.unshare(CLONE_NEWNET))
+            self.fd = self._current()
+            self.path = f"/proc/{os.getpid()}/fd/{self.fd}"
+            ip("link set lo up")
+        finally:
+            checked(LIBC.setns(home, CLONE_NEWNET))
+            os.close(home)
+        self._homes = []
+
+    @staticmethod
+    def _current():
+        return os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+
+    def __enter__(self):
+        self._homes.append(self._current())
+        checked(LIBC.setns(self.fd, CLONE_NEWNET))
+        return self
+
+    def __exit__(self, *_):
+        home = self._homes.pop()
+        checked(LIBC.setns(home, CLONE_NEWNET))
+        os.close(home)
+
+    def close(self):
+        os.close(self.fd)
+
+
+def ip(words):
+    """Runs ip(8) in the namespace of this thread."""
+    done = subprocess.run(["ip", *words.split()], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, check=False)
+    if done.returncode != 0:
+        raise AssertionError(f"ip {words}: {done.stderr}")
+    return done.stdout
+
+
+def sysctl(name, value):
+    """Sets a variable of the namespace of this thread."""
+    with open(f"/proc/sys/net/{name}", "w", encoding="ascii") as file:
+        file.write(str(value))
+
+
+def without_ipv6():
+    """For preexec_fn: from then on socket(AF_INET6) fails as on a kernel without IPv6. By a seccomp filter."""
+    socket_calls = {"x86_64": (0xC000003E, 41), "aarch64": (0xC00000B7, 198)}
+    if platform.machine() not in socket_calls:
+        raise unittest.SkipTest(f"no seccomp filter for {platform.machine()}")
+    architecture, socket_call = socket_calls[platform.machine()]
+    load, equal, give = 0x20, 0x15, 0x06  # BPF_LD|W|ABS, BPF_JMP|JEQ|K, BPF_RET|K
+    allow, refuse = 0x7FFF0000, 0x00050000 | 97  # SECCOMP_RET_ERRNO with EAFNOSUPPORT
+    program = b"".join(struct.pack("HBBI", *instruction) for instruction in (
+        (load, 0, 0, 4), (equal, 0, 5, architecture), (load, 0, 0, 0), (equal, 0, 3, socket_call),
+        (load, 0, 0, 16), (equal, 0, 1, socket.AF_INET6), (give, 0, 0, refuse), (give, 0, 0, allow)))
+    instructions = ctypes.create_string_buffer(program, len(program))
+    filter_program = ctypes.create_string_buffer(struct.pack("HxxxxxxP", 8, ctypes.addressof(instructions)))
+
+    def install():
+        checked(LIBC.prctl(38, 1, 0, 0, 0))  # PR_SET_NO_NEW_PRIVS
+        checked(LIBC.prctl(22, 2, filter_program, 0, 0))  # PR_SET_SECCOMP, SECCOMP_MODE_FILTER
+        assert instructions
+
+    return install
+
+
+def main():
+    """Runs the tests of the calling file. The exit status is that of CTest's convention: 77 is a skip."""
+    if SCALE != 1:
+        print(f"counts are scaled by {SCALE:g} ({SANITIZE or 'PADDOCK_SCALE'})", flush=True)
+    result = unittest.main(exit=False, verbosity=2).result
+    for test, reason in result.skipped:
+        print(f"SKIPPED: {test}: {reason}", file=sys.stderr)
+    ran = result.testsRun - len({id(test) for test, _ in result.skipped if type(test).__name__ != "_ErrorHolder"})
+    if not result.wasSuccessful():
+        sys.exit(1)
+    if ran <= 0:
+        sys.exit(77 if result.skipped else 1)
