@@ -228,7 +228,7 @@ def counts(sent, dropped=0):
     """The counts that a responder must end with: `sent` counts datagrams by kind."""
     return {"received": sum(sent.values()) + dropped, "answered": sent["valid"], "valid": sent["valid"],
             "invalid": sent["invalid"], "unsupported": sent["unsupported"], "dropped": dropped, "send_errors": 0,
-            "receive_errors": 0}
+            "receive_errors": 0, "kernel_drops": 0}
 
 
 class Asker:
