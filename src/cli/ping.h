@@ -70,7 +70,7 @@ struct ping_run {
 };
 
 /**
- * Makes the targets from texts such as `host:port` and resolves the names, all at once. Blocks for
+ * Makes the targets from texts such as `host:port` and resolves the names, many at once. Blocks for
  * as long as the resolver does.
  *
  * @param family QCMP_FAMILY_ANY, _IPV4 or _IPV6: which addresses of a name to take.

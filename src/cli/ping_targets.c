@@ -3,6 +3,8 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netdb.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,12 +13,22 @@
 
 #include "base/target.h"
 
-/* A name that is being resolved, in the form that getaddrinfo_a wants. */
+/* Names that are looked up at once. */
+#define RESOLVERS 16
+
+/* A target whose host is to be resolved. */
 struct lookup {
-    struct gaicb request;
     struct target target;
     char port[8];
     struct ping_target *result;
+};
+
+/* What the threads that resolve have in common. */
+struct lookups {
+    struct lookup *all;
+    size_t count;
+    enum qcmp_family family;
+    atomic_size_t next; /* relaxed: each index is taken once, and the joins order the results */
 };
 
 static int address_family(enum qcmp_family family)
@@ -65,39 +77,45 @@ static bool other_family(const struct ping_target *target, enum qcmp_family fami
            target->address.ss_family != address_family(family);
 }
 
-static void take_answer(struct lookup *lookup)
-{
-    int error = gai_error(&lookup->request);
-    if (error == 0 && lookup->request.ar_result != NULL)
-        address_set(lookup->result, lookup->request.ar_result);
-    else
-        lookup->result->error = gai_strerror(error != 0 ? error : EAI_NONAME);
-    if (lookup->request.ar_result != NULL)
-        freeaddrinfo(lookup->request.ar_result);
-}
-
-/* All names at once, so that one that has no answer holds up no other. */
-static void resolve(struct lookup *lookups, struct gaicb **requests, size_t count,
-                    enum qcmp_family family)
+static void look_up(const struct lookup *lookup, enum qcmp_family family)
 {
     struct addrinfo hints = hints_for(family, 0);
-    int names = 0;
-    for (size_t i = 0; i < count; i++) {
-        if (lookups[i].result->address_bytes != 0)
-            continue;
-        lookups[i].request = (struct gaicb){
-            .ar_name = lookups[i].target.host, .ar_service = lookups[i].port, .ar_request = &hints};
-        requests[names++] = &lookups[i].request;
+    struct addrinfo *found;
+    int error = getaddrinfo(lookup->target.host, lookup->port, &hints, &found);
+    if (error != 0) {
+        lookup->result->error = gai_strerror(error);
+        return;
     }
-    int error = names > 0 ? getaddrinfo_a(GAI_WAIT, requests, names, NULL) : 0;
-    for (size_t i = 0; i < count; i++) {
-        if (lookups[i].result->address_bytes != 0)
-            continue;
-        if (error == 0)
-            take_answer(&lookups[i]);
-        else
-            lookups[i].result->error = gai_strerror(error);
+    address_set(lookup->result, found);
+    freeaddrinfo(found);
+}
+
+static void *resolver_main(void *argument)
+{
+    struct lookups *lookups = argument;
+    for (;;) {
+        size_t i = atomic_fetch_add_explicit(&lookups->next, 1, memory_order_relaxed);
+        if (i >= lookups->count)
+            return NULL;
+        if (lookups->all[i].result->address_bytes == 0)
+            look_up(&lookups->all[i], lookups->family);
     }
+}
+
+/* Many names at once, so that one that has no answer does not hold up all others. In threads of our
+ * own: those of getaddrinfo_a() outlive it, and no program with ThreadSanitizer survives them. */
+static void resolve(struct lookups *lookups)
+{
+    pthread_t threads[RESOLVERS - 1];
+    size_t names = 0, started = 0;
+    for (size_t i = 0; i < lookups->count; i++)
+        names += lookups->all[i].result->address_bytes == 0;
+    while (started < RESOLVERS - 1 && started + 1 < names &&
+           pthread_create(&threads[started], NULL, resolver_main, lookups) == 0)
+        started++;
+    resolver_main(lookups);
+    while (started > 0)
+        pthread_join(threads[--started], NULL);
 }
 
 static int parse(struct lookup *lookup, enum qcmp_family family, char *message, size_t capacity)
@@ -121,25 +139,24 @@ int ping_targets_init(struct ping_run *run, char *const *texts, size_t count,
                       enum qcmp_family family, char *message, size_t capacity)
 {
     int result = -1;
-    struct lookup *lookups = calloc(count, sizeof *lookups);
-    struct gaicb **requests = calloc(count, sizeof(struct gaicb *));
+    struct lookups lookups = {.count = count, .family = family};
+    lookups.all = calloc(count, sizeof *lookups.all);
     run->targets = calloc(count, sizeof *run->targets);
-    if (lookups == NULL || requests == NULL || run->targets == NULL) {
+    if (lookups.all == NULL || run->targets == NULL) {
         snprintf(message, capacity, "%s", strerror(ENOMEM));
         goto out;
     }
     run->targets_count = count;
     for (size_t i = 0; i < count; i++) {
-        lookups[i].result = &run->targets[i];
+        lookups.all[i].result = &run->targets[i];
         run->targets[i].text = texts[i];
-        if (parse(&lookups[i], family, message, capacity) != 0)
+        if (parse(&lookups.all[i], family, message, capacity) != 0)
             goto out;
     }
-    resolve(lookups, requests, count, family);
+    resolve(&lookups);
     result = 0;
 out:
-    free(lookups);
-    free(requests);
+    free(lookups.all);
     if (result != 0)
         ping_targets_fini(run);
     return result;

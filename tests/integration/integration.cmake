@@ -2,7 +2,7 @@
 #
 # paddock_integration_test(NAME [TIMEOUT seconds] [ENVIRONMENT NAME=value]): tests/integration/test_NAME.py as the test
 # paddock.integration.NAME.
-# Exit code 77 is a skip. Sanitizers slow things down, so that the bulky tests count less far with them.
+# Exit code 77 is a skip. Sanitizers slow things down, so that the bulky tests count half as far.
 if(NOT PADDOCK_BUILD_PROGRAM)
     return()
 endif()
@@ -14,7 +14,7 @@ function(paddock_integration_test name)
     endif()
     set(scale 1)
     if(PADDOCK_SANITIZE)
-        set(scale 0.1)
+        set(scale 0.5)
     endif()
     add_test(NAME paddock.integration.${name}
              COMMAND ${Python3_EXECUTABLE} -B ${PROJECT_SOURCE_DIR}/tests/integration/test_${name}.py)

@@ -276,6 +276,14 @@ class TargetTest(PingTest):
             self.assertIn(f"{NO_NAME}: {nowhere['error']}", done.stdout.splitlines())
             self.assertIn("  1 sent, 1 received, 0 lost (0 %)", done.stdout.splitlines())
 
+    def test_many_names_are_resolved_each_to_its_own_target(self):
+        with Server(honest) as server:
+            texts = [f"localhost:{server.port}" if number % 3 else f"no..name{number}" for number in range(100)]
+            targets = self.ping("-4", "-a1", "-i0", *texts, expect=2)
+        self.assertEqual([target["target"] for target in targets], texts)
+        self.assertEqual([target["received"] for target in targets], [1 if number % 3 else 0 for number in range(100)])
+        self.assertEqual([target["error"] is None for target in targets], [bool(number % 3) for number in range(100)])
+
     def test_names_that_do_not_resolve_alone_end_at_once_with_2(self):
         targets = self.ping(NO_NAME, NO_NAME, expect=2)
         self.assertEqual(len(targets), 2)
