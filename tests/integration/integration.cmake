@@ -31,6 +31,9 @@ paddock_integration_test(hostile)
 paddock_integration_test(many)
 paddock_integration_test(qcmp_ping)
 paddock_integration_test(reference)
+if(PADDOCK_BUILD_EXAMPLES)
+    paddock_integration_test(examples)
+endif()
 
 # What comes nearest to the kernel runs under valgrind as well.
 set(suites paddock_unit_client_client paddock_unit_client_posix paddock_unit_client_clock_step paddock_engine_suite)

@@ -1,0 +1,46 @@
+"""The programs in examples/, as somebody who starts from them runs them."""
+import os
+import unittest
+
+import support
+from support import Responder, Server, closed_port, run
+
+EXAMPLES = os.path.dirname(support.PADDOCK)
+
+
+def example(name, *arguments):
+    return run(*map(str, arguments), program=os.path.join(EXAMPLES, "paddock_example_" + name))
+
+
+class ExamplesTest(unittest.TestCase):
+    def test_a_blocking_ping_prints_the_round_trip(self):
+        with Responder() as responder:
+            done = example("blocking_ping", "127.0.0.1", responder.port)
+            self.assertRegex(done.stdout, r"^\d+\.\d{3} ms\n$")
+            self.assertEqual(done.returncode, 0)
+
+    def test_a_blocking_ping_says_why_there_is_no_answer(self):
+        done = example("blocking_ping", "127.0.0.1", closed_port())
+        self.assertEqual((done.returncode, done.stdout), (1, "Connection refused\n"))
+
+    def test_a_game_measures_beside_its_frames(self):
+        with Responder() as responder:
+            done = example("game_loop", "127.0.0.1", responder.port)
+            self.assertRegex(done.stdout, r"^10 answered, 0 lost, best \d+\.\d{3} ms\n$")
+            self.assertEqual(done.returncode, 0)
+
+    def test_a_game_notices_a_dead_server(self):
+        with Server() as silent:
+            done = example("game_loop", "127.0.0.1", silent.port)
+            self.assertRegex(done.stdout, r"^0 answered, [1-9]\d* lost")
+            self.assertEqual(done.returncode, 1)
+
+    def test_a_poll_loop_finds_the_server_that_answers(self):
+        with Responder() as responder, Server() as silent:
+            done = example("poll_loop", "127.0.0.2", silent.port, "127.0.0.1", responder.port)
+            self.assertRegex(done.stdout, r"^127\.0\.0\.1 is the nearest: \d+\.\d{3} ms\n$")
+            self.assertEqual(done.returncode, 0)
+
+
+if __name__ == "__main__":
+    support.main()
