@@ -147,6 +147,17 @@ class ScheduleTest(PingTest):
             self.assertGreaterEqual(arrived, seq * 0.05, "a ping was sent before it was due")
         self.assertLess(arrivals[-1] - arrivals[0], 5)
 
+    def test_the_first_pings_to_a_thousand_targets_are_spread(self):
+        """At most one in 100 us, where the interval leaves room for it."""
+        with Server(address="0.0.0.0") as server:
+            server.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
+            texts = [f"127.0.{1 + number // 250}.{1 + number % 250}:{server.port}" for number in range(1000)]
+            start = time.time_ns()
+            self.ping("-a1", "-t100ms", *texts, expect=1)
+            server.await_arrivals(1000)
+            last = max(support.parsed_ping(data)[1] for _, data in server.arrivals)
+        self.assertGreaterEqual(last - start, 999 * 100_000)
+
     def test_an_interval_of_0_means_as_soon_as_the_last_was_answered(self):
         with Server(alone) as server:
             start = time.monotonic()
