@@ -59,7 +59,7 @@ static void print_help(void)
 
 static int usage_error(const char *message)
 {
-    fprintf(stderr, "paddock ping: %s\nTry 'paddock ping --help'.\n", message);
+    fprintf(stderr, "paddock ping: %s (see 'paddock ping --help')\n", message);
     return EXIT_USAGE;
 }
 

@@ -36,7 +36,7 @@ static void print_help(void)
 
 static int usage_error(const char *message)
 {
-    fprintf(stderr, "paddock qcmp: %s\nTry 'paddock qcmp ping --help'.\n", message);
+    fprintf(stderr, "paddock qcmp: %s (see 'paddock qcmp ping --help')\n", message);
     return EXIT_USAGE;
 }
 

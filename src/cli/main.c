@@ -40,7 +40,7 @@ static int print_help(void)
 
 static int usage_error(const char *error)
 {
-    fprintf(stderr, "paddock: %s\nTry 'paddock --help'.\n", error);
+    fprintf(stderr, "paddock: %s (see 'paddock --help')\n", error);
     return EXIT_USAGE;
 }
 
@@ -100,6 +100,6 @@ int main(int argc, char **argv)
     case CONFIG_NOTHING:
         break;
     }
-    fputs("paddock: no service, provider, or command specified\nTry 'paddock --help'.\n", stderr);
+    fputs("paddock: no service, provider, or command specified (see 'paddock --help')\n", stderr);
     return EXIT_FAILED;
 }

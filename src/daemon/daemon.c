@@ -89,6 +89,7 @@ static int service_begin(struct qcmp_service **service, const struct config *con
     struct qcmp_service_options options = {.port = config->qcmp_port,
                                            .addresses = &in6addr_any,
                                            .addresses_count = 1,
+                                           .receive_buffer_ns = 20000000,
                                            .workers = worker_count(config)};
     int error = qcmp_service_open(service, &options);
     if (error != 0)

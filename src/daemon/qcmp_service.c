@@ -125,6 +125,7 @@ static int listener_init(struct listener *listener, struct qcmp_service *service
     struct engine_options options = {.port = port,
                                      .addresses = service->addresses,
                                      .addresses_count = service->options.addresses_count,
+                                     .receive_buffer_ns = service->options.receive_buffer_ns,
                                      .workers = workers,
                                      .counters = listener->counters,
                                      .handler = answer,
@@ -185,6 +186,13 @@ bool qcmp_service_ipv6(struct qcmp_service *service)
     bool ipv6 = engine_ipv6(service->current->engine);
     pthread_mutex_unlock(&service->lock);
     return ipv6;
+}
+
+void qcmp_service_receive_buffer(struct qcmp_service *service, size_t *asked, size_t *granted)
+{
+    pthread_mutex_lock(&service->lock);
+    engine_receive_buffer(service->current->engine, asked, granted);
+    pthread_mutex_unlock(&service->lock);
 }
 
 /* Ends the leaving listener, and keeps its counts. */

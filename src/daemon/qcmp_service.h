@@ -24,6 +24,7 @@ struct qcmp_service_options {
     const struct in6_addr *addresses; /**< as in engine/engine.h; copied */
     size_t addresses_count;
     unsigned workers;                 /**< at least 1 */
+    int64_t receive_buffer_ns;        /**< as in engine/engine.h */
     int64_t max_age_ns;               /**< a ping that waited longer is dropped; 0 = never */
     void (*worker_began)(void *user); /**< called first in each worker's thread; may be NULL */
     void *user;
@@ -46,6 +47,9 @@ uint16_t qcmp_service_port(struct qcmp_service *service);
 
 /** Whether IPv6 is served. */
 bool qcmp_service_ipv6(struct qcmp_service *service);
+
+/** Bytes of receive buffer asked for and granted, as in engine/engine.h. */
+void qcmp_service_receive_buffer(struct qcmp_service *service, size_t *asked, size_t *granted);
 
 /**
  * Moves to another port: binds it first, then answers what is queued on the old one, and closes

@@ -25,6 +25,11 @@ uint64_t engine_drops(struct engine *engine)
     return engine->ops->drops(engine);
 }
 
+void engine_receive_buffer(const struct engine *engine, size_t *asked, size_t *granted)
+{
+    engine->ops->receive_buffer(engine, asked, granted);
+}
+
 void engine_run(struct engine *engine, unsigned worker)
 {
     engine->ops->run(engine, worker);

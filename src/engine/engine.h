@@ -25,6 +25,11 @@
 
 #define ENGINE_NO_STAMP UINT16_MAX
 
+/** What sizes a receive buffer in time: datagrams a second that a worker handles at its full rate,
+ * and bytes that a small one costs the kernel (768 on loopback; drivers take up to 2304). */
+#define ENGINE_FULL_RATE 300000
+#define ENGINE_DATAGRAM_COST_BYTES 1280
+
 /** One datagram, valid during the handler's call. */
 struct engine_packet {
     const uint8_t *data; /**< min(bytes, ENGINE_DATA_BYTES) bytes are readable */
@@ -72,6 +77,7 @@ struct engine_options {
      * listed beside it; on a host without IPv6 it becomes 0.0.0.0. */
     const struct in6_addr *addresses;
     size_t addresses_count;    /**< 1 to ENGINE_MAX_ADDRESSES */
+    int64_t receive_buffer_ns; /**< how long a worker at its full rate takes to empty its buffer */
     unsigned workers;          /**< at least 1 */
     struct counters *counters; /**< one a worker; the caller's, must outlive the engine */
     engine_handler_fn *handler;
@@ -87,6 +93,7 @@ struct engine_ops {
     uint16_t (*port)(const struct engine *engine);
     bool (*ipv6)(const struct engine *engine);
     uint64_t (*drops)(struct engine *engine);
+    void (*receive_buffer)(const struct engine *engine, size_t *asked, size_t *granted);
     void (*run)(struct engine *engine, unsigned worker);
     void (*stop)(struct engine *engine);
     void (*close)(struct engine *engine);
@@ -114,6 +121,10 @@ bool engine_ipv6(const struct engine *engine);
  * exact at the call. Not to be called by two threads at once, and often enough that no socket drops
  * 2^32 in between. */
 uint64_t engine_drops(struct engine *engine);
+
+/** The receive buffer of one socket: bytes that its length in time comes to, and what the system
+ * granted, which may be less. */
+void engine_receive_buffer(const struct engine *engine, size_t *asked, size_t *granted);
 
 /** Does the work of one worker in the calling thread, until engine_stop(). */
 void engine_run(struct engine *engine, unsigned worker);

@@ -3,6 +3,7 @@
 #include <assert.h>
 #include <endian.h>
 #include <errno.h>
+#include <limits.h>
 #include <poll.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -55,6 +56,7 @@ struct mmsg {
     void *user;
     bool ipv6;
     uint16_t port;
+    size_t buffer_bytes; /* asked for */
     unsigned workers_count;
     uint64_t drops;
     int wake_fd; /* readable for good once the engine stops */
@@ -122,6 +124,14 @@ static bool has_ipv4(const struct engine_options *options)
     return found;
 }
 
+/* In floating point, because no length of time overflows it. */
+static size_t buffer_bytes(int64_t length_ns)
+{
+    double datagrams = (double)length_ns * 1e-9 * ENGINE_FULL_RATE;
+    double bytes = datagrams * ENGINE_DATAGRAM_COST_BYTES;
+    return bytes < INT_MAX ? (size_t)bytes : INT_MAX;
+}
+
 static int addresses_open(struct mmsg *mmsg, const struct engine_options *options)
 {
     int *fds = calloc(options->workers, sizeof *fds);
@@ -129,9 +139,11 @@ static int addresses_open(struct mmsg *mmsg, const struct engine_options *option
         return -ENOMEM;
     int error = 0;
     mmsg->port = options->port;
+    mmsg->buffer_bytes = buffer_bytes(options->receive_buffer_ns);
     for (size_t i = 0; i < options->addresses_count && error == 0; i++) {
         struct udp_binding binding = {.address = options->addresses[i],
-                                      .ipv6_only = has_ipv4(options)};
+                                      .ipv6_only = has_ipv4(options),
+                                      .buffer_bytes = mmsg->buffer_bytes};
         error = address_open(mmsg, binding, mmsg->port, fds);
     }
     free(fds);
@@ -340,6 +352,13 @@ static uint64_t mmsg_drops(struct engine *engine)
     return mmsg->drops;
 }
 
+static void mmsg_receive_buffer(const struct engine *engine, size_t *asked, size_t *granted)
+{
+    const struct mmsg *mmsg = (const struct mmsg *)engine;
+    *asked = mmsg->buffer_bytes;
+    *granted = udp_socket_buffer(mmsg->workers[0].sources[0].fd);
+}
+
 static void mmsg_stop(struct engine *engine)
 {
     struct mmsg *mmsg = from_engine(engine);
@@ -362,6 +381,7 @@ const struct engine_ops engine_mmsg = {
     .port = mmsg_port,
     .ipv6 = mmsg_ipv6,
     .drops = mmsg_drops,
+    .receive_buffer = mmsg_receive_buffer,
     .run = mmsg_run,
     .stop = mmsg_stop,
     .close = mmsg_close,

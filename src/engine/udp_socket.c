@@ -1,6 +1,7 @@
 #include "engine/udp_socket.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <string.h>
 #include <time.h> /* before linux/errqueue.h, which uses struct timespec without it */
 
@@ -11,20 +12,18 @@
 
 #include "base/address.h"
 
-/* Room for some five thousand pings that come while a worker waits for its CPU; the kernel's
- * default has room for 277. */
-#define RECEIVE_BUFFER_BYTES (4 << 20)
-
 static int set_option(int fd, int level, int name, int value)
 {
     return setsockopt(fd, level, name, &value, sizeof value) == 0 ? 0 : -errno;
 }
 
-/* As much as is granted: FORCE is for the privileged, and net.core.rmem_max limits the others. */
-static void grow_receive_buffer(int fd)
+/* As much as is granted: FORCE is for the privileged, and net.core.rmem_max limits the others. The
+ * kernel doubles what it is given, for its own bookkeeping. */
+static void size_receive_buffer(int fd, size_t bytes)
 {
-    if (set_option(fd, SOL_SOCKET, SO_RCVBUFFORCE, RECEIVE_BUFFER_BYTES) != 0)
-        set_option(fd, SOL_SOCKET, SO_RCVBUF, RECEIVE_BUFFER_BYTES);
+    int half = bytes / 2 < INT_MAX / 2 ? (int)(bytes / 2) : INT_MAX / 2;
+    if (set_option(fd, SOL_SOCKET, SO_RCVBUFFORCE, half) != 0)
+        set_option(fd, SOL_SOCKET, SO_RCVBUF, half);
 }
 
 /* IP_PKTINFO as well on a dual-stack socket: it alone tells a broadcast destination of an IPv4
@@ -33,7 +32,7 @@ static int configure(int fd, const struct udp_binding *binding)
 {
     int stamps = SOF_TIMESTAMPING_SOFTWARE | SOF_TIMESTAMPING_RX_SOFTWARE;
     bool ipv6 = udp_binding_is_ipv6(binding);
-    grow_receive_buffer(fd);
+    size_receive_buffer(fd, binding->buffer_bytes);
     int error = set_option(fd, IPPROTO_IP, IP_PKTINFO, 1);
     if (error == 0 && ipv6)
         error = set_option(fd, IPPROTO_IPV6, IPV6_V6ONLY, binding->ipv6_only);
@@ -126,6 +125,15 @@ int udp_socket_drops(int fd, uint32_t *drops)
         return -ENOPROTOOPT;
     *drops = info[SK_MEMINFO_DROPS];
     return 0;
+}
+
+size_t udp_socket_buffer(int fd)
+{
+    int size;
+    socklen_t bytes = sizeof size;
+    if (getsockopt(fd, SOL_SOCKET, SO_RCVBUF, &size, &bytes) != 0 || size < 0)
+        return 0;
+    return (size_t)size;
 }
 
 uint16_t udp_socket_port(int fd)

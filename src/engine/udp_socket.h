@@ -22,6 +22,8 @@ struct udp_info {
 struct udp_binding {
     struct in6_addr address; /**< IPv4 as v4-mapped */
     bool ipv6_only;          /**< of an IPv6 address: take no IPv4 */
+    size_t buffer_bytes; /**< of the receive buffer, as the kernel accounts for it; as much of it
+                            as is granted */
 };
 
 /** Whether the sockets of a binding are IPv6 ones, which see IPv4 addresses as v4-mapped. */
@@ -41,6 +43,9 @@ int udp_sockets_open(int *fds, unsigned n, struct udp_binding *binding, uint16_t
 /** Datagrams that the kernel dropped at a socket because its buffer was full, modulo 2^32.
  * @return 0 or a negative errno value; @p drops is untouched then. */
 int udp_socket_drops(int fd, uint32_t *drops);
+
+/** The size of a socket's receive buffer, as the kernel accounts for it. @return 0 on a failure. */
+size_t udp_socket_buffer(int fd);
 
 /** The port that a socket is bound to. @return 0 when it is not. */
 uint16_t udp_socket_port(int fd);

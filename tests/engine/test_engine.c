@@ -79,6 +79,7 @@ static struct engine_options options_for(struct running *running, unsigned worke
     running->workers = workers;
     return (struct engine_options){.addresses = &in6addr_any,
                                    .addresses_count = 1,
+                                   .receive_buffer_ns = 20000000,
                                    .workers = workers,
                                    .counters = running->counters,
                                    .handler = handle};
@@ -316,6 +317,20 @@ static void counts_what_the_kernel_dropped(void **state)
     loopback_close(&client);
 }
 
+static void asks_for_a_receive_buffer_of_a_length_in_time(void **state)
+{
+    struct running running;
+    size_t asked, granted;
+    struct engine_options options = options_for(&running, 1);
+    options.receive_buffer_ns = 100000; /* less than what the kernel grants to anybody */
+    assert_int_equal(engine_open(&running.engine, *state, &options), 0);
+    engine_receive_buffer(running.engine, &asked, &granted);
+    assert_int_equal(asked, ENGINE_FULL_RATE / 10000 * ENGINE_DATAGRAM_COST_BYTES);
+    assert_int_equal(granted, asked);
+    engine_close(running.engine);
+    free(running.counters);
+}
+
 static void serves_ipv4_alone_when_there_is_no_ipv6(void **state)
 {
     struct running running;
@@ -444,6 +459,7 @@ int main(void)
         ENGINE_TEST(answers_from_the_address_that_was_asked),
         ENGINE_TEST(listens_on_the_addresses_given_and_on_no_other),
         ENGINE_TEST(counts_what_the_kernel_dropped),
+        ENGINE_TEST(asks_for_a_receive_buffer_of_a_length_in_time),
         ENGINE_TEST(serves_ipv4_alone_when_there_is_no_ipv6),
         ENGINE_TEST(a_port_in_use_is_an_error),
         ENGINE_TEST(port_0_never_yields_a_port_that_is_shared),
