@@ -156,6 +156,7 @@ static int mmsg_open(struct engine **engine, const struct engine_options *option
     struct mmsg *mmsg = aligned_alloc(alignof(struct mmsg), bytes);
     if (mmsg == NULL)
         return -ENOMEM;
+    assert(options->workers >= 1);
     assert(options->addresses_count >= 1 && options->addresses_count <= ENGINE_MAX_ADDRESSES);
     memset(mmsg, 0, bytes);
     mmsg->base.ops = &engine_mmsg;
