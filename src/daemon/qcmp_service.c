@@ -121,7 +121,8 @@ static int listener_init(struct listener *listener, struct qcmp_service *service
     listener->threads = calloc(workers, sizeof *listener->threads);
     if (listener->counters == NULL || listener->threads == NULL)
         return -ENOMEM;
-    memset(listener->counters, 0, counters_bytes);
+    for (unsigned i = 0; i < workers; i++)
+        counters_init(&listener->counters[i]);
     struct engine_options options = {.port = port,
                                      .addresses = service->addresses,
                                      .addresses_count = service->options.addresses_count,

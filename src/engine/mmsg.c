@@ -212,12 +212,44 @@ static void stamp_write(uint8_t *at, int64_t wall_ns)
     memcpy(at, &big_endian, sizeof big_endian);
 }
 
+/* Returns the time at which the message left, or -1. */
+static int64_t send_stamped(int fd, const struct msghdr *message,
+                            const struct engine_verdict *verdict)
+{
+    uint8_t *data = message->msg_iov->iov_base;
+    int64_t now_ns;
+    ssize_t sent;
+    do {
+        now_ns = clock_wall_ns();
+        if (verdict->stamp_offset != ENGINE_NO_STAMP)
+            stamp_write(data + verdict->stamp_offset, now_ns);
+        sent = sendmsg(fd, message, MSG_DONTWAIT);
+    } while (sent < 0 && errno == EINTR);
+    return sent < 0 ? -1 : now_ns;
+}
+
+/* From one reading of the wall clock to a later one, which a step may have put before it. */
+static uint64_t elapsed(int64_t from_ns, int64_t to_ns)
+{
+    return to_ns > from_ns ? (uint64_t)(to_ns - from_ns) : 0;
+}
+
+static void count_reply(struct counters *counters, const struct udp_info *info, int64_t sent_ns)
+{
+    if (sent_ns < 0) {
+        counter_add(&counters->send_errors, 1);
+        return;
+    }
+    counter_add(&counters->answered, 1);
+    if (info->received_ns != 0)
+        histogram_record(&counters->hold_ns, elapsed(info->received_ns, sent_ns));
+}
+
 /* One datagram a call, so that each leaves with a stamp of its own: one stamp for a batch is late
  * by the time of the batch. */
 static void reply(const struct source *from, struct slot *slot, const struct udp_info *info,
                   const struct engine_verdict *verdict, uint8_t *data)
 {
-    struct counters *counters = from->worker->counters;
     alignas(size_t) char control[UDP_INFO_BYTES] = {0};
     struct iovec vector = {data, verdict->reply_bytes};
     struct msghdr message = {.msg_name = &slot->from,
@@ -229,17 +261,11 @@ static void reply(const struct source *from, struct slot *slot, const struct udp
         message.msg_control = control;
         udp_info_write(&message, from->ipv6, &info->destination, info->interface);
     }
-    ssize_t sent;
-    do {
-        if (verdict->stamp_offset != ENGINE_NO_STAMP)
-            stamp_write(data + verdict->stamp_offset, clock_wall_ns());
-        sent = sendmsg(from->fd, &message, MSG_DONTWAIT);
-    } while (sent < 0 && errno == EINTR);
-    counter_add(sent < 0 ? &counters->send_errors : &counters->answered, 1);
+    count_reply(from->worker->counters, info, send_stamped(from->fd, &message, verdict));
 }
 
 /* Returns when the datagram arrived. */
-static int64_t handle(const struct source *from, struct mmsghdr *received)
+static int64_t handle(const struct source *from, struct mmsghdr *received, int64_t read_ns)
 {
     const struct mmsg *mmsg = from->worker->mmsg;
     struct counters *counters = from->worker->counters;
@@ -253,7 +279,9 @@ static int64_t handle(const struct source *from, struct mmsghdr *received)
         .destination = info.has_destination ? &info.destination : NULL,
         .source_port = ntohs(slot->from.v6.sin6_port), /* where an IPv4 address has it, too */
         .to_broadcast = info.to_broadcast,
-        .received_ns = info.received_ns != 0 ? info.received_ns : clock_wall_ns()};
+        .received_ns = info.received_ns != 0 ? info.received_ns : read_ns};
+    if (info.received_ns != 0)
+        histogram_record(&counters->queue_delay_ns, elapsed(info.received_ns, read_ns));
     if (!from->ipv6) {
         ipv4_source = address_from_ipv4(slot->from.v4.sin_addr);
         packet.source = &ipv4_source;
@@ -269,9 +297,11 @@ static int64_t handle(const struct source *from, struct mmsghdr *received)
 
 static int64_t handle_batch(const struct source *from, unsigned received)
 {
+    int64_t read_ns = clock_wall_ns();
     int64_t last_ns = 0;
+    histogram_record(&from->worker->counters->batch_packets, received);
     for (unsigned i = 0; i < received; i++) {
-        last_ns = handle(from, &from->worker->messages[i]);
+        last_ns = handle(from, &from->worker->messages[i], read_ns);
         message_reset(from->worker, i);
     }
     return last_ns;

@@ -1,8 +1,18 @@
 #include "metrics/counters.h"
 
+#include <string.h>
+
 static void add(uint64_t *sum, const struct counter *counter)
 {
-    *sum += atomic_load_explicit(&counter->value, memory_order_relaxed);
+    *sum += counter_read(counter);
+}
+
+void counters_init(struct counters *counters)
+{
+    memset(counters, 0, sizeof *counters);
+    histogram_init(&counters->batch_packets, &histogram_batch_bounds);
+    histogram_init(&counters->hold_ns, &histogram_time_bounds);
+    histogram_init(&counters->queue_delay_ns, &histogram_time_bounds);
 }
 
 void counters_sum_add(struct counters_sum *sum, const struct counters *workers, size_t n)
@@ -17,6 +27,9 @@ void counters_sum_add(struct counters_sum *sum, const struct counters *workers, 
         add(&sum->answered, &workers[w].answered);
         add(&sum->send_errors, &workers[w].send_errors);
         add(&sum->receive_errors, &workers[w].receive_errors);
+        histogram_add(&sum->batch_packets, &workers[w].batch_packets);
+        histogram_add(&sum->hold_ns, &workers[w].hold_ns);
+        histogram_add(&sum->queue_delay_ns, &workers[w].queue_delay_ns);
     }
 }
 

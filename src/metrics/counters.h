@@ -6,18 +6,14 @@
 #define PADDOCK_METRICS_COUNTERS_H
 
 #include <stdalign.h>
-#include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
 
+#include "metrics/counter.h"
+#include "metrics/histogram.h"
 #include "metrics/outcome.h"
 
 #define COUNTERS_CACHE_LINE 64
-
-/** A counter with one writer. Relaxed: no other data depends on its value. */
-struct counter {
-    _Atomic uint64_t value;
-};
 
 /** The counters of one worker. */
 struct counters {
@@ -27,6 +23,9 @@ struct counters {
     struct counter send_errors;          /**< replies that the kernel refused */
     struct counter receive_errors;       /**< failures to receive, which are no datagrams */
     struct counter turns; /**< of the worker's loop: it grows as long as the worker lives */
+    struct histogram batch_packets;  /**< datagrams that one receive call gave */
+    struct histogram hold_ns;        /**< from the receive stamp to the transmit stamp */
+    struct histogram queue_delay_ns; /**< from the kernel's receive stamp to user space */
 };
 
 /** The same, summed over workers at one moment. */
@@ -37,14 +36,13 @@ struct counters_sum {
     uint64_t send_errors;
     uint64_t receive_errors;
     uint64_t received; /**< all of packets */
+    struct histogram_sum batch_packets;
+    struct histogram_sum hold_ns;
+    struct histogram_sum queue_delay_ns;
 };
 
-/** Adds to a counter; by its only writer alone, so that no locked instruction is needed. */
-static inline void counter_add(struct counter *counter, uint64_t n)
-{
-    uint64_t value = atomic_load_explicit(&counter->value, memory_order_relaxed);
-    atomic_store_explicit(&counter->value, value + n, memory_order_relaxed);
-}
+/** Sets everything to zero and gives the histograms their bounds, before the worker starts. */
+void counters_init(struct counters *counters);
 
 /** Adds the counters of @p n workers to a sum, which begins as zeros. */
 void counters_sum_add(struct counters_sum *sum, const struct counters *workers, size_t n);

@@ -1,0 +1,21 @@
+/** @file
+ * The listening socket of the admin server.
+ */
+#ifndef PADDOCK_ADMIN_LISTENER_H
+#define PADDOCK_ADMIN_LISTENER_H
+
+#include <stdint.h>
+#include <sys/socket.h>
+
+/**
+ * Opens a non-blocking TCP socket that listens. :: is for IPv4 as well; where the host has no IPv6
+ * it is 0.0.0.0.
+ * @param address AF_INET or AF_INET6; port 0 takes a free one.
+ * @return the descriptor, the caller's, or a negative errno value.
+ */
+int listener_open(const struct sockaddr *address);
+
+/** The port that a socket is bound to, host order. @return 0 when it is not. */
+uint16_t listener_port(int fd);
+
+#endif

@@ -1,0 +1,95 @@
+#include "support/cmocka.h"
+
+#include <string.h>
+
+#include "metrics/counters.h"
+
+static const struct histogram_bounds three = {.count = 3, .upper = {10, 20, 40}};
+
+static struct histogram_sum sum_of(const struct histogram *histogram)
+{
+    struct histogram_sum sum = {{0}, 0};
+    histogram_add(&sum, histogram);
+    return sum;
+}
+
+static void a_value_goes_to_the_first_bucket_that_is_not_below_it(void **state)
+{
+    static const uint64_t values[] = {0, 10, 11, 20, 21, 40, 41, UINT64_MAX};
+    static const uint64_t expected[] = {2, 2, 2, 2};
+    struct histogram histogram;
+    (void)state;
+    histogram_init(&histogram, &three);
+    for (size_t i = 0; i < sizeof values / sizeof values[0]; i++)
+        histogram_record(&histogram, values[i]);
+    struct histogram_sum sum = sum_of(&histogram);
+    assert_memory_equal(sum.buckets, expected, sizeof expected);
+    assert_int_equal(sum.buckets[4], 0);
+}
+
+static void the_sum_is_that_of_all_values(void **state)
+{
+    struct histogram histogram;
+    (void)state;
+    histogram_init(&histogram, &three);
+    for (uint64_t value = 1; value <= 100; value++)
+        histogram_record(&histogram, value);
+    assert_int_equal(sum_of(&histogram).sum, 5050);
+}
+
+static void histograms_of_several_workers_add_up(void **state)
+{
+    struct counters workers[3];
+    (void)state;
+    for (size_t w = 0; w < 3; w++) {
+        counters_init(&workers[w]);
+        histogram_record(&workers[w].batch_packets, w + 1);
+        histogram_record(&workers[w].hold_ns, 1500);
+        histogram_record(&workers[w].queue_delay_ns, UINT64_C(2000000000));
+    }
+    struct counters_sum sum = counters_sum(workers, 3);
+    assert_int_equal(sum.batch_packets.sum, 6);
+    assert_int_equal(sum.batch_packets.buckets[0], 1); /* 1 */
+    assert_int_equal(sum.batch_packets.buckets[1], 1); /* 2 */
+    assert_int_equal(sum.batch_packets.buckets[2], 1); /* 3 and 4 */
+    assert_int_equal(sum.hold_ns.buckets[1], 3);
+    assert_int_equal(sum.queue_delay_ns.buckets[histogram_time_bounds.count], 3);
+    assert_int_equal(sum.queue_delay_ns.sum, UINT64_C(6000000000));
+}
+
+static void a_zeroed_histogram_has_one_bucket(void **state)
+{
+    struct histogram histogram;
+    (void)state;
+    memset(&histogram, 0, sizeof histogram);
+    histogram_record(&histogram, 7);
+    assert_int_equal(sum_of(&histogram).buckets[0], 1);
+    assert_int_equal(sum_of(&histogram).sum, 7);
+}
+
+static void bounds_rise_from_a_microsecond_to_a_second_and_from_1_to_32(void **state)
+{
+    const struct histogram_bounds *all[] = {&histogram_time_bounds, &histogram_batch_bounds};
+    (void)state;
+    for (size_t b = 0; b < 2; b++) {
+        assert_in_range(all[b]->count, 1, HISTOGRAM_BOUNDS);
+        for (size_t i = 1; i < all[b]->count; i++)
+            assert_true(all[b]->upper[i - 1] < all[b]->upper[i]);
+    }
+    assert_int_equal(histogram_time_bounds.upper[0], 1000);
+    assert_int_equal(histogram_time_bounds.upper[histogram_time_bounds.count - 1], 1000000000);
+    assert_int_equal(histogram_batch_bounds.upper[0], 1);
+    assert_int_equal(histogram_batch_bounds.upper[histogram_batch_bounds.count - 1], 32);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_value_goes_to_the_first_bucket_that_is_not_below_it),
+        cmocka_unit_test(the_sum_is_that_of_all_values),
+        cmocka_unit_test(histograms_of_several_workers_add_up),
+        cmocka_unit_test(a_zeroed_histogram_has_one_bucket),
+        cmocka_unit_test(bounds_rise_from_a_microsecond_to_a_second_and_from_1_to_32),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
