@@ -1,0 +1,18 @@
+# What operators get beside the program: manual pages, completion, units, manifests, alerts. Exit code 77 is a skip.
+if(NOT PADDOCK_BUILD_PROGRAM)
+    return()
+endif()
+foreach(case pages_render_without_warnings paddock_1_names_the_options_of_the_help
+             paddock_ping_1_names_the_options_of_the_help other_pages_name_no_option_that_is_not_there
+             json_keys_are_those_that_the_program_prints)
+    add_test(NAME paddock.packaging.man.${case}
+             COMMAND ${Python3_EXECUTABLE} ${CMAKE_CURRENT_LIST_DIR}/test_man.py ${case} ${PROJECT_SOURCE_DIR}
+                     $<TARGET_FILE:paddock>)
+    set_tests_properties(paddock.packaging.man.${case} PROPERTIES LABELS packaging TIMEOUT 120 SKIP_RETURN_CODE 77)
+endforeach()
+foreach(shell bash zsh)
+    add_test(NAME paddock.packaging.completion.${shell}
+             COMMAND ${Python3_EXECUTABLE} ${CMAKE_CURRENT_LIST_DIR}/test_completion.py ${shell} ${PROJECT_SOURCE_DIR}
+                     $<TARGET_FILE:paddock>)
+    set_tests_properties(paddock.packaging.completion.${shell} PROPERTIES LABELS packaging TIMEOUT 120 SKIP_RETURN_CODE 77)
+endforeach()
