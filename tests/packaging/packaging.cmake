@@ -16,3 +16,6 @@ foreach(shell bash zsh)
                      $<TARGET_FILE:paddock>)
     set_tests_properties(paddock.packaging.completion.${shell} PROPERTIES LABELS packaging TIMEOUT 120 SKIP_RETURN_CODE 77)
 endforeach()
+add_test(NAME paddock.packaging.systemd
+         COMMAND ${Python3_EXECUTABLE} ${CMAKE_CURRENT_LIST_DIR}/test_systemd.py ${PROJECT_SOURCE_DIR} $<TARGET_FILE:paddock>)
+set_tests_properties(paddock.packaging.systemd PROPERTIES LABELS packaging TIMEOUT 120 SKIP_RETURN_CODE 77)
