@@ -19,3 +19,9 @@ endforeach()
 add_test(NAME paddock.packaging.systemd
          COMMAND ${Python3_EXECUTABLE} ${CMAKE_CURRENT_LIST_DIR}/test_systemd.py ${PROJECT_SOURCE_DIR} $<TARGET_FILE:paddock>)
 set_tests_properties(paddock.packaging.systemd PROPERTIES LABELS packaging TIMEOUT 120 SKIP_RETURN_CODE 77)
+foreach(case metrics_in_use_are_those_of_the_service metrics_that_are_not_there_are_noticed dashboard_has_its_shape
+             promtool_accepts_alerts_and_dashboard)
+    add_test(NAME paddock.packaging.monitoring.${case}
+             COMMAND ${Python3_EXECUTABLE} ${CMAKE_CURRENT_LIST_DIR}/test_monitoring.py ${case} ${PROJECT_SOURCE_DIR})
+    set_tests_properties(paddock.packaging.monitoring.${case} PROPERTIES LABELS packaging TIMEOUT 60 SKIP_RETURN_CODE 77)
+endforeach()
