@@ -19,6 +19,12 @@ endforeach()
 add_test(NAME paddock.packaging.systemd
          COMMAND ${Python3_EXECUTABLE} ${CMAKE_CURRENT_LIST_DIR}/test_systemd.py ${PROJECT_SOURCE_DIR} $<TARGET_FILE:paddock>)
 set_tests_properties(paddock.packaging.systemd PROPERTIES LABELS packaging TIMEOUT 120 SKIP_RETURN_CODE 77)
+foreach(case selectors_find_the_pods ports_are_those_of_the_program pods_have_no_privilege
+             configuration_is_mounted_where_the_flag_says manifests_fit_the_schemas)
+    add_test(NAME paddock.packaging.kubernetes.${case}
+             COMMAND ${Python3_EXECUTABLE} ${CMAKE_CURRENT_LIST_DIR}/test_kubernetes.py ${case} ${PROJECT_SOURCE_DIR})
+    set_tests_properties(paddock.packaging.kubernetes.${case} PROPERTIES LABELS packaging TIMEOUT 60 SKIP_RETURN_CODE 77)
+endforeach()
 foreach(case metrics_in_use_are_those_of_the_service metrics_that_are_not_there_are_noticed dashboard_has_its_shape
              promtool_accepts_alerts_and_dashboard)
     add_test(NAME paddock.packaging.monitoring.${case}
