@@ -31,3 +31,6 @@ foreach(case metrics_in_use_are_those_of_the_service metrics_that_are_not_there_
              COMMAND ${Python3_EXECUTABLE} ${CMAKE_CURRENT_LIST_DIR}/test_monitoring.py ${case} ${PROJECT_SOURCE_DIR})
     set_tests_properties(paddock.packaging.monitoring.${case} PROPERTIES LABELS packaging TIMEOUT 60 SKIP_RETURN_CODE 77)
 endforeach()
+add_test(NAME paddock.packaging.debian
+         COMMAND ${Python3_EXECUTABLE} ${CMAKE_CURRENT_LIST_DIR}/test_debian.py ${PROJECT_SOURCE_DIR})
+set_tests_properties(paddock.packaging.debian PROPERTIES LABELS packaging TIMEOUT 60)
