@@ -19,6 +19,9 @@ endforeach()
 add_test(NAME paddock.packaging.systemd
          COMMAND ${Python3_EXECUTABLE} ${CMAKE_CURRENT_LIST_DIR}/test_systemd.py ${PROJECT_SOURCE_DIR} $<TARGET_FILE:paddock>)
 set_tests_properties(paddock.packaging.systemd PROPERTIES LABELS packaging TIMEOUT 120 SKIP_RETURN_CODE 77)
+add_test(NAME paddock.packaging.container
+         COMMAND ${Python3_EXECUTABLE} ${CMAKE_CURRENT_LIST_DIR}/test_container.py ${PROJECT_SOURCE_DIR})
+set_tests_properties(paddock.packaging.container PROPERTIES LABELS packaging TIMEOUT 60)
 foreach(case selectors_find_the_pods ports_are_those_of_the_program pods_have_no_privilege
              configuration_is_mounted_where_the_flag_says manifests_fit_the_schemas)
     add_test(NAME paddock.packaging.kubernetes.${case}
@@ -34,3 +37,7 @@ endforeach()
 add_test(NAME paddock.packaging.debian
          COMMAND ${Python3_EXECUTABLE} ${CMAKE_CURRENT_LIST_DIR}/test_debian.py ${PROJECT_SOURCE_DIR})
 set_tests_properties(paddock.packaging.debian PROPERTIES LABELS packaging TIMEOUT 60)
+add_test(NAME paddock.packaging.configuration
+         COMMAND ${Python3_EXECUTABLE} ${CMAKE_CURRENT_LIST_DIR}/test_configuration.py ${PROJECT_SOURCE_DIR}
+                 $<TARGET_FILE:paddock>)
+set_tests_properties(paddock.packaging.configuration PROPERTIES LABELS packaging TIMEOUT 60 SKIP_RETURN_CODE 77)
