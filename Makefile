@@ -10,7 +10,7 @@ TEST_PRESETS := tsan asan dev
 TEST_TARGETS := $(TEST_PRESETS:%=test-%)
 
 .DEFAULT_GOAL := build
-.PHONY: build demo test $(TEST_TARGETS) bench lint fuzz install clean help
+.PHONY: build demo test $(TEST_TARGETS) bench lint fuzz install deb clean help
 .NOTPARALLEL:
 
 build:
@@ -42,8 +42,15 @@ fuzz:
 	@cmake --preset fuzz
 	@scripts/fuzz build/fuzz
 
-install: build
+install:
+	@scripts/install-dependencies install
+	@$(MAKE) --no-print-directory build
 	@DESTDIR="$(DESTDIR)" cmake --install build/release --prefix "$(PREFIX)"
+
+deb:
+	@scripts/install-dependencies deb
+	@scripts/make-deb
+	@scripts/try-deb || [ $$? -eq 77 ]
 
 clean:
 	@rm -rf build
@@ -57,4 +64,5 @@ help:
 	@echo 'make lint       layout, static analysis, the layer, registration and link checks'
 	@echo 'make fuzz       run each fuzz harness for FUZZ_SECONDS=60 seconds'
 	@echo 'make install    install below PREFIX=/usr/local, inside DESTDIR where that is set'
+	@echo 'make deb        build Debian packages into build/deb/, and try them in a new Debian 12 where that can be made'
 	@echo 'make clean      remove build/'

@@ -35,4 +35,12 @@ install(FILES ${PROJECT_BINARY_DIR}/qcmp.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/
 
 if(TARGET paddock)
     install(TARGETS paddock)
+    install(FILES ${PROJECT_SOURCE_DIR}/packaging/completion/paddock.bash
+            DESTINATION ${CMAKE_INSTALL_DATADIR}/bash-completion/completions RENAME paddock)
+    install(FILES ${PROJECT_SOURCE_DIR}/packaging/completion/_paddock
+            DESTINATION ${CMAKE_INSTALL_DATADIR}/zsh/site-functions)
 endif()
+foreach(page IN LISTS PADDOCK_MAN_PAGES)
+    string(REGEX MATCH "[0-9]$" section ${page})
+    install(FILES ${page} DESTINATION ${CMAKE_INSTALL_MANDIR}/man${section})
+endforeach()

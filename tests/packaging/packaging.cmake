@@ -1,0 +1,43 @@
+# What operators get beside the program: manual pages, completion, units, manifests, alerts. Exit code 77 is a skip.
+if(NOT PADDOCK_BUILD_PROGRAM)
+    return()
+endif()
+foreach(case pages_render_without_warnings paddock_1_names_the_options_of_the_help
+             paddock_ping_1_names_the_options_of_the_help other_pages_name_no_option_that_is_not_there
+             json_keys_are_those_that_the_program_prints)
+    add_test(NAME paddock.packaging.man.${case}
+             COMMAND ${Python3_EXECUTABLE} ${CMAKE_CURRENT_LIST_DIR}/test_man.py ${case} ${PROJECT_SOURCE_DIR}
+                     $<TARGET_FILE:paddock>)
+    set_tests_properties(paddock.packaging.man.${case} PROPERTIES LABELS packaging TIMEOUT 120 SKIP_RETURN_CODE 77)
+endforeach()
+foreach(shell bash zsh)
+    add_test(NAME paddock.packaging.completion.${shell}
+             COMMAND ${Python3_EXECUTABLE} ${CMAKE_CURRENT_LIST_DIR}/test_completion.py ${shell} ${PROJECT_SOURCE_DIR}
+                     $<TARGET_FILE:paddock>)
+    set_tests_properties(paddock.packaging.completion.${shell} PROPERTIES LABELS packaging TIMEOUT 120 SKIP_RETURN_CODE 77)
+endforeach()
+add_test(NAME paddock.packaging.systemd
+         COMMAND ${Python3_EXECUTABLE} ${CMAKE_CURRENT_LIST_DIR}/test_systemd.py ${PROJECT_SOURCE_DIR} $<TARGET_FILE:paddock>)
+set_tests_properties(paddock.packaging.systemd PROPERTIES LABELS packaging TIMEOUT 120 SKIP_RETURN_CODE 77)
+add_test(NAME paddock.packaging.container
+         COMMAND ${Python3_EXECUTABLE} ${CMAKE_CURRENT_LIST_DIR}/test_container.py ${PROJECT_SOURCE_DIR})
+set_tests_properties(paddock.packaging.container PROPERTIES LABELS packaging TIMEOUT 60)
+foreach(case selectors_find_the_pods ports_are_those_of_the_program pods_have_no_privilege
+             configuration_is_mounted_where_the_flag_says manifests_fit_the_schemas)
+    add_test(NAME paddock.packaging.kubernetes.${case}
+             COMMAND ${Python3_EXECUTABLE} ${CMAKE_CURRENT_LIST_DIR}/test_kubernetes.py ${case} ${PROJECT_SOURCE_DIR})
+    set_tests_properties(paddock.packaging.kubernetes.${case} PROPERTIES LABELS packaging TIMEOUT 60 SKIP_RETURN_CODE 77)
+endforeach()
+foreach(case metrics_in_use_are_those_of_the_service metrics_that_are_not_there_are_noticed dashboard_has_its_shape
+             promtool_accepts_alerts_and_dashboard)
+    add_test(NAME paddock.packaging.monitoring.${case}
+             COMMAND ${Python3_EXECUTABLE} ${CMAKE_CURRENT_LIST_DIR}/test_monitoring.py ${case} ${PROJECT_SOURCE_DIR})
+    set_tests_properties(paddock.packaging.monitoring.${case} PROPERTIES LABELS packaging TIMEOUT 60 SKIP_RETURN_CODE 77)
+endforeach()
+add_test(NAME paddock.packaging.debian
+         COMMAND ${Python3_EXECUTABLE} ${CMAKE_CURRENT_LIST_DIR}/test_debian.py ${PROJECT_SOURCE_DIR})
+set_tests_properties(paddock.packaging.debian PROPERTIES LABELS packaging TIMEOUT 60)
+add_test(NAME paddock.packaging.configuration
+         COMMAND ${Python3_EXECUTABLE} ${CMAKE_CURRENT_LIST_DIR}/test_configuration.py ${PROJECT_SOURCE_DIR}
+                 $<TARGET_FILE:paddock>)
+set_tests_properties(paddock.packaging.configuration PROPERTIES LABELS packaging TIMEOUT 60 SKIP_RETURN_CODE 77)

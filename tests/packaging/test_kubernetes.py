@@ -1,0 +1,112 @@
+#!/usr/bin/env python3
+"""test_kubernetes.py CASE SOURCE: the manifests fit each other and the program.
+
+CASE is a key of CASES. The one called schemas needs the module kubernetes_validate, which brings the schemas of Kubernetes along:
+docs/decisions/0010-yaml-and-kubernetes-schemas.md.
+"""
+import pathlib
+import re
+import sys
+
+from support import expect, skip
+
+try:
+    import yaml
+except ModuleNotFoundError:
+    skip("python3-yaml is not installed")
+
+KINDS = {"configmap": "ConfigMap", "deployment": "Deployment", "podmonitor": "PodMonitor", "service": "Service"}
+# Kinds that Kubernetes itself does not have, and so no schema of it.
+FOREIGN = {"PodMonitor": {"selector", "podMetricsEndpoints"}}
+
+
+def manifests(source):
+    """The objects by kind; one in each file."""
+    files = {path.stem: path for path in (source / "packaging/kubernetes").iterdir()}
+    expect(set(files) == set(KINDS), f"files: {sorted(files)}")
+    objects = {kind: yaml.safe_load(files[stem].read_text()) for stem, kind in KINDS.items()}
+    for kind, content in objects.items():
+        expect(content["kind"] == kind, f"{kind}: is a {content['kind']}")
+    return objects
+
+
+def pod(objects):
+    template = objects["Deployment"]["spec"]["template"]
+    containers = template["spec"]["containers"]
+    expect(len(containers) == 1, "more than one container")
+    return template["metadata"]["labels"], template["spec"], containers[0]
+
+
+def selectors_find_the_pods(objects, _source):
+    labels, _, _ = pod(objects)
+    for kind, selector in (("Deployment", objects["Deployment"]["spec"]["selector"]["matchLabels"]),
+                           ("Service", objects["Service"]["spec"]["selector"]),
+                           ("PodMonitor", objects["PodMonitor"]["spec"]["selector"]["matchLabels"])):
+        expect(selector and selector.items() <= labels.items(), f"{kind} selects {selector}, the pods have {labels}")
+
+
+def ports_are_those_of_the_program(objects, source):
+    _, _, container = pod(objects)
+    ports = {port["name"]: (port["containerPort"], port["protocol"]) for port in container["ports"]}
+    default = int(re.search(r"#define QCMP_PORT (\d+)", (source / "include/qcmp/wire.h").read_text())[1])
+    expect(ports == {"qcmp": (default, "UDP"), "admin": (8000, "TCP")}, f"ports: {ports}")
+    configured = yaml.safe_load(objects["ConfigMap"]["data"]["paddock.yaml"])["qcmp_port"]
+    expect(configured == default, f"the configuration has port {configured}")
+    for port in objects["Service"]["spec"]["ports"]:
+        expect(ports[port["targetPort"]][1] == port["protocol"] == "UDP", f"the service has {port}")
+    for endpoint in objects["PodMonitor"]["spec"]["podMetricsEndpoints"]:
+        expect(endpoint == {"port": "admin", "path": "/metrics"}, f"the monitor scrapes {endpoint}")
+    for probe, path in (("livenessProbe", "/live"), ("readinessProbe", "/ready")):
+        expect(container[probe]["httpGet"] == {"path": path, "port": "admin"}, f"{probe}: {container[probe]}")
+
+
+def pods_have_no_privilege(objects, _source):
+    _, spec, container = pod(objects)
+    context = spec["securityContext"]
+    expect(context["runAsNonRoot"] and context["runAsUser"] > 0 and
+           context["seccompProfile"]["type"] == "RuntimeDefault", f"pod: {context}")
+    expect(container["securityContext"] == {"allowPrivilegeEscalation": False, "readOnlyRootFilesystem": True,
+                                            "capabilities": {"drop": ["ALL"]}}, f"container: {container['securityContext']}")
+    expect(spec["automountServiceAccountToken"] is False, "the pods can talk to the API server")
+    expect(not {"hostNetwork", "hostPID", "hostIPC"} & set(spec), "the pods share a namespace of the host")
+
+
+def configuration_is_mounted_where_the_flag_says(objects, _source):
+    _, spec, container = pod(objects)
+    mount = container["volumeMounts"][0]
+    expect(spec["volumes"] == [{"name": mount["name"], "configMap": {"name": objects["ConfigMap"]["metadata"]["name"]}}],
+           f"volumes: {spec['volumes']}")
+    names = list(objects["ConfigMap"]["data"])
+    expect("subPath" not in mount and f"--config={mount['mountPath']}/{names[0]}" in container["args"],
+           f"{container['args']}, but {names} is mounted at {mount}")
+    grace = next(int(match[1]) for word in container["args"] if (match := re.match(r"--termination-timeout=(\d+)s$", word)))
+    expect(grace < spec["terminationGracePeriodSeconds"], "it is killed before it ends")
+
+
+def manifests_fit_the_schemas(objects, _source):
+    try:
+        import kubernetes_validate
+    except ModuleNotFoundError:
+        skip("no module kubernetes_validate: nobody compared the manifests with Kubernetes' schemas")
+    version = kubernetes_validate.latest_version()
+    for kind, content in objects.items():
+        if kind in FOREIGN:
+            expect(set(content) == {"apiVersion", "kind", "metadata", "spec"} and set(content["spec"]) == FOREIGN[kind],
+                   f"{kind}: keys {sorted(content)}, {sorted(content['spec'])}")
+            continue
+        # Raises, with the path, what does not fit.
+        kubernetes_validate.validate(content, version, strict=True)
+    try:
+        kubernetes_validate.validate({**objects["Service"], "spec": {"prots": []}}, version, strict=True)
+    except kubernetes_validate.ValidationError:
+        return
+    sys.exit("a service with a misspelt key passes as well")
+
+
+CASES = {case.__name__: case for case in (
+    selectors_find_the_pods, ports_are_those_of_the_program, pods_have_no_privilege,
+    configuration_is_mounted_where_the_flag_says, manifests_fit_the_schemas)}
+
+if __name__ == "__main__":
+    tree = pathlib.Path(sys.argv[2])
+    CASES[sys.argv[1]](manifests(tree), tree)

@@ -1,0 +1,93 @@
+#!/usr/bin/env python3
+"""test_man.py CASE SOURCE PADDOCK: the manual pages render without warnings, and name the options that the program has.
+
+SOURCE is the source tree, PADDOCK the program. CASE is a key of CASES.
+"""
+import json
+import pathlib
+import shutil
+import subprocess
+import sys
+import tempfile
+
+from support import commands, expect, help_options, long_options, run, skip
+
+# Options that a page describes and the program does not have yet. One that it has must leave this list.
+PENDING = {
+    "--config", "--admin.enabled", "--admin.address", "--termination-timeout", "--user", "--seccomp", "--engine",
+    "--receive-buffer", "--locality.region", "--locality.region.zone", "--locality.region.sub-zone", "--locality.icao",
+}
+
+
+def pages(source):
+    found = sorted((source / "docs/man").glob("*.scd"))
+    names = [page.name for page in found]
+    expect(names == ["libqcmp.3.scd", "paddock-ping.1.scd", "paddock.1.scd", "paddock.yaml.5.scd"], f"pages: {names}")
+    return found
+
+
+def pages_render_without_warnings(source, _paddock):
+    for tool in ("scdoc", "man", "lexgrog", "groff"):
+        if shutil.which(tool) is None:
+            skip(f"{tool} is not installed")
+    with tempfile.TemporaryDirectory(prefix="paddock-man-") as folder:
+        for page in pages(source):
+            made = pathlib.Path(folder) / page.stem
+            made.write_text(run("scdoc", input=page.read_text()))
+            shown = subprocess.run(["man", "--warnings", "-l", made], capture_output=True, text=True, timeout=60,
+                                   env={"PATH": "/usr/bin:/bin", "MANWIDTH": "80", "LC_ALL": "C.UTF-8"})
+            expect(shown.returncode == 0 and shown.stderr == "", f"{page.name}: {shown.stderr}")
+            expect("SEE ALSO" in shown.stdout, f"{page.name} ends early")
+            # Without a NAME that it can read, apropos does not find a page.
+            expect(page.stem.rpartition(".")[0] + " - " in run("lexgrog", made), f"{page.name}: no NAME")
+
+
+def described(source, name):
+    return long_options((source / "docs/man" / name).read_text().replace("\\", ""))
+
+
+def compare(page, options, allowed, wanted):
+    expect(wanted <= options, f"{page} does not name {sorted(wanted - options)}")
+    expect(options <= allowed, f"{page} names what no --help has: {sorted(options - allowed)}")
+
+
+def paddock_1_names_the_options_of_the_help(source, paddock):
+    wanted = help_options(paddock)
+    expect(not wanted & PENDING, f"the program has {sorted(wanted & PENDING)}: take them out of PENDING in {__file__}")
+    for command in commands(paddock):
+        if command != ("ping",):
+            wanted |= help_options(paddock, *command)
+    compare("paddock.1", described(source, "paddock.1.scd"), wanted | PENDING, wanted)
+
+
+def paddock_ping_1_names_the_options_of_the_help(source, paddock):
+    wanted = help_options(paddock, "ping")
+    compare("paddock-ping.1", described(source, "paddock-ping.1.scd"), wanted, wanted)
+
+
+def other_pages_name_no_option_that_is_not_there(source, paddock):
+    allowed = help_options(paddock) | PENDING | {"--cflags", "--libs"}
+    for name in ("paddock.yaml.5.scd", "libqcmp.3.scd"):
+        compare(name, described(source, name), allowed, set())
+
+
+def json_keys_are_those_that_the_program_prints(source, paddock):
+    text = (source / "docs/man/paddock-ping.1.scd").read_text()
+    _, _, keys = text.partition("# JSON OUTPUT")
+    named = {word.strip("*") for line in keys.partition("\n# ")[0].splitlines() if line.startswith("*")
+             for word in line.split(", ")}
+    # Nobody answers on the discard port; what counts here is the shape.
+    result = subprocess.run([paddock, "ping", "--format", "json", "-a", "1", "-t", "10ms", "127.0.0.1:9"],
+                            capture_output=True, text=True, timeout=60)
+    printed = json.loads(result.stdout)
+    target = printed["targets"][0]
+    has = {*printed, *target, *target["pings"][0]}
+    expect(named == has, f"described or printed, but not both: {sorted(named ^ has)}")
+
+
+CASES = {case.__name__: case for case in (
+    pages_render_without_warnings, paddock_1_names_the_options_of_the_help, paddock_ping_1_names_the_options_of_the_help,
+    other_pages_name_no_option_that_is_not_there, json_keys_are_those_that_the_program_prints)}
+
+if __name__ == "__main__":
+    CASES[sys.argv[1]](pathlib.Path(sys.argv[2]), sys.argv[3])
