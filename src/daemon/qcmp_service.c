@@ -150,6 +150,8 @@ static int listener_open(struct listener **listener, struct qcmp_service *servic
 
 int qcmp_service_open(struct qcmp_service **service, const struct qcmp_service_options *options)
 {
+    if (options->addresses_count < 1 || options->addresses_count > ENGINE_MAX_ADDRESSES)
+        return -EINVAL;
     struct qcmp_service *opened = calloc(1, sizeof *opened);
     if (opened == NULL)
         return -ENOMEM;

@@ -20,8 +20,8 @@
 #define BATCH 32
 #define RETRY_MS 1
 
-/* More datagrams than a receive buffer holds: a flood must not keep a stopping worker alive. */
-#define DRAIN_LIMIT 65536
+/* The least that a datagram costs the kernel: what a receive buffer holds at most, follows. */
+#define LEAST_COST_BYTES 256
 
 struct slot {
     union {
@@ -60,9 +60,7 @@ struct mmsg {
     unsigned workers_count;
     uint64_t drops;
     int wake_fd; /* readable for good once the engine stops */
-    _Atomic int64_t stop_ns;
-    atomic_bool
-        stopping; /* released after stop_ns is set, acquired by the workers before they read it */
+    atomic_bool stopping; /* relaxed: nothing else is handed over with it */
     struct worker workers[];
 };
 
@@ -264,8 +262,7 @@ static void reply(const struct source *from, struct slot *slot, const struct udp
     count_reply(from->worker->counters, info, send_stamped(from->fd, &message, verdict));
 }
 
-/* Returns when the datagram arrived. */
-static int64_t handle(const struct source *from, struct mmsghdr *received, int64_t read_ns)
+static void handle(const struct source *from, struct mmsghdr *received, int64_t read_ns)
 {
     const struct mmsg *mmsg = from->worker->mmsg;
     struct counters *counters = from->worker->counters;
@@ -292,19 +289,16 @@ static int64_t handle(const struct source *from, struct mmsghdr *received, int64
     counter_add(&counters->bytes[verdict.outcome], packet.bytes);
     if (verdict.action == ENGINE_REPLY)
         reply(from, slot, &info, &verdict, data);
-    return packet.received_ns;
 }
 
-static int64_t handle_batch(const struct source *from, unsigned received)
+static void handle_batch(const struct source *from, unsigned received)
 {
     int64_t read_ns = clock_wall_ns();
-    int64_t last_ns = 0;
     histogram_record(&from->worker->counters->batch_packets, received);
     for (unsigned i = 0; i < received; i++) {
-        last_ns = handle(from, &from->worker->messages[i], read_ns);
+        handle(from, &from->worker->messages[i], read_ns);
         message_reset(from->worker, i);
     }
-    return last_ns;
 }
 
 static void wait_for_data(const struct worker *worker)
@@ -344,15 +338,16 @@ static void turn(struct worker *worker)
         wait_for_data(worker);
 }
 
-/* Answers what had arrived when the engine was told to stop. */
-static void drain(const struct source *from, int64_t stop_ns)
+/* Answers what had arrived when the engine was told to stop: until the socket is empty, but no more
+ * than its buffer can have held, because a flood may keep it filled. */
+static void drain(const struct source *from)
 {
-    int64_t last_ns = 0;
-    for (int left = DRAIN_LIMIT; left > 0 && last_ns <= stop_ns; left -= BATCH) {
-        int received = receive(from);
-        if (received <= 0)
-            return;
-        last_ns = handle_batch(from, (unsigned)received);
+    size_t left = udp_socket_buffer(from->fd) / LEAST_COST_BYTES + BATCH;
+    int received = receive(from);
+    while (received > 0) {
+        handle_batch(from, (unsigned)received);
+        left -= (size_t)received < left ? (size_t)received : left;
+        received = left > 0 ? receive(from) : 0;
     }
 }
 
@@ -360,11 +355,10 @@ static void mmsg_run(struct engine *engine, unsigned index)
 {
     struct mmsg *mmsg = from_engine(engine);
     struct worker *worker = &mmsg->workers[index];
-    while (!atomic_load_explicit(&mmsg->stopping, memory_order_acquire))
+    while (!atomic_load_explicit(&mmsg->stopping, memory_order_relaxed))
         turn(worker);
-    int64_t stop_ns = atomic_load_explicit(&mmsg->stop_ns, memory_order_relaxed);
     for (unsigned i = 0; i < worker->sources_count; i++)
-        drain(&worker->sources[i], stop_ns);
+        drain(&worker->sources[i]);
 }
 
 static uint64_t mmsg_drops(struct engine *engine)
@@ -393,8 +387,7 @@ static void mmsg_receive_buffer(const struct engine *engine, size_t *asked, size
 static void mmsg_stop(struct engine *engine)
 {
     struct mmsg *mmsg = from_engine(engine);
-    atomic_store_explicit(&mmsg->stop_ns, clock_wall_ns(), memory_order_relaxed);
-    atomic_store_explicit(&mmsg->stopping, true, memory_order_release);
+    atomic_store_explicit(&mmsg->stopping, true, memory_order_relaxed);
     eventfd_write(mmsg->wake_fd, 1);
 }
 

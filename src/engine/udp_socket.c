@@ -154,7 +154,8 @@ static void read_ipv4_info(const struct cmsghdr *header, struct udp_info *info)
     info->has_destination = true;
     /* The address that the kernel would answer from is another one only where this one cannot be
      * answered from. */
-    info->to_broadcast = packet.ipi_spec_dst.s_addr != packet.ipi_addr.s_addr;
+    info->to_broadcast =
+        packet.ipi_ifindex != 0 && packet.ipi_spec_dst.s_addr != packet.ipi_addr.s_addr;
 }
 
 static void read_ipv6_info(const struct cmsghdr *header, struct udp_info *info)
