@@ -2,4 +2,5 @@
 if(PADDOCK_BUILD_PROGRAM)
     paddock_fuzz(text LINK paddock_base)
     paddock_fuzz(flags LINK paddock_config)
+    paddock_fuzz(config LINK paddock_config)
 endif()
