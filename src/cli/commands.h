@@ -6,6 +6,7 @@
 #define PADDOCK_CLI_COMMANDS_H
 
 #include "base/log.h"
+#include "config/config.h"
 
 #define EXIT_USAGE 2
 #define EXIT_FAILED 255
@@ -17,5 +18,15 @@ int cmd_ping(int argc, char *const *argv);
 /** `paddock qcmp ping`, as the reference has it: results are log events. 0 = an answer came, 255 =
  * none, 2 = usage. */
 int cmd_qcmp(int argc, char *const *argv, struct log *log);
+
+/** `paddock check`: says whether a service would take the configuration file. @p config names the
+ * file unless an argument does. 0 = it would, 2 = it would not (what is wrong is on stdout), or
+ * usage. */
+int cmd_check(int argc, char *const *argv, const struct config *config,
+              const struct config_environment *environment);
+
+/** `paddock generate-config-schema`: the JSON Schema of the file on stdout. 0, 2 = usage, 255 = it
+ * could not be written. */
+int cmd_schema(int argc, char *const *argv);
 
 #endif

@@ -34,7 +34,10 @@ static int print_help(void)
     puts("\n"
          "Commands:\n"
          "  ping TARGET...      measure the round trip to QCMP responders ('paddock ping --help')\n"
-         "  qcmp ping ENDPOINT  the same, with Quilkin's arguments and log events");
+         "  qcmp ping ENDPOINT  the same, with Quilkin's arguments and log events\n"
+         "  check [-c FILE]     check a configuration file\n"
+         "  generate-config-schema\n"
+         "                      print the JSON Schema of the configuration file");
     return 0;
 }
 
@@ -56,7 +59,8 @@ static void log_open(struct log *log, const struct config *config, bool may_bloc
                   log_text("message", "RUST_LOG has directives for other programs: ignored"));
 }
 
-static int run_command(const struct config *config, int argc, char *const *argv)
+static int run_command(const struct config *config, const struct config_environment *environment,
+                       int argc, char *const *argv)
 {
     struct log log;
     if (strcmp(argv[0], "ping") == 0)
@@ -65,16 +69,22 @@ static int run_command(const struct config *config, int argc, char *const *argv)
         log_open(&log, config, true);
         return cmd_qcmp(argc, argv, &log);
     }
+    if (strcmp(argv[0], "check") == 0)
+        return cmd_check(argc, argv, config, environment);
+    if (strcmp(argv[0], "generate-config-schema") == 0)
+        return cmd_schema(argc, argv);
     char error[CONFIG_ERROR_BYTES];
     snprintf(error, sizeof error, "'%s' is not a command", argv[0]);
     return usage_error(error);
 }
 
-static int serve(const struct config *config)
+static int serve(struct config *config)
 {
     struct log log;
     log_open(&log, config, false);
-    return daemon_run(config, &log);
+    int status = daemon_run(config, &log);
+    config_fini(config);
+    return status;
 }
 
 int main(int argc, char **argv)
@@ -89,7 +99,7 @@ int main(int argc, char **argv)
     case CONFIG_SERVE:
         return serve(&config);
     case CONFIG_COMMAND:
-        return run_command(&config, argc - report.command, argv + report.command);
+        return run_command(&config, &environment, argc - report.command, argv + report.command);
     case CONFIG_HELP:
         return print_help();
     case CONFIG_VERSION:
@@ -97,6 +107,9 @@ int main(int argc, char **argv)
         return 0;
     case CONFIG_USAGE:
         return usage_error(report.error);
+    case CONFIG_BAD_FILE:
+        fprintf(stderr, "paddock: %s\n", report.error);
+        return EXIT_FAILED;
     case CONFIG_NOTHING:
         break;
     }

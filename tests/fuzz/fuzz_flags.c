@@ -218,6 +218,7 @@ static void check_config(const struct words *arguments, struct words *variables)
     case CONFIG_NOTHING:
         REQUIRE(!config.qcmp_enabled);
         break;
+    case CONFIG_BAD_FILE:
     case CONFIG_USAGE:
         REQUIRE(report.error[0] != '\0' && strchr(report.error, '\n') == NULL);
         REQUIRE(strlen(report.error) < CONFIG_ERROR_BYTES - 1);
@@ -228,6 +229,7 @@ static void check_config(const struct words *arguments, struct words *variables)
     }
     require_valid(&config);
     check_round_trip(&config, variables);
+    config_fini(&config);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

@@ -68,6 +68,22 @@ static void defaults_are_the_documented_ones(void **state)
     assert_true(loaded.config.qcmp_enabled);
     assert_int_equal(loaded.config.qcmp_port, 7600);
     assert_int_equal(loaded.config.workers, 0);
+    assert_string_equal(loaded.config.icao_code, "XXXX");
+    assert_string_equal(loaded.config.locality.region, "");
+    assert_true(loaded.config.admin_enabled);
+    assert_string_equal(loaded.config.admin_address, "[::]:8000");
+    assert_string_equal(loaded.config.admin.host, "::");
+    assert_int_equal(loaded.config.admin.port, 8000);
+    assert_int_equal(loaded.config.termination_timeout_ns, 0);
+    assert_int_equal(loaded.config.engine, CONFIG_ENGINE_MMSG);
+    assert_int_equal(loaded.config.listen_count, 1);
+    assert_memory_equal(&loaded.config.listen[0], &in6addr_any, sizeof in6addr_any);
+    assert_int_equal(loaded.config.receive_buffer_ns, 20000000);
+    assert_int_equal(loaded.config.max_age_ns, 0);
+    assert_string_equal(loaded.config.user, "nobody");
+    assert_true(loaded.config.seccomp);
+    assert_null(loaded.config.filters);
+    assert_false(loaded.config.file_loaded);
 }
 
 static void flags_set_everything(void **state)
@@ -176,10 +192,11 @@ static void command_words_are_left_to_the_caller(void **state)
 static void commands_do_not_care_for_the_environment_of_a_service(void **state)
 {
     (void)state;
-    const char **variables = ENVIRONMENT("QUILKIN_ADMIN_ENABLED=true", "QUILKIN_CONFIG=x.yaml", );
+    const char **variables = ENVIRONMENT("QUILKIN_SERVICE_UDP=true", "QUILKIN_CONFIG=no/x.yaml", );
 
     assert_int_equal(load(variables, LIST("ping", NULL)).result, CONFIG_COMMAND);
-    assert_usage(variables, LIST("--config=x", "ping", NULL), "--config: not supported yet");
+    assert_usage(variables, LIST("--service.udp", "ping", NULL),
+                 "--service.udp: not supported yet");
 }
 
 static void help_and_version_come_first(void **state)
@@ -197,11 +214,11 @@ static void bad_values_name_the_flag_and_what_was_expected(void **state)
     const char **none = ENVIRONMENT();
 
     assert_usage(none, LIST("--service.qcmp.port=65536", NULL),
-                 "--service.qcmp.port: expected a port number from 0 to 65535, not '65536'");
+                 "--service.qcmp.port: expected a number from 0 to 65535, not '65536'");
     assert_usage(none, LIST("--service.qcmp.port=", NULL),
-                 "--service.qcmp.port: expected a port number from 0 to 65535, not ''");
+                 "--service.qcmp.port: expected a number from 0 to 65535, not ''");
     assert_usage(none, LIST("--service.qcmp.port", "99999999999999999999999", NULL),
-                 "--service.qcmp.port: expected a port number from 0 to 65535, not "
+                 "--service.qcmp.port: expected a number from 0 to 65535, not "
                  "'99999999999999999999999'");
     assert_usage(none, LIST("--service.udp.workers=1025", NULL),
                  "--service.udp.workers: expected a number from 0 to 1024, not '1025'");
@@ -222,7 +239,7 @@ static void bad_values_name_the_variable_and_what_was_expected(void **state)
     assert_usage(ENVIRONMENT("QUILKIN_SERVICE_QCMP=yes", ), LIST(NULL),
                  "QUILKIN_SERVICE_QCMP: expected true or false, not 'yes'");
     assert_usage(ENVIRONMENT("QUILKIN_SERVICE_QCMP_PORT=-1", ), LIST(NULL),
-                 "QUILKIN_SERVICE_QCMP_PORT: expected a port number from 0 to 65535, not '-1'");
+                 "QUILKIN_SERVICE_QCMP_PORT: expected a number from 0 to 65535, not '-1'");
     assert_usage(ENVIRONMENT("QUILKIN_SERVICE_UDP_WORKERS=\033", ), LIST("ping", NULL),
                  "QUILKIN_SERVICE_UDP_WORKERS: expected a number from 0 to 1024, not '\\u{1b}'");
 }
@@ -269,15 +286,67 @@ static void host_name_that_is_no_id_does_not_end_the_start(void **state)
     assert_string_equal(config.service_id, "paddock");
 }
 
+static void flags_of_an_operator_are_taken(void **state)
+{
+    (void)state;
+    struct load loaded =
+        load(ENVIRONMENT("PADDOCK_ENGINE=xdp", "QUILKIN_LOCALITY_ZONE=z", ),
+             LIST("--service.qcmp", "--admin.enabled=false", "--admin.address=127.0.0.1:0",
+                  "--termination-timeout=30", "--engine=auto", "--receive-buffer=10s", "--user=_x",
+                  "--seccomp", "false", "--locality.icao=EFHK", "--locality.region=r",
+                  "--locality.region.sub-zone=s", NULL));
+
+    assert_int_equal(loaded.result, CONFIG_SERVE);
+    assert_false(loaded.config.admin_enabled);
+    assert_string_equal(loaded.config.admin.host, "127.0.0.1");
+    assert_int_equal(loaded.config.admin.port, 0);
+    assert_int_equal(loaded.config.termination_timeout_ns, INT64_C(30000000000));
+    assert_int_equal(loaded.config.receive_buffer_ns, INT64_C(10000000000));
+    assert_string_equal(loaded.config.user, "_x");
+    assert_false(loaded.config.seccomp);
+    assert_string_equal(loaded.config.icao_code, "EFHK");
+    assert_string_equal(loaded.config.locality.region, "r");
+    assert_string_equal(loaded.config.locality.zone, "z");
+    assert_string_equal(loaded.config.locality.sub_zone, "s");
+}
+
+static void values_beyond_the_range_of_a_flag_are_refused(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *flag;
+        const char *values[12];
+    } bad[] = {
+        {"admin.address",
+         {"", ":", "8000", "[::]", "::1:80", "localhost:80", "[127.0.0.1]:80", "127.0.0.1:65536",
+          "[::]:80:90", "[::1%lo]:80", "1.2.3.4:", "[:]:1"}},
+        {"termination-timeout", {"", "-1", "366d", "1x", "0.1ns"}},
+        {"engine", {"", "xdp", "MMSG"}},
+        {"receive-buffer", {"0", "10001ms", "20 ms"}},
+        {"user", {"", "-x", ".x", "a b", "a:b", "abcdefghijklmnopqrstuvwxyz0123456"}},
+        {"locality.icao", {"", "EFH", "EFHKX", "efhk", "EF\xc3\x84"}},
+        {"locality.region", {"", "a\"b", "a\nb"}},
+        {"config", {""}},
+    };
+    char flag[128];
+    char start[64];
+
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        for (size_t j = 0; j < 12 && bad[i].values[j] != NULL; j++) {
+            snprintf(flag, sizeof flag, "--%s=%s", bad[i].flag, bad[i].values[j]);
+            snprintf(start, sizeof start, "--%s: expected ", bad[i].flag);
+            struct load loaded = load(ENVIRONMENT(), LIST("--service.qcmp", flag, NULL));
+            assert_int_equal(loaded.result, CONFIG_USAGE);
+            assert_memory_equal(loaded.report.error, start, strlen(start));
+        }
+    }
+}
+
 static const struct {
     const char *flag;
     const char *variable;
     bool is_switch;
 } unsupported[] = {
-    {"config", "QUILKIN_CONFIG", false},
-    {"termination-timeout", NULL, false},
-    {"admin.enabled", "QUILKIN_ADMIN_ENABLED", true},
-    {"admin.address", "QUILKIN_ADMIN_ADDRESS", false},
     {"service.phoenix", "QUILKIN_SERVICE_PHOENIX", true},
     {"service.phoenix.port", "QUILKIN_SERVICE_PHOENIX_PORT", false},
     {"service.udp", "QUILKIN_SERVICE_UDP", true},
@@ -287,10 +356,6 @@ static const struct {
     {"service.udp.xdp.zerocopy", "QUILKIN_SERVICE_UDP_XDP_ZEROCOPY", true},
     {"service.udp.xdp.tco", "QUILKIN_SERVICE_UDP_XDP_TCO", true},
     {"service.udp.xdp.memory-limit", "QUILKIN_SERVICE_UDP_XDP_MEMORY_LIMIT", false},
-    {"locality.region", "QUILKIN_LOCALITY_REGION", false},
-    {"locality.region.zone", "QUILKIN_LOCALITY_ZONE", false},
-    {"locality.region.sub-zone", "QUILKIN_LOCALITY_SUB_ZONE", false},
-    {"locality.icao", "QUILKIN_LOCALITY_ICAO", false},
     {"provider.fs", "QUILKIN_PROVIDERS_FS", true},
     {"provider.fs.path", "QUILKIN_PROVIDERS_FS_PATH", false},
     {"provider.static.endpoints", "QUILKIN_PROVIDERS_STATIC_ENDPOINTS", false},
@@ -310,9 +375,7 @@ static void flags_that_are_not_supported_are_refused(void **state)
         snprintf(flag, sizeof flag, "--%s=true", unsupported[i].flag);
         assert_usage(ENVIRONMENT(), LIST("--service.qcmp", flag, NULL), expected);
     }
-    assert_usage(ENVIRONMENT(), LIST("-c", "x.yaml", NULL), "--config: not supported yet");
-    assert_usage(ENVIRONMENT(), LIST("--admin.enabled", NULL),
-                 "--admin.enabled: not supported yet");
+    assert_usage(ENVIRONMENT(), LIST("--service.udp", NULL), "--service.udp: not supported yet");
 }
 
 static void variables_that_are_not_supported_are_refused(void **state)
@@ -351,7 +414,10 @@ static void switches_that_are_not_supported_may_be_off(void **state)
 static void help_lists_what_is_supported_and_nothing_else(void **state)
 {
     (void)state;
-    static const char *const supported[] = {"-q, --quiet",
+    static const char *const supported[] = {"-c, --config PATH",
+                                            "-q, --quiet",
+                                            "--admin.address ADDRESS",
+                                            "--termination-timeout DURATION",
                                             "--log-format FORMAT",
                                             "--service.id ID",
                                             "--service.qcmp [BOOL]",
@@ -369,8 +435,8 @@ static void help_lists_what_is_supported_and_nothing_else(void **state)
     fclose(stream);
     for (size_t i = 0; i < sizeof supported / sizeof supported[0]; i++)
         assert_non_null(strstr(text, supported[i]));
-    assert_null(strstr(text, "--admin"));
-    assert_null(strstr(text, "--config"));
+    assert_null(strstr(text, "--service.phoenix"));
+    assert_null(strstr(text, "--provider"));
     free(text);
 }
 
@@ -393,6 +459,8 @@ int main(void)
         cmocka_unit_test(bad_options_are_usage_errors),
         cmocka_unit_test(service_id_has_room_for_255_bytes),
         cmocka_unit_test(host_name_that_is_no_id_does_not_end_the_start),
+        cmocka_unit_test(flags_of_an_operator_are_taken),
+        cmocka_unit_test(values_beyond_the_range_of_a_flag_are_refused),
         cmocka_unit_test(flags_that_are_not_supported_are_refused),
         cmocka_unit_test(variables_that_are_not_supported_are_refused),
         cmocka_unit_test(switches_that_are_not_supported_may_be_off),

@@ -1,0 +1,249 @@
+#include "config/flags.h"
+
+#include <string.h>
+
+#include "base/options.h"
+#include "base/text.h"
+#include "config/settings.h"
+
+#define SHOWN_BYTES 128
+
+/* Flags that end the reading. */
+static const struct setting help;
+static const struct setting version;
+
+#define UNSUPPORTED(kind_, name_, environment_)                                                    \
+    {                                                                                              \
+        .name = (name_), .kind = (kind_), .hidden = true, .environment = (environment_)            \
+    }
+#define UNSUPPORTED_SWITCH(name_, environment_)                                                    \
+    UNSUPPORTED(OPTION_SWITCH, name_, "QUILKIN_" environment_)
+#define UNSUPPORTED_VALUE(name_, environment_)                                                     \
+    UNSUPPORTED(OPTION_VALUE, name_, "QUILKIN_" environment_)
+
+/* A row without a setting is one of the reference's that is not supported yet. */
+static const struct option_spec specs[] = {
+    {.name = "config",
+     .letter = 'c',
+     .kind = OPTION_VALUE,
+     .placeholder = "PATH",
+     .help = "the configuration file",
+     .environment = "QUILKIN_CONFIG",
+     .default_text = "quilkin.yaml, then /etc/quilkin/quilkin.yaml",
+     .user = &setting_config_path},
+    {.name = "quiet",
+     .letter = 'q',
+     .kind = OPTION_SWITCH,
+     .help = "no log output",
+     .environment = "QUIET",
+     .user = &setting_quiet},
+    {.name = "log-format",
+     .kind = OPTION_VALUE,
+     .placeholder = "FORMAT",
+     .help = "auto, json, plain or pretty",
+     .default_text = "auto",
+     .user = &setting_log_format},
+    {.name = "service.id",
+     .kind = OPTION_VALUE,
+     .placeholder = "ID",
+     .help = "the name of this service",
+     .environment = "QUILKIN_SERVICE_ID",
+     .default_text = "host name",
+     .user = &setting_service_id},
+    {.name = "service.qcmp",
+     .kind = OPTION_SWITCH,
+     .help = "answer QCMP pings",
+     .environment = "QUILKIN_SERVICE_QCMP",
+     .user = &setting_qcmp},
+    {.name = "service.qcmp.port",
+     .kind = OPTION_VALUE,
+     .placeholder = "PORT",
+     .help = "the UDP port for it; 0 takes a free one",
+     .environment = "QUILKIN_SERVICE_QCMP_PORT",
+     .default_text = "7600",
+     .user = &setting_qcmp_port},
+    {.name = "service.udp.workers",
+     .kind = OPTION_VALUE,
+     .placeholder = "N",
+     .help = "threads that answer; 0 is one for each CPU",
+     .environment = "QUILKIN_SERVICE_UDP_WORKERS",
+     .default_text = "0",
+     .user = &setting_workers},
+    {.name = "admin.enabled",
+     .kind = OPTION_SWITCH,
+     .help = "serve metrics and health over HTTP",
+     .environment = "QUILKIN_ADMIN_ENABLED",
+     .default_text = "true",
+     .user = &setting_admin},
+    {.name = "admin.address",
+     .kind = OPTION_VALUE,
+     .placeholder = "ADDRESS",
+     .help = "the address for it; port 0 takes a free one",
+     .environment = "QUILKIN_ADMIN_ADDRESS",
+     .default_text = "[::]:8000",
+     .user = &setting_admin_address},
+    {.name = "locality.region",
+     .kind = OPTION_VALUE,
+     .placeholder = "NAME",
+     .help = "where this service is",
+     .environment = "QUILKIN_LOCALITY_REGION",
+     .user = &setting_region},
+    {.name = "locality.region.zone",
+     .kind = OPTION_VALUE,
+     .placeholder = "NAME",
+     .help = "where in the region",
+     .environment = "QUILKIN_LOCALITY_ZONE",
+     .user = &setting_zone},
+    {.name = "locality.region.sub-zone",
+     .kind = OPTION_VALUE,
+     .placeholder = "NAME",
+     .help = "where in the zone",
+     .environment = "QUILKIN_LOCALITY_SUB_ZONE",
+     .user = &setting_sub_zone},
+    {.name = "locality.icao",
+     .kind = OPTION_VALUE,
+     .placeholder = "CODE",
+     .help = "the airport next to this service, four letters",
+     .environment = "QUILKIN_LOCALITY_ICAO",
+     .default_text = "XXXX",
+     .user = &setting_icao_code},
+    {.name = "termination-timeout",
+     .kind = OPTION_VALUE,
+     .placeholder = "DURATION",
+     .help = "go on answering so long after SIGTERM",
+     .default_text = "0",
+     .user = &setting_termination_timeout},
+    {.name = "engine",
+     .kind = OPTION_VALUE,
+     .placeholder = "ENGINE",
+     .help = "how packets move: auto or mmsg",
+     .environment = "PADDOCK_ENGINE",
+     .default_text = "mmsg",
+     .user = &setting_engine},
+    {.name = "receive-buffer",
+     .kind = OPTION_VALUE,
+     .placeholder = "DURATION",
+     .help = "what a socket holds, as time at a worker's full rate",
+     .default_text = "20ms",
+     .user = &setting_receive_buffer},
+    {.name = "user",
+     .kind = OPTION_VALUE,
+     .placeholder = "NAME",
+     .help = "whom a service that was started as root becomes",
+     .default_text = "nobody",
+     .user = &setting_user},
+    {.name = "seccomp",
+     .kind = OPTION_SWITCH,
+     .help = "filter the system calls of the workers",
+     .default_text = "true",
+     .user = &setting_seccomp},
+    {.name = "help", .letter = 'h', .help = "print this help", .user = &help},
+    {.name = "version", .letter = 'V', .help = "print the version", .user = &version},
+
+    UNSUPPORTED_SWITCH("service.phoenix", "SERVICE_PHOENIX"),
+    UNSUPPORTED_VALUE("service.phoenix.port", "SERVICE_PHOENIX_PORT"),
+    UNSUPPORTED_SWITCH("service.udp", "SERVICE_UDP"),
+    UNSUPPORTED_VALUE("service.udp.port", "SERVICE_UDP_PORT"),
+    UNSUPPORTED_SWITCH("service.udp.xdp", "SERVICE_UDP_XDP"),
+    UNSUPPORTED_VALUE("service.udp.xdp.network-interface", "SERVICE_UDP_XDP_NETWORK_INTERFACE"),
+    UNSUPPORTED_SWITCH("service.udp.xdp.zerocopy", "SERVICE_UDP_XDP_ZEROCOPY"),
+    UNSUPPORTED_SWITCH("service.udp.xdp.tco", "SERVICE_UDP_XDP_TCO"),
+    UNSUPPORTED_VALUE("service.udp.xdp.memory-limit", "SERVICE_UDP_XDP_MEMORY_LIMIT"),
+    UNSUPPORTED_SWITCH("provider.fs", "PROVIDERS_FS"),
+    UNSUPPORTED_VALUE("provider.fs.path", "PROVIDERS_FS_PATH"),
+    UNSUPPORTED_VALUE("provider.static.endpoints", "PROVIDERS_STATIC_ENDPOINTS"),
+    UNSUPPORTED_VALUE("provider.static.endpoint-tokens", "PROVIDERS_STATIC_ENDPOINT_TOKENS"),
+    {0},
+};
+
+#define SPEC_COUNT (sizeof specs / sizeof specs[0] - 1)
+
+_Static_assert(SPEC_COUNT <= FLAGS_MAX, "struct flags has room for every row");
+
+/* A text for a row, and where it comes from. */
+struct source {
+    const char *dashes; /* "--" for a flag */
+    const char *name;
+    const char *text;
+};
+
+static int fail_value(struct config_report *report, const struct source *source,
+                      const char *expected)
+{
+    char shown[SHOWN_BYTES];
+
+    text_escape(source->text, shown, sizeof shown);
+    snprintf(report->error, sizeof report->error, "%s%s: expected %s, not '%s'", source->dashes,
+             source->name, expected, shown);
+    return -1;
+}
+
+/* 0, or -1 with an error in the report. */
+static int apply(struct config *config, const struct option_spec *spec, const struct source *source,
+                 struct config_report *report)
+{
+    const struct setting *setting = spec->user;
+
+    if (setting == NULL) {
+        if (spec->kind == OPTION_SWITCH && strcmp(source->text, "false") == 0)
+            return 0;
+        snprintf(report->error, sizeof report->error, "%s%s: not supported yet", source->dashes,
+                 source->name);
+        return -1;
+    }
+    if (setting->apply(config, source->text) < 0)
+        return fail_value(report, source, setting->expected);
+    return 0;
+}
+
+enum config_result flags_read(struct flags *flags, int argc, char *const *argv,
+                              struct config_report *report)
+{
+    struct options options;
+    enum options_event event;
+
+    *flags = (struct flags){0};
+    options_init(&options, specs, OPTIONS_STOP_AT_WORD, argc, argv);
+    while ((event = options_next(&options)) == OPTIONS_OPTION) {
+        if (options.spec->user == &help)
+            return CONFIG_HELP;
+        if (options.spec->user == &version)
+            return CONFIG_VERSION;
+        flags->texts[options.spec - specs] = options.value;
+    }
+    if (event == OPTIONS_ERROR) {
+        snprintf(report->error, sizeof report->error, "%s", options.error);
+        return CONFIG_USAGE;
+    }
+    report->command = options.index;
+    return options.index < argc ? CONFIG_COMMAND : CONFIG_SERVE;
+}
+
+const char *flags_variable(const struct config_environment *environment, const char *name)
+{
+    const char *text = environment->get(name, environment->user);
+
+    return text != NULL && *text != '\0' ? text : NULL;
+}
+
+int flags_apply(struct config *config, const struct flags *flags,
+                const struct config_environment *environment, bool supported_only,
+                struct config_report *report)
+{
+    for (size_t i = 0; i < SPEC_COUNT; i++) {
+        struct source source = {.dashes = "--", .name = specs[i].name, .text = flags->texts[i]};
+        bool is_ignored = supported_only && specs[i].user == NULL;
+        if (source.text == NULL && specs[i].environment != NULL && !is_ignored)
+            source = (struct source){"", specs[i].environment,
+                                     flags_variable(environment, specs[i].environment)};
+        if (source.text != NULL && apply(config, &specs[i], &source, report) < 0)
+            return -1;
+    }
+    return 0;
+}
+
+void config_print_help(FILE *stream)
+{
+    fputs("Usage: paddock [OPTION...] [COMMAND [ARGUMENT...]]\n\nOptions:\n", stream);
+    options_print_help(stream, specs);
+}

@@ -1,0 +1,79 @@
+/** @file
+ * One YAML document as a tree whose every node knows where it stands. A bounded subset: what a
+ * stranger could use to make little text mean much (aliases, depth, numbers of nodes) is refused,
+ * and so are anchors, tags, several documents, duplicate keys and keys that are no short plain
+ * text.
+ */
+#ifndef PADDOCK_CONFIG_YAML_H
+#define PADDOCK_CONFIG_YAML_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+#define YAML_MAX_BYTES 1048576
+#define YAML_MAX_BLANK_LINES 256
+#define YAML_MAX_DEPTH 32
+#define YAML_MAX_NODES 65536
+#define YAML_MAX_KEY_BYTES 255
+#define YAML_ERROR_BYTES 512
+
+/** What a node is; of scalars by the core schema of YAML 1.2, save that infinity and not-a-number
+ * are text. */
+enum yaml_type {
+    YAML_NULL,
+    YAML_BOOLEAN,
+    YAML_INTEGER,
+    YAML_FLOAT,
+    YAML_TEXT,
+    YAML_LIST,
+    YAML_MAP
+};
+
+/** One value, or the key of one. Belongs to its document; read only. */
+struct yaml_node {
+    enum yaml_type type;
+    unsigned line;                /**< from 1 */
+    unsigned column;              /**< from 1, in characters */
+    bool is_quoted;               /**< a scalar that is text because of its quotes or its block */
+    const struct yaml_node *key;  /**< in a map: its key, a scalar */
+    const struct yaml_node *next; /**< of the same list or map */
+    struct yaml_node *first;      /**< of a list or map */
+    struct yaml_node *older;      /**< for yaml_fini() */
+    char text[];                  /**< of a scalar, as written, without quotes; valid UTF-8 */
+};
+
+struct yaml_document {
+    const struct yaml_node *root; /**< NULL: nothing but comments */
+    struct yaml_node *newest;     /**< for yaml_fini() */
+};
+
+/** Why a text was refused, and where. */
+struct yaml_error {
+    unsigned line;
+    unsigned column;
+    char text[YAML_ERROR_BYTES]; /**< one line without a full stop, fit to be shown */
+};
+
+/**
+ * Reads a whole text. Allocates; never blocks.
+ *
+ * @param text borrowed during the call; need not be terminated.
+ * @param[out] document to be released by yaml_fini(); untouched on failure.
+ * @param[out] error    set on failure; its line is one of the text.
+ * @return 0, or -1.
+ */
+int yaml_parse(const char *text, size_t bytes, struct yaml_document *document,
+               struct yaml_error *error);
+
+/** Releases the nodes. A zeroed document is fine. */
+void yaml_fini(struct yaml_document *document);
+
+/** The value of a map under a name, or NULL. */
+const struct yaml_node *yaml_find(const struct yaml_node *map, const char *name);
+
+/** The tree as JSON, a reference of the caller's; integers beyond 64 bits become floating-point
+ * numbers. NULL without memory. */
+json_t *yaml_to_json(const struct yaml_node *node);
+
+#endif

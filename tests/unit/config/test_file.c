@@ -1,0 +1,332 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "config/config.h"
+
+#define LIST(...) ((char *[]){"paddock", "--service.qcmp", __VA_ARGS__, NULL})
+
+/* A folder of its own, which is the current one. */
+static int enter_folder(void **state)
+{
+    char *folder = strdup("/tmp/paddock-config-XXXXXX");
+
+    *state = folder;
+    return folder != NULL && mkdtemp(folder) != NULL ? chdir(folder) : -1;
+}
+
+static int leave_folder(void **state)
+{
+    char *folder = *state;
+
+    unlink("a.yaml");
+    unlink("quilkin.yaml");
+    unlink("pipe");
+    int result = chdir("/") == 0 ? rmdir(folder) : -1;
+    free(folder);
+    return result;
+}
+
+static void write_file(const char *path, const char *text)
+{
+    FILE *file = fopen(path, "w");
+
+    assert_non_null(file);
+    assert_true(fputs(text, file) >= 0);
+    assert_int_equal(fclose(file), 0);
+}
+
+/* The only variable there is, as NAME=value, or NULL. */
+static const char *lookup(const char *name, void *user)
+{
+    const char *variable = user;
+    size_t length = strlen(name);
+
+    if (variable == NULL || strncmp(variable, name, length) != 0 || variable[length] != '=')
+        return NULL;
+    return variable + length + 1;
+}
+
+struct load {
+    struct config config;
+    struct config_report report;
+    enum config_result result;
+};
+
+static struct load load(const char *variable, char **argv)
+{
+    char text[128] = "";
+    struct config_environment environment = {.get = lookup, .host_name = "host"};
+    struct load load = {.config = {.workers = 4711}};
+    int argc = 0;
+
+    if (variable != NULL) {
+        snprintf(text, sizeof text, "%s", variable);
+        environment.user = text;
+    }
+    while (argv[argc] != NULL)
+        argc++;
+    load.result = config_load(&load.config, argc, argv, &environment, &load.report);
+    return load;
+}
+
+static void assert_bad(char **argv, const char *expected)
+{
+    struct load loaded = load(NULL, argv);
+
+    assert_int_equal(loaded.result, CONFIG_BAD_FILE);
+    assert_string_equal(loaded.report.error, expected);
+    assert_int_equal(loaded.config.workers, 4711);
+}
+
+static void flags_win_over_variables_and_those_over_the_file(void **state)
+{
+    (void)state;
+    write_file("a.yaml", "id: file\nqcmp_port: 1\npaddock: {workers: 3}\n");
+    struct load loaded =
+        load("QUILKIN_SERVICE_QCMP_PORT=2", LIST("-c", "a.yaml", "--service.id=flag"));
+
+    assert_int_equal(loaded.result, CONFIG_SERVE);
+    assert_string_equal(loaded.config.service_id, "flag");
+    assert_int_equal(loaded.config.qcmp_port, 2);
+    assert_int_equal(loaded.config.workers, 3);
+    config_fini(&loaded.config);
+}
+
+static void variable_names_the_file(void **state)
+{
+    (void)state;
+    write_file("a.yaml", "qcmp_port: 1\n");
+    struct load loaded = load("QUILKIN_CONFIG=a.yaml", LIST("-q"));
+
+    assert_int_equal(loaded.result, CONFIG_SERVE);
+    assert_int_equal(loaded.config.qcmp_port, 1);
+    assert_string_equal(config_watch_path(&loaded.config, 0), "a.yaml");
+    assert_null(config_watch_path(&loaded.config, 1));
+    config_fini(&loaded.config);
+}
+
+static void default_file_is_taken_when_it_is_there(void **state)
+{
+    (void)state;
+    struct load loaded = load(NULL, LIST("-q"));
+    assert_int_equal(loaded.result, CONFIG_SERVE);
+    assert_int_equal(loaded.config.qcmp_port, 7600);
+    assert_string_equal(config_watch_path(&loaded.config, 0), "quilkin.yaml");
+    assert_string_equal(config_watch_path(&loaded.config, 1), "/etc/quilkin/quilkin.yaml");
+    assert_null(config_watch_path(&loaded.config, 2));
+
+    write_file("quilkin.yaml", "qcmp_port: 1\n");
+    loaded = load(NULL, LIST("-q"));
+    assert_int_equal(loaded.result, CONFIG_SERVE);
+    assert_int_equal(loaded.config.qcmp_port, 1);
+    assert_string_equal(config_watch_path(&loaded.config, 0), "quilkin.yaml");
+    assert_null(config_watch_path(&loaded.config, 1));
+}
+
+static void file_that_was_named_must_be_readable(void **state)
+{
+    (void)state;
+    assert_bad(LIST("-c", "a.yaml"), "a.yaml: cannot be read: No such file or directory");
+    assert_bad(LIST("-c", "/"), "/: cannot be read: not a regular file");
+    assert_int_equal(mkfifo("pipe", 0600), 0);
+    assert_bad(LIST("-c", "pipe"), "pipe: cannot be read: not a regular file");
+}
+
+static void file_of_a_mebibyte_is_taken_and_a_byte_more_is_not(void **state)
+{
+    (void)state;
+    size_t bytes = 1024 * 1024;
+    char *text = malloc(bytes + 2);
+
+    assert_non_null(text);
+    memset(text, '#', bytes + 1);
+    text[bytes] = '\0';
+    write_file("a.yaml", text);
+    assert_int_equal(load(NULL, LIST("-c", "a.yaml")).result, CONFIG_SERVE);
+    text[bytes] = '#';
+    text[bytes + 1] = '\0';
+    write_file("a.yaml", text);
+    free(text);
+    assert_bad(LIST("-c", "a.yaml"), "a.yaml:1:1: larger than 1 MiB");
+}
+
+static void many_values_are_refused(void **state)
+{
+    (void)state;
+    FILE *file = fopen("a.yaml", "w");
+
+    assert_non_null(file);
+    fputs("filters: [", file);
+    for (int i = 0; i < 70000; i++)
+        fputs("{},", file);
+    fputs("]\n", file);
+    assert_int_equal(fclose(file), 0);
+    /* 65536 values, three of which are the document, `filters` and its list. */
+    assert_bad(LIST("-c", "a.yaml"), "a.yaml:1:196610: more than 65536 values");
+}
+
+static void many_blank_lines_are_refused(void **state)
+{
+    (void)state;
+    static const char breaks[] = {'\n', '\r'};
+    char text[260];
+
+    for (size_t i = 0; i < sizeof breaks; i++) {
+        memset(text, breaks[i], sizeof text);
+        text[256] = '\0';
+        write_file("a.yaml", text);
+        assert_int_equal(load(NULL, LIST("-c", "a.yaml")).result, CONFIG_SERVE);
+        text[256] = breaks[i];
+        text[257] = '\0';
+        write_file("a.yaml", text);
+        assert_bad(LIST("-c", "a.yaml"), "a.yaml:257:2: more than 256 blank lines in a row");
+    }
+}
+
+static void bad_file_applies_in_no_part_and_names_its_place(void **state)
+{
+    (void)state;
+    write_file("a.yaml", "filters: [{a: 1}]\nqcmp_port: abc\n");
+    assert_bad(LIST("-c", "a.yaml"),
+               "a.yaml:2:12: qcmp_port: expected a number from 0 to 65535, found 'abc'");
+}
+
+static void commands_do_not_read_the_file(void **state)
+{
+    (void)state;
+    write_file("quilkin.yaml", "nonsense\n");
+    assert_int_equal(load(NULL, LIST("ping")).result, CONFIG_COMMAND);
+    assert_int_equal(load(NULL, LIST("--service.qcmp=false")).result, CONFIG_NOTHING);
+    assert_int_equal(load(NULL, LIST("-q")).result, CONFIG_BAD_FILE);
+}
+
+static void assert_difference(const char *text, const char *expected)
+{
+    const char *names[CONFIG_DIFF_MAX];
+
+    write_file("a.yaml", "version: v1alpha1\n");
+    struct load before = load(NULL, LIST("-c", "a.yaml"));
+    write_file("a.yaml", text);
+    struct load after = load(NULL, LIST("-c", "a.yaml"));
+    assert_int_equal(before.result, CONFIG_SERVE);
+    assert_int_equal(after.result, CONFIG_SERVE);
+    size_t count = config_diff(&before.config, &after.config, names);
+    assert_int_equal(count, expected != NULL);
+    if (expected != NULL)
+        assert_string_equal(names[0], expected);
+    config_fini(&before.config);
+    config_fini(&after.config);
+}
+
+static void differences_are_those_that_need_a_restart(void **state)
+{
+    (void)state;
+    assert_difference("paddock: {workers: 2}\n", "paddock.workers");
+    assert_difference("paddock: {listen: [127.0.0.1]}\n", "paddock.listen");
+    assert_difference("paddock: {listen: [\"::\", 127.0.0.1]}\n", "paddock.listen");
+    assert_difference("paddock: {user: root}\n", "paddock.user");
+    assert_difference("paddock: {seccomp: false}\n", "paddock.seccomp");
+    assert_difference("paddock: {engine: auto}\n", NULL);
+    assert_difference("id: a\nqcmp_port: 1\nfilters: []\n"
+                      "paddock: {receive_buffer: 1s, max_age: 1s}\n",
+                      NULL);
+}
+
+static void json_has_file_and_flags_merged(void **state)
+{
+    (void)state;
+    write_file("a.yaml", "id: file\nfilters: [{n: [1, 0x1F, 1.5, ~, true, \"1\"]}]\n"
+                         "paddock: {listen: [127.0.0.1, \"::1\"], max_age: 1500us}\n");
+    struct load loaded = load(NULL, LIST("-c", "a.yaml", "--service.qcmp.port=9"));
+    assert_int_equal(loaded.result, CONFIG_SERVE);
+    json_t *json = config_to_json(&loaded.config, false);
+    assert_non_null(json);
+    assert_int_equal(json_object_del(json, "flags"), 0);
+    char *text = json_dumps(json, JSON_COMPACT);
+    assert_string_equal(
+        text, "{\"version\":\"v1alpha1\",\"id\":\"file\",\"icao_code\":\"XXXX\",\"qcmp_port\":9,"
+              "\"filters\":[{\"n\":[1,31,1.5,null,true,\"1\"]}],"
+              "\"paddock\":{\"engine\":\"mmsg\",\"workers\":0,\"listen\":[\"127.0.0.1\",\"::1\"],"
+              "\"receive_buffer\":\"20ms\",\"max_age\":\"1500us\",\"user\":\"nobody\","
+              "\"seccomp\":true,\"guard\":{\"enabled\":false}}}");
+    free(text);
+    json_decref(json);
+    config_fini(&loaded.config);
+}
+
+static void json_shows_flags_and_access_lists_when_asked(void **state)
+{
+    (void)state;
+    struct load loaded = load(NULL, LIST("--locality.region=north", "--termination-timeout=3s"));
+    json_t *json = config_to_json(&loaded.config, true);
+    const json_t *flags = json_object_get(json, "flags");
+
+    assert_string_equal(json_string_value(json_object_get(flags, "locality.region")), "north");
+    assert_string_equal(json_string_value(json_object_get(flags, "termination-timeout")), "3s");
+    assert_string_equal(json_string_value(json_object_get(flags, "admin.address")), "[::]:8000");
+    assert_null(json_object_get(flags, "locality.region.zone"));
+    assert_non_null(json_object_get(json_object_get(json, "paddock"), "access"));
+    json_decref(json);
+    config_fini(&loaded.config);
+}
+
+/* The configuration as text, without what only flags say and without what is only kept. */
+static char *comparable_new(struct config *config)
+{
+    static const char *const left_out[] = {"flags", "filters", "clusters", "datacenters"};
+    json_t *json = config_to_json(config, true);
+
+    for (size_t i = 0; i < sizeof left_out / sizeof left_out[0]; i++)
+        (void)json_object_del(json, left_out[i]);
+    char *text = json_dumps(json, JSON_COMPACT);
+    json_decref(json);
+    config_fini(config);
+    return text;
+}
+
+static void example_has_the_defaults(void **state)
+{
+    (void)state;
+    char example_path[] = PADDOCK_EXAMPLE;
+    struct load none = load(NULL, LIST("-q"));
+    struct load example = load(NULL, LIST("-q", "-c", example_path));
+
+    assert_int_equal(example.result, CONFIG_SERVE);
+    assert_true(example.config.file_loaded);
+    char *expected = comparable_new(&none.config);
+    char *found = comparable_new(&example.config);
+    assert_string_equal(found, expected);
+    free(expected);
+    free(found);
+}
+
+#define IN_FOLDER(test) cmocka_unit_test_setup_teardown(test, enter_folder, leave_folder)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        IN_FOLDER(flags_win_over_variables_and_those_over_the_file),
+        IN_FOLDER(variable_names_the_file),
+        IN_FOLDER(default_file_is_taken_when_it_is_there),
+        IN_FOLDER(file_that_was_named_must_be_readable),
+        IN_FOLDER(file_of_a_mebibyte_is_taken_and_a_byte_more_is_not),
+        IN_FOLDER(many_values_are_refused),
+        IN_FOLDER(many_blank_lines_are_refused),
+        IN_FOLDER(bad_file_applies_in_no_part_and_names_its_place),
+        IN_FOLDER(commands_do_not_read_the_file),
+        IN_FOLDER(differences_are_those_that_need_a_restart),
+        IN_FOLDER(json_has_file_and_flags_merged),
+        IN_FOLDER(example_has_the_defaults),
+        IN_FOLDER(json_shows_flags_and_access_lists_when_asked),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
