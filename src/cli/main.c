@@ -78,13 +78,11 @@ static int run_command(const struct config *config, const struct config_environm
     return usage_error(error);
 }
 
-static int serve(struct config *config)
+static int serve(struct config *config, const struct daemon_start *start)
 {
     struct log log;
     log_open(&log, config, false);
-    int status = daemon_run(config, &log);
-    config_fini(config);
-    return status;
+    return daemon_run(config, start, &log);
 }
 
 int main(int argc, char **argv)
@@ -93,11 +91,12 @@ int main(int argc, char **argv)
     char host_name[CONFIG_ID_BYTES] = "";
     gethostname(host_name, sizeof host_name - 1);
     struct config_environment environment = {.get = environment_get, .host_name = host_name};
+    const struct daemon_start start = {.argc = argc, .argv = argv, .environment = &environment};
     struct config_report report;
     struct config config;
     switch (config_load(&config, argc, argv, &environment, &report)) {
     case CONFIG_SERVE:
-        return serve(&config);
+        return serve(&config, &start);
     case CONFIG_COMMAND:
         return run_command(&config, &environment, argc - report.command, argv + report.command);
     case CONFIG_HELP:

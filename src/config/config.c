@@ -86,6 +86,7 @@ size_t config_diff(const struct config *running, const struct config *loaded,
         {"paddock.engine", running->engine != loaded->engine},
         {"paddock.workers", running->workers != loaded->workers},
         {"paddock.listen", !is_listen_same},
+        {"paddock.receive_buffer", running->receive_buffer_ns != loaded->receive_buffer_ns},
         {"paddock.user", strcmp(running->user, loaded->user) != 0},
         {"paddock.seccomp", running->seccomp != loaded->seccomp},
         {"--admin.enabled", running->admin_enabled != loaded->admin_enabled},
@@ -98,4 +99,18 @@ size_t config_diff(const struct config *running, const struct config *loaded,
             names[count++] = settings[i].name;
     }
     return count;
+}
+
+void config_keep_fixed(struct config *loaded, const struct config *running)
+{
+    loaded->engine = running->engine;
+    loaded->workers = running->workers;
+    loaded->listen_count = running->listen_count;
+    memcpy(loaded->listen, running->listen, sizeof loaded->listen);
+    loaded->receive_buffer_ns = running->receive_buffer_ns;
+    memcpy(loaded->user, running->user, sizeof loaded->user);
+    loaded->seccomp = running->seccomp;
+    loaded->admin_enabled = running->admin_enabled;
+    memcpy(loaded->admin_address, running->admin_address, sizeof loaded->admin_address);
+    loaded->admin = running->admin;
 }

@@ -154,6 +154,10 @@ const char *config_watch_path(const struct config *config, unsigned index);
 size_t config_diff(const struct config *running, const struct config *loaded,
                    const char *names[CONFIG_DIFF_MAX]);
 
+/** Gives a loaded configuration the running one's values of all settings that config_diff()
+ * compares, so that it says what is in force. */
+void config_keep_fixed(struct config *loaded, const struct config *running);
+
 /**
  * The configuration in force, in the shape of the file; what a file cannot say stands beside it
  * under `flags`. Without that member it is a file that gives the same configuration.

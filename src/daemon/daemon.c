@@ -1,15 +1,41 @@
 #include "daemon/daemon.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
+#include <netdb.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
 
+#include "admin/admin.h"
+#include "base/clock.h"
+#include "daemon/notify.h"
+#include "daemon/operator.h"
+#include "daemon/privileges.h"
 #include "daemon/qcmp_service.h"
+#include "daemon/reload.h"
+#include "daemon/state.h"
+#include "daemon/watch.h"
 
 #define EXIT_FAILED 255
+#define TICK_MS 1000
+#define MAX_WATCHES 4
+#define ADDRESS_BYTES 80
+
+/* What the main loop waits for. */
+struct loop {
+    struct daemon *daemon;
+    const char *notify_socket;
+    bool watchdog;
+    int signal_fd;
+    struct watch watches[MAX_WATCHES];
+    unsigned watches_count;
+    int64_t stop_ns; /* when to stop, monotonic; INT64_MAX until told */
+};
 
 /* Whoever reads the log may go away; that must not end the service. */
 static void ignore_broken_pipes(void)
@@ -18,42 +44,59 @@ static void ignore_broken_pipes(void)
     sigaction(SIGPIPE, &ignore, NULL);
 }
 
-/* Returns a descriptor that is readable when the process is told to stop, or a negative errno
- * value. */
-static int stop_signals_open(void)
+/* Returns a descriptor that signals can be read from, or a negative errno value. */
+static int signals_open(void)
 {
     sigset_t signals;
     sigemptyset(&signals);
     sigaddset(&signals, SIGINT);
     sigaddset(&signals, SIGTERM);
+    sigaddset(&signals, SIGHUP);
     /* Threads inherit the mask, so it stands before there are any. */
     int error = pthread_sigmask(SIG_BLOCK, &signals, NULL);
     if (error != 0)
         return -error;
-    int fd = signalfd(-1, &signals, SFD_CLOEXEC);
+    int fd = signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK);
     return fd >= 0 ? fd : -errno;
 }
 
-static const char *stop_signal_await(int fd)
+static int fail(const char *what, int error)
 {
-    struct signalfd_siginfo info;
-    ssize_t bytes;
-    do
-        bytes = read(fd, &info, sizeof info);
-    while (bytes < 0 && errno == EINTR);
-    if (bytes != sizeof info)
-        return "a failure to wait for signals";
-    return info.ssi_signo == SIGINT ? "SIGINT" : "SIGTERM";
+    fprintf(stderr, "paddock: %s: %s\n", what, strerror(-error));
+    return EXIT_FAILED;
 }
 
-static void log_ready(struct log *log, struct qcmp_service *service)
+static const char *environment(const struct daemon *daemon, const char *name)
 {
-    char address[32];
-    unsigned port = qcmp_service_port(service);
-    snprintf(address, sizeof address, "%s:%u", qcmp_service_ipv6(service) ? "[::]" : "0.0.0.0",
-             port);
-    LOG_EVENT(log, LOG_LEVEL_INFO, log_text("message", "qcmp ready"), log_uint("port", port),
-              log_text("address", address));
+    const struct config_environment *environment = daemon->start->environment;
+    return environment->get(name, environment->user);
+}
+
+static unsigned worker_count(const struct config *config)
+{
+    if (config->workers != 0)
+        return config->workers;
+    long cpus = sysconf(_SC_NPROCESSORS_ONLN);
+    return cpus > 0 ? (unsigned)cpus : 1;
+}
+
+static void format_address(const struct in6_addr *address, unsigned port, char text[ADDRESS_BYTES])
+{
+    char host[INET6_ADDRSTRLEN] = "";
+    bool ipv4 = IN6_IS_ADDR_V4MAPPED(address);
+    inet_ntop(ipv4 ? AF_INET : AF_INET6, address->s6_addr + (ipv4 ? 12 : 0), host, sizeof host);
+    snprintf(text, ADDRESS_BYTES, ipv4 ? "%s:%u" : "[%s]:%u", host, port);
+}
+
+static void log_ready(struct daemon *daemon)
+{
+    char address[ADDRESS_BYTES];
+    unsigned port = qcmp_service_port(daemon->service);
+    format_address(&daemon->config.listen[0], port, address);
+    if (!qcmp_service_ipv6(daemon->service) && IN6_IS_ADDR_UNSPECIFIED(&daemon->config.listen[0]))
+        snprintf(address, sizeof address, "0.0.0.0:%u", port);
+    LOG_EVENT(daemon->log, LOG_LEVEL_INFO, log_text("message", "qcmp ready"),
+              log_uint("port", port), log_text("address", address));
 }
 
 static void log_stopped(struct log *log, const struct counters_sum *sum, uint64_t kernel_drops)
@@ -69,63 +112,248 @@ static void log_stopped(struct log *log, const struct counters_sum *sum, uint64_
               log_uint("kernel_drops", kernel_drops));
 }
 
-static int fail(const char *what, int error)
+/* In each worker's thread, before it works. */
+static void worker_began(void *user)
 {
-    fprintf(stderr, "paddock: %s: %s\n", what, strerror(-error));
-    return EXIT_FAILED;
-}
-
-static unsigned worker_count(const struct config *config)
-{
-    if (config->workers != 0)
-        return config->workers;
-    long cpus = sysconf(_SC_NPROCESSORS_ONLN);
-    return cpus > 0 ? (unsigned)cpus : 1;
-}
-
-/* Returns 0 or a negative errno value. */
-static int service_begin(struct qcmp_service **service, const struct config *config)
-{
-    struct qcmp_service_options options = {.port = config->qcmp_port,
-                                           .addresses = &in6addr_any,
-                                           .addresses_count = 1,
-                                           .receive_buffer_ns = 20000000,
-                                           .workers = worker_count(config)};
-    int error = qcmp_service_open(service, &options);
+    struct daemon *daemon = user;
+    int error = daemon->config.seccomp ? privileges_confine_worker() : 0;
     if (error != 0)
-        return error;
-    error = qcmp_service_start(*service);
-    if (error != 0) {
-        struct counters_sum sum;
-        uint64_t drops;
-        qcmp_service_stop(*service, &sum, &drops);
-    }
-    return error;
+        LOG_EVENT(daemon->log, LOG_LEVEL_WARN, log_text("message", "a worker runs without seccomp"),
+                  log_text("error", strerror(-error)));
 }
 
-int daemon_run(const struct config *config, struct log *log)
+static int service_open(struct daemon *daemon)
 {
-    struct qcmp_service *service;
-    struct counters_sum sum;
-    uint64_t drops;
-    ignore_broken_pipes();
-    int stop_fd = stop_signals_open();
-    if (stop_fd < 0)
-        return fail("cannot wait for signals", stop_fd);
-
-    int error = service_begin(&service, config);
+    const struct config *config = &daemon->config;
+    struct qcmp_service_options options = {.port = config->qcmp_port,
+                                           .addresses = config->listen,
+                                           .addresses_count = config->listen_count,
+                                           .workers = worker_count(config),
+                                           .receive_buffer_ns = config->receive_buffer_ns,
+                                           .max_age_ns = config->max_age_ns,
+                                           .worker_began = worker_began,
+                                           .user = daemon};
+    int error = qcmp_service_open(&daemon->service, &options);
     if (error != 0) {
         char what[64];
         snprintf(what, sizeof what, "cannot serve QCMP on UDP port %u", config->qcmp_port);
-        close(stop_fd);
         return fail(what, error);
     }
-    log_ready(log, service);
-    const char *reason = stop_signal_await(stop_fd);
-    LOG_EVENT(log, LOG_LEVEL_INFO, log_text("message", "shutting down"),
-              log_text("reason", reason));
-    qcmp_service_stop(service, &sum, &drops);
-    log_stopped(log, &sum, drops);
-    close(stop_fd);
     return 0;
+}
+
+static void warn_about_receive_buffer(const struct daemon *daemon)
+{
+    size_t asked = 0, granted = 0;
+    qcmp_service_receive_buffer(daemon->service, &asked, &granted);
+    if (granted < asked)
+        LOG_EVENT(daemon->log, LOG_LEVEL_WARN,
+                  log_text("message",
+                           "the receive buffer is smaller than asked for: raise net.core.rmem_max"),
+                  log_uint("asked_bytes", asked), log_uint("granted_bytes", granted));
+}
+
+/* Whoever the process has become must be able to read the file again. */
+static void warn_about_file(const struct daemon *daemon)
+{
+    const struct config *config = &daemon->config;
+    if (config->file_loaded && access(config->file, R_OK) != 0)
+        LOG_EVENT(daemon->log, LOG_LEVEL_WARN,
+                  log_text("message", "the configuration file cannot be read for a reload"),
+                  log_text("file", config->file), log_text("error", strerror(errno)));
+}
+
+static int admin_open(struct daemon *daemon, struct admin **admin)
+{
+    const struct config *config = &daemon->config;
+    struct addrinfo hints = {.ai_socktype = SOCK_STREAM,
+                             .ai_flags = AI_NUMERICHOST | AI_NUMERICSERV};
+    struct addrinfo *address;
+    char port[8], what[CONFIG_ADDRESS_BYTES + 32];
+    if (!config->admin_enabled)
+        return 0;
+    snprintf(port, sizeof port, "%u", (unsigned)config->admin.port);
+    snprintf(what, sizeof what, "cannot serve HTTP on %s", config->admin_address);
+    if (getaddrinfo(config->admin.host, port, &hints, &address) != 0)
+        return fail(what, -EINVAL);
+    struct admin_options options = {
+        .address = address->ai_addr, .callbacks = operator_callbacks(), .user = daemon};
+    int error = admin_start(admin, &options);
+    freeaddrinfo(address);
+    if (error != 0)
+        return fail(what, error);
+    LOG_EVENT(daemon->log, LOG_LEVEL_INFO, log_text("message", "admin ready"),
+              log_uint("port", admin_port(*admin)), log_text("address", config->admin_address));
+    return 0;
+}
+
+static void loop_watch_files(struct loop *loop)
+{
+    const struct daemon *daemon = loop->daemon;
+    const char *path;
+    for (unsigned i = 0; i < MAX_WATCHES && (path = config_watch_path(&daemon->config, i)); i++) {
+        int error = watch_open(&loop->watches[loop->watches_count], path);
+        if (error == 0)
+            loop->watches_count++;
+        else if (error != -ENOENT)
+            LOG_EVENT(
+                daemon->log, LOG_LEVEL_WARN,
+                log_text("message", "changes of a configuration file are not noticed: use SIGHUP"),
+                log_text("file", path), log_text("error", strerror(-error)));
+    }
+}
+
+/* Tells systemd, where it asked; that nobody listens is not worth more than a line at debug. */
+static void tell(const struct loop *loop, const char *state)
+{
+    int error = notify_send(loop->notify_socket, state);
+    if (error != 0)
+        LOG_EVENT(loop->daemon->log, LOG_LEVEL_DEBUG, log_text("message", "sd_notify failed"),
+                  log_text("error", strerror(-error)));
+}
+
+static void loop_reload(struct loop *loop)
+{
+    char state[64];
+    snprintf(state, sizeof state, "RELOADING=1\nMONOTONIC_USEC=%lld",
+             (long long)(clock_monotonic_ns() / 1000));
+    tell(loop, state);
+    reload(loop->daemon);
+    tell(loop, "READY=1");
+}
+
+static void loop_begin_stop(struct loop *loop, const char *reason)
+{
+    struct daemon *daemon = loop->daemon;
+    if (loop->stop_ns != INT64_MAX) {
+        loop->stop_ns = 0; /* told twice: at once */
+        return;
+    }
+    LOG_EVENT(daemon->log, LOG_LEVEL_INFO, log_text("message", "shutting down"),
+              log_text("reason", reason));
+    tell(loop, "STOPPING=1");
+    atomic_store_explicit(&daemon->stopping, true, memory_order_relaxed);
+    loop->stop_ns = clock_monotonic_ns() + daemon->config.termination_timeout_ns;
+}
+
+static void loop_take_signals(struct loop *loop)
+{
+    struct signalfd_siginfo info;
+    while (read(loop->signal_fd, &info, sizeof info) == sizeof info) {
+        if (info.ssi_signo == SIGHUP)
+            loop_reload(loop);
+        else
+            loop_begin_stop(loop, info.ssi_signo == SIGINT ? "SIGINT" : "SIGTERM");
+    }
+}
+
+static void loop_take_changes(struct loop *loop)
+{
+    bool changed = false;
+    for (unsigned i = 0; i < loop->watches_count; i++)
+        changed = watch_changed(&loop->watches[i]) || changed;
+    if (changed)
+        loop_reload(loop);
+}
+
+static void loop_tick(struct loop *loop)
+{
+    struct daemon *daemon = loop->daemon;
+    int64_t now_ns = clock_monotonic_ns();
+    bool alive = qcmp_service_alive(daemon->service, now_ns);
+    bool before = atomic_exchange_explicit(&daemon->alive, alive, memory_order_relaxed);
+    atomic_store_explicit(&daemon->ticked_ns, now_ns, memory_order_relaxed);
+    if (before && !alive)
+        LOG_EVENT(daemon->log, LOG_LEVEL_ERROR, log_text("message", "a worker does not react"));
+    if (alive && loop->watchdog)
+        tell(loop, "WATCHDOG=1");
+}
+
+static int loop_timeout_ms(const struct loop *loop)
+{
+    if (loop->stop_ns == INT64_MAX)
+        return TICK_MS;
+    int64_t left_ms = (loop->stop_ns - clock_monotonic_ns()) / 1000000 + 1;
+    if (left_ms < 0)
+        return 0;
+    return left_ms < TICK_MS ? (int)left_ms : TICK_MS;
+}
+
+static void loop_run(struct loop *loop)
+{
+    struct pollfd fds[1 + MAX_WATCHES] = {{.fd = loop->signal_fd, .events = POLLIN}};
+    for (unsigned i = 0; i < loop->watches_count; i++)
+        fds[1 + i] = (struct pollfd){.fd = loop->watches[i].fd, .events = POLLIN};
+    loop_tick(loop);
+    tell(loop, "READY=1");
+    while (clock_monotonic_ns() < loop->stop_ns) {
+        poll(fds, 1 + loop->watches_count, loop_timeout_ms(loop));
+        loop_take_signals(loop);
+        loop_take_changes(loop);
+        loop_tick(loop);
+    }
+}
+
+static void loop_fini(struct loop *loop)
+{
+    for (unsigned i = 0; i < loop->watches_count; i++)
+        watch_close(&loop->watches[i]);
+    close(loop->signal_fd);
+}
+
+/* From a bound port to the stop. Returns the exit status. */
+static int serve(struct loop *loop)
+{
+    struct daemon *daemon = loop->daemon;
+    struct admin *admin = NULL;
+    if (privileges_drop(daemon->config.user, daemon->log) != 0)
+        return EXIT_FAILED;
+    reload_warn_unused(daemon->log, &daemon->config);
+    warn_about_file(daemon);
+    warn_about_receive_buffer(daemon);
+    int error = qcmp_service_start(daemon->service);
+    if (error != 0)
+        return fail("cannot start the workers", error);
+    int status = admin_open(daemon, &admin);
+    if (status == 0) {
+        log_ready(daemon);
+        loop_run(loop);
+    }
+    admin_stop(admin);
+    return status;
+}
+
+static int run(struct daemon *daemon)
+{
+    struct loop loop = {.daemon = daemon,
+                        .notify_socket = environment(daemon, "NOTIFY_SOCKET"),
+                        .watchdog = environment(daemon, "WATCHDOG_USEC") != NULL,
+                        .stop_ns = INT64_MAX};
+    struct counters_sum sum;
+    uint64_t drops;
+    loop.signal_fd = signals_open();
+    if (loop.signal_fd < 0)
+        return fail("cannot wait for signals", loop.signal_fd);
+    loop_watch_files(&loop);
+    int status = service_open(daemon);
+    if (status == 0) {
+        status = serve(&loop);
+        qcmp_service_stop(daemon->service, &sum, &drops);
+        if (status == 0)
+            log_stopped(daemon->log, &sum, drops);
+    }
+    loop_fini(&loop);
+    return status;
+}
+
+int daemon_run(struct config *config, const struct daemon_start *start, struct log *log)
+{
+    struct daemon daemon = {.start = start, .log = log, .config = *config, .alive = true};
+    ignore_broken_pipes();
+    daemon.ticked_ns = clock_monotonic_ns();
+    pthread_mutex_init(&daemon.lock, NULL);
+    int status = run(&daemon);
+    config_fini(&daemon.config);
+    pthread_mutex_destroy(&daemon.lock);
+    return status;
 }

@@ -1,0 +1,90 @@
+#include "daemon/operator.h"
+
+#include <errno.h>
+#include <jansson.h>
+
+#include <qcmp/version.h>
+
+#include "base/clock.h"
+#include "metrics/system.h"
+
+static bool flag(const atomic_bool *value)
+{
+    return atomic_load_explicit(value, memory_order_relaxed);
+}
+
+static uint64_t number(const _Atomic uint64_t *value)
+{
+    return atomic_load_explicit(value, memory_order_relaxed);
+}
+
+bool operator_alive(const struct daemon *daemon)
+{
+    int64_t ticked_ns = atomic_load_explicit(&daemon->ticked_ns, memory_order_relaxed);
+    return flag(&daemon->alive) && clock_monotonic_ns() - ticked_ns < DAEMON_DEAD_NS;
+}
+
+static bool live(void *user)
+{
+    return operator_alive(user);
+}
+
+static bool ready(void *user)
+{
+    const struct daemon *daemon = user;
+    return operator_alive(daemon) && !flag(&daemon->stopping);
+}
+
+static int write_metrics(FILE *out, enum metrics_format format, void *user)
+{
+    struct daemon *daemon = user;
+    struct counters_sum sum;
+    struct metrics_clock clock;
+    struct metrics_process process;
+    uint64_t drops;
+    char id[CONFIG_ID_BYTES];
+    pthread_mutex_lock(&daemon->lock);
+    snprintf(id, sizeof id, "%s", daemon->config.service_id);
+    pthread_mutex_unlock(&daemon->lock);
+    qcmp_service_sample(daemon->service, &sum, &drops);
+    struct metrics_sources sources = {.id = id,
+                                      .version = qcmp_version(),
+                                      .commit = PADDOCK_COMMIT,
+                                      .compiler = __VERSION__,
+                                      .active = 1,
+                                      .shutting_down = flag(&daemon->stopping),
+                                      .counters = &sum,
+                                      .kernel_drops = drops,
+                                      .failed_port_changes = number(&daemon->failed_port_changes),
+                                      .reloads_ok = number(&daemon->reloads_ok),
+                                      .reloads_failed = number(&daemon->reloads_failed),
+                                      .clock = metrics_clock_read(&clock) == 0 ? &clock : NULL,
+                                      .process =
+                                          metrics_process_read(&process) == 0 ? &process : NULL};
+    return metrics_render(out, &sources, format);
+}
+
+static int write_config(FILE *out, void *user)
+{
+    struct daemon *daemon = user;
+    pthread_mutex_lock(&daemon->lock);
+    json_t *json = config_to_json(&daemon->config, false);
+    pthread_mutex_unlock(&daemon->lock);
+    if (json == NULL)
+        return -ENOMEM;
+    /* The port that serves, where the configuration leaves the choice. */
+    if (json_object_set_new(json, "qcmp_port", json_integer(qcmp_service_port(daemon->service))) !=
+        0) {
+        json_decref(json);
+        return -ENOMEM;
+    }
+    int result = json_dumpf(json, out, JSON_INDENT(2)) == 0 && fputc('\n', out) != EOF ? 0 : -EIO;
+    json_decref(json);
+    return result;
+}
+
+struct admin_callbacks operator_callbacks(void)
+{
+    return (struct admin_callbacks){
+        .live = live, .ready = ready, .metrics = write_metrics, .config = write_config};
+}

@@ -1,0 +1,94 @@
+#include "daemon/reload.h"
+
+#include <string.h>
+
+static void count(_Atomic uint64_t *counter)
+{
+    atomic_fetch_add_explicit(counter, 1, memory_order_relaxed);
+}
+
+void reload_warn_unused(struct log *log, const struct config *config)
+{
+    const struct {
+        const char *key;
+        const json_t *value;
+    } unused[] = {{"filters", config->filters},
+                  {"clusters", config->clusters},
+                  {"datacenters", config->datacenters}};
+    for (size_t i = 0; i < sizeof unused / sizeof unused[0]; i++) {
+        if (unused[i].value != NULL)
+            LOG_EVENT(log, LOG_LEVEL_WARN, log_text("message", "this key is not used yet"),
+                      log_text("key", unused[i].key));
+    }
+}
+
+static void fail(struct daemon *daemon, const char *error)
+{
+    count(&daemon->reloads_failed);
+    LOG_EVENT(daemon->log, LOG_LEVEL_ERROR,
+              log_text("message", "configuration not reloaded: the running one stays"),
+              log_text("error", error));
+}
+
+static void warn_about_fixed(struct daemon *daemon, const struct config *next)
+{
+    const char *names[CONFIG_DIFF_MAX];
+    size_t found = config_diff(&daemon->config, next, names);
+    for (size_t i = 0; i < found; i++)
+        LOG_EVENT(
+            daemon->log, LOG_LEVEL_WARN,
+            log_text("message", "this setting cannot change at run time: restart to apply it"),
+            log_text("setting", names[i]));
+}
+
+/* Returns whether the service is where the new configuration wants it. A port of 0 is the one that
+ * was taken at the start. */
+static bool move(struct daemon *daemon, const struct config *next)
+{
+    if (next->qcmp_port == daemon->config.qcmp_port)
+        return true;
+    int error = qcmp_service_move(daemon->service, next->qcmp_port);
+    if (error != 0) {
+        count(&daemon->failed_port_changes);
+        LOG_EVENT(daemon->log, LOG_LEVEL_ERROR, log_text("message", "cannot change the QCMP port"),
+                  log_uint("port", next->qcmp_port), log_text("error", strerror(-error)));
+        return false;
+    }
+    LOG_EVENT(daemon->log, LOG_LEVEL_INFO, log_text("message", "qcmp port changed"),
+              log_uint("port", qcmp_service_port(daemon->service)));
+    return true;
+}
+
+static void apply(struct daemon *daemon, struct config *next)
+{
+    warn_about_fixed(daemon, next);
+    reload_warn_unused(daemon->log, next);
+    config_keep_fixed(next, &daemon->config);
+    qcmp_service_set_max_age(daemon->service, next->max_age_ns);
+    pthread_mutex_lock(&daemon->lock);
+    struct config before = daemon->config;
+    daemon->config = *next;
+    pthread_mutex_unlock(&daemon->lock);
+    config_fini(&before);
+    count(&daemon->reloads_ok);
+    LOG_EVENT(daemon->log, LOG_LEVEL_INFO, log_text("message", "configuration reloaded"));
+}
+
+void reload(struct daemon *daemon)
+{
+    const struct daemon_start *start = daemon->start;
+    struct config_report report;
+    struct config next;
+    enum config_result result =
+        config_load(&next, start->argc, start->argv, start->environment, &report);
+    if (result == CONFIG_USAGE || result == CONFIG_BAD_FILE) {
+        fail(daemon, report.error);
+        return;
+    }
+    if (!move(daemon, &next)) {
+        fail(daemon, "the QCMP port cannot be had");
+        config_fini(&next);
+        return;
+    }
+    apply(daemon, &next);
+}

@@ -1,0 +1,20 @@
+/** @file
+ * Taking over a changed configuration while the service runs.
+ */
+#ifndef PADDOCK_DAEMON_RELOAD_H
+#define PADDOCK_DAEMON_RELOAD_H
+
+#include "daemon/state.h"
+
+/** Warns about what a configuration has and nothing here uses yet; once a load. */
+void reload_warn_unused(struct log *log, const struct config *config);
+
+/**
+ * Loads the configuration again and applies it whole or not at all. A changed port is bound first:
+ * where that fails, nothing of the new configuration applies. What cannot change at run time keeps
+ * its value, and a warning names it. Logged and counted, whatever comes of it. Called by the main
+ * loop.
+ */
+void reload(struct daemon *daemon);
+
+#endif

@@ -1,0 +1,85 @@
+#include "daemon/watch.h"
+
+#include <errno.h>
+#include <libgen.h>
+#include <stdalign.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/inotify.h>
+#include <unistd.h>
+
+#define EVENTS (IN_CLOSE_WRITE | IN_MOVED_TO | IN_CREATE | IN_ATTRIB)
+
+static int watch_directory_of(const struct watch *watch, const char *path)
+{
+    char copy[PATH_MAX];
+    strncpy(copy, path, sizeof copy - 1);
+    copy[sizeof copy - 1] = '\0';
+    return inotify_add_watch(watch->fd, dirname(copy), EVENTS | IN_ONLYDIR);
+}
+
+/* The second directory is another one after the swap of a link; the kernel gives the same number
+ * for one that is watched already. */
+static void watch_target(struct watch *watch)
+{
+    char target[PATH_MAX];
+    if (realpath(watch->path, target) == NULL)
+        return;
+    int directory = watch_directory_of(watch, target);
+    if (directory == watch->directories[1])
+        return;
+    if (watch->directories[1] >= 0 && watch->directories[1] != watch->directories[0])
+        inotify_rm_watch(watch->fd, watch->directories[1]);
+    watch->directories[1] = directory;
+}
+
+static void drain(const struct watch *watch)
+{
+    alignas(struct inotify_event) char events[4096];
+    while (read(watch->fd, events, sizeof events) > 0)
+        continue;
+}
+
+static bool same_file(const struct stat *a, const struct stat *b)
+{
+    return a->st_dev == b->st_dev && a->st_ino == b->st_ino && a->st_size == b->st_size &&
+           a->st_mtim.tv_sec == b->st_mtim.tv_sec && a->st_mtim.tv_nsec == b->st_mtim.tv_nsec &&
+           a->st_ctim.tv_sec == b->st_ctim.tv_sec && a->st_ctim.tv_nsec == b->st_ctim.tv_nsec;
+}
+
+int watch_open(struct watch *watch, const char *path)
+{
+    *watch = (struct watch){.fd = -1, .directories = {-1, -1}};
+    if (strlen(path) >= sizeof watch->path)
+        return -ENAMETOOLONG;
+    strcpy(watch->path, path);
+    watch->fd = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
+    if (watch->fd < 0)
+        return -errno;
+    watch->directories[0] = watch_directory_of(watch, path);
+    if (watch->directories[0] < 0) {
+        int error = -errno;
+        close(watch->fd);
+        return error;
+    }
+    watch_changed(watch);
+    return 0;
+}
+
+void watch_close(struct watch *watch)
+{
+    close(watch->fd);
+}
+
+bool watch_changed(struct watch *watch)
+{
+    struct stat now;
+    drain(watch);
+    watch_target(watch);
+    if (stat(watch->path, &now) != 0)
+        return false;
+    bool changed = !watch->exists || !same_file(&now, &watch->last);
+    watch->exists = true;
+    watch->last = now;
+    return changed;
+}
