@@ -1,11 +1,27 @@
 #include <stdio.h>
+#include <string.h>
 
+#include "base/options.h"
 #include "cli/commands.h"
 #include "config/config.h"
 
+static const struct option_spec SPECS[] = {
+    {.name = "help", .letter = 'h', .kind = OPTION_FLAG, .help = "print this help"},
+    {.name = NULL},
+};
+
 int cmd_schema(int argc, char *const *argv)
 {
-    (void)argv;
+    bool help = argc == 2 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0);
+    if (help) {
+        puts("Usage: paddock generate-config-schema\n"
+             "\n"
+             "Writes the JSON Schema (draft 2020-12) of the configuration file.\n"
+             "\n"
+             "Options:");
+        options_print_help(stdout, SPECS);
+        return 0;
+    }
     if (argc > 1) {
         fputs("paddock generate-config-schema: takes no arguments\n", stderr);
         return EXIT_USAGE;

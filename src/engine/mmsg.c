@@ -59,7 +59,7 @@ struct mmsg {
     size_t buffer_bytes; /* asked for */
     unsigned workers_count;
     uint64_t drops;
-    int wake_fd; /* readable for good once the engine stops */
+    int wake_fd;          /* readable for good once the engine stops */
     atomic_bool stopping; /* relaxed: nothing else is handed over with it */
     struct worker workers[];
 };
@@ -342,7 +342,7 @@ static void turn(struct worker *worker)
  * than its buffer can have held, because a flood may keep it filled. */
 static void drain(const struct source *from)
 {
-    size_t left = udp_socket_buffer(from->fd) / LEAST_COST_BYTES + BATCH;
+    size_t left = from->worker->mmsg->buffer_bytes / LEAST_COST_BYTES + BATCH;
     int received = receive(from);
     while (received > 0) {
         handle_batch(from, (unsigned)received);

@@ -79,13 +79,13 @@ def answer_to(data, hold=0):
 
 
 def environment(**more):
-    """This process's environment without what configures the program, and with exit codes for sanitizers that the
-    program does not use."""
+    """This process's environment without what configures the program, without an admin server, whose default port only
+    one could have, and with exit codes for sanitizers that the program does not use."""
     kept = {key: value for key, value in os.environ.items()
             if not key.startswith("QUILKIN_") and key not in ("QUIET", "RUST_LOG")}
     for name in ("ASAN_OPTIONS", "UBSAN_OPTIONS", "TSAN_OPTIONS", "LSAN_OPTIONS"):
         kept[name] = ":".join(filter(None, [kept.get(name), "exitcode=99"]))
-    return kept | more
+    return kept | {"QUILKIN_ADMIN_ENABLED": "false"} | more
 
 
 def check_sanitizers(stderr):

@@ -12,11 +12,7 @@ import tempfile
 
 from support import commands, expect, help_options, long_options, run, skip
 
-# Options that a page describes and the program does not have yet. One that it has must leave this list.
-PENDING = {
-    "--config", "--admin.enabled", "--admin.address", "--termination-timeout", "--user", "--seccomp", "--engine",
-    "--receive-buffer", "--locality.region", "--locality.region.zone", "--locality.region.sub-zone", "--locality.icao",
-}
+
 
 
 def pages(source):
@@ -53,11 +49,10 @@ def compare(page, options, allowed, wanted):
 
 def paddock_1_names_the_options_of_the_help(source, paddock):
     wanted = help_options(paddock)
-    expect(not wanted & PENDING, f"the program has {sorted(wanted & PENDING)}: take them out of PENDING in {__file__}")
     for command in commands(paddock):
         if command != ("ping",):
             wanted |= help_options(paddock, *command)
-    compare("paddock.1", described(source, "paddock.1.scd"), wanted | PENDING, wanted)
+    compare("paddock.1", described(source, "paddock.1.scd"), wanted, wanted)
 
 
 def paddock_ping_1_names_the_options_of_the_help(source, paddock):
@@ -66,7 +61,7 @@ def paddock_ping_1_names_the_options_of_the_help(source, paddock):
 
 
 def other_pages_name_no_option_that_is_not_there(source, paddock):
-    allowed = help_options(paddock) | PENDING | {"--cflags", "--libs"}
+    allowed = help_options(paddock) | {"--cflags", "--libs"}
     for name in ("paddock.yaml.5.scd", "libqcmp.3.scd"):
         compare(name, described(source, name), allowed, set())
 
