@@ -257,19 +257,78 @@ void log_init(struct log *log, const struct log_options *options)
         log->options.format = isatty(options->fd) ? LOG_FORMAT_PRETTY : LOG_FORMAT_JSON;
 }
 
+static void write_event(struct log *log, const struct event *event)
+{
+    size_t length = 0;
+    char *line = line_new(log->options.format, event, &length);
+    if (line == NULL || !emit(log, line, length))
+        atomic_fetch_add_explicit(&log->lost, 1, memory_order_relaxed);
+    free(line);
+}
+
+/* FNV-1a over names and values: what makes a warning distinct. */
+static uint64_t hash_bytes(uint64_t hash, const void *bytes, size_t count)
+{
+    const unsigned char *at = bytes;
+    for (size_t i = 0; i < count; i++)
+        hash = (hash ^ at[i]) * UINT64_C(0x100000001b3);
+    return hash;
+}
+
+static uint64_t hash_fields(const struct log_field *fields, size_t count)
+{
+    uint64_t hash = UINT64_C(0xcbf29ce484222325);
+    for (size_t i = 0; i < count; i++) {
+        const struct log_field *field = &fields[i];
+        hash = hash_bytes(hash, field->name, strlen(field->name) + 1);
+        if (field->kind == LOG_KIND_TEXT && field->value.text != NULL)
+            hash = hash_bytes(hash, field->value.text, strlen(field->value.text) + 1);
+        else if (field->kind == LOG_KIND_BOOL)
+            hash = hash_bytes(hash, field->value.truth ? "1" : "0", 1);
+        else if (field->kind != LOG_KIND_TEXT)
+            hash = hash_bytes(hash, &field->value.natural, sizeof field->value.natural);
+    }
+    return hash;
+}
+
+static bool may_warn(struct log *log, const struct event *event, int64_t now_ns,
+                     uint64_t *suppressed)
+{
+    uint64_t key = hash_fields(event->fields, event->count);
+    pthread_mutex_lock(&log->lock);
+    bool may = log_limit_pass(&log->limit, key, now_ns, suppressed);
+    pthread_mutex_unlock(&log->lock);
+    return may;
+}
+
+static void write_warning(struct log *log, struct event event, int64_t now_ns)
+{
+    struct log_field more[LOG_MAX_FIELDS + 1];
+    uint64_t suppressed = 0;
+    if (!may_warn(log, &event, now_ns, &suppressed))
+        return;
+    if (suppressed > 0) {
+        event.count = event.count < LOG_MAX_FIELDS ? event.count : LOG_MAX_FIELDS;
+        memcpy(more, event.fields, event.count * sizeof *more);
+        more[event.count++] = log_uint("suppressed", suppressed);
+        event.fields = more;
+    }
+    write_event(log, &event);
+}
+
 void log_write(struct log *log, enum log_level level, const struct log_field *fields, size_t count)
 {
     struct event event = {.level = level, .fields = fields, .count = count};
-    size_t length = 0;
 
     assert(level != LOG_LEVEL_OFF && count > 0);
     if (level > log->options.level)
         return;
-    format_timestamp(log->options.clock(log->options.user), event.timestamp);
-    char *line = line_new(log->options.format, &event, &length);
-    if (line == NULL || !emit(log, line, length))
-        atomic_fetch_add_explicit(&log->lost, 1, memory_order_relaxed);
-    free(line);
+    int64_t now_ns = log->options.clock(log->options.user);
+    format_timestamp(now_ns, event.timestamp);
+    if (level == LOG_LEVEL_WARN)
+        write_warning(log, event, now_ns);
+    else
+        write_event(log, &event);
 }
 
 uint64_t log_lost(const struct log *log)

@@ -14,6 +14,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/log_limit.h"
+
 enum log_level {
     LOG_LEVEL_OFF = 0, /**< of a log: nothing is written; no event has it */
     LOG_LEVEL_ERROR,
@@ -66,6 +68,7 @@ struct log_options {
 struct log {
     struct log_options options;
     pthread_mutex_t lock;      /**< over the file descriptor and torn */
+    struct log_limit limit;    /**< of warnings */
     bool torn;                 /**< the last line is there in part only */
     atomic_uint_fast64_t lost; /**< relaxed: a count that orders nothing */
 };
@@ -82,11 +85,18 @@ void log_init(struct log *log, const struct log_options *options);
  * Text that is not valid UTF-8 is repaired: U+FFFD for each bad byte in JSON, an escape in the
  * other formats. Numbers above INT64_MAX are text in JSON.
  *
+ * A warning that has been written within the last second is not written again: the next one of it
+ * says how many were not, in a field `suppressed`.
+ *
  * @param fields the first is the message and must be text; borrowed during the call. A NULL text is
  * null.
  * @param count  at least 1.
  */
 void log_write(struct log *log, enum log_level level, const struct log_field *fields, size_t count);
+
+/** The most fields that an event has; a warning that tells what was suppressed leaves further ones
+ * out. */
+#define LOG_MAX_FIELDS 24
 
 /** LOG_EVENT(log, level, field...): log_write() with its fields in place. */
 #define LOG_EVENT(log, level, ...)                                                                 \

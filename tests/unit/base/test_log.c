@@ -175,6 +175,27 @@ static void events_below_the_level_are_not_written(void **state)
     }
 }
 
+static void repeated_warnings_are_counted_and_written_once_a_second(void **state)
+{
+    (void)state;
+    struct fixture fixture;
+
+    start(&fixture, LOG_FORMAT_PLAIN, LOG_LEVEL_INFO);
+    for (int i = 0; i < 3; i++) {
+        LOG_EVENT(&fixture.log, LOG_LEVEL_WARN, log_text("message", "full"), log_int("fd", 1));
+        LOG_EVENT(&fixture.log, LOG_LEVEL_WARN, log_text("message", "full"), log_int("fd", 2));
+    }
+    LOG_EVENT(&fixture.log, LOG_LEVEL_INFO, log_text("message", "a"));
+    LOG_EVENT(&fixture.log, LOG_LEVEL_INFO, log_text("message", "a"));
+    fixture.now = STAMP_NS + LOG_LIMIT_NS;
+    LOG_EVENT(&fixture.log, LOG_LEVEL_WARN, log_text("message", "full"), log_int("fd", 1));
+    assert_string_equal(written(&fixture),
+                        STAMP "  WARN full fd=1\n" STAMP "  WARN full fd=2\n" STAMP
+                              "  INFO a\n" STAMP "  INFO a\n"
+                              "2026-11-22T18:00:01.123456Z  WARN full fd=1 suppressed=2\n");
+    stop(&fixture);
+}
+
 static void json_repairs_text_that_is_no_utf8(void **state)
 {
     (void)state;
@@ -606,6 +627,7 @@ int main(void)
         cmocka_unit_test(numbers_of_64_bits_are_exact),
         cmocka_unit_test(timestamps_are_right_over_the_whole_range),
         cmocka_unit_test(events_below_the_level_are_not_written),
+        cmocka_unit_test(repeated_warnings_are_counted_and_written_once_a_second),
         cmocka_unit_test(json_repairs_text_that_is_no_utf8),
         cmocka_unit_test(json_stays_one_valid_line_whatever_the_bytes),
         cmocka_unit_test(plain_values_cannot_forge_fields_or_lines),
