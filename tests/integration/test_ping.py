@@ -3,6 +3,7 @@ import collections
 import json
 import os
 import re
+import resource
 import signal
 import socket
 import time
@@ -126,6 +127,21 @@ class OutputTest(PingTest):
             targets = self.ping("-i0", "-a2", *texts)
         self.assertEqual([target["target"] for target in targets], texts)
         self.assertEqual([target["received"] for target in targets], [2, 2, 2])
+
+    def test_a_target_that_is_no_utf8_is_repaired_and_spoils_no_other_result(self):
+        with Server(honest) as server:
+            strange, answered = self.ping("-a1", b"\xffno..name\xc3\xa4", server.target, expect=2)
+        self.assertEqual(strange["target"], "\ufffdno..name\u00e4")
+        self.assertEqual(answered["received"], 1)
+
+    def test_results_of_many_pings_are_written_without_a_tree_of_them_all(self):
+        def limit():
+            resource.setrlimit(resource.RLIMIT_AS, (200 << 20, 200 << 20))
+
+        if support.SANITIZE:
+            self.skipTest("sanitizers reserve address space of their own")
+        target, = self.ping("-a200000", "-i0", f"127.0.0.1:{support.closed_port()}", expect=1, preexec_fn=limit)
+        self.assertEqual(target["sent"], 200000)
 
     def test_results_that_cannot_be_written_are_an_error(self):
         for form in ("human", "json"):
