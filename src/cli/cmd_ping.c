@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "cli/commands.h"
 #include "cli/ping.h"
@@ -124,6 +125,7 @@ static int parse(struct arguments *arguments, int argc, char *const *argv, char 
 static void print_ended(const struct ping *ping, size_t seq, void *user)
 {
     const struct arguments *arguments = user;
+    ping_await_output(STDOUT_FILENO);
     ping_print_ended(stdout, &arguments->run, ping, seq);
 }
 
@@ -132,6 +134,7 @@ static void print_noticed(const struct ping_target *target, const struct qcmp_cl
 {
     (void)target;
     (void)user;
+    ping_await_output(STDOUT_FILENO);
     ping_print_noticed(stdout, event);
 }
 
@@ -161,6 +164,26 @@ static int fail(const char *what)
     return EXIT_FAILED;
 }
 
+static void print_socket_errors(const struct ping_run *run)
+{
+    char message[MESSAGE_BYTES];
+    if (run->socket_errors == 0)
+        return;
+    qcmp_error_format(run->last_socket_error, message, sizeof message);
+    fprintf(stderr, "paddock ping: errors of the socket: %zu, the last: %s\n", run->socket_errors,
+            message);
+}
+
+static int print_results(const struct ping_run *run, bool json)
+{
+    errno = 0;
+    if (!json)
+        print_summaries(run);
+    else if (ping_write_json(stdout, run) != 0)
+        return -1;
+    return fflush(stdout) != 0 || ferror(stdout) ? -1 : 0;
+}
+
 static int run_and_print(struct arguments *arguments)
 {
     struct ping_run *run = &arguments->run;
@@ -173,18 +196,13 @@ static int run_and_print(struct arguments *arguments)
         setvbuf(stdout, NULL, _IOLBF, 0);
     }
     int error = ping_run(run);
-    if (error != 0) {
-        qcmp_error_format(error, message, sizeof message);
-        return fail(message);
-    }
-    errno = 0;
-    if (!arguments->json)
-        print_summaries(run);
-    else if (ping_write_json(stdout, run) != 0)
+    if (print_results(run, arguments->json) != 0)
         return fail("cannot write the results");
-    if (fflush(stdout) != 0 || ferror(stdout))
-        return fail("cannot write the results");
-    return exit_status(run);
+    print_socket_errors(run);
+    if (error == 0)
+        return exit_status(run);
+    qcmp_error_format(error, message, sizeof message);
+    return fail(message);
 }
 
 static int ping_targets(struct arguments *arguments)

@@ -1,5 +1,6 @@
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "cli/commands.h"
 #include "cli/ping.h"
@@ -51,6 +52,7 @@ static void log_ended(const struct ping *ping, size_t seq, void *user)
     struct log *log = user;
     char text[MESSAGE_BYTES];
     (void)seq;
+    ping_await_output(STDOUT_FILENO);
     if (ping->status == PING_OK) {
         format_ms(ping->sample.rtt_ns, text);
         LOG_EVENT(log, LOG_LEVEL_INFO, log_text("message", "successful ping"),
@@ -74,7 +76,7 @@ static int log_results(struct log *log, const struct ping_target *target)
     }
     format_ms(rtt.median, median);
     format_ms(rtt.mean, mean);
-    snprintf(attempts, sizeof attempts, "%zu", target->sent);
+    snprintf(attempts, sizeof attempts, "%zu", target->ended);
     snprintf(successes, sizeof successes, "%zu", target->received);
     LOG_EVENT(log, LOG_LEVEL_INFO, log_text("message", "final results"),
               log_text("median_millis", median), log_text("average_millis", mean),
@@ -100,6 +102,7 @@ static int ping_endpoint(struct ping_run *run, char *endpoint, struct log *log)
         snprintf(message, sizeof message, "%s: %s", endpoint, run->targets[0].error);
         status = fatal(log, message);
     } else if (error != 0) {
+        log_results(log, &run->targets[0]);
         qcmp_error_format(error, message, sizeof message);
         status = fatal(log, message);
     } else {

@@ -15,7 +15,8 @@
 #define PING_MAX_TARGETS 100000
 
 enum ping_status {
-    PING_UNSENT, /**< the run was interrupted before */
+    PING_UNSENT, /**< not sent, or still in flight when the run ended early: nobody knows its fate
+                  */
     PING_IN_FLIGHT,
     PING_OK,
     PING_TIMEOUT,
@@ -45,7 +46,9 @@ struct ping_target {
     struct qcmp_endpoint endpoint;
     char endpoint_text[80]; /**< numeric address and port, "" without one */
     struct ping *pings;     /**< plan.amount of them */
-    size_t sent, ended, received;
+    size_t sent;            /**< pings[0] .. pings[sent - 1] */
+    size_t ended;           /**< those of known fate; in a run that ended early fewer than sent */
+    size_t received;        /**< those answered */
     size_t late, duplicates, rejected;
     int64_t next_ns; /**< when the next ping is due, monotonic */
 };
@@ -58,9 +61,11 @@ struct ping_run {
     struct ping_target *targets;
     size_t targets_count;
     size_t rejected_elsewhere; /**< rejected datagrams from addresses that are no target's */
+    size_t socket_errors;      /**< errors of the socket itself, whatever became of the pings */
+    int last_socket_error;     /**< the last of them, as in qcmp/error.h */
     bool interrupted;          /**< SIGINT or SIGTERM ended it early */
 
-    /** Called when a ping has ended; may be NULL. */
+    /** Called when a ping has ended, save by the run's own early end; may be NULL. */
     void (*ping_ended)(const struct ping *ping, size_t seq, void *user);
     /** Called for a late, duplicate or rejected datagram; @p target is NULL where it is no
      * target's. May be NULL. */
@@ -86,10 +91,16 @@ int ping_targets_init(struct ping_run *run, char *const *texts, size_t count,
 void ping_targets_fini(struct ping_run *run);
 
 /**
- * Pings all targets that have an address. Blocks until every ping has ended, or SIGINT or SIGTERM
- * comes; both signals are blocked from then on.
- * @return 0 or a negative error as in qcmp/error.h.
+ * Pings all targets that have an address. Blocks until every ping has ended, SIGINT or SIGTERM
+ * comes, or the socket gives nothing but errors for as long as the time-out. Both signals are
+ * blocked meanwhile, save in ping_await_output(); a second one is left for whoever comes after.
+ * @return 0 or a negative error as in qcmp/error.h; what the run has by then stays in it.
  */
 int ping_run(struct ping_run *run);
+
+/** Waits until @p fd takes output, for the callbacks of a run to call before they write. SIGINT and
+ * SIGTERM are unblocked while it has to wait: they do what they do to a process without handlers,
+ * since nobody would see the results. */
+void ping_await_output(int fd);
 
 #endif

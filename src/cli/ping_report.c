@@ -144,10 +144,10 @@ void ping_print_summary(FILE *out, const struct ping_target *target)
         fprintf(out, "\n%s: %s\n", target->text, target->error);
         return;
     }
-    size_t lost = target->sent - target->received;
-    double lost_percent = target->sent != 0 ? 100.0 * (double)lost / (double)target->sent : 0.0;
+    size_t lost = target->ended - target->received;
+    double lost_percent = target->ended != 0 ? 100.0 * (double)lost / (double)target->ended : 0.0;
     fprintf(out, "\n%s (%s)\n", target->text, target->endpoint_text);
-    fprintf(out, "  %zu sent, %zu received, %zu lost (%.3g %%)", target->sent, target->received,
+    fprintf(out, "  %zu sent, %zu received, %zu lost (%.3g %%)", target->ended, target->received,
             lost, lost_percent);
     print_extras(out, target);
     if (ping_summarise(target, false, &rtt))
@@ -237,8 +237,8 @@ static json_t *target_json(const struct ping_target *target)
     return json_pack(
         "{s:o, s:s?, s:s?, s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:o}", "target",
         json_repaired(target->text), "address", known ? target->endpoint_text : NULL, "error",
-        target->error, "sent", (json_int_t)target->sent, "received", (json_int_t)target->received,
-        "lost", (json_int_t)(target->sent - target->received), "late", (json_int_t)target->late,
+        target->error, "sent", (json_int_t)target->ended, "received", (json_int_t)target->received,
+        "lost", (json_int_t)(target->ended - target->received), "late", (json_int_t)target->late,
         "duplicates", (json_int_t)target->duplicates, "rejected", (json_int_t)target->rejected,
         "rtt_ns", summary_json(target, false), "raw_rtt_ns", summary_json(target, true));
 }
@@ -257,8 +257,12 @@ static int write_target(FILE *out, const struct ping_target *target)
     if (write_json(out, target_json(target), JSON_EMBED) != 0)
         return -1;
     fputs(",\"pings\":[", out);
+    const char *separator = "";
     for (size_t i = 0; i < target->sent; i++) {
-        fputs(i > 0 ? "," : "", out);
+        if (target->pings[i].status == PING_UNSENT)
+            continue;
+        fputs(separator, out);
+        separator = ",";
         if (write_json(out, ping_json(&target->pings[i], i + 1), 0) != 0)
             return -1;
     }
@@ -276,7 +280,9 @@ int ping_write_json(FILE *out, const struct ping_run *run)
             return -1;
     }
     fputs("],", out);
-    json_t *rest = json_pack("{s:I}", "rejected_elsewhere", (json_int_t)run->rejected_elsewhere);
+    json_t *rest =
+        json_pack("{s:I, s:I, s:b}", "rejected_elsewhere", (json_int_t)run->rejected_elsewhere,
+                  "socket_errors", (json_int_t)run->socket_errors, "interrupted", run->interrupted);
     if (write_json(out, rest, JSON_EMBED) != 0)
         return -1;
     fputs("}\n", out);
