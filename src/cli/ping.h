@@ -82,7 +82,8 @@ struct ping_run {
  * @param[out] message on failure one line that says what is wrong with which text; @p capacity
  * bytes.
  * @return 0, also when a name has no address (see ping_target::error); -1 with @p message set when
- * a text is no target, or an address of the other family.
+ * a text is no target, or an address that cannot be pinged: of the other family, of no single host,
+ * without an interface that it needs or with one that is none.
  */
 int ping_targets_init(struct ping_run *run, char *const *texts, size_t count,
                       enum qcmp_family family, char *message, size_t capacity);

@@ -9,6 +9,7 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <netdb.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -34,6 +35,21 @@ int __wrap_recvmmsg(int fd, struct mmsghdr *messages, unsigned count, int flags,
     failures_left--;
     errno = ENOMEM;
     return -1;
+}
+
+/* Likewise a resolver that runs out of descriptors. */
+int __real_getaddrinfo(const char *host, const char *port, const struct addrinfo *hints,
+                       struct addrinfo **found);
+int __wrap_getaddrinfo(const char *host, const char *port, const struct addrinfo *hints,
+                       struct addrinfo **found);
+
+int __wrap_getaddrinfo(const char *host, const char *port, const struct addrinfo *hints,
+                       struct addrinfo **found)
+{
+    if (hints->ai_flags & AI_NUMERICHOST)
+        return __real_getaddrinfo(host, port, hints, found);
+    errno = EMFILE;
+    return EAI_SYSTEM;
 }
 
 /* A socket that never answers, and a run with it as the target. */
@@ -118,11 +134,26 @@ static void the_signal_mask_is_as_before_when_the_run_is_over(void **state)
     fixture_close(&fixture);
 }
 
+static void a_resolver_that_fails_tells_it_in_the_words_of_the_system(void **state)
+{
+    struct ping_run run = {0};
+    char text[] = "some.name";
+    char *texts = text;
+    char message[256];
+
+    (void)state;
+    assert_int_equal(ping_targets_init(&run, &texts, 1, QCMP_FAMILY_ANY, message, sizeof message),
+                     0);
+    assert_string_equal(run.targets[0].error, strerror(EMFILE));
+    ping_targets_fini(&run);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(an_error_of_the_socket_does_not_end_the_run),
         cmocka_unit_test(a_socket_that_gives_nothing_but_errors_ends_the_run_and_keeps_its_results),
+        cmocka_unit_test(a_resolver_that_fails_tells_it_in_the_words_of_the_system),
         cmocka_unit_test(the_signal_mask_is_as_before_when_the_run_is_over),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
