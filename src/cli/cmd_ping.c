@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "cli/commands.h"
+#include "cli/output.h"
 #include "cli/ping.h"
 #include "cli/ping_options.h"
 #include "cli/ping_report.h"
@@ -41,7 +42,7 @@ static const struct option_spec SPECS[] = {
     {.name = NULL},
 };
 
-static void print_help(void)
+static int print_help(void)
 {
     puts("Usage: paddock ping [OPTION...] TARGET...\n"
          "\n"
@@ -55,7 +56,8 @@ static void print_help(void)
     puts("\n"
          "Exit status: 0 if every target answered at least once, 1 if one did not, 2 for wrong "
          "usage or\n"
-         "a name that does not resolve.");
+         "a name that does not resolve, 255 if the system or the output fails.");
+    return output_finish();
 }
 
 static int usage_error(const char *message)
@@ -232,7 +234,7 @@ int cmd_ping(int argc, char *const *argv)
     if (parse(&arguments, argc, argv, message) != 0)
         status = usage_error(message);
     else if (arguments.help)
-        print_help();
+        status = print_help();
     else
         status = ping_targets(&arguments);
     free(arguments.targets);

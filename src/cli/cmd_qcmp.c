@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include "cli/commands.h"
+#include "cli/output.h"
 #include "cli/ping.h"
 #include "cli/ping_options.h"
 #include "cli/ping_report.h"
@@ -22,7 +23,7 @@ static const struct option_spec SPECS[] = {
     {.name = NULL},
 };
 
-static void print_help(void)
+static int print_help(void)
 {
     puts("Usage: paddock qcmp ping [OPTION...] ENDPOINT\n"
          "\n"
@@ -33,6 +34,7 @@ static void print_help(void)
          "Options:");
     options_print_help(stdout, SPECS);
     puts("\nExit status: 0 if at least one ping was answered, 255 if none was, 2 for wrong usage.");
+    return output_finish();
 }
 
 static int usage_error(const char *message)
@@ -149,10 +151,8 @@ static int qcmp_ping(int argc, char *const *argv, struct log *log)
     run.user = log;
     if (parse(&run, argc, argv, &endpoint, &help, message) != 0)
         return usage_error(message);
-    if (help) {
-        print_help();
-        return 0;
-    }
+    if (help)
+        return print_help();
     return endpoint != NULL ? ping_endpoint(&run, endpoint, log) : usage_error("no endpoint given");
 }
 
@@ -162,9 +162,7 @@ int cmd_qcmp(int argc, char *const *argv, struct log *log)
         return usage_error("a command is missing: ping");
     if (strcmp(argv[1], "ping") == 0)
         return qcmp_ping(argc - 1, argv + 1, log);
-    if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0) {
-        print_help();
-        return 0;
-    }
+    if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0)
+        return print_help();
     return usage_error("the only command is ping");
 }

@@ -7,6 +7,7 @@
 #include <qcmp/version.h>
 
 #include "cli/commands.h"
+#include "cli/output.h"
 #include "config/config.h"
 #include "daemon/daemon.h"
 
@@ -35,7 +36,7 @@ static int print_help(void)
          "Commands:\n"
          "  ping TARGET...      measure the round trip to QCMP responders ('paddock ping --help')\n"
          "  qcmp ping ENDPOINT  the same, with Quilkin's arguments and log events");
-    return 0;
+    return output_finish();
 }
 
 static int usage_error(const char *error)
@@ -56,18 +57,22 @@ static void log_open(struct log *log, const struct config *config, bool may_bloc
                   log_text("message", "RUST_LOG has directives for other programs: ignored"));
 }
 
-static int run_command(const struct config *config, int argc, char *const *argv)
+static int run_command(const struct config *config, const struct config_report *report, int argc,
+                       char *const *argv)
 {
     struct log log;
-    if (strcmp(argv[0], "ping") == 0)
-        return cmd_ping(argc, argv);
-    if (strcmp(argv[0], "qcmp") == 0) {
-        log_open(&log, config, true);
-        return cmd_qcmp(argc, argv, &log);
+    bool is_ping = strcmp(argv[0], "ping") == 0;
+    if (!is_ping && strcmp(argv[0], "qcmp") != 0) {
+        char error[CONFIG_ERROR_BYTES];
+        snprintf(error, sizeof error, "'%s' is not a command", argv[0]);
+        return usage_error(error);
     }
-    char error[CONFIG_ERROR_BYTES];
-    snprintf(error, sizeof error, "'%s' is not a command", argv[0]);
-    return usage_error(error);
+    if (report->service_asked)
+        return usage_error("--service.qcmp and a command exclude each other");
+    if (is_ping)
+        return cmd_ping(argc, argv);
+    log_open(&log, config, true);
+    return cmd_qcmp(argc, argv, &log);
 }
 
 static int serve(const struct config *config)
@@ -89,12 +94,12 @@ int main(int argc, char **argv)
     case CONFIG_SERVE:
         return serve(&config);
     case CONFIG_COMMAND:
-        return run_command(&config, argc - report.command, argv + report.command);
+        return run_command(&config, &report, argc - report.command, argv + report.command);
     case CONFIG_HELP:
         return print_help();
     case CONFIG_VERSION:
         printf("paddock %s\n", qcmp_version());
-        return 0;
+        return output_finish();
     case CONFIG_USAGE:
         return usage_error(report.error);
     case CONFIG_NOTHING:

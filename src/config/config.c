@@ -235,6 +235,15 @@ static int apply_all(struct config *config, const char *const texts[SPEC_COUNT],
     return 0;
 }
 
+static bool is_given(const char *const texts[SPEC_COUNT], const struct setting *setting)
+{
+    for (size_t i = 0; i < SPEC_COUNT; i++) {
+        if (specs[i].user == setting)
+            return texts[i] != NULL;
+    }
+    return false;
+}
+
 /* A host name that is no fit id is no reason to refuse the start. */
 static void set_defaults(struct config *config, const struct config_environment *environment)
 {
@@ -260,6 +269,7 @@ enum config_result config_load(struct config *config, int argc, char *const *arg
         return CONFIG_USAGE;
     if (loaded.quiet)
         loaded.log_level = LOG_LEVEL_OFF;
+    report->service_asked = loaded.qcmp_enabled && is_given(texts, &qcmp);
     *config = loaded;
     if (result == CONFIG_SERVE && !loaded.qcmp_enabled)
         return CONFIG_NOTHING;

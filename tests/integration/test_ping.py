@@ -361,7 +361,7 @@ class UsageTest(PingTest):
             (["127.0.0.1", "-a"], ["--amount", "value"]),
             (["-t", "0", "127.0.0.1"], ["--timeout", "'0'"]),
             (["-t", "1y", "127.0.0.1"], ["--timeout", "1y"]),
-            (["-i", "-1", "127.0.0.1"], ["--interval"]),
+            (["-i", "-1", "127.0.0.1"], ["--interval=-1"]),
             (["-4", "::1"], ["::1", "IPv4"]),
             (["-6", "127.0.0.1"], ["127.0.0.1", "IPv6"]),
             (["-4", "-6", "127.0.0.1"], ["-4", "-6"]),
@@ -386,6 +386,26 @@ class UsageTest(PingTest):
         for arguments, words in cases:
             with self.subTest(arguments):
                 self.check_usage(arguments, *words)
+
+    def test_services_and_commands_exclude_each_other(self):
+        for command in ("ping", "qcmp"):
+            done = run("--service.qcmp", command, "127.0.0.1")
+            self.assertEqual((done.returncode, done.stdout), (2, ""))
+            self.assertIn("--service.qcmp", done.stderr)
+            self.assertEqual(len(done.stderr.splitlines()), 1)
+
+    def test_help_names_every_exit_status(self):
+        done = run("ping", "--help")
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
+        for status in ("0 if", "1 if", "2 for", "255 "):
+            self.assertIn(status, " ".join(done.stdout.split()))
+
+    def test_help_that_cannot_be_written_is_an_error(self):
+        for arguments in (("ping", "--help"), ("qcmp", "ping", "--help"), ("qcmp", "--help"), ("--help",), ("--version",)):
+            with self.subTest(arguments), open("/dev/full", "w", encoding="ascii") as full:
+                done = run(*arguments, stdout=full)
+                self.assertEqual(done.returncode, 255)
+                self.assertIn("cannot write", done.stderr)
 
     def test_wrong_usage_sends_nothing(self):
         with Server(honest) as server:
