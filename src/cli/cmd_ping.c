@@ -12,6 +12,11 @@
 
 #define MESSAGE_BYTES 512
 
+/* For a target, and for elsewhere; the summary counts the rest. A stranger must not bury the
+ * answers.
+ */
+#define NOTICED_LINES 10
+
 /* What the command line says. */
 struct arguments {
     struct ping_run run;
@@ -134,8 +139,11 @@ static void print_ended(const struct ping *ping, size_t seq, void *user)
 static void print_noticed(const struct ping_target *target, const struct qcmp_client_event *event,
                           void *user)
 {
-    (void)target;
-    (void)user;
+    const struct arguments *arguments = user;
+    size_t noticed = target != NULL ? target->late + target->duplicates + target->rejected
+                                    : arguments->run.rejected_elsewhere;
+    if (noticed > NOTICED_LINES)
+        return;
     ping_await_output(STDOUT_FILENO);
     ping_print_noticed(stdout, event);
 }

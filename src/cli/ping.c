@@ -121,31 +121,9 @@ static int64_t send_due(struct session *session, int64_t now_ns)
     return next_ns;
 }
 
-static bool same_address(const struct qcmp_endpoint *a, const struct qcmp_endpoint *b)
-{
-    return memcmp(a->address, b->address, sizeof a->address) == 0 && a->scope == b->scope;
-}
-
-/* The target that a rejected datagram's source belongs to: the same address and port, or else the
- * same address. */
-static struct ping_target *find_target(const struct ping_run *run, const struct qcmp_endpoint *peer)
-{
-    struct ping_target *near = NULL;
-    for (size_t i = 0; i < run->targets_count; i++) {
-        struct ping_target *target = &run->targets[i];
-        if (!is_reachable(target) || !same_address(&target->endpoint, peer))
-            continue;
-        if (target->endpoint.port == peer->port)
-            return target;
-        if (near == NULL)
-            near = target;
-    }
-    return near;
-}
-
 static void take_rejection(struct ping_run *run, const struct qcmp_client_event *event)
 {
-    struct ping_target *target = find_target(run, &event->peer);
+    struct ping_target *target = ping_targets_find(run, &event->peer);
     if (target != NULL)
         target->rejected++;
     else

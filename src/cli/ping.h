@@ -60,6 +60,8 @@ struct ping_run {
     int64_t timeout_ns;  /**< > 0 */
     struct ping_target *targets;
     size_t targets_count;
+    struct ping_target **by_endpoint; /**< those that have an address, in the order of addresses */
+    size_t by_endpoint_count;
     size_t rejected_elsewhere; /**< rejected datagrams from addresses that are no target's */
     size_t socket_errors;      /**< errors of the socket itself, whatever became of the pings */
     int last_socket_error;     /**< the last of them, as in qcmp/error.h */
@@ -87,6 +89,10 @@ struct ping_run {
  */
 int ping_targets_init(struct ping_run *run, char *const *texts, size_t count,
                       enum qcmp_family family, char *message, size_t capacity);
+
+/** The target that a datagram's source belongs to: the same address and port, or else the same
+ * address; NULL if it is no target's. Of equal ones the first given. */
+struct ping_target *ping_targets_find(const struct ping_run *run, const struct qcmp_endpoint *peer);
 
 /** Frees what ping_targets_init() made. */
 void ping_targets_fini(struct ping_run *run);

@@ -194,6 +194,65 @@ static int parse(struct lookup *lookup, enum qcmp_family family, char *message, 
     return -1;
 }
 
+static int compare_address(const struct qcmp_endpoint *a, const struct qcmp_endpoint *b)
+{
+    int order = memcmp(a->address, b->address, sizeof a->address);
+    return order != 0 ? order : (a->scope > b->scope) - (a->scope < b->scope);
+}
+
+static int compare_endpoint(const struct qcmp_endpoint *a, const struct qcmp_endpoint *b)
+{
+    int order = compare_address(a, b);
+    return order != 0 ? order : (a->port > b->port) - (a->port < b->port);
+}
+
+/* For qsort: by endpoint, then as given. */
+static int compare_targets(const void *left, const void *right)
+{
+    const struct ping_target *a = *(struct ping_target *const *)left;
+    const struct ping_target *b = *(struct ping_target *const *)right;
+    int order = compare_endpoint(&a->endpoint, &b->endpoint);
+    return order != 0 ? order : (a > b) - (a < b);
+}
+
+static void index_targets(struct ping_run *run)
+{
+    for (size_t i = 0; i < run->targets_count; i++) {
+        if (run->targets[i].error == NULL)
+            run->by_endpoint[run->by_endpoint_count++] = &run->targets[i];
+    }
+    if (run->by_endpoint_count > 1)
+        qsort(run->by_endpoint, run->by_endpoint_count, sizeof(struct ping_target *),
+              compare_targets);
+}
+
+/* The index of the first target that does not come before an endpoint. */
+static size_t lower_bound(const struct ping_run *run, const struct qcmp_endpoint *endpoint)
+{
+    size_t low = 0, high = run->by_endpoint_count;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (compare_endpoint(&run->by_endpoint[middle]->endpoint, endpoint) < 0)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+struct ping_target *ping_targets_find(const struct ping_run *run, const struct qcmp_endpoint *peer)
+{
+    size_t i = lower_bound(run, peer);
+    if (i < run->by_endpoint_count && compare_endpoint(&run->by_endpoint[i]->endpoint, peer) == 0)
+        return run->by_endpoint[i];
+    struct qcmp_endpoint least = *peer;
+    least.port = 0;
+    i = lower_bound(run, &least);
+    if (i < run->by_endpoint_count && compare_address(&run->by_endpoint[i]->endpoint, peer) == 0)
+        return run->by_endpoint[i];
+    return NULL;
+}
+
 int ping_targets_init(struct ping_run *run, char *const *texts, size_t count,
                       enum qcmp_family family, char *message, size_t capacity)
 {
@@ -201,7 +260,8 @@ int ping_targets_init(struct ping_run *run, char *const *texts, size_t count,
     struct lookups lookups = {.count = count, .family = family};
     lookups.all = calloc(count, sizeof *lookups.all);
     run->targets = calloc(count, sizeof *run->targets);
-    if (lookups.all == NULL || run->targets == NULL) {
+    run->by_endpoint = calloc(count, sizeof(struct ping_target *));
+    if (lookups.all == NULL || run->targets == NULL || run->by_endpoint == NULL) {
         snprintf(message, capacity, "%s", strerror(ENOMEM));
         goto out;
     }
@@ -213,6 +273,7 @@ int ping_targets_init(struct ping_run *run, char *const *texts, size_t count,
             goto out;
     }
     resolve(&lookups);
+    index_targets(run);
     result = 0;
 out:
     free(lookups.all);
@@ -226,6 +287,9 @@ void ping_targets_fini(struct ping_run *run)
     for (size_t i = 0; run->targets != NULL && i < run->targets_count; i++)
         free(run->targets[i].pings);
     free(run->targets);
+    free(run->by_endpoint);
     run->targets = NULL;
+    run->by_endpoint = NULL;
+    run->by_endpoint_count = 0;
     run->targets_count = 0;
 }

@@ -136,6 +136,17 @@ class OutputTest(PingTest):
         self.assertEqual([target["target"] for target in targets], texts)
         self.assertEqual([target["received"] for target in targets], [2, 2, 2])
 
+    def test_ten_lines_at_most_tell_a_person_of_what_was_rejected(self):
+        def noisy(server, data, client):
+            for _ in range(50):
+                server.send(b"noise", client)
+            honest(server, data, client)
+
+        with Server(noisy) as server:
+            done = run("ping", "-a1", server.target)
+        self.assertEqual(done.stdout.count("  rejected: "), 10)
+        self.assertIn("  1 sent, 1 received, 0 lost (0 %), 50 rejected", done.stdout.splitlines())
+
     def test_a_target_that_is_no_utf8_is_repaired_and_spoils_no_other_result(self):
         with Server(honest) as server:
             strange, answered = self.ping("-a1", b"\xffno..name\xc3\xa4", server.target, expect=2)

@@ -119,6 +119,31 @@ static void a_socket_that_gives_nothing_but_errors_ends_the_run_and_keeps_its_re
     fixture_close(&fixture);
 }
 
+static void a_source_belongs_to_the_target_of_its_port_or_else_of_its_address(void **state)
+{
+    char texts[][16] = {"127.0.0.9:5", "127.0.0.2:7", "127.0.0.2:3", "127.0.0.9:5"};
+    char *pointers[] = {texts[0], texts[1], texts[2], texts[3]};
+    struct ping_run run = {0};
+    struct qcmp_endpoint peer;
+    char message[256];
+
+    (void)state;
+    assert_int_equal(ping_targets_init(&run, pointers, 4, QCMP_FAMILY_ANY, message, sizeof message),
+                     0);
+    assert_ptr_equal(ping_targets_find(&run, &run.targets[0].endpoint), &run.targets[0]);
+    assert_ptr_equal(ping_targets_find(&run, &run.targets[1].endpoint), &run.targets[1]);
+    assert_ptr_equal(ping_targets_find(&run, &run.targets[2].endpoint), &run.targets[2]);
+    assert_ptr_equal(ping_targets_find(&run, &run.targets[3].endpoint), &run.targets[0]);
+    peer = run.targets[0].endpoint;
+    peer.port = 9;
+    assert_ptr_equal(ping_targets_find(&run, &peer), &run.targets[0]);
+    peer.address[15] = 5;
+    assert_null(ping_targets_find(&run, &peer));
+    peer.address[15] = 200;
+    assert_null(ping_targets_find(&run, &peer));
+    ping_targets_fini(&run);
+}
+
 static void the_signal_mask_is_as_before_when_the_run_is_over(void **state)
 {
     struct fixture fixture = {.run = {.amount = 1, .timeout_ns = TIMEOUT_NS}};
@@ -154,6 +179,7 @@ int main(void)
         cmocka_unit_test(an_error_of_the_socket_does_not_end_the_run),
         cmocka_unit_test(a_socket_that_gives_nothing_but_errors_ends_the_run_and_keeps_its_results),
         cmocka_unit_test(a_resolver_that_fails_tells_it_in_the_words_of_the_system),
+        cmocka_unit_test(a_source_belongs_to_the_target_of_its_port_or_else_of_its_address),
         cmocka_unit_test(the_signal_mask_is_as_before_when_the_run_is_over),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
