@@ -51,23 +51,11 @@ static void format_timestamp(int64_t ns, char text[TIMESTAMP_BYTES])
     snprintf(text + length, TIMESTAMP_BYTES - length, ".%06" PRId64 "Z", nanoseconds / 1000);
 }
 
-/* jansson refuses text that is no valid UTF-8, so that each bad byte becomes U+FFFD first. */
+/* jansson refuses text that is no valid UTF-8. */
 static json_t *json_repaired(const char *text)
 {
-    static const char replacement[] = "\xef\xbf\xbd";
-    char *clean = malloc(strlen(text) * (sizeof replacement - 1) + 1);
-    size_t length = 0;
-    uint32_t code_point;
-
-    if (clean == NULL)
-        return NULL;
-    for (size_t bytes; (bytes = text_decode(text, &code_point)) > 0; text += bytes) {
-        bool is_bad = code_point == TEXT_INVALID;
-        size_t add = is_bad ? sizeof replacement - 1 : bytes;
-        memcpy(clean + length, is_bad ? replacement : text, add);
-        length += add;
-    }
-    json_t *json = json_stringn(clean, length);
+    char *clean = text_repair(text);
+    json_t *json = json_string(clean);
     free(clean);
     return json;
 }

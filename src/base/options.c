@@ -61,6 +61,28 @@ static enum options_event take_switch(struct options *options, const char *attac
     return fail(options, "option '--%s' takes true or false, not '%s'", options->spec->name, shown);
 }
 
+/* A number below zero was surely meant as the value; any other word may be the next option. */
+static bool is_negative(const struct option_spec *specs, const char *word)
+{
+    if (word[0] != '-' || word[1] < '0' || word[1] > '9')
+        return false;
+    while (specs->name != NULL && specs->letter != word[1])
+        specs++;
+    return specs->name == NULL;
+}
+
+static enum options_event fail_no_value(struct options *options, const char *next)
+{
+    const char *name = options->spec->name;
+    char shown[SHOWN_BYTES];
+
+    if (next == NULL || !is_negative(options->specs, next))
+        return fail(options, "option '--%s' needs a value", name);
+    text_escape(next, shown, sizeof shown);
+    return fail(options, "option '--%s' needs a value; one that begins with '-' needs '--%s=%s'",
+                name, name, shown);
+}
+
 static enum options_event take_value(struct options *options, const char *attached)
 {
     const char *next = following(options);
@@ -69,7 +91,7 @@ static enum options_event take_value(struct options *options, const char *attach
     if (attached != NULL)
         return OPTIONS_OPTION;
     if (next == NULL || is_option(next))
-        return fail(options, "option '--%s' needs a value", options->spec->name);
+        return fail_no_value(options, next);
     options->value = next;
     options->index++;
     return OPTIONS_OPTION;

@@ -3,6 +3,7 @@
 #include <assert.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* By the first byte; 0 for a byte that starts no character. */
@@ -120,6 +121,25 @@ void text_escape(const char *text, char *out, size_t capacity)
             whole = used;
     }
     out[used] = '\0';
+}
+
+char *text_repair(const char *text)
+{
+    static const char replacement[] = "\xef\xbf\xbd";
+    char *clean = malloc(strlen(text) * (sizeof replacement - 1) + 1);
+    size_t length = 0;
+    uint32_t code_point;
+
+    if (clean == NULL)
+        return NULL;
+    for (size_t bytes; (bytes = text_decode(text, &code_point)) > 0; text += bytes) {
+        bool is_bad = code_point == TEXT_INVALID;
+        size_t add = is_bad ? sizeof replacement - 1 : bytes;
+        memcpy(clean + length, is_bad ? replacement : text, add);
+        length += add;
+    }
+    clean[length] = '\0';
+    return clean;
 }
 
 bool text_is_plain(const char *text)

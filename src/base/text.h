@@ -1,6 +1,6 @@
 /** @file
  * Text from strangers, made fit to be shown: UTF-8 decoding, and escapes for whatever could control
- * a terminal, end a line or mislead the eye. Nothing here allocates.
+ * a terminal, end a line or mislead the eye. Nothing but text_repair() allocates.
  */
 #ifndef PADDOCK_BASE_TEXT_H
 #define PADDOCK_BASE_TEXT_H
@@ -41,6 +41,10 @@ size_t text_escape_next(const char *text, char *piece);
  * @param capacity bytes at @p out, at least 4.
  */
 void text_escape(const char *text, char *out, size_t capacity);
+
+/** Makes valid UTF-8 of a text, for formats that take nothing else: each bad byte becomes U+FFFD.
+ * @return the caller's, for free(); NULL when there is no memory. */
+char *text_repair(const char *text);
 
 /** Whether text_escape() would leave the whole text as it is, however long. */
 bool text_is_plain(const char *text);

@@ -2,13 +2,20 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "cli/commands.h"
+#include "cli/output.h"
 #include "cli/ping.h"
 #include "cli/ping_options.h"
 #include "cli/ping_report.h"
 
 #define MESSAGE_BYTES 512
+
+/* For a target, and for elsewhere; the summary counts the rest. A stranger must not bury the
+ * answers.
+ */
+#define NOTICED_LINES 10
 
 /* What the command line says. */
 struct arguments {
@@ -40,7 +47,7 @@ static const struct option_spec SPECS[] = {
     {.name = NULL},
 };
 
-static void print_help(void)
+static int print_help(void)
 {
     puts("Usage: paddock ping [OPTION...] TARGET...\n"
          "\n"
@@ -54,7 +61,8 @@ static void print_help(void)
     puts("\n"
          "Exit status: 0 if every target answered at least once, 1 if one did not, 2 for wrong "
          "usage or\n"
-         "a name that does not resolve.");
+         "a name that does not resolve, 255 if the system or the output fails.");
+    return output_finish();
 }
 
 static int usage_error(const char *message)
@@ -124,14 +132,19 @@ static int parse(struct arguments *arguments, int argc, char *const *argv, char 
 static void print_ended(const struct ping *ping, size_t seq, void *user)
 {
     const struct arguments *arguments = user;
+    ping_await_output(STDOUT_FILENO);
     ping_print_ended(stdout, &arguments->run, ping, seq);
 }
 
 static void print_noticed(const struct ping_target *target, const struct qcmp_client_event *event,
                           void *user)
 {
-    (void)target;
-    (void)user;
+    const struct arguments *arguments = user;
+    size_t noticed = target != NULL ? target->late + target->duplicates + target->rejected
+                                    : arguments->run.rejected_elsewhere;
+    if (noticed > NOTICED_LINES)
+        return;
+    ping_await_output(STDOUT_FILENO);
     ping_print_noticed(stdout, event);
 }
 
@@ -161,6 +174,26 @@ static int fail(const char *what)
     return EXIT_FAILED;
 }
 
+static void print_socket_errors(const struct ping_run *run)
+{
+    char message[MESSAGE_BYTES];
+    if (run->socket_errors == 0)
+        return;
+    qcmp_error_format(run->last_socket_error, message, sizeof message);
+    fprintf(stderr, "paddock ping: errors of the socket: %zu, the last: %s\n", run->socket_errors,
+            message);
+}
+
+static int print_results(const struct ping_run *run, bool json)
+{
+    errno = 0;
+    if (!json)
+        print_summaries(run);
+    else if (ping_write_json(stdout, run) != 0)
+        return -1;
+    return fflush(stdout) != 0 || ferror(stdout) ? -1 : 0;
+}
+
 static int run_and_print(struct arguments *arguments)
 {
     struct ping_run *run = &arguments->run;
@@ -173,18 +206,13 @@ static int run_and_print(struct arguments *arguments)
         setvbuf(stdout, NULL, _IOLBF, 0);
     }
     int error = ping_run(run);
-    if (error != 0) {
-        qcmp_error_format(error, message, sizeof message);
-        return fail(message);
-    }
-    errno = 0;
-    if (!arguments->json)
-        print_summaries(run);
-    else if (ping_write_json(stdout, run) != 0)
+    if (print_results(run, arguments->json) != 0)
         return fail("cannot write the results");
-    if (fflush(stdout) != 0 || ferror(stdout))
-        return fail("cannot write the results");
-    return exit_status(run);
+    print_socket_errors(run);
+    if (error == 0)
+        return exit_status(run);
+    qcmp_error_format(error, message, sizeof message);
+    return fail(message);
 }
 
 static int ping_targets(struct arguments *arguments)
@@ -214,7 +242,7 @@ int cmd_ping(int argc, char *const *argv)
     if (parse(&arguments, argc, argv, message) != 0)
         status = usage_error(message);
     else if (arguments.help)
-        print_help();
+        status = print_help();
     else
         status = ping_targets(&arguments);
     free(arguments.targets);

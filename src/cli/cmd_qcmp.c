@@ -1,7 +1,9 @@
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "cli/commands.h"
+#include "cli/output.h"
 #include "cli/ping.h"
 #include "cli/ping_options.h"
 #include "cli/ping_report.h"
@@ -21,7 +23,7 @@ static const struct option_spec SPECS[] = {
     {.name = NULL},
 };
 
-static void print_help(void)
+static int print_help(void)
 {
     puts("Usage: paddock qcmp ping [OPTION...] ENDPOINT\n"
          "\n"
@@ -32,6 +34,7 @@ static void print_help(void)
          "Options:");
     options_print_help(stdout, SPECS);
     puts("\nExit status: 0 if at least one ping was answered, 255 if none was, 2 for wrong usage.");
+    return output_finish();
 }
 
 static int usage_error(const char *message)
@@ -51,6 +54,7 @@ static void log_ended(const struct ping *ping, size_t seq, void *user)
     struct log *log = user;
     char text[MESSAGE_BYTES];
     (void)seq;
+    ping_await_output(STDOUT_FILENO);
     if (ping->status == PING_OK) {
         format_ms(ping->sample.rtt_ns, text);
         LOG_EVENT(log, LOG_LEVEL_INFO, log_text("message", "successful ping"),
@@ -74,7 +78,7 @@ static int log_results(struct log *log, const struct ping_target *target)
     }
     format_ms(rtt.median, median);
     format_ms(rtt.mean, mean);
-    snprintf(attempts, sizeof attempts, "%zu", target->sent);
+    snprintf(attempts, sizeof attempts, "%zu", target->ended);
     snprintf(successes, sizeof successes, "%zu", target->received);
     LOG_EVENT(log, LOG_LEVEL_INFO, log_text("message", "final results"),
               log_text("median_millis", median), log_text("average_millis", mean),
@@ -100,6 +104,7 @@ static int ping_endpoint(struct ping_run *run, char *endpoint, struct log *log)
         snprintf(message, sizeof message, "%s: %s", endpoint, run->targets[0].error);
         status = fatal(log, message);
     } else if (error != 0) {
+        log_results(log, &run->targets[0]);
         qcmp_error_format(error, message, sizeof message);
         status = fatal(log, message);
     } else {
@@ -146,10 +151,8 @@ static int qcmp_ping(int argc, char *const *argv, struct log *log)
     run.user = log;
     if (parse(&run, argc, argv, &endpoint, &help, message) != 0)
         return usage_error(message);
-    if (help) {
-        print_help();
-        return 0;
-    }
+    if (help)
+        return print_help();
     return endpoint != NULL ? ping_endpoint(&run, endpoint, log) : usage_error("no endpoint given");
 }
 
@@ -159,9 +162,7 @@ int cmd_qcmp(int argc, char *const *argv, struct log *log)
         return usage_error("a command is missing: ping");
     if (strcmp(argv[1], "ping") == 0)
         return qcmp_ping(argc - 1, argv + 1, log);
-    if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0) {
-        print_help();
-        return 0;
-    }
+    if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0)
+        return print_help();
     return usage_error("the only command is ping");
 }

@@ -7,6 +7,7 @@
 #include <qcmp/version.h>
 
 #include "cli/commands.h"
+#include "cli/output.h"
 #include "config/config.h"
 #include "daemon/daemon.h"
 
@@ -38,7 +39,7 @@ static int print_help(void)
          "  check [-c FILE]     check a configuration file\n"
          "  generate-config-schema\n"
          "                      print the JSON Schema of the configuration file");
-    return 0;
+    return output_finish();
 }
 
 static int usage_error(const char *error)
@@ -59,22 +60,54 @@ static void log_open(struct log *log, const struct config *config, bool may_bloc
                   log_text("message", "RUST_LOG has directives for other programs: ignored"));
 }
 
-static int run_command(const struct config *config, const struct config_environment *environment,
-                       int argc, char *const *argv)
+/* What a command is called with. */
+struct invocation {
+    const struct config *config;
+    const struct config_environment *environment;
+    int argc;
+    char *const *argv;
+};
+
+static int run_ping(const struct invocation *call)
+{
+    return cmd_ping(call->argc, call->argv);
+}
+
+static int run_qcmp(const struct invocation *call)
 {
     struct log log;
-    if (strcmp(argv[0], "ping") == 0)
-        return cmd_ping(argc, argv);
-    if (strcmp(argv[0], "qcmp") == 0) {
-        log_open(&log, config, true);
-        return cmd_qcmp(argc, argv, &log);
-    }
-    if (strcmp(argv[0], "check") == 0)
-        return cmd_check(argc, argv, config, environment);
-    if (strcmp(argv[0], "generate-config-schema") == 0)
-        return cmd_schema(argc, argv);
+    log_open(&log, call->config, true);
+    return cmd_qcmp(call->argc, call->argv, &log);
+}
+
+static int run_check(const struct invocation *call)
+{
+    return cmd_check(call->argc, call->argv, call->config, call->environment);
+}
+
+static int run_schema(const struct invocation *call)
+{
+    return cmd_schema(call->argc, call->argv);
+}
+
+static int run_command(const struct invocation *call, bool service_asked)
+{
+    static const struct {
+        const char *name;
+        int (*run)(const struct invocation *call);
+    } commands[] = {{"ping", run_ping},
+                    {"qcmp", run_qcmp},
+                    {"check", run_check},
+                    {"generate-config-schema", run_schema}};
     char error[CONFIG_ERROR_BYTES];
-    snprintf(error, sizeof error, "'%s' is not a command", argv[0]);
+    for (size_t i = 0; i < sizeof commands / sizeof commands[0]; i++) {
+        if (strcmp(call->argv[0], commands[i].name) != 0)
+            continue;
+        if (service_asked)
+            return usage_error("--service.qcmp and a command exclude each other");
+        return commands[i].run(call);
+    }
+    snprintf(error, sizeof error, "'%s' is not a command", call->argv[0]);
     return usage_error(error);
 }
 
@@ -94,16 +127,19 @@ int main(int argc, char **argv)
     const struct daemon_start start = {.argc = argc, .argv = argv, .environment = &environment};
     struct config_report report;
     struct config config;
+    struct invocation call = {.config = &config, .environment = &environment};
     switch (config_load(&config, argc, argv, &environment, &report)) {
     case CONFIG_SERVE:
         return serve(&config, &start);
     case CONFIG_COMMAND:
-        return run_command(&config, &environment, argc - report.command, argv + report.command);
+        call.argc = argc - report.command;
+        call.argv = argv + report.command;
+        return run_command(&call, report.service_asked);
     case CONFIG_HELP:
         return print_help();
     case CONFIG_VERSION:
         printf("paddock %s\n", qcmp_version());
-        return 0;
+        return output_finish();
     case CONFIG_USAGE:
         return usage_error(report.error);
     case CONFIG_BAD_FILE:

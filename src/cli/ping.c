@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -25,12 +26,16 @@
 /* Pings whose late answers are still known when they have ended. */
 #define REMEMBERED_PINGS 65536
 
+/* Before a socket that gave an error is tried again. */
+#define RETRY_NS 1000000
+
 struct session {
     struct ping_run *run;
     struct qcmp_client *client;
     int stop_fd;
-    size_t left;   /* pings that have not ended */
-    size_t cursor; /* the target to look at first, so that all have their turn */
+    size_t left;              /* pings that have not ended */
+    int64_t failing_since_ns; /* nothing but errors of the socket since then; 0: it works */
+    size_t cursor;            /* the target to look at first, so that all have their turn */
 };
 
 static bool is_reachable(const struct ping_target *target)
@@ -116,31 +121,9 @@ static int64_t send_due(struct session *session, int64_t now_ns)
     return next_ns;
 }
 
-static bool same_address(const struct qcmp_endpoint *a, const struct qcmp_endpoint *b)
-{
-    return memcmp(a->address, b->address, sizeof a->address) == 0 && a->scope == b->scope;
-}
-
-/* The target that a rejected datagram's source belongs to: the same address and port, or else the
- * same address. */
-static struct ping_target *find_target(const struct ping_run *run, const struct qcmp_endpoint *peer)
-{
-    struct ping_target *near = NULL;
-    for (size_t i = 0; i < run->targets_count; i++) {
-        struct ping_target *target = &run->targets[i];
-        if (!is_reachable(target) || !same_address(&target->endpoint, peer))
-            continue;
-        if (target->endpoint.port == peer->port)
-            return target;
-        if (near == NULL)
-            near = target;
-    }
-    return near;
-}
-
 static void take_rejection(struct ping_run *run, const struct qcmp_client_event *event)
 {
-    struct ping_target *target = find_target(run, &event->peer);
+    struct ping_target *target = ping_targets_find(run, &event->peer);
     if (target != NULL)
         target->rejected++;
     else
@@ -191,8 +174,7 @@ static void take_event(struct session *session, const struct qcmp_client_event *
         ping_end(session, ping, PING_ERROR);
         break;
     case QCMP_CLIENT_CANCELLED:
-        ping->error = qcmp_error_from_os(ECANCELED);
-        ping_end(session, ping, PING_ERROR);
+        ping->status = PING_UNSENT;
         break;
     case QCMP_CLIENT_LATE:
     case QCMP_CLIENT_DUPLICATE:
@@ -203,13 +185,31 @@ static void take_event(struct session *session, const struct qcmp_client_event *
     }
 }
 
+/* An error of the socket ends the run only when it persists: the client stays usable. */
+static int note_error(struct session *session, int error)
+{
+    struct ping_run *run = session->run;
+    int64_t now_ns = clock_monotonic_ns();
+    run->socket_errors++;
+    run->last_socket_error = error;
+    if (session->failing_since_ns == 0)
+        session->failing_since_ns = now_ns;
+    return now_ns - session->failing_since_ns < run->timeout_ns ? 0 : error;
+}
+
 static int take_events(struct session *session)
 {
     struct qcmp_client_event events[EVENTS];
     int count = qcmp_client_process(session->client, events, EVENTS);
-    for (int i = 0; i < count; i++)
+    /* A time-out says nothing about the socket. */
+    bool works = count == 0;
+    for (int i = 0; i < count; i++) {
+        works |= events[i].kind != QCMP_CLIENT_TIMED_OUT;
         take_event(session, &events[i]);
-    return count < 0 ? count : 0;
+    }
+    if (works)
+        session->failing_since_ns = 0;
+    return count < 0 ? note_error(session, count) : 0;
 }
 
 /* Ends what is still in flight, when the user has had enough. */
@@ -227,19 +227,35 @@ static int64_t until(int64_t at_ns, int64_t now_ns)
     return at_ns > now_ns ? at_ns - now_ns : 0;
 }
 
-/* Waits for an answer, a time-out, the next ping to send, or a signal. */
-static int session_wait(struct session *session, int64_t next_ns)
+/* Takes one signal, so that it does not end the process once it is unblocked. */
+static bool take_signal(int stop_fd)
 {
-    struct pollfd fds[] = {{.fd = qcmp_client_fd(session->client), .events = POLLIN},
-                           {.fd = session->stop_fd, .events = POLLIN}};
+    struct signalfd_siginfo signal;
+    return read(stop_fd, &signal, sizeof signal) == sizeof signal;
+}
+
+/* How long there is nothing to do. */
+static int64_t idle_ns(const struct session *session, int64_t next_ns)
+{
     int64_t wait_ns = until(next_ns, clock_monotonic_ns());
     int64_t deadline_ns = qcmp_client_deadline(session->client);
-    if (deadline_ns < wait_ns)
-        wait_ns = deadline_ns;
+    return deadline_ns < wait_ns ? deadline_ns : wait_ns;
+}
+
+/* Waits for an answer, a time-out, the next ping to send, or a signal. A socket that fails is not
+ * waited for: it may be readable all the time. */
+static int session_wait(struct session *session, int64_t next_ns)
+{
+    bool failing = session->failing_since_ns != 0;
+    struct pollfd fds[] = {{.fd = session->stop_fd, .events = POLLIN},
+                           {.fd = qcmp_client_fd(session->client), .events = POLLIN}};
+    int64_t wait_ns = idle_ns(session, next_ns);
+    if (failing && wait_ns > RETRY_NS)
+        wait_ns = RETRY_NS;
     struct timespec timeout = {.tv_sec = wait_ns / 1000000000, .tv_nsec = wait_ns % 1000000000};
-    if (ppoll(fds, 2, &timeout, NULL) < 0 && errno != EINTR)
+    if (ppoll(fds, failing ? 1 : 2, &timeout, NULL) < 0 && errno != EINTR)
         return qcmp_error_from_os(errno);
-    session->run->interrupted = fds[1].revents != 0;
+    session->run->interrupted = fds[0].revents != 0 && take_signal(session->stop_fd);
     return 0;
 }
 
@@ -284,33 +300,52 @@ static int pings_allocate(struct session *session)
     return 0;
 }
 
-/* Returns a descriptor that is readable when the user wants the run to end, or a negative error. */
-static int stop_signals_open(void)
+static void stop_signals(sigset_t *signals)
 {
-    sigset_t signals;
-    sigemptyset(&signals);
-    sigaddset(&signals, SIGINT);
-    sigaddset(&signals, SIGTERM);
-    sigprocmask(SIG_BLOCK, &signals, NULL);
-    int fd = signalfd(-1, &signals, SFD_CLOEXEC);
-    return fd >= 0 ? fd : qcmp_error_from_os(errno);
+    sigemptyset(signals);
+    sigaddset(signals, SIGINT);
+    sigaddset(signals, SIGTERM);
+}
+
+void ping_await_output(int fd)
+{
+    struct pollfd output = {.fd = fd, .events = POLLOUT};
+    sigset_t signals, before;
+    if (poll(&output, 1, 0) != 0)
+        return;
+    stop_signals(&signals);
+    pthread_sigmask(SIG_UNBLOCK, &signals, &before);
+    poll(&output, 1, -1);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+}
+
+static int run_with_client(struct session *session)
+{
+    struct qcmp_client_options options = {.slots = slot_count(session->run)};
+    int error = qcmp_client_new(&session->client, &options);
+    if (error != 0)
+        return error;
+    error = session_run(session);
+    qcmp_client_free(session->client);
+    return error;
 }
 
 int ping_run(struct ping_run *run)
 {
     struct session session = {.run = run};
-    struct qcmp_client_options options = {.slots = slot_count(run)};
+    sigset_t signals, before;
     int error = pings_allocate(&session);
     if (error != 0 || session.left == 0)
         return error;
-    session.stop_fd = stop_signals_open();
-    if (session.stop_fd < 0)
-        return session.stop_fd;
-    error = qcmp_client_new(&session.client, &options);
-    if (error == 0) {
-        error = session_run(&session);
-        qcmp_client_free(session.client);
+    stop_signals(&signals);
+    pthread_sigmask(SIG_BLOCK, &signals, &before);
+    session.stop_fd = signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK);
+    if (session.stop_fd >= 0) {
+        error = run_with_client(&session);
+        close(session.stop_fd);
+    } else {
+        error = qcmp_error_from_os(errno);
     }
-    close(session.stop_fd);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
     return error;
 }

@@ -15,7 +15,8 @@
 #define PING_MAX_TARGETS 100000
 
 enum ping_status {
-    PING_UNSENT, /**< the run was interrupted before */
+    PING_UNSENT, /**< not sent, or still in flight when the run ended early: nobody knows its fate
+                  */
     PING_IN_FLIGHT,
     PING_OK,
     PING_TIMEOUT,
@@ -45,7 +46,9 @@ struct ping_target {
     struct qcmp_endpoint endpoint;
     char endpoint_text[80]; /**< numeric address and port, "" without one */
     struct ping *pings;     /**< plan.amount of them */
-    size_t sent, ended, received;
+    size_t sent;            /**< pings[0] .. pings[sent - 1] */
+    size_t ended;           /**< those of known fate; in a run that ended early fewer than sent */
+    size_t received;        /**< those answered */
     size_t late, duplicates, rejected;
     int64_t next_ns; /**< when the next ping is due, monotonic */
 };
@@ -57,10 +60,14 @@ struct ping_run {
     int64_t timeout_ns;  /**< > 0 */
     struct ping_target *targets;
     size_t targets_count;
+    struct ping_target **by_endpoint; /**< those that have an address, in the order of addresses */
+    size_t by_endpoint_count;
     size_t rejected_elsewhere; /**< rejected datagrams from addresses that are no target's */
+    size_t socket_errors;      /**< errors of the socket itself, whatever became of the pings */
+    int last_socket_error;     /**< the last of them, as in qcmp/error.h */
     bool interrupted;          /**< SIGINT or SIGTERM ended it early */
 
-    /** Called when a ping has ended; may be NULL. */
+    /** Called when a ping has ended, save by the run's own early end; may be NULL. */
     void (*ping_ended)(const struct ping *ping, size_t seq, void *user);
     /** Called for a late, duplicate or rejected datagram; @p target is NULL where it is no
      * target's. May be NULL. */
@@ -77,19 +84,30 @@ struct ping_run {
  * @param[out] message on failure one line that says what is wrong with which text; @p capacity
  * bytes.
  * @return 0, also when a name has no address (see ping_target::error); -1 with @p message set when
- * a text is no target, or an address of the other family.
+ * a text is no target, or an address that cannot be pinged: of the other family, of no single host,
+ * without an interface that it needs or with one that is none.
  */
 int ping_targets_init(struct ping_run *run, char *const *texts, size_t count,
                       enum qcmp_family family, char *message, size_t capacity);
+
+/** The target that a datagram's source belongs to: the same address and port, or else the same
+ * address; NULL if it is no target's. Of equal ones the first given. */
+struct ping_target *ping_targets_find(const struct ping_run *run, const struct qcmp_endpoint *peer);
 
 /** Frees what ping_targets_init() made. */
 void ping_targets_fini(struct ping_run *run);
 
 /**
- * Pings all targets that have an address. Blocks until every ping has ended, or SIGINT or SIGTERM
- * comes; both signals are blocked from then on.
- * @return 0 or a negative error as in qcmp/error.h.
+ * Pings all targets that have an address. Blocks until every ping has ended, SIGINT or SIGTERM
+ * comes, or the socket gives nothing but errors for as long as the time-out. Both signals are
+ * blocked meanwhile, save in ping_await_output(); a second one is left for whoever comes after.
+ * @return 0 or a negative error as in qcmp/error.h; what the run has by then stays in it.
  */
 int ping_run(struct ping_run *run);
+
+/** Waits until @p fd takes output, for the callbacks of a run to call before they write. SIGINT and
+ * SIGTERM are unblocked while it has to wait: they do what they do to a process without handlers,
+ * since nobody would see the results. */
+void ping_await_output(int fd);
 
 #endif

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "base/duration.h"
+#include "base/text.h"
 
 #define TEXT_BYTES 160
 
@@ -143,10 +144,10 @@ void ping_print_summary(FILE *out, const struct ping_target *target)
         fprintf(out, "\n%s: %s\n", target->text, target->error);
         return;
     }
-    size_t lost = target->sent - target->received;
-    double lost_percent = target->sent != 0 ? 100.0 * (double)lost / (double)target->sent : 0.0;
+    size_t lost = target->ended - target->received;
+    double lost_percent = target->ended != 0 ? 100.0 * (double)lost / (double)target->ended : 0.0;
     fprintf(out, "\n%s (%s)\n", target->text, target->endpoint_text);
-    fprintf(out, "  %zu sent, %zu received, %zu lost (%.3g %%)", target->sent, target->received,
+    fprintf(out, "  %zu sent, %zu received, %zu lost (%.3g %%)", target->ended, target->received,
             lost, lost_percent);
     print_extras(out, target);
     if (ping_summarise(target, false, &rtt))
@@ -220,48 +221,70 @@ static json_t *summary_json(const struct ping_target *target, bool raw)
                      integer_or_null(known, summary.max));
 }
 
-static json_t *pings_json(const struct ping_target *target)
+/* jansson refuses text that is no valid UTF-8. */
+static json_t *json_repaired(const char *text)
 {
-    json_t *pings = json_array();
-    for (size_t i = 0; i < target->sent; i++) {
-        if (json_array_append_new(pings, ping_json(&target->pings[i], i + 1)) != 0) {
-            json_decref(pings);
-            return NULL;
-        }
-    }
-    return pings;
+    char *clean = text_repair(text);
+    json_t *json = json_string(clean);
+    free(clean);
+    return json;
 }
 
+/* All of a target but its pings. */
 static json_t *target_json(const struct ping_target *target)
 {
     bool known = target->error == NULL;
     return json_pack(
-        "{s:s, s:s?, s:s?, s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:o, s:o}", "target", target->text,
-        "address", known ? target->endpoint_text : NULL, "error", target->error, "sent",
-        (json_int_t)target->sent, "received", (json_int_t)target->received, "lost",
-        (json_int_t)(target->sent - target->received), "late", (json_int_t)target->late,
+        "{s:o, s:s?, s:s?, s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:o}", "target",
+        json_repaired(target->text), "address", known ? target->endpoint_text : NULL, "error",
+        target->error, "sent", (json_int_t)target->ended, "received", (json_int_t)target->received,
+        "lost", (json_int_t)(target->ended - target->received), "late", (json_int_t)target->late,
         "duplicates", (json_int_t)target->duplicates, "rejected", (json_int_t)target->rejected,
-        "rtt_ns", summary_json(target, false), "raw_rtt_ns", summary_json(target, true), "pings",
-        pings_json(target));
+        "rtt_ns", summary_json(target, false), "raw_rtt_ns", summary_json(target, true));
 }
 
-static json_t *run_json(const struct ping_run *run)
+/* Writes and frees; NULL, where memory ran out, is an error as any other. */
+static int write_json(FILE *out, json_t *json, size_t flags)
 {
-    json_t *targets = json_array();
-    for (size_t i = 0; i < run->targets_count; i++) {
-        if (json_array_append_new(targets, target_json(&run->targets[i])) != 0) {
-            json_decref(targets);
-            return NULL;
-        }
-    }
-    return json_pack("{s:o, s:I}", "targets", targets, "rejected_elsewhere",
-                     (json_int_t)run->rejected_elsewhere);
+    int result = json_dumpf(json, out, JSON_COMPACT | flags);
+    json_decref(json);
+    return result;
 }
 
+static int write_target(FILE *out, const struct ping_target *target)
+{
+    fputc('{', out);
+    if (write_json(out, target_json(target), JSON_EMBED) != 0)
+        return -1;
+    fputs(",\"pings\":[", out);
+    const char *separator = "";
+    for (size_t i = 0; i < target->sent; i++) {
+        if (target->pings[i].status == PING_UNSENT)
+            continue;
+        fputs(separator, out);
+        separator = ",";
+        if (write_json(out, ping_json(&target->pings[i], i + 1), 0) != 0)
+            return -1;
+    }
+    fputs("]}", out);
+    return 0;
+}
+
+/* The outermost levels by hand: as one tree, a run of many pings takes two kilobytes for each. */
 int ping_write_json(FILE *out, const struct ping_run *run)
 {
-    json_t *json = run_json(run);
-    int result = json != NULL ? json_dumpf(json, out, JSON_COMPACT) : -1;
-    json_decref(json);
-    return result == 0 && fputc('\n', out) != EOF ? 0 : -1;
+    fputs("{\"targets\":[", out);
+    for (size_t i = 0; i < run->targets_count; i++) {
+        fputs(i > 0 ? "," : "", out);
+        if (write_target(out, &run->targets[i]) != 0)
+            return -1;
+    }
+    fputs("],", out);
+    json_t *rest =
+        json_pack("{s:I, s:I, s:b}", "rejected_elsewhere", (json_int_t)run->rejected_elsewhere,
+                  "socket_errors", (json_int_t)run->socket_errors, "interrupted", run->interrupted);
+    if (write_json(out, rest, JSON_EMBED) != 0)
+        return -1;
+    fputs("}\n", out);
+    return ferror(out) ? -1 : 0;
 }

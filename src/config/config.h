@@ -102,7 +102,8 @@ enum config_result {
 };
 
 struct config_report {
-    int command;                    /**< of #CONFIG_COMMAND: index into argv */
+    int command;        /**< of #CONFIG_COMMAND: index into argv */
+    bool service_asked; /**< of #CONFIG_COMMAND: a flag, not a variable, turns a service on */
     char error[CONFIG_ERROR_BYTES]; /**< of #CONFIG_USAGE and #CONFIG_BAD_FILE: one line without a
                                        full stop, fit to be shown */
 };

@@ -203,12 +203,15 @@ enum config_result flags_read(struct flags *flags, int argc, char *const *argv,
     enum options_event event;
 
     *flags = (struct flags){0};
+    report->service_asked = false;
     options_init(&options, specs, OPTIONS_STOP_AT_WORD, argc, argv);
     while ((event = options_next(&options)) == OPTIONS_OPTION) {
         if (options.spec->user == &help)
             return CONFIG_HELP;
         if (options.spec->user == &version)
             return CONFIG_VERSION;
+        if (options.spec->user == &setting_qcmp)
+            report->service_asked = strcmp(options.value, "true") == 0;
         flags->texts[options.spec - specs] = options.value;
     }
     if (event == OPTIONS_ERROR) {

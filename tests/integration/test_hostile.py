@@ -77,87 +77,24 @@ class RejectionTest(HostileTest):
         self.check_rejected_alone("::1")
 
     def test_the_right_answer_counts_after_any_number_of_wrong_ones(self):
-        def behave(server, ping, client):
-            for wrong in WRONG.values():
-                server.send(wrong(ping), client)
-            server.send(answer_to(ping), client)
-        target = self.ping(behave, "-a3", "-i0")
-        self.check_counts(target, received=3, rejected=3 * len(WRONG))
+        """Of ten to a target; the rest is counted."""
+        shown, kinds = 10, list(WRONG.values())
+        reasons = []
+        for first in range(0, len(kinds), shown):
+            some = kinds[first:first + shown]
 
-    def test_an_answer_cut_off_at_any_length_is_rejected(self):
-        def behave(server, ping, client):
-            answer = answer_to(ping)
-            for length in range(len(answer) + 1):
-                server.send(answer[:length], client)
-        target = self.ping(behave, "-a2", "-i0")
-        self.check_counts(target, received=2, rejected=2 * support.PONG_BYTES)
-
-    def test_an_answer_with_any_byte_of_what_is_echoed_changed_is_rejected(self):
-        def behave(server, ping, client):
-            answer = answer_to(ping)
-            for offset in range(17):
-                server.send(patched(answer, offset, answer[offset] ^ 0x01), client)
-            server.send(answer, client)
-        target = self.ping(behave, "-a2", "-i0")
-        self.check_counts(target, received=2, rejected=2 * 17)
-
-    def test_an_answer_from_another_port_is_rejected(self):
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
-            other.bind(("127.0.0.1", 0))
-            target = self.ping(lambda server, ping, client: other.sendto(answer_to(ping), client), "-a1", "-t200ms",
-                               expect=1)
-        self.check_counts(target, received=0, rejected=1)
-
-    def test_an_answer_from_another_address_is_rejected_and_no_targets(self):
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
-            other.bind(("127.0.0.9", 0))
-            target = self.ping(lambda server, ping, client: other.sendto(answer_to(ping), client), "-a1", "-t200ms",
-                               expect=1, elsewhere=1)
-        self.check_counts(target, received=0)
-
-    def test_an_answer_from_another_target_is_rejected(self):
-        """Two targets at one address, of which one answers for the other too."""
-        with Server() as silent:
-            def behave(server, ping, client):
-                silent.await_arrivals(1)
-                stolen = silent.arrivals[0][1]
-                server.send(answer_to(stolen), client)
+            def behave(server, ping, client, some=some):
+                for wrong in some:
+                    server.send(wrong(ping), client)
                 server.send(answer_to(ping), client)
-            with Server(behave) as thief:
-                status, document = ping_json("-a1", "-t300ms", silent.target, thief.target)
-        victim, other = document["targets"]
-        self.assertEqual(status, 1)
-        self.check_counts(victim, received=0)
-        self.check_counts(other, received=1, rejected=1)
-
-    def test_a_flood_of_wrong_answers_does_not_keep_a_ping_beyond_its_time(self):
-        ended = threading.Event()
-
-        def behave(server, ping, client):
-            while not ended.is_set() and time.monotonic() < start + FLOOD_SECONDS:
-                server.send(ping, client)
-        with Server(behave) as server:
-            start = time.monotonic()
-            status, document = ping_json("-a1", "-t100ms", server.target)
-            elapsed = time.monotonic() - start
-            ended.set()
-        self.assertEqual(status, 1)
-        self.assertGreater(document["targets"][0]["rejected"], 0)
-        self.assertLess(elapsed, FLOOD_SECONDS)
-
-    def test_people_are_told_what_was_rejected(self):
-        def behave(server, ping, client):
-            for wrong in WRONG.values():
-                server.send(wrong(ping), client)
-            server.send(answer_to(ping), client)
-        with Server(behave) as server:
-            done = run("ping", "-a1", server.target)
-        self.assertEqual((done.returncode, done.stderr), (0, ""))
-        reasons = [line.split("rejected: ")[1] for line in done.stdout.splitlines() if "rejected: " in line]
+            with Server(behave) as server:
+                done = run("ping", "-a1", server.target)
+            self.assertEqual((done.returncode, done.stderr), (0, ""))
+            reasons += [line.split("rejected: ")[1] for line in done.stdout.splitlines() if "rejected: " in line]
+            self.assertIn(f"{len(some)} rejected", done.stdout)
         self.assertEqual(len(reasons), len(WRONG))
         self.assertEqual(set(reasons), {"not QCMP", "malformed QCMP", "a ping, not a pong", "no such ping was sent there",
                                         "wrong client timestamp"})
-        self.assertIn(f"{len(WRONG)} rejected", done.stdout)
 
 
 class TimingTest(HostileTest):

@@ -1,8 +1,10 @@
 """`paddock ping`: what it prints, when it sends, how it ends."""
 import collections
+import contextlib
 import json
 import os
 import re
+import resource
 import signal
 import socket
 import time
@@ -33,6 +35,13 @@ def summary(times):
     middle = ordered[(len(ordered) - 1) // 2] + ordered[len(ordered) // 2]
     mean = abs(sum(times)) // len(times) * (1 if sum(times) >= 0 else -1)
     return {"min": ordered[0], "median": halved(middle), "mean": mean, "max": ordered[-1]}
+
+
+def blocks(pid, number):
+    """Whether a process blocks a signal."""
+    with open(f"/proc/{pid}/status", encoding="ascii") as status:
+        mask, = (line.split()[1] for line in status if line.startswith("SigBlk:"))
+    return int(mask, 16) >> (number - 1) & 1 == 1
 
 
 class PingTest(unittest.TestCase):
@@ -127,6 +136,32 @@ class OutputTest(PingTest):
         self.assertEqual([target["target"] for target in targets], texts)
         self.assertEqual([target["received"] for target in targets], [2, 2, 2])
 
+    def test_ten_lines_at_most_tell_a_person_of_what_was_rejected(self):
+        def noisy(server, data, client):
+            for _ in range(50):
+                server.send(b"noise", client)
+            honest(server, data, client)
+
+        with Server(noisy) as server:
+            done = run("ping", "-a1", server.target)
+        self.assertEqual(done.stdout.count("  rejected: "), 10)
+        self.assertIn("  1 sent, 1 received, 0 lost (0 %), 50 rejected", done.stdout.splitlines())
+
+    def test_a_target_that_is_no_utf8_is_repaired_and_spoils_no_other_result(self):
+        with Server(honest) as server:
+            strange, answered = self.ping("-a1", b"\xffno..name\xc3\xa4", server.target, expect=2)
+        self.assertEqual(strange["target"], "\ufffdno..name\u00e4")
+        self.assertEqual(answered["received"], 1)
+
+    def test_results_of_many_pings_are_written_without_a_tree_of_them_all(self):
+        def limit():
+            resource.setrlimit(resource.RLIMIT_AS, (200 << 20, 200 << 20))
+
+        if support.SANITIZE:
+            self.skipTest("sanitizers reserve address space of their own")
+        target, = self.ping("-a200000", "-i0", f"127.0.0.1:{support.closed_port()}", expect=1, preexec_fn=limit)
+        self.assertEqual(target["sent"], 200000)
+
     def test_results_that_cannot_be_written_are_an_error(self):
         for form in ("human", "json"):
             with self.subTest(form), Server(honest) as server, open("/dev/full", "w", encoding="ascii") as full:
@@ -213,18 +248,46 @@ class ScheduleTest(PingTest):
                 else:
                     document = json.loads(output)
                     self.check_document(document)
+                    self.assertIs(document["interrupted"], True)
                     sent = document["targets"][0]["sent"]
-                    self.assertGreaterEqual(document["targets"][0]["received"], sent - 1)
-                server.await_arrivals(sent)
-                self.assertEqual(len(server.arrivals), sent)
+                    self.assertEqual(document["targets"][0]["received"], sent)
+                self.assertGreaterEqual(len(server.arrivals), sent)
                 self.assertLess(sent, 100000)
 
-    def test_sigint_says_of_pings_in_flight_that_they_were_cancelled(self):
-        with Server() as server, Process("ping", "--format", "json", "-a9", "-i1ms", "-t100s", server.target) as process:
-            server.await_arrivals(9)
-            self.assertEqual(process.end(signal.SIGINT), 1)
-            target = json.loads(process.log)["targets"][0]
-        self.assertEqual([ping["error"] for ping in target["pings"]], [os.strerror(125)] * 9)
+    def test_pings_that_sigint_cuts_off_are_not_counted_as_sent(self):
+        with Server() as server:
+            arguments = ("-a9", "-i1ms", "-t100s", server.target)
+            with Process("ping", "--format", "json", *arguments) as process:
+                server.await_arrivals(9)
+                self.assertEqual(process.end(signal.SIGINT), 1)
+            document = json.loads(process.log)
+            self.check_document(document)
+            self.assertIs(document["interrupted"], True)
+            self.assertEqual([(target["sent"], target["lost"]) for target in document["targets"]], [(0, 0)])
+            with Process("ping", *arguments) as process:
+                server.await_arrivals(18)
+                self.assertEqual(process.end(signal.SIGINT), 1)
+            self.assertEqual(process.log.decode().splitlines()[1:], [f"{server.target} ({server.target})",
+                                                                     "  0 sent, 0 received, 0 lost (0 %)"])
+
+    def test_a_run_that_comes_to_its_end_was_not_interrupted(self):
+        with Server(honest) as server:
+            _, document = ping_json("-a1", server.target)
+        self.assertIs(document["interrupted"], False)
+
+    def test_a_signal_ends_it_while_nobody_reads_its_output(self):
+        for command in (("ping",), ("qcmp", "ping")):
+            reader, writer = os.pipe()
+            with self.subTest(command), open(reader, "rb"), open(writer, "wb") as full, Server(honest) as server:
+                os.set_blocking(writer, False)
+                with contextlib.suppress(BlockingIOError):
+                    while True:
+                        os.write(writer, bytes(4096))
+                os.set_blocking(writer, True)
+                with Process(*command, "-a100000", "-i0", server.target, stdout=full) as process:
+                    server.await_arrivals(1)
+                    support.wait_until(lambda: not blocks(process.pid, signal.SIGTERM), "it waits for the reader")
+                    self.assertEqual(process.end(signal.SIGTERM), -signal.SIGTERM)
 
 
 class TargetTest(PingTest):
@@ -309,10 +372,19 @@ class UsageTest(PingTest):
             (["127.0.0.1", "-a"], ["--amount", "value"]),
             (["-t", "0", "127.0.0.1"], ["--timeout", "'0'"]),
             (["-t", "1y", "127.0.0.1"], ["--timeout", "1y"]),
-            (["-i", "-1", "127.0.0.1"], ["--interval"]),
+            (["-i", "-1", "127.0.0.1"], ["--interval=-1"]),
             (["-4", "::1"], ["::1", "IPv4"]),
             (["-6", "127.0.0.1"], ["127.0.0.1", "IPv6"]),
             (["-4", "-6", "127.0.0.1"], ["-4", "-6"]),
+            (["0.0.0.0"], ["'0.0.0.0'", "no address to ping", "127.0.0.1", "[::1]"]),
+            (["[::]:7600"], ["'[::]:7600'", "no address to ping"]),
+            (["224.0.0.1"], ["'224.0.0.1'", "no address to ping"]),
+            (["255.255.255.255"], ["no address to ping"]),
+            (["ff02::1%lo"], ["no address to ping"]),
+            (["fe80::1"], ["'fe80::1'", "needs its interface"]),
+            (["fe80::1%nosuch0"], ["'fe80::1%nosuch0'", "no such interface"]),
+            (["[fe80::1%4000000]:7600"], ["no such interface"]),
+            (["::1%nosuch0"], ["only a link-local address"]),
             (["127.0.0.1:0"], ["127.0.0.1:0"]),
             (["127.0.0.1:65536"], ["127.0.0.1:65536"]),
             (["127.0.0.1:http"], ["127.0.0.1:http"]),
@@ -325,6 +397,26 @@ class UsageTest(PingTest):
         for arguments, words in cases:
             with self.subTest(arguments):
                 self.check_usage(arguments, *words)
+
+    def test_services_and_commands_exclude_each_other(self):
+        for command in ("ping", "qcmp"):
+            done = run("--service.qcmp", command, "127.0.0.1")
+            self.assertEqual((done.returncode, done.stdout), (2, ""))
+            self.assertIn("--service.qcmp", done.stderr)
+            self.assertEqual(len(done.stderr.splitlines()), 1)
+
+    def test_help_names_every_exit_status(self):
+        done = run("ping", "--help")
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
+        for status in ("0 if", "1 if", "2 for", "255 "):
+            self.assertIn(status, " ".join(done.stdout.split()))
+
+    def test_help_that_cannot_be_written_is_an_error(self):
+        for arguments in (("ping", "--help"), ("qcmp", "ping", "--help"), ("qcmp", "--help"), ("--help",), ("--version",)):
+            with self.subTest(arguments), open("/dev/full", "w", encoding="ascii") as full:
+                done = run(*arguments, stdout=full)
+                self.assertEqual(done.returncode, 255)
+                self.assertIn("cannot write", done.stderr)
 
     def test_wrong_usage_sends_nothing(self):
         with Server(honest) as server:

@@ -163,7 +163,9 @@ static void missing_values_are_errors(void **state)
     ASSERT_MIXED("! option '--amount' needs a value", "--amount");
     ASSERT_MIXED("! option '--amount' needs a value", "-a");
     ASSERT_MIXED("! option '--amount' needs a value", "--amount", "--quiet");
-    ASSERT_MIXED("--quiet=true ! option '--amount' needs a value", "-qa", "-5");
+    ASSERT_MIXED("--quiet=true ! option '--amount' needs a value; one that begins with '-' needs "
+                 "'--amount=-5'",
+                 "-qa", "-5");
     ASSERT_MIXED("! option '--amount' needs a value", "--amount", "--");
 }
 

@@ -2,6 +2,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -129,6 +130,25 @@ static void escape_cuts_between_pieces(void **state)
     assert_string_equal(out, "...");
 }
 
+static void repair_replaces_bad_bytes_alone(void **state)
+{
+    static const char *const cases[][2] = {
+        {"", ""},
+        {"plain \"\n", "plain \"\n"},
+        {"gr\xc3\xbc\xc3\x9f", "gr\xc3\xbc\xc3\x9f"},
+        {"\xff", "\xef\xbf\xbd"},
+        {"a\xc3", "a\xef\xbf\xbd"},
+        {"\xed\xa0\x80", "\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd"}};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        char *clean = text_repair(cases[i][0]);
+        assert_non_null(clean);
+        assert_string_equal(clean, cases[i][1]);
+        free(clean);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -139,6 +159,7 @@ int main(void)
         cmocka_unit_test(escape_disarms_what_misleads_the_eye),
         cmocka_unit_test(escape_shows_bytes_that_are_no_text),
         cmocka_unit_test(escape_cuts_between_pieces),
+        cmocka_unit_test(repair_replaces_bad_bytes_alone),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -189,6 +189,17 @@ static void command_words_are_left_to_the_caller(void **state)
     assert_int_equal(loaded.report.command, 2);
 }
 
+static void a_service_beside_a_command_is_told_when_a_flag_asks_for_it(void **state)
+{
+    (void)state;
+    const char **variables = ENVIRONMENT("QUILKIN_SERVICE_QCMP=true", );
+
+    assert_true(load(ENVIRONMENT(), LIST("--service.qcmp", "ping", NULL)).report.service_asked);
+    assert_false(
+        load(ENVIRONMENT(), LIST("--service.qcmp=false", "ping", NULL)).report.service_asked);
+    assert_false(load(variables, LIST("ping", NULL)).report.service_asked);
+}
+
 static void commands_do_not_care_for_the_environment_of_a_service(void **state)
 {
     (void)state;
@@ -452,6 +463,7 @@ int main(void)
         cmocka_unit_test(empty_variables_are_unset),
         cmocka_unit_test(nothing_to_do_is_a_result_of_its_own),
         cmocka_unit_test(command_words_are_left_to_the_caller),
+        cmocka_unit_test(a_service_beside_a_command_is_told_when_a_flag_asks_for_it),
         cmocka_unit_test(commands_do_not_care_for_the_environment_of_a_service),
         cmocka_unit_test(help_and_version_come_first),
         cmocka_unit_test(bad_values_name_the_flag_and_what_was_expected),
