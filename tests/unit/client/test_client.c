@@ -223,7 +223,9 @@ static void reports_a_second_answer_as_a_duplicate(void **state)
     reply_from(f, &f->server, pong);
     reply_from(f, &f->server, pong);
     assert_int_equal(next_event(f->client).kind, QCMP_CLIENT_ANSWERED);
-    assert_int_equal(next_event(f->client).kind, QCMP_CLIENT_DUPLICATE);
+    struct qcmp_client_event event = next_event(f->client);
+    assert_int_equal(event.kind, QCMP_CLIENT_DUPLICATE);
+    assert_null(event.user);
 }
 
 static void reports_a_late_answer_and_credits_nobody(void **state)
@@ -235,7 +237,9 @@ static void reports_a_late_answer_and_credits_nobody(void **state)
     assert_int_equal(event.error, QCMP_ERROR_TIMED_OUT);
     struct qcmp_packet second = ping_and_receive(f, 10 * SECOND_NS);
     reply_from(f, &f->server, pong);
-    assert_int_equal(next_event(f->client).kind, QCMP_CLIENT_LATE);
+    event = next_event(f->client);
+    assert_int_equal(event.kind, QCMP_CLIENT_LATE);
+    assert_null(event.user);
     assert_int_equal(qcmp_client_in_flight(f->client), 1);
     reply_from(f, &f->server, pong_to(second, 0));
     assert_int_equal(next_event(f->client).kind, QCMP_CLIENT_ANSWERED);
