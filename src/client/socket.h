@@ -45,6 +45,12 @@ struct qcmp_notice {
     uint8_t data[QCMP_MAX_BYTES];
 };
 
+/** Makes the socket itself, dual-stack or IPv4 alone as the family and the host have it: the part
+ * of qcmp_socket_open() that all platforms share.
+ * @param type SOCK_DGRAM, with what flags the platform knows.
+ * @return 0 or an error of the operating system, with @p sock untouched. */
+int qcmp_socket_create(struct qcmp_socket *sock, enum qcmp_family family, int type);
+
 /** Opens a non-blocking UDP socket. Kernel stamps that the system does not grant are done without.
  * @return 0 or an error of the operating system. */
 int qcmp_socket_open(struct qcmp_socket *sock, enum qcmp_family family, bool kernel_stamps);

@@ -56,28 +56,15 @@ static void keys_restart(struct qcmp_socket *sock)
 
 int qcmp_socket_open(struct qcmp_socket *sock, enum qcmp_family family, bool kernel_stamps)
 {
-    const int type = SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC;
-    bool ipv6 = family != QCMP_FAMILY_IPV4;
-    int fd = socket(ipv6 ? AF_INET6 : AF_INET, type, 0);
-    if (fd < 0 && family == QCMP_FAMILY_ANY && errno == EAFNOSUPPORT) {
-        ipv6 = false;
-        fd = socket(AF_INET, type, 0);
-    }
-    if (fd < 0)
-        return os_error();
-    bool ipv6_only = family == QCMP_FAMILY_IPV6;
-    if (ipv6 && !set_option(fd, IPPROTO_IPV6, IPV6_V6ONLY, ipv6_only)) {
-        int error = os_error();
-        close(fd);
+    int error = qcmp_socket_create(sock, family, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC);
+    if (error != 0)
         return error;
-    }
     /* These make things better where they are granted; nothing depends on them. */
-    set_option(fd, SOL_SOCKET, SO_RCVBUF, RECEIVE_BUFFER_BYTES);
-    set_option(fd, IPPROTO_IP, IP_RECVERR, 1);
-    if (ipv6)
-        set_option(fd, IPPROTO_IPV6, IPV6_RECVERR, 1);
-    *sock = (struct qcmp_socket){
-        .fd = fd, .ipv6 = ipv6, .ipv6_only = ipv6_only, .kernel_stamps = kernel_stamps};
+    set_option(sock->fd, SOL_SOCKET, SO_RCVBUF, RECEIVE_BUFFER_BYTES);
+    set_option(sock->fd, IPPROTO_IP, IP_RECVERR, 1);
+    if (sock->ipv6)
+        set_option(sock->fd, IPPROTO_IPV6, IPV6_RECVERR, 1);
+    sock->kernel_stamps = kernel_stamps;
     keys_restart(sock);
     return 0;
 }
