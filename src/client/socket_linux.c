@@ -20,6 +20,9 @@
 
 #define RECEIVE_BATCH 32
 
+/* ICMP errors that one call gets out of its way: a flood of them must not hold it up for ever. */
+#define PENDING_ERRORS 64
+
 #define STAMP_FLAGS                                                                                \
     (SOF_TIMESTAMPING_SOFTWARE | SOF_TIMESTAMPING_RX_SOFTWARE | SOF_TIMESTAMPING_TX_SOFTWARE |     \
      SOF_TIMESTAMPING_OPT_TSONLY)
@@ -84,6 +87,27 @@ static int send_once(struct qcmp_socket *sock, const struct sockaddr_storage *ad
     return sent < 0 ? os_error() : 0;
 }
 
+/* An ICMP error about an earlier ping makes the next send fail, once, with the number that a
+ * failure of its own would have; only ECONNREFUSED is never an unconnected send's own. */
+static bool may_be_anothers(int error)
+{
+    switch (qcmp_error_to_os(error)) {
+    case ECONNREFUSED:
+    case EHOSTUNREACH:
+    case ENETUNREACH:
+    case EHOSTDOWN:
+    case ENONET:
+    case ENOPROTOOPT:
+    case EOPNOTSUPP:
+    case EPROTO:
+    case EMSGSIZE:
+    case EACCES:
+        return true;
+    default:
+        return false;
+    }
+}
+
 int qcmp_socket_send(struct qcmp_socket *sock, const struct qcmp_endpoint *to, const void *data,
                      size_t bytes, uint32_t *key)
 {
@@ -92,9 +116,7 @@ int qcmp_socket_send(struct qcmp_socket *sock, const struct qcmp_endpoint *to, c
     struct sockaddr_storage address;
     socklen_t address_bytes = qcmp_endpoint_to_sockaddr(to, sock->ipv6, &address);
     int error = send_once(sock, &address, address_bytes, data, bytes);
-    /* An ICMP error about an earlier ping makes the next send fail, once, with the same number as a
-     * failure of its own. */
-    if (error != 0 && error != qcmp_error_from_os(EAGAIN)) {
+    for (int tries = 1; may_be_anothers(error) && tries < PENDING_ERRORS; tries++) {
         keys_restart(sock);
         error = send_once(sock, &address, address_bytes, data, bytes);
     }
@@ -136,9 +158,6 @@ static int receive_batch(int fd, struct mmsghdr *messages, unsigned capacity)
 {
     /* Pending ICMP errors come before data, each with a number of its own; their texts are in the
      * error queue. */
-    enum {
-        PENDING_ERRORS = 64
-    };
     for (int tries = 0; tries < PENDING_ERRORS; tries++) {
         int received = recvmmsg(fd, messages, capacity, MSG_DONTWAIT | MSG_TRUNC, NULL);
         if (received >= 0)
