@@ -5,8 +5,11 @@
  * One client keeps one socket, dual-stack where the host has IPv6, and many pings in flight to many
  * destinations. It is usable from anyone's event loop: wait until qcmp_client_fd() is readable or
  * qcmp_client_deadline() has come, then call qcmp_client_process() until it returns fewer events
- * than there is room for. No threads, no callbacks, nothing blocks unless its text says so. Not
- * thread-safe: one client belongs to one thread at a time. Source: docs/protocol.md, section 5.
+ * than there is room for. Between two calls answers wait in the socket's receive buffer, which is
+ * asked to have room for one answer a slot; Linux grants no more than net.core.rmem_max, which by
+ * default holds some 500 answers (of 33 bytes, on loopback). What exceeds it is lost. No threads,
+ * no callbacks, nothing blocks unless its text says so. Not thread-safe: one client belongs to one
+ * thread at a time. Source: docs/protocol.md, section 5.
  */
 #ifndef QCMP_CLIENT_H
 #define QCMP_CLIENT_H

@@ -16,9 +16,11 @@ static int os_error(void)
     return qcmp_error_from_os(errno);
 }
 
-int qcmp_socket_open(struct qcmp_socket *sock, enum qcmp_family family, bool kernel_stamps)
+int qcmp_socket_open(struct qcmp_socket *sock, enum qcmp_family family, bool kernel_stamps,
+                     size_t slots)
 {
     (void)kernel_stamps;
+    (void)slots;
     struct qcmp_socket made;
     int error = qcmp_socket_create(&made, family, SOCK_DGRAM);
     if (error != 0)
@@ -40,7 +42,7 @@ void qcmp_socket_close(struct qcmp_socket *sock)
 }
 
 int qcmp_socket_send(struct qcmp_socket *sock, const struct qcmp_endpoint *to, const void *data,
-                     size_t bytes, uint32_t *key)
+                     size_t bytes)
 {
     if (qcmp_endpoint_is_ipv4(to) ? sock->ipv6_only : !sock->ipv6)
         return qcmp_error_from_os(EAFNOSUPPORT);
@@ -52,7 +54,6 @@ int qcmp_socket_send(struct qcmp_socket *sock, const struct qcmp_endpoint *to, c
     while (sent < 0 && errno == EINTR);
     if (sent < 0)
         return os_error();
-    *key = sock->transmit_key++;
     return 0;
 }
 
