@@ -14,9 +14,9 @@
 #define BATCH 32
 #define RANDOM_POOL 32
 
-/* The two clocks are compared around each ping; reading them as one moment is good to a few
- * microseconds. */
-#define STEP_TOLERANCE_NS 100000
+/* The difference of the two clocks is constant but for steps; this is for rounding, beyond what the
+ * readings themselves are uncertain by. */
+#define STEP_MARGIN_NS 1000
 
 /* Transmit stamps wait where answers do: without a look at them during a burst of pings they take
  * the room of its answers. */
@@ -28,7 +28,7 @@
 /* What the client itself knows about the ping in one slot. */
 struct flight {
     uint64_t id;
-    struct qcmp_stamp sent;
+    struct qcmp_reading sent;
     int64_t transmit_ns;   /* the kernel's stamp on the wall clock; 0 = not known */
     int error;             /* the network refused the ping, which process() has yet to end */
     bool listed;           /* among the refusals, perhaps for an earlier ping of this slot */
@@ -144,7 +144,7 @@ int64_t qcmp_client_deadline(const struct qcmp_client *client)
         return 0;
     if (!qcmp_probe_deadline(client->probe, &deadline_ns))
         return QCMP_NO_DEADLINE;
-    int64_t now_ns = qcmp_clock_read().monotonic_ns;
+    int64_t now_ns = qcmp_clock_read().at.monotonic_ns;
     return deadline_ns <= now_ns ? 0 : deadline_ns - now_ns;
 }
 
@@ -186,13 +186,10 @@ static void event_from_probe(const struct qcmp_probe_event *from, struct qcmp_cl
     };
 }
 
-/* When a datagram arrived, on the monotonic clock: the kernel's stamp is on the wall clock, which
- * may have been set since. */
-static int64_t arrived_monotonic_ns(const struct qcmp_arrival *arrival)
+/* What the two clocks may seem to drift apart between a sending and a reading without a step. */
+static int64_t clock_tolerance_ns(const struct flight *flight, const struct qcmp_arrival *arrival)
 {
-    if (arrival->kernel_ns == 0 || arrival->kernel_ns > arrival->read.wall_ns)
-        return arrival->read.monotonic_ns;
-    return arrival->read.monotonic_ns - (arrival->read.wall_ns - arrival->kernel_ns);
+    return flight->sent.width_ns + arrival->read.width_ns + STEP_MARGIN_NS;
 }
 
 /* Puts the four timestamps of an answer together. The kernel's stamps are on the wall clock: they
@@ -201,14 +198,15 @@ static void measure(const struct qcmp_client *client, const struct qcmp_probe_ev
                     const struct qcmp_arrival *arrival, struct qcmp_client_event *event)
 {
     const struct flight *flight = &client->flights[slot_of(answer->id)];
-    int64_t elapsed_ns = arrival->read.monotonic_ns - answer->sent.monotonic_ns;
-    int64_t step_ns = (arrival->read.wall_ns - answer->sent.wall_ns) - elapsed_ns;
+    int64_t elapsed_ns = arrival->read.at.monotonic_ns - answer->sent.monotonic_ns;
+    int64_t step_ns = (arrival->read.at.wall_ns - answer->sent.wall_ns) - elapsed_ns;
+    int64_t tolerance_ns = clock_tolerance_ns(flight, arrival);
     bool sent_known = flight->transmit_ns >= answer->sent.wall_ns;
     bool arrival_known = arrival->kernel_ns != 0;
     int64_t sent_ns = sent_known ? flight->transmit_ns : answer->sent.wall_ns;
-    int64_t arrived_ns = arrival_known ? arrival->kernel_ns : arrival->read.wall_ns;
+    int64_t arrived_ns = arrival_known ? arrival->kernel_ns : arrival->read.at.wall_ns;
 
-    event->clock_stepped = step_ns > STEP_TOLERANCE_NS || step_ns < -STEP_TOLERANCE_NS;
+    event->clock_stepped = step_ns > tolerance_ns || step_ns < -tolerance_ns;
     if (event->clock_stepped || arrived_ns < sent_ns) {
         sent_known = arrival_known = false;
         sent_ns = answer->sent.wall_ns;
@@ -226,7 +224,7 @@ static void measure(const struct qcmp_client *client, const struct qcmp_probe_ev
     qcmp_sample_compute(&event->times, &event->sample);
 }
 
-static void flight_start(struct flight *flight, uint64_t id, const struct qcmp_stamp *sent)
+static void flight_start(struct flight *flight, uint64_t id, const struct qcmp_reading *sent)
 {
     flight->id = id;
     flight->sent = *sent;
@@ -305,7 +303,8 @@ int qcmp_client_ping(struct qcmp_client *client, const struct sockaddr *to, size
 
     uint8_t ping[QCMP_PING_BYTES];
     uint64_t ping_id;
-    request.now = qcmp_clock_read();
+    struct qcmp_reading now = qcmp_clock_read();
+    request.now = now.at;
     error = qcmp_probe_ping(client->probe, &request, ping, &ping_id);
     if (error != 0)
         return error;
@@ -314,7 +313,7 @@ int qcmp_client_ping(struct qcmp_client *client, const struct sockaddr *to, size
         qcmp_probe_cancel(client->probe, ping_id, NULL);
         return error;
     }
-    flight_start(&client->flights[slot_of(ping_id)], ping_id, &request.now);
+    flight_start(&client->flights[slot_of(ping_id)], ping_id, &now);
     if (id != NULL)
         *id = ping_id;
     return 0;
@@ -329,12 +328,50 @@ static bool expire_one(struct qcmp_client *client, int64_t now_ns, struct qcmp_c
     return true;
 }
 
+/* The ping in flight that an arrival answers, or NULL. */
+static const struct flight *flight_answered(const struct qcmp_client *client,
+                                            const struct qcmp_arrival *arrival)
+{
+    struct qcmp_packet pong;
+    if (qcmp_packet_decode(arrival->data, arrival->bytes, &pong, NULL) != QCMP_PONG)
+        return NULL;
+    uint64_t id = qcmp_probe_find(client->probe, &arrival->from, pong.nonce, pong.client_ns);
+    return id != 0 ? &client->flights[slot_of(id)] : NULL;
+}
+
+/* When a datagram arrived, on the monotonic clock. The kernel's stamp is on the wall clock: counted
+ * back from the reading it holds if the clock was not set since the arrival, counted from the
+ * sending if it was not set before. Where both fit between the two, the wait for the reading is
+ * the one less likely to have met a step. What answers nothing in flight and has no such bounds
+ * must not end pings before their answers are looked at. */
+static int64_t arrived_monotonic_ns(const struct qcmp_client *client,
+                                    const struct qcmp_arrival *arrival)
+{
+    const struct qcmp_stamp *read = &arrival->read.at;
+    if (arrival->kernel_ns == 0)
+        return read->monotonic_ns;
+    int64_t by_reading = read->monotonic_ns - (read->wall_ns - arrival->kernel_ns);
+    const struct flight *flight = flight_answered(client, arrival);
+    if (flight == NULL)
+        return by_reading <= read->monotonic_ns ? by_reading : INT64_MIN;
+    const struct qcmp_stamp *sent = &flight->sent.at;
+    int64_t by_sending = sent->monotonic_ns + (arrival->kernel_ns - sent->wall_ns);
+    int64_t slack_ns = clock_tolerance_ns(flight, arrival);
+    int64_t earliest = sent->monotonic_ns - slack_ns;
+    int64_t latest = read->monotonic_ns + slack_ns;
+    if (by_reading >= earliest && by_reading <= latest)
+        return by_reading;
+    if (by_sending >= earliest && by_sending <= latest)
+        return by_sending;
+    return read->monotonic_ns;
+}
+
 static void arrival_take(struct qcmp_client *client, const struct qcmp_arrival *arrival,
                          struct qcmp_client_event *event)
 {
     struct qcmp_probe_event from_probe;
     qcmp_probe_receive(client->probe, &arrival->from, arrival->data, arrival->bytes,
-                       arrived_monotonic_ns(arrival), &from_probe);
+                       arrived_monotonic_ns(client, arrival), &from_probe);
     event_from_probe(&from_probe, event);
     if (event->kind == QCMP_CLIENT_ANSWERED)
         measure(client, &from_probe, arrival, event);
@@ -347,7 +384,7 @@ static int arrivals_take(struct qcmp_client *client, struct qcmp_client_event *e
     int count = 0;
     while (count < capacity && client->next < client->arrived) {
         const struct qcmp_arrival *arrival = &client->arrivals[client->next];
-        if (expire_one(client, arrived_monotonic_ns(arrival), &events[count++]))
+        if (expire_one(client, arrived_monotonic_ns(client, arrival), &events[count++]))
             continue;
         arrival_take(client, arrival, &events[count - 1]);
         client->next++;
@@ -368,7 +405,7 @@ int qcmp_client_process(struct qcmp_client *client, struct qcmp_client_event *ev
 {
     if (events == NULL || capacity < 1)
         return QCMP_ERROR_INVALID_ARGUMENT;
-    int64_t now_ns = qcmp_clock_read().monotonic_ns;
+    int64_t now_ns = qcmp_clock_read().at.monotonic_ns;
     int count = 0;
     bool more = true;
     while (more && count < capacity) {

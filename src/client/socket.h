@@ -16,6 +16,8 @@
 #include <qcmp/probe.h>
 #include <qcmp/wire.h>
 
+#include "client/clock.h"
+
 struct qcmp_socket {
     int fd;
     bool ipv6;      /**< AF_INET6, otherwise AF_INET */
@@ -25,9 +27,9 @@ struct qcmp_socket {
 /** A datagram that came. */
 struct qcmp_arrival {
     struct qcmp_endpoint from;
-    struct qcmp_stamp read; /**< when user space had it */
-    int64_t kernel_ns;      /**< wall clock, when the kernel got it; 0 = not known */
-    size_t bytes;           /**< its true size */
+    struct qcmp_reading read; /**< when user space had it */
+    int64_t kernel_ns;        /**< wall clock, when the kernel got it; 0 = not known */
+    size_t bytes;             /**< its true size */
     uint8_t data[QCMP_MAX_BYTES];
 };
 

@@ -190,7 +190,7 @@ int qcmp_socket_receive(struct qcmp_socket *sock, struct qcmp_arrival *arrivals,
                                               .msg_controllen = sizeof controls[i]};
     }
     int received = receive_batch(sock->fd, messages, (unsigned)limit);
-    struct qcmp_stamp now = qcmp_clock_read();
+    struct qcmp_reading now = qcmp_clock_read();
     for (int i = 0; i < received; i++) {
         struct msghdr *message = &messages[i].msg_hdr;
         arrivals[i].read = now;
