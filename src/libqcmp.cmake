@@ -9,7 +9,8 @@ set(QCMP_SOURCES
     client/address.c
     client/client.c
     client/clock.c
-    client/distance.c)
+    client/distance.c
+    client/socket_open.c)
 if(CMAKE_SYSTEM_NAME STREQUAL "Linux")
     list(APPEND QCMP_SOURCES client/socket_linux.c)
 else()

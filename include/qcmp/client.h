@@ -5,8 +5,11 @@
  * One client keeps one socket, dual-stack where the host has IPv6, and many pings in flight to many
  * destinations. It is usable from anyone's event loop: wait until qcmp_client_fd() is readable or
  * qcmp_client_deadline() has come, then call qcmp_client_process() until it returns fewer events
- * than there is room for. No threads, no callbacks, nothing blocks unless its text says so. Not
- * thread-safe: one client belongs to one thread at a time. Source: docs/protocol.md, section 5.
+ * than there is room for. Between two calls answers wait in the socket's receive buffer, which is
+ * asked to have room for one answer a slot; Linux grants no more than net.core.rmem_max, which by
+ * default holds some 500 answers (of 33 bytes, on loopback). What exceeds it is lost. No threads,
+ * no callbacks, nothing blocks unless its text says so. Not thread-safe: one client belongs to one
+ * thread at a time. Source: docs/protocol.md, section 5.
  */
 #ifndef QCMP_CLIENT_H
 #define QCMP_CLIENT_H
@@ -60,9 +63,10 @@ struct qcmp_client_event {
     enum qcmp_probe_reason reason; /**< of a rejection */
     int error;                     /**< of a failure or a time-out, otherwise 0 */
     uint64_t id;                   /**< the ping; 0 for a rejection */
-    void *user;                    /**< what was given with the ping; NULL for a rejection */
-    struct qcmp_endpoint peer;     /**< the destination, or the source of what was rejected */
-    uint8_t nonce;                 /**< of the ping */
+    void *user; /**< what was given with the ping; NULL for a late answer, a duplicate and a
+                     rejection: the ping may have ended, and what it points to be gone */
+    struct qcmp_endpoint peer; /**< the destination, or the source of what was rejected */
+    uint8_t nonce;             /**< of the ping */
 
     /* Of an answer, otherwise zero: */
     struct qcmp_times times;   /**< the four timestamps behind the sample */
@@ -123,7 +127,7 @@ QCMP_EXPORT int64_t qcmp_client_deadline(const struct qcmp_client *client);
  *
  * @param to,to_bytes an IPv4 or IPv6 socket address; the scope of a link-local address is honoured.
  * @param timeout_ns  > 0; see QCMP_DEFAULT_TIMEOUT_NS.
- * @param user        comes back with each event of this ping.
+ * @param user        comes back with the event that ends this ping, never after.
  * @param[out] id     names the ping until it ends; may be NULL. Untouched on failure.
  * @return 0; QCMP_ERROR_NO_NONCE or QCMP_ERROR_NO_SLOT: try again when a ping has ended;
  * QCMP_ERROR_INVALID_ARGUMENT; or an error of the operating system (EAFNOSUPPORT for an address of

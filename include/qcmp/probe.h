@@ -70,11 +70,12 @@ struct qcmp_probe_event {
     enum qcmp_probe_event_kind kind;
     enum qcmp_probe_reason reason; /**< of a rejection, otherwise QCMP_REJECT_NONE */
     uint64_t id;                   /**< the ping, 0 for a rejection */
-    void *user;                    /**< what was given with the ping, NULL for a rejection */
-    struct qcmp_endpoint peer;     /**< the destination, or the source of a rejected datagram */
-    uint8_t nonce;                 /**< of the ping; 0 for a rejection */
-    struct qcmp_stamp sent;        /**< what was given with the ping; zero for a rejection */
-    struct qcmp_packet pong; /**< of an answer, a late answer or a duplicate, otherwise zero */
+    void *user; /**< what was given with the ping; NULL for a late answer, a duplicate and a
+                     rejection: the ping may have ended, and what it points to be gone */
+    struct qcmp_endpoint peer; /**< the destination, or the source of a rejected datagram */
+    uint8_t nonce;             /**< of the ping; 0 for a rejection */
+    struct qcmp_stamp sent;    /**< what was given with the ping; zero for a rejection */
+    struct qcmp_packet pong;   /**< of an answer, a late answer or a duplicate, otherwise zero */
 };
 
 /** What to send. */
@@ -83,7 +84,7 @@ struct qcmp_probe_request {
     struct qcmp_stamp now; /**< now.wall_ns becomes the client timestamp */
     int64_t timeout_ns;    /**< > 0 */
     uint64_t random;       /**< unpredictable to others, fresh for each ping: chooses the nonce */
-    void *user;            /**< comes back with each event of this ping */
+    void *user;            /**< comes back with the event that ends this ping, never after */
 };
 
 /** Bytes of memory that a probe with @p slots slots needs; 0 when @p slots is 0 or above

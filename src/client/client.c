@@ -1,6 +1,7 @@
 #include <qcmp/client.h>
 
 #include <errno.h>
+#include <limits.h>
 #include <stdalign.h>
 #include <stdbool.h>
 #include <stdlib.h>
@@ -13,22 +14,33 @@
 #define BATCH 32
 #define RANDOM_POOL 32
 
-/* The two clocks are compared around each ping; reading them as one moment is good to a few
- * microseconds. */
-#define STEP_TOLERANCE_NS 100000
+/* The difference of the two clocks is constant but for steps; this is for rounding, beyond what the
+ * readings themselves are uncertain by. */
+#define STEP_MARGIN_NS 1000
 
-/* The kernel's transmit stamp of the ping in one slot. */
-struct transmit {
+/* Transmit stamps wait where answers do: without a look at them during a burst of pings they take
+ * the room of its answers. */
+#define SENDS_A_LOOK 16
+#define NOTICES_A_LOOK 64
+
+#define NONE UINT32_MAX
+
+/* What the client itself knows about the ping in one slot. */
+struct flight {
     uint64_t id;
-    int64_t kernel_ns;
+    struct qcmp_reading sent;
+    int64_t transmit_ns;   /* the kernel's stamp on the wall clock; 0 = not known */
+    int error;             /* the network refused the ping, which process() has yet to end */
+    bool listed;           /* among the refusals, perhaps for an earlier ping of this slot */
+    uint32_t refused_next; /* if listed */
 };
 
 struct qcmp_client {
     struct qcmp_socket sock;
     struct qcmp_probe *probe;
-    uint64_t *ids_by_key;       /* ring: which ping a transmit stamp is about */
-    struct transmit *transmits; /* one a slot */
-    uint32_t key_mask;
+    struct flight *flights;               /* one a slot */
+    uint32_t refused_first, refused_last; /* slots whose pings are to be ended, oldest first */
+    uint32_t sends;
     uint64_t random[RANDOM_POOL];
     int random_left;
     int next, arrived; /* arrivals not looked at yet: next .. arrived - 1 */
@@ -38,8 +50,8 @@ struct qcmp_client {
 
 /* Where the parts of a client's memory are. */
 struct layout {
-    size_t slots, keys;
-    size_t ids_by_key, transmits, probe, bytes;
+    size_t slots;
+    size_t flights, probe, bytes;
 };
 
 static size_t aligned(size_t bytes)
@@ -54,16 +66,9 @@ static bool layout_compute(const struct qcmp_client_options *options, struct lay
     size_t probe_bytes = qcmp_probe_bytes(slots);
     if (probe_bytes == 0)
         return false;
-    /* Twice the slots, so that a key outlives the pings that were sent after its own and have
-     * ended. */
-    size_t keys = 2;
-    while (keys < 2 * slots)
-        keys *= 2;
     layout->slots = slots;
-    layout->keys = keys;
-    layout->ids_by_key = aligned(sizeof(struct qcmp_client));
-    layout->transmits = layout->ids_by_key + aligned(keys * sizeof(uint64_t));
-    layout->probe = layout->transmits + aligned(slots * sizeof(struct transmit));
+    layout->flights = aligned(sizeof(struct qcmp_client));
+    layout->probe = layout->flights + aligned(slots * sizeof(struct flight));
     layout->bytes = layout->probe + probe_bytes;
     return true;
 }
@@ -89,13 +94,13 @@ int qcmp_client_open(struct qcmp_client **client, void *memory, size_t bytes,
     unsigned char *base = memory;
     memset(memory, 0, layout.probe);
     struct qcmp_client *opened = memory;
-    opened->ids_by_key = (uint64_t *)(void *)(base + layout.ids_by_key);
-    opened->transmits = (struct transmit *)(void *)(base + layout.transmits);
-    opened->key_mask = (uint32_t)(layout.keys - 1);
+    opened->flights = (struct flight *)(void *)(base + layout.flights);
+    opened->refused_first = opened->refused_last = NONE;
     int error =
         qcmp_probe_init(&opened->probe, base + layout.probe, bytes - layout.probe, layout.slots);
     if (error == 0)
-        error = qcmp_socket_open(&opened->sock, options->family, !options->user_stamps_only);
+        error = qcmp_socket_open(&opened->sock, options->family, !options->user_stamps_only,
+                                 layout.slots);
     if (error == 0)
         *client = opened;
     return error;
@@ -135,11 +140,11 @@ int qcmp_client_fd(const struct qcmp_client *client)
 int64_t qcmp_client_deadline(const struct qcmp_client *client)
 {
     int64_t deadline_ns;
-    if (client->next < client->arrived || client->error != 0)
+    if (client->next < client->arrived || client->refused_first != NONE || client->error != 0)
         return 0;
     if (!qcmp_probe_deadline(client->probe, &deadline_ns))
         return QCMP_NO_DEADLINE;
-    int64_t now_ns = qcmp_clock_read().monotonic_ns;
+    int64_t now_ns = qcmp_clock_read().at.monotonic_ns;
     return deadline_ns <= now_ns ? 0 : deadline_ns - now_ns;
 }
 
@@ -158,33 +163,6 @@ static int random_next(struct qcmp_client *client, uint64_t *random)
 static size_t slot_of(uint64_t id)
 {
     return (size_t)(id & UINT32_MAX);
-}
-
-int qcmp_client_ping(struct qcmp_client *client, const struct sockaddr *to, size_t to_bytes,
-                     int64_t timeout_ns, void *user, uint64_t *id)
-{
-    struct qcmp_probe_request request = {.timeout_ns = timeout_ns, .user = user};
-    int error = qcmp_endpoint_from_sockaddr(&request.to, to, to_bytes);
-    if (error != 0 || (error = random_next(client, &request.random)) != 0)
-        return error;
-
-    uint8_t ping[QCMP_PING_BYTES];
-    uint64_t ping_id;
-    uint32_t key;
-    request.now = qcmp_clock_read();
-    error = qcmp_probe_ping(client->probe, &request, ping, &ping_id);
-    if (error != 0)
-        return error;
-    error = qcmp_socket_send(&client->sock, &request.to, ping, sizeof ping, &key);
-    if (error != 0) {
-        qcmp_probe_cancel(client->probe, ping_id, NULL);
-        return error;
-    }
-    client->ids_by_key[key & client->key_mask] = ping_id;
-    client->transmits[slot_of(ping_id)] = (struct transmit){.id = ping_id};
-    if (id != NULL)
-        *id = ping_id;
-    return 0;
 }
 
 static void event_from_probe(const struct qcmp_probe_event *from, struct qcmp_client_event *event)
@@ -208,13 +186,10 @@ static void event_from_probe(const struct qcmp_probe_event *from, struct qcmp_cl
     };
 }
 
-/* When a datagram arrived, on the monotonic clock: the kernel's stamp is on the wall clock, which
- * may have been set since. */
-static int64_t arrived_monotonic_ns(const struct qcmp_arrival *arrival)
+/* What the two clocks may seem to drift apart between a sending and a reading without a step. */
+static int64_t clock_tolerance_ns(const struct flight *flight, const struct qcmp_arrival *arrival)
 {
-    if (arrival->kernel_ns == 0 || arrival->kernel_ns > arrival->read.wall_ns)
-        return arrival->read.monotonic_ns;
-    return arrival->read.monotonic_ns - (arrival->read.wall_ns - arrival->kernel_ns);
+    return flight->sent.width_ns + arrival->read.width_ns + STEP_MARGIN_NS;
 }
 
 /* Puts the four timestamps of an answer together. The kernel's stamps are on the wall clock: they
@@ -222,15 +197,16 @@ static int64_t arrived_monotonic_ns(const struct qcmp_arrival *arrival)
 static void measure(const struct qcmp_client *client, const struct qcmp_probe_event *answer,
                     const struct qcmp_arrival *arrival, struct qcmp_client_event *event)
 {
-    const struct transmit *transmit = &client->transmits[slot_of(answer->id)];
-    int64_t elapsed_ns = arrival->read.monotonic_ns - answer->sent.monotonic_ns;
-    int64_t step_ns = (arrival->read.wall_ns - answer->sent.wall_ns) - elapsed_ns;
-    bool sent_known = transmit->id == answer->id && transmit->kernel_ns >= answer->sent.wall_ns;
+    const struct flight *flight = &client->flights[slot_of(answer->id)];
+    int64_t elapsed_ns = arrival->read.at.monotonic_ns - answer->sent.monotonic_ns;
+    int64_t step_ns = (arrival->read.at.wall_ns - answer->sent.wall_ns) - elapsed_ns;
+    int64_t tolerance_ns = clock_tolerance_ns(flight, arrival);
+    bool sent_known = flight->transmit_ns >= answer->sent.wall_ns;
     bool arrival_known = arrival->kernel_ns != 0;
-    int64_t sent_ns = sent_known ? transmit->kernel_ns : answer->sent.wall_ns;
-    int64_t arrived_ns = arrival_known ? arrival->kernel_ns : arrival->read.wall_ns;
+    int64_t sent_ns = sent_known ? flight->transmit_ns : answer->sent.wall_ns;
+    int64_t arrived_ns = arrival_known ? arrival->kernel_ns : arrival->read.at.wall_ns;
 
-    event->clock_stepped = step_ns > STEP_TOLERANCE_NS || step_ns < -STEP_TOLERANCE_NS;
+    event->clock_stepped = step_ns > tolerance_ns || step_ns < -tolerance_ns;
     if (event->clock_stepped || arrived_ns < sent_ns) {
         sent_known = arrival_known = false;
         sent_ns = answer->sent.wall_ns;
@@ -248,43 +224,99 @@ static void measure(const struct qcmp_client *client, const struct qcmp_probe_ev
     qcmp_sample_compute(&event->times, &event->sample);
 }
 
-/* Ends the ping that an ICMP error quotes. Errors are as easy to forge as answers, so the quote
- * must match as an answer would. */
-static bool refuse(struct qcmp_client *client, const struct qcmp_notice *notice,
-                   struct qcmp_client_event *event)
+static void flight_start(struct flight *flight, uint64_t id, const struct qcmp_reading *sent)
+{
+    flight->id = id;
+    flight->sent = *sent;
+    flight->transmit_ns = 0;
+    flight->error = 0;
+}
+
+/* The ping in flight that a notice quotes, or NULL. ICMP errors are as easy to forge as answers, so
+ * the quote must match as an answer would. */
+static struct flight *flight_quoted(struct qcmp_client *client, const struct qcmp_notice *notice)
 {
     struct qcmp_packet ping;
-    struct qcmp_probe_event ended;
     if (qcmp_packet_decode(notice->data, notice->bytes, &ping, NULL) != QCMP_PING)
-        return false;
+        return NULL;
     uint64_t id = qcmp_probe_find(client->probe, &notice->to, ping.nonce, ping.client_ns);
-    if (id == 0 || qcmp_probe_cancel(client->probe, id, &ended) != 0)
-        return false;
-    event_from_probe(&ended, event);
-    event->kind = QCMP_CLIENT_FAILED;
-    event->error = notice->error;
-    return true;
+    return id != 0 ? &client->flights[slot_of(id)] : NULL;
 }
 
-static void transmit_note(struct qcmp_client *client, const struct qcmp_notice *notice)
+/* Each slot is in the list at most once, so refusals need no memory but the slots'. */
+static void refusal_note(struct qcmp_client *client, struct flight *flight, int error)
 {
-    uint64_t id = client->ids_by_key[notice->key & client->key_mask];
-    struct transmit *transmit = &client->transmits[slot_of(id)];
-    if (id != 0 && transmit->id == id)
-        transmit->kernel_ns = notice->kernel_ns;
+    uint32_t slot = (uint32_t)(flight - client->flights);
+    flight->error = error;
+    if (flight->listed)
+        return;
+    flight->listed = true;
+    flight->refused_next = NONE;
+    if (client->refused_first == NONE)
+        client->refused_first = slot;
+    else
+        client->flights[client->refused_last].refused_next = slot;
+    client->refused_last = slot;
 }
 
-static int notices_take(struct qcmp_client *client, struct qcmp_client_event *events, int capacity)
+static void notices_take(struct qcmp_client *client, int limit)
 {
     struct qcmp_notice notice;
-    int count = 0;
-    while (count < capacity && qcmp_socket_notice(&client->sock, &notice)) {
+    for (int i = 0; i < limit && qcmp_socket_notice(&client->sock, &notice); i++) {
+        struct flight *flight = flight_quoted(client, &notice);
+        if (flight == NULL)
+            continue;
         if (notice.transmitted)
-            transmit_note(client, &notice);
-        else if (refuse(client, &notice, &events[count]))
-            count++;
+            flight->transmit_ns = notice.kernel_ns;
+        else
+            refusal_note(client, flight, notice.error);
+    }
+}
+
+static int refusals_take(struct qcmp_client *client, struct qcmp_client_event *events, int capacity)
+{
+    int count = 0;
+    while (count < capacity && client->refused_first != NONE) {
+        struct flight *flight = &client->flights[client->refused_first];
+        struct qcmp_probe_event ended;
+        client->refused_first = flight->refused_next;
+        flight->listed = false;
+        if (flight->error == 0 || qcmp_probe_cancel(client->probe, flight->id, &ended) != 0)
+            continue;
+        event_from_probe(&ended, &events[count]);
+        events[count].kind = QCMP_CLIENT_FAILED;
+        events[count++].error = flight->error;
     }
     return count;
+}
+
+int qcmp_client_ping(struct qcmp_client *client, const struct sockaddr *to, size_t to_bytes,
+                     int64_t timeout_ns, void *user, uint64_t *id)
+{
+    struct qcmp_probe_request request = {.timeout_ns = timeout_ns, .user = user};
+    int error = qcmp_endpoint_from_sockaddr(&request.to, to, to_bytes);
+    if (error != 0 || (error = random_next(client, &request.random)) != 0)
+        return error;
+
+    if (++client->sends % SENDS_A_LOOK == 0)
+        notices_take(client, NOTICES_A_LOOK);
+
+    uint8_t ping[QCMP_PING_BYTES];
+    uint64_t ping_id;
+    struct qcmp_reading now = qcmp_clock_read();
+    request.now = now.at;
+    error = qcmp_probe_ping(client->probe, &request, ping, &ping_id);
+    if (error != 0)
+        return error;
+    error = qcmp_socket_send(&client->sock, &request.to, ping, sizeof ping);
+    if (error != 0) {
+        qcmp_probe_cancel(client->probe, ping_id, NULL);
+        return error;
+    }
+    flight_start(&client->flights[slot_of(ping_id)], ping_id, &now);
+    if (id != NULL)
+        *id = ping_id;
+    return 0;
 }
 
 static bool expire_one(struct qcmp_client *client, int64_t now_ns, struct qcmp_client_event *event)
@@ -296,12 +328,50 @@ static bool expire_one(struct qcmp_client *client, int64_t now_ns, struct qcmp_c
     return true;
 }
 
+/* The ping in flight that an arrival answers, or NULL. */
+static const struct flight *flight_answered(const struct qcmp_client *client,
+                                            const struct qcmp_arrival *arrival)
+{
+    struct qcmp_packet pong;
+    if (qcmp_packet_decode(arrival->data, arrival->bytes, &pong, NULL) != QCMP_PONG)
+        return NULL;
+    uint64_t id = qcmp_probe_find(client->probe, &arrival->from, pong.nonce, pong.client_ns);
+    return id != 0 ? &client->flights[slot_of(id)] : NULL;
+}
+
+/* When a datagram arrived, on the monotonic clock. The kernel's stamp is on the wall clock: counted
+ * back from the reading it holds if the clock was not set since the arrival, counted from the
+ * sending if it was not set before. Where both fit between the two, the wait for the reading is
+ * the one less likely to have met a step. What answers nothing in flight and has no such bounds
+ * must not end pings before their answers are looked at. */
+static int64_t arrived_monotonic_ns(const struct qcmp_client *client,
+                                    const struct qcmp_arrival *arrival)
+{
+    const struct qcmp_stamp *read = &arrival->read.at;
+    if (arrival->kernel_ns == 0)
+        return read->monotonic_ns;
+    int64_t by_reading = read->monotonic_ns - (read->wall_ns - arrival->kernel_ns);
+    const struct flight *flight = flight_answered(client, arrival);
+    if (flight == NULL)
+        return by_reading <= read->monotonic_ns ? by_reading : INT64_MIN;
+    const struct qcmp_stamp *sent = &flight->sent.at;
+    int64_t by_sending = sent->monotonic_ns + (arrival->kernel_ns - sent->wall_ns);
+    int64_t slack_ns = clock_tolerance_ns(flight, arrival);
+    int64_t earliest = sent->monotonic_ns - slack_ns;
+    int64_t latest = read->monotonic_ns + slack_ns;
+    if (by_reading >= earliest && by_reading <= latest)
+        return by_reading;
+    if (by_sending >= earliest && by_sending <= latest)
+        return by_sending;
+    return read->monotonic_ns;
+}
+
 static void arrival_take(struct qcmp_client *client, const struct qcmp_arrival *arrival,
                          struct qcmp_client_event *event)
 {
     struct qcmp_probe_event from_probe;
     qcmp_probe_receive(client->probe, &arrival->from, arrival->data, arrival->bytes,
-                       arrived_monotonic_ns(arrival), &from_probe);
+                       arrived_monotonic_ns(client, arrival), &from_probe);
     event_from_probe(&from_probe, event);
     if (event->kind == QCMP_CLIENT_ANSWERED)
         measure(client, &from_probe, arrival, event);
@@ -314,7 +384,7 @@ static int arrivals_take(struct qcmp_client *client, struct qcmp_client_event *e
     int count = 0;
     while (count < capacity && client->next < client->arrived) {
         const struct qcmp_arrival *arrival = &client->arrivals[client->next];
-        if (expire_one(client, arrived_monotonic_ns(arrival), &events[count++]))
+        if (expire_one(client, arrived_monotonic_ns(client, arrival), &events[count++]))
             continue;
         arrival_take(client, arrival, &events[count - 1]);
         client->next++;
@@ -335,7 +405,7 @@ int qcmp_client_process(struct qcmp_client *client, struct qcmp_client_event *ev
 {
     if (events == NULL || capacity < 1)
         return QCMP_ERROR_INVALID_ARGUMENT;
-    int64_t now_ns = qcmp_clock_read().monotonic_ns;
+    int64_t now_ns = qcmp_clock_read().at.monotonic_ns;
     int count = 0;
     bool more = true;
     while (more && count < capacity) {
@@ -343,7 +413,8 @@ int qcmp_client_process(struct qcmp_client *client, struct qcmp_client_event *ev
             refill(client);
         /* Notices are read after the answers: the transmit stamp of each ping is there before its
          * answer. */
-        count += notices_take(client, events + count, capacity - count);
+        notices_take(client, INT_MAX);
+        count += refusals_take(client, events + count, capacity - count);
         more = client->next < client->arrived;
         count += arrivals_take(client, events + count, capacity - count);
     }

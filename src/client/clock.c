@@ -14,21 +14,20 @@ static int64_t clock_ns(clockid_t clock)
 
 /* The tightest of a few tries, because the thread may be preempted in between, and the difference
  * of the two clocks is what tells a step. */
-struct qcmp_stamp qcmp_clock_read(void)
+struct qcmp_reading qcmp_clock_read(void)
 {
     enum {
         TRIES = 4,
         TIGHT_NS = 2000
     };
-    struct qcmp_stamp best = {0, 0};
-    int64_t best_width = INT64_MAX;
-    for (int i = 0; i < TRIES && best_width > TIGHT_NS; i++) {
+    struct qcmp_reading best = {.width_ns = INT64_MAX};
+    for (int i = 0; i < TRIES && best.width_ns > TIGHT_NS; i++) {
         int64_t before = clock_ns(CLOCK_MONOTONIC);
         int64_t wall = clock_ns(CLOCK_REALTIME);
         int64_t width = clock_ns(CLOCK_MONOTONIC) - before;
-        if (width < best_width) {
-            best_width = width;
-            best = (struct qcmp_stamp){.wall_ns = wall, .monotonic_ns = before + width / 2};
+        if (width < best.width_ns) {
+            best = (struct qcmp_reading){
+                .at = {.wall_ns = wall, .monotonic_ns = before + width / 2}, .width_ns = width};
         }
     }
     return best;

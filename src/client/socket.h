@@ -16,47 +16,52 @@
 #include <qcmp/probe.h>
 #include <qcmp/wire.h>
 
+#include "client/clock.h"
+
 struct qcmp_socket {
     int fd;
-    bool ipv6;             /**< AF_INET6, otherwise AF_INET */
-    bool ipv6_only;        /**< cannot reach IPv4 */
-    bool kernel_stamps;    /**< asked for and granted */
-    uint32_t transmit_key; /**< the key that the next successful send's transmit stamp will bear */
+    bool ipv6;      /**< AF_INET6, otherwise AF_INET */
+    bool ipv6_only; /**< cannot reach IPv4 */
 };
 
 /** A datagram that came. */
 struct qcmp_arrival {
     struct qcmp_endpoint from;
-    struct qcmp_stamp read; /**< when user space had it */
-    int64_t kernel_ns;      /**< wall clock, when the kernel got it; 0 = not known */
-    size_t bytes;           /**< its true size */
+    struct qcmp_reading read; /**< when user space had it */
+    int64_t kernel_ns;        /**< wall clock, when the kernel got it; 0 = not known */
+    size_t bytes;             /**< its true size */
     uint8_t data[QCMP_MAX_BYTES];
 };
 
 /** What the kernel says about a datagram that was sent. */
 struct qcmp_notice {
-    bool transmitted;  /**< handed to the device: key and kernel_ns; otherwise: to, error, data and
-                          bytes */
-    uint32_t key;      /**< as qcmp_socket_send() gave it */
-    int64_t kernel_ns; /**< wall clock, when it left */
-    int error;         /**< an error of the operating system, made from an ICMP message */
+    bool transmitted;        /**< handed to the device at kernel_ns; otherwise refused with error */
+    int64_t kernel_ns;       /**< wall clock, when it left */
+    int error;               /**< an error of the operating system, made from an ICMP message */
     struct qcmp_endpoint to; /**< where it was sent */
-    size_t bytes;            /**< of the quoted payload, at most QCMP_MAX_BYTES */
+    size_t bytes;            /**< of its payload, at most QCMP_MAX_BYTES */
     uint8_t data[QCMP_MAX_BYTES];
 };
 
-/** Opens a non-blocking UDP socket. Kernel stamps that the system does not grant are done without.
+/** Makes the socket itself, dual-stack or IPv4 alone as the family and the host have it: the part
+ * of qcmp_socket_open() that all platforms share.
+ * @param type SOCK_DGRAM, with what flags the platform knows.
+ * @return 0 or an error of the operating system, with @p sock untouched. */
+int qcmp_socket_create(struct qcmp_socket *sock, enum qcmp_family family, int type);
+
+/** Opens a non-blocking UDP socket, with a receive buffer for the answers to @p slots pings as far
+ * as the system grants it. Kernel stamps that the system does not grant are done without.
  * @return 0 or an error of the operating system. */
-int qcmp_socket_open(struct qcmp_socket *sock, enum qcmp_family family, bool kernel_stamps);
+int qcmp_socket_open(struct qcmp_socket *sock, enum qcmp_family family, bool kernel_stamps,
+                     size_t slots);
 
 /** Closes it. */
 void qcmp_socket_close(struct qcmp_socket *sock);
 
-/** Sends one datagram.
- * @param[out] key names its transmit stamp in a later notice.
- * @return 0 or an error of the operating system. */
+/** Sends one datagram, with QCMP_PING_BYTES bytes where its transmit stamp matters. @return 0 or an
+ * error of the operating system. */
 int qcmp_socket_send(struct qcmp_socket *sock, const struct qcmp_endpoint *to, const void *data,
-                     size_t bytes, uint32_t *key);
+                     size_t bytes);
 
 /** Reads what has come, without blocking.
  * @return the number of datagrams, 0 when there are none, or an error of the operating system. */

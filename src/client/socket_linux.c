@@ -15,14 +15,29 @@
 #include "client/address.h"
 #include "client/clock.h"
 
-/* Room for a burst of answers from a thousand destinations; memory is used only while they wait. */
-#define RECEIVE_BUFFER_BYTES (1 << 20)
+/* An answer of 33 bytes occupies some 768 bytes of the buffer on loopback, more with other devices;
+ * the kernel doubles what is asked for, and grants no more than net.core.rmem_max. */
+#define RECEIVE_BYTES_A_SLOT 1024
+#define RECEIVE_BYTES_LEAST (1 << 20)
+#define RECEIVE_BYTES_MOST (1 << 26)
 
 #define RECEIVE_BATCH 32
 
+/* ICMP errors that one call gets out of its way: a flood of them must not hold it up for ever. */
+#define PENDING_ERRORS 64
+
+/* Each transmit stamp comes with the packet that it is about: the kernel's numbering (OPT_ID)
+ * counts some failed sends and not others. OPT_CMSG adds the interface, which a link-local address
+ * needs. */
 #define STAMP_FLAGS                                                                                \
     (SOF_TIMESTAMPING_SOFTWARE | SOF_TIMESTAMPING_RX_SOFTWARE | SOF_TIMESTAMPING_TX_SOFTWARE |     \
-     SOF_TIMESTAMPING_OPT_TSONLY)
+     SOF_TIMESTAMPING_OPT_CMSG)
+
+/* A ping as a device sends it: link layer, IP, UDP, payload, padding. */
+#define FRAME_BYTES 256
+#define UDP_HEADER_BYTES 8
+#define IPV4_HEADER_BYTES 20
+#define IPV6_HEADER_BYTES 40
 
 struct control {
     alignas(size_t) char bytes[256]; /* as the headers in it are aligned */
@@ -43,42 +58,28 @@ static bool set_option(int fd, int level, int name, int value)
     return setsockopt(fd, level, name, &value, sizeof value) == 0;
 }
 
-/* Switching OPT_ID off and on starts the kernel's keys at 0 again. */
-static void keys_restart(struct qcmp_socket *sock)
+static int receive_bytes(size_t slots)
 {
-    if (!sock->kernel_stamps)
-        return;
-    set_option(sock->fd, SOL_SOCKET, SO_TIMESTAMPING, STAMP_FLAGS);
-    sock->kernel_stamps = set_option(sock->fd, SOL_SOCKET, SO_TIMESTAMPING,
-                                     STAMP_FLAGS | (int)SOF_TIMESTAMPING_OPT_ID);
-    sock->transmit_key = 0;
+    if (slots > RECEIVE_BYTES_MOST / RECEIVE_BYTES_A_SLOT)
+        return RECEIVE_BYTES_MOST;
+    int bytes = (int)slots * RECEIVE_BYTES_A_SLOT;
+    return bytes > RECEIVE_BYTES_LEAST ? bytes : RECEIVE_BYTES_LEAST;
 }
 
-int qcmp_socket_open(struct qcmp_socket *sock, enum qcmp_family family, bool kernel_stamps)
+int qcmp_socket_open(struct qcmp_socket *sock, enum qcmp_family family, bool kernel_stamps,
+                     size_t slots)
 {
-    const int type = SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC;
-    bool ipv6 = family != QCMP_FAMILY_IPV4;
-    int fd = socket(ipv6 ? AF_INET6 : AF_INET, type, 0);
-    if (fd < 0 && family == QCMP_FAMILY_ANY && errno == EAFNOSUPPORT) {
-        ipv6 = false;
-        fd = socket(AF_INET, type, 0);
-    }
-    if (fd < 0)
-        return os_error();
-    bool ipv6_only = family == QCMP_FAMILY_IPV6;
-    if (ipv6 && !set_option(fd, IPPROTO_IPV6, IPV6_V6ONLY, ipv6_only)) {
-        int error = os_error();
-        close(fd);
+    int error = qcmp_socket_create(sock, family, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC);
+    if (error != 0)
         return error;
-    }
     /* These make things better where they are granted; nothing depends on them. */
-    set_option(fd, SOL_SOCKET, SO_RCVBUF, RECEIVE_BUFFER_BYTES);
-    set_option(fd, IPPROTO_IP, IP_RECVERR, 1);
-    if (ipv6)
-        set_option(fd, IPPROTO_IPV6, IPV6_RECVERR, 1);
-    *sock = (struct qcmp_socket){
-        .fd = fd, .ipv6 = ipv6, .ipv6_only = ipv6_only, .kernel_stamps = kernel_stamps};
-    keys_restart(sock);
+    set_option(sock->fd, SOL_SOCKET, SO_RCVBUF, receive_bytes(slots));
+    set_option(sock->fd, IPPROTO_IP, IP_RECVERR, 1);
+    if (sock->ipv6)
+        set_option(sock->fd, IPPROTO_IPV6, IPV6_RECVERR, 1);
+    if (kernel_stamps && set_option(sock->fd, SOL_SOCKET, SO_TIMESTAMPING, STAMP_FLAGS) &&
+        sock->ipv6)
+        set_option(sock->fd, IPPROTO_IPV6, IPV6_RECVPKTINFO, 1);
     return 0;
 }
 
@@ -97,27 +98,38 @@ static int send_once(struct qcmp_socket *sock, const struct sockaddr_storage *ad
     return sent < 0 ? os_error() : 0;
 }
 
+/* An ICMP error about an earlier ping makes the next send fail, once, with the number that a
+ * failure of its own would have; only ECONNREFUSED is never an unconnected send's own. */
+static bool may_be_anothers(int error)
+{
+    switch (qcmp_error_to_os(error)) {
+    case ECONNREFUSED:
+    case EHOSTUNREACH:
+    case ENETUNREACH:
+    case EHOSTDOWN:
+    case ENONET:
+    case ENOPROTOOPT:
+    case EOPNOTSUPP:
+    case EPROTO:
+    case EMSGSIZE:
+    case EACCES:
+        return true;
+    default:
+        return false;
+    }
+}
+
 int qcmp_socket_send(struct qcmp_socket *sock, const struct qcmp_endpoint *to, const void *data,
-                     size_t bytes, uint32_t *key)
+                     size_t bytes)
 {
     if (qcmp_endpoint_is_ipv4(to) ? sock->ipv6_only : !sock->ipv6)
         return qcmp_error_from_os(EAFNOSUPPORT);
     struct sockaddr_storage address;
     socklen_t address_bytes = qcmp_endpoint_to_sockaddr(to, sock->ipv6, &address);
     int error = send_once(sock, &address, address_bytes, data, bytes);
-    /* An ICMP error about an earlier ping makes the next send fail, once, with the same number as a
-     * failure of its own. */
-    if (error != 0 && error != qcmp_error_from_os(EAGAIN)) {
-        keys_restart(sock);
+    for (int tries = 1; may_be_anothers(error) && tries < PENDING_ERRORS; tries++)
         error = send_once(sock, &address, address_bytes, data, bytes);
-    }
-    if (error != 0) {
-        /* Whether a failed send uses up a key depends on the kernel's version. */
-        keys_restart(sock);
-        return error;
-    }
-    *key = sock->transmit_key++;
-    return 0;
+    return error;
 }
 
 /* The kernel's software stamp among the control messages, or 0. */
@@ -149,9 +161,6 @@ static int receive_batch(int fd, struct mmsghdr *messages, unsigned capacity)
 {
     /* Pending ICMP errors come before data, each with a number of its own; their texts are in the
      * error queue. */
-    enum {
-        PENDING_ERRORS = 64
-    };
     for (int tries = 0; tries < PENDING_ERRORS; tries++) {
         int received = recvmmsg(fd, messages, capacity, MSG_DONTWAIT | MSG_TRUNC, NULL);
         if (received >= 0)
@@ -181,7 +190,7 @@ int qcmp_socket_receive(struct qcmp_socket *sock, struct qcmp_arrival *arrivals,
                                               .msg_controllen = sizeof controls[i]};
     }
     int received = receive_batch(sock->fd, messages, (unsigned)limit);
-    struct qcmp_stamp now = qcmp_clock_read();
+    struct qcmp_reading now = qcmp_clock_read();
     for (int i = 0; i < received; i++) {
         struct msghdr *message = &messages[i].msg_hdr;
         arrivals[i].read = now;
@@ -193,20 +202,74 @@ int qcmp_socket_receive(struct qcmp_socket *sock, struct qcmp_arrival *arrivals,
     return received;
 }
 
-static bool notice_fill(struct msghdr *message, size_t bytes, struct qcmp_notice *notice)
+/* The interface that a looped-back packet left by, or 0. */
+static uint32_t find_interface(struct msghdr *message)
+{
+    for (struct cmsghdr *c = CMSG_FIRSTHDR(message); c != NULL; c = CMSG_NXTHDR(message, c)) {
+        if (c->cmsg_level == IPPROTO_IPV6 && c->cmsg_type == IPV6_PKTINFO) {
+            struct in6_pktinfo info;
+            memcpy(&info, CMSG_DATA(c), sizeof info);
+            return info.ipi6_ifindex;
+        }
+    }
+    return 0;
+}
+
+/* Where the headers say that a ping whose payload begins at @p payload goes; false when they are
+ * not those of a ping. */
+static bool frame_target(const uint8_t *frame, size_t payload, struct sockaddr_in6 *to)
+{
+    const uint8_t udp_bytes = UDP_HEADER_BYTES + QCMP_PING_BYTES;
+    const uint8_t *udp = frame + payload - UDP_HEADER_BYTES;
+    const uint8_t *ipv4 = udp - IPV4_HEADER_BYTES;
+    if (udp[4] != 0 || udp[5] != udp_bytes)
+        return false;
+    memcpy(&to->sin6_port, udp + 2, sizeof to->sin6_port);
+    if (ipv4[0] == 0x45 && ipv4[3] == IPV4_HEADER_BYTES + udp_bytes && ipv4[9] == IPPROTO_UDP) {
+        memset(to->sin6_addr.s6_addr, 0, 10);
+        memset(to->sin6_addr.s6_addr + 10, 0xff, 2);
+        memcpy(to->sin6_addr.s6_addr + 12, ipv4 + 16, 4);
+        return true;
+    }
+    if (payload < IPV6_HEADER_BYTES + UDP_HEADER_BYTES)
+        return false;
+    const uint8_t *ipv6 = udp - IPV6_HEADER_BYTES;
+    memcpy(to->sin6_addr.s6_addr, ipv6 + 24, 16);
+    return ipv6[0] >> 4 == 6 && ipv6[5] == udp_bytes && ipv6[6] == IPPROTO_UDP;
+}
+
+/* Finds the ping in a frame from its end, because a link layer can have any size. */
+static bool frame_read(const uint8_t *frame, size_t bytes, struct msghdr *message,
+                       struct qcmp_notice *notice)
+{
+    const size_t headers = IPV4_HEADER_BYTES + UDP_HEADER_BYTES;
+    for (size_t end = bytes; end >= headers + QCMP_PING_BYTES; end--) {
+        struct sockaddr_in6 to = {.sin6_family = AF_INET6};
+        if (frame_target(frame, end - QCMP_PING_BYTES, &to)) {
+            to.sin6_scope_id = find_interface(message);
+            notice->bytes = QCMP_PING_BYTES;
+            memcpy(notice->data, frame + end - QCMP_PING_BYTES, QCMP_PING_BYTES);
+            return qcmp_endpoint_from_sockaddr(&notice->to, (struct sockaddr *)&to, sizeof to) == 0;
+        }
+    }
+    return false;
+}
+
+static bool notice_fill(struct msghdr *message, const uint8_t *data, size_t bytes,
+                        struct qcmp_notice *notice)
 {
     struct sock_extended_err error;
     if (!find_extended_error(message, &error))
         return false;
-    if (error.ee_origin == SO_EE_ORIGIN_TIMESTAMPING) {
-        notice->transmitted = true;
-        notice->key = error.ee_data;
+    notice->transmitted = error.ee_origin == SO_EE_ORIGIN_TIMESTAMPING;
+    if (notice->transmitted) {
         notice->kernel_ns = find_stamp(message);
-        return notice->kernel_ns != 0 && error.ee_info == SCM_TSTAMP_SND;
+        return notice->kernel_ns != 0 && error.ee_info == SCM_TSTAMP_SND &&
+               frame_read(data, bytes, message, notice);
     }
-    notice->transmitted = false;
     notice->error = qcmp_error_from_os((int)error.ee_errno);
-    notice->bytes = bytes;
+    notice->bytes = bytes < sizeof notice->data ? bytes : sizeof notice->data;
+    memcpy(notice->data, data, notice->bytes);
     return qcmp_endpoint_from_sockaddr(&notice->to, message->msg_name, message->msg_namelen) == 0;
 }
 
@@ -215,7 +278,8 @@ int qcmp_socket_notice(struct qcmp_socket *sock, struct qcmp_notice *notice)
     for (;;) {
         struct sockaddr_storage to;
         struct control control;
-        struct iovec data = {notice->data, sizeof notice->data};
+        uint8_t frame[FRAME_BYTES];
+        struct iovec data = {frame, sizeof frame};
         struct msghdr message = {.msg_name = &to,
                                  .msg_namelen = sizeof to,
                                  .msg_iov = &data,
@@ -225,7 +289,7 @@ int qcmp_socket_notice(struct qcmp_socket *sock, struct qcmp_notice *notice)
         ssize_t bytes = recvmsg(sock->fd, &message, MSG_ERRQUEUE | MSG_DONTWAIT);
         if (bytes < 0 && errno != EINTR)
             return 0;
-        if (bytes >= 0 && notice_fill(&message, (size_t)bytes, notice))
+        if (bytes >= 0 && notice_fill(&message, frame, (size_t)bytes, notice))
             return 1;
     }
 }

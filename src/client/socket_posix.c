@@ -16,35 +16,23 @@ static int os_error(void)
     return qcmp_error_from_os(errno);
 }
 
-static int configure(int fd, bool ipv6, int ipv6_only)
-{
-    if (ipv6 && setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &ipv6_only, sizeof ipv6_only) != 0)
-        return os_error();
-    int flags = fcntl(fd, F_GETFL);
-    if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) != 0 ||
-        fcntl(fd, F_SETFD, FD_CLOEXEC) != 0)
-        return os_error();
-    return 0;
-}
-
-int qcmp_socket_open(struct qcmp_socket *sock, enum qcmp_family family, bool kernel_stamps)
+int qcmp_socket_open(struct qcmp_socket *sock, enum qcmp_family family, bool kernel_stamps,
+                     size_t slots)
 {
     (void)kernel_stamps;
-    bool ipv6 = family != QCMP_FAMILY_IPV4;
-    int fd = socket(ipv6 ? AF_INET6 : AF_INET, SOCK_DGRAM, 0);
-    if (fd < 0 && family == QCMP_FAMILY_ANY && errno == EAFNOSUPPORT) {
-        ipv6 = false;
-        fd = socket(AF_INET, SOCK_DGRAM, 0);
-    }
-    if (fd < 0)
-        return os_error();
-    bool ipv6_only = family == QCMP_FAMILY_IPV6;
-    int error = configure(fd, ipv6, ipv6_only);
-    if (error != 0) {
-        close(fd);
+    (void)slots;
+    struct qcmp_socket made;
+    int error = qcmp_socket_create(&made, family, SOCK_DGRAM);
+    if (error != 0)
+        return error;
+    int flags = fcntl(made.fd, F_GETFL);
+    if (flags < 0 || fcntl(made.fd, F_SETFL, flags | O_NONBLOCK) != 0 ||
+        fcntl(made.fd, F_SETFD, FD_CLOEXEC) != 0) {
+        error = os_error();
+        close(made.fd);
         return error;
     }
-    *sock = (struct qcmp_socket){.fd = fd, .ipv6 = ipv6, .ipv6_only = ipv6_only};
+    *sock = made;
     return 0;
 }
 
@@ -54,7 +42,7 @@ void qcmp_socket_close(struct qcmp_socket *sock)
 }
 
 int qcmp_socket_send(struct qcmp_socket *sock, const struct qcmp_endpoint *to, const void *data,
-                     size_t bytes, uint32_t *key)
+                     size_t bytes)
 {
     if (qcmp_endpoint_is_ipv4(to) ? sock->ipv6_only : !sock->ipv6)
         return qcmp_error_from_os(EAFNOSUPPORT);
@@ -66,7 +54,6 @@ int qcmp_socket_send(struct qcmp_socket *sock, const struct qcmp_endpoint *to, c
     while (sent < 0 && errno == EINTR);
     if (sent < 0)
         return os_error();
-    *key = sock->transmit_key++;
     return 0;
 }
 

@@ -262,11 +262,12 @@ static struct qcmp_probe_event event_of(const struct qcmp_probe *probe, uint32_t
                                         enum qcmp_probe_event_kind kind)
 {
     const struct slot *slot = &probe->slots[index];
+    const bool stray = kind == QCMP_PROBE_LATE || kind == QCMP_PROBE_DUPLICATE;
 
     return (struct qcmp_probe_event){
         .kind = kind,
         .id = slot_id(probe, index),
-        .user = slot->user,
+        .user = stray ? NULL : slot->user, /* who asked may have freed it by now */
         .peer = slot->to,
         .nonce = slot->nonce,
         .sent = slot->sent,
@@ -283,7 +284,7 @@ static struct qcmp_probe_event answer(struct qcmp_probe *probe, uint32_t index,
 
     slot->answer_seen = true;
     if (in_time) {
-        event.kind = QCMP_PROBE_ANSWERED;
+        event = event_of(probe, index, QCMP_PROBE_ANSWERED);
         ping_end(probe, index);
     }
     event.pong = *pong;

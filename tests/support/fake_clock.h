@@ -9,4 +9,7 @@
 /** Moves the wall clock, as the client sees it, by @p step_ns against the true one. */
 void fake_clock_step(int64_t step_ns);
 
+/** Makes the client's readings as uncertain as @p width_ns. */
+void fake_clock_widen(int64_t width_ns);
+
 #endif

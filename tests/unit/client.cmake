@@ -22,6 +22,11 @@ paddock_client_variant(stepped clock.c ${PROJECT_SOURCE_DIR}/tests/support/fake_
 paddock_unit_test(client client LINK qcmp::static paddock_test_support)
 paddock_unit_test(client clock_step LINK paddock_client_stepped paddock_test_support)
 
+if(CMAKE_SYSTEM_NAME STREQUAL "Linux")
+    paddock_unit_test(client kernel_errors LINK qcmp::static paddock_test_support)
+    target_link_options(paddock_unit_client_kernel_errors PRIVATE -Wl,--wrap=sendto -Wl,--wrap=recvmmsg)
+endif()
+
 add_executable(paddock_unit_client_posix unit/client/test_client.c)
 paddock_target(paddock_unit_client_posix 17)
 target_compile_definitions(paddock_unit_client_posix PRIVATE PADDOCK_TEST_POSIX_SOCKET)

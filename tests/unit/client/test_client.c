@@ -127,6 +127,9 @@ static void answer_is_accepted(struct fixture *f)
     assert_int_equal(event.kind, QCMP_CLIENT_ANSWERED);
     assert_ptr_equal(event.user, f);
     assert_int_equal(event.nonce, ping.nonce);
+#ifndef PADDOCK_TEST_POSIX_SOCKET
+    assert_int_equal(event.transmit_source, QCMP_STAMP_KERNEL);
+#endif
     assert_int_equal(event.sample.hold_ns, 500);
     assert_int_equal(event.sample.suspect, QCMP_SUSPECT_NOTHING);
     assert_int_equal(event.sample.rtt_ns, event.sample.raw_rtt_ns - 500);
@@ -223,7 +226,9 @@ static void reports_a_second_answer_as_a_duplicate(void **state)
     reply_from(f, &f->server, pong);
     reply_from(f, &f->server, pong);
     assert_int_equal(next_event(f->client).kind, QCMP_CLIENT_ANSWERED);
-    assert_int_equal(next_event(f->client).kind, QCMP_CLIENT_DUPLICATE);
+    struct qcmp_client_event event = next_event(f->client);
+    assert_int_equal(event.kind, QCMP_CLIENT_DUPLICATE);
+    assert_null(event.user);
 }
 
 static void reports_a_late_answer_and_credits_nobody(void **state)
@@ -235,7 +240,9 @@ static void reports_a_late_answer_and_credits_nobody(void **state)
     assert_int_equal(event.error, QCMP_ERROR_TIMED_OUT);
     struct qcmp_packet second = ping_and_receive(f, 10 * SECOND_NS);
     reply_from(f, &f->server, pong);
-    assert_int_equal(next_event(f->client).kind, QCMP_CLIENT_LATE);
+    event = next_event(f->client);
+    assert_int_equal(event.kind, QCMP_CLIENT_LATE);
+    assert_null(event.user);
     assert_int_equal(qcmp_client_in_flight(f->client), 1);
     reply_from(f, &f->server, pong_to(second, 0));
     assert_int_equal(next_event(f->client).kind, QCMP_CLIENT_ANSWERED);
@@ -311,6 +318,65 @@ static void a_refusal_does_not_disturb_other_destinations(void **state)
         }
         qcmp_client_cancel(f->client, refused);
     }
+}
+
+/* Neither transmit stamps nor refusals that wait with the answers may push them out or be lost. */
+static void a_burst_loses_no_answer_and_no_refusal(void **state)
+{
+#ifdef PADDOCK_TEST_POSIX_SOCKET
+    (void)state;
+    skip();
+#else
+    struct fixture *f = *state;
+    enum {
+        PINGS = 200,
+        REFUSED = 20
+    };
+    struct loopback other = loopback_open(AF_INET);
+    struct loopback gone = loopback_open(AF_INET);
+    int counts[QCMP_CLIENT_REJECTED + 1] = {0};
+    /* The kernel doubles it; 768 bytes an answer on loopback, and as much for a transmit stamp. */
+    const int room = 2 * PINGS * 1024 / 2;
+    assert_int_equal(
+        setsockopt(qcmp_client_fd(f->client), SOL_SOCKET, SO_RCVBUF, &room, sizeof room), 0);
+    loopback_close(&gone);
+    for (int i = 0; i < PINGS; i++) {
+        if (i % (PINGS / REFUSED) == 0)
+            ping_at(f, &gone, 10 * SECOND_NS);
+        reply_from(f, &f->server, pong_to(ping_and_receive(f, 10 * SECOND_NS), 0));
+        ping_at(f, &other, 10 * SECOND_NS);
+        reply_from(f, &other, pong_to(receive_ping(f, &other), 0));
+    }
+    for (int i = 0; i < 2 * PINGS + REFUSED; i++)
+        counts[next_event(f->client).kind]++;
+    assert_int_equal(counts[QCMP_CLIENT_FAILED], REFUSED);
+    assert_int_equal(counts[QCMP_CLIENT_ANSWERED], 2 * PINGS);
+    loopback_close(&other);
+#endif
+}
+
+static void failed_sends_cost_no_other_ping_its_transmit_stamp(void **state)
+{
+#ifdef PADDOCK_TEST_POSIX_SOCKET
+    (void)state;
+    skip();
+#else
+    struct fixture *f = *state;
+    struct sockaddr_in broadcast = {.sin_family = AF_INET, .sin_port = htons(QCMP_PORT)};
+    broadcast.sin_addr.s_addr = htonl(INADDR_BROADCAST);
+    for (int i = 0; i < 50; i++) {
+        struct qcmp_packet ping = ping_and_receive(f, 10 * SECOND_NS);
+        assert_int_not_equal(qcmp_client_ping(f->client, (struct sockaddr *)&broadcast,
+                                              sizeof broadcast, SECOND_NS, NULL, NULL),
+                             0);
+        reply_from(f, &f->server, pong_to(ping, 0));
+    }
+    for (int i = 0; i < 50; i++) {
+        struct qcmp_client_event event = next_event(f->client);
+        assert_int_equal(event.kind, QCMP_CLIENT_ANSWERED);
+        assert_int_equal(event.transmit_source, QCMP_STAMP_KERNEL);
+    }
+#endif
 }
 
 static void leases_every_nonce_of_a_destination_once(void **state)
@@ -563,6 +629,8 @@ int main(void)
         CLIENT_TEST(survives_server_timestamps_at_the_ends_of_their_range),
         CLIENT_TEST(ends_a_ping_that_the_network_refuses),
         CLIENT_TEST(a_refusal_does_not_disturb_other_destinations),
+        CLIENT_TEST(a_burst_loses_no_answer_and_no_refusal),
+        CLIENT_TEST(failed_sends_cost_no_other_ping_its_transmit_stamp),
         CLIENT_TEST(leases_every_nonce_of_a_destination_once),
         CLIENT_TEST(a_cancelled_ping_gives_its_lease_back_and_has_no_event),
         CLIENT_TEST(cancelling_all_reports_each_ping_once),

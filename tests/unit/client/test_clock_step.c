@@ -4,6 +4,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <time.h>
 
 #include <cmocka.h>
 
@@ -40,6 +41,7 @@ static struct qcmp_client_event ping_with_step(int64_t step_ns)
         assert_int_equal(qcmp_client_wait(client, SECOND_NS), 0);
     qcmp_client_free(client);
     loopback_close(&server);
+    fake_clock_step(-step_ns);
     return event;
 }
 
@@ -69,7 +71,8 @@ static void a_step_backward_changes_no_result(void **state)
 static void a_small_step_is_noticed(void **state)
 {
     (void)state;
-    check_step(1000000);
+    check_step(20000);
+    check_step(-20000);
 }
 
 static void without_a_step_none_is_reported(void **state)
@@ -80,12 +83,88 @@ static void without_a_step_none_is_reported(void **state)
     assert_int_equal(event.clock_stepped, 0);
 }
 
+static void a_step_within_the_clocks_uncertainty_is_none(void **state)
+{
+    (void)state;
+    fake_clock_widen(50000);
+    struct qcmp_client_event event = ping_with_step(60000);
+    fake_clock_widen(0);
+    assert_int_equal(event.kind, QCMP_CLIENT_ANSWERED);
+    assert_int_equal(event.clock_stepped, 0);
+}
+
+static void pause_ns(int64_t ns)
+{
+    const struct timespec pause = {.tv_nsec = ns};
+    nanosleep(&pause, NULL);
+}
+
+/* A ping with a time-out of PAUSE_NS / 2, answered at once or after a pause; then, with the answer
+ * in the socket, another pause and the step. Pauses only ever make the answer later than that. */
+#define PAUSE_NS 200000000
+
+static enum qcmp_client_event_kind first_event(bool late, int64_t step_ns)
+{
+    struct loopback server = loopback_open(AF_INET);
+    struct qcmp_client *client;
+    struct sockaddr_storage peer;
+    socklen_t peer_bytes;
+    struct qcmp_packet packet;
+    uint8_t data[QCMP_MAX_BYTES];
+    struct qcmp_client_event event = {.id = 0};
+    assert_int_equal(qcmp_client_new(&client, NULL), 0);
+    assert_int_equal(qcmp_client_ping(client, (struct sockaddr *)&server.address,
+                                      server.address_bytes, PAUSE_NS / 2, NULL, NULL),
+                     0);
+    assert_int_equal(loopback_receive(&server, data, sizeof data, &peer, &peer_bytes),
+                     QCMP_PING_BYTES);
+    assert_int_equal(qcmp_packet_decode(data, QCMP_PING_BYTES, &packet, NULL), QCMP_PING);
+    packet.kind = QCMP_PONG;
+    assert_int_equal(qcmp_packet_encode(&packet, data, sizeof data), QCMP_PONG_BYTES);
+    if (late)
+        pause_ns(PAUSE_NS);
+    loopback_send(&server, data, QCMP_PONG_BYTES, &peer, peer_bytes);
+    pause_ns(PAUSE_NS);
+    fake_clock_step(step_ns);
+    assert_int_equal(qcmp_client_process(client, &event, 1), 1);
+    qcmp_client_free(client);
+    loopback_close(&server);
+    fake_clock_step(-step_ns);
+    return event.kind;
+}
+
+static void a_step_before_the_reading_makes_no_answer_late(void **state)
+{
+    (void)state;
+    /* The kernel stamps arrivals from some moments after the first socket has asked for it. */
+    struct qcmp_client *stamps;
+    bool stamped = false;
+    assert_int_equal(qcmp_client_new(&stamps, NULL), 0);
+    for (int tries = 0; tries < 20 && !stamped; tries++)
+        stamped = first_event(false, 0) == QCMP_CLIENT_ANSWERED;
+    assert_true(stamped);
+    assert_int_equal(first_event(false, 3600 * SECOND_NS), QCMP_CLIENT_ANSWERED);
+    assert_int_equal(first_event(false, -3600 * SECOND_NS), QCMP_CLIENT_ANSWERED);
+    qcmp_client_free(stamps);
+}
+
+static void a_step_before_the_reading_makes_no_late_answer_count(void **state)
+{
+    (void)state;
+    assert_int_equal(first_event(true, 0), QCMP_CLIENT_TIMED_OUT);
+    assert_int_equal(first_event(true, 3600 * SECOND_NS), QCMP_CLIENT_TIMED_OUT);
+    assert_int_equal(first_event(true, -3600 * SECOND_NS), QCMP_CLIENT_TIMED_OUT);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_step_forward_changes_no_result),
         cmocka_unit_test(a_step_backward_changes_no_result),
         cmocka_unit_test(a_small_step_is_noticed),
+        cmocka_unit_test(a_step_within_the_clocks_uncertainty_is_none),
+        cmocka_unit_test(a_step_before_the_reading_makes_no_answer_late),
+        cmocka_unit_test(a_step_before_the_reading_makes_no_late_answer_count),
         cmocka_unit_test(without_a_step_none_is_reported),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
