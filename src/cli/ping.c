@@ -134,7 +134,7 @@ static void take_rejection(struct ping_run *run, const struct qcmp_client_event 
 
 static void take_stray(struct ping_run *run, const struct qcmp_client_event *event)
 {
-    struct ping_target *target = find_target(run, &event->peer);
+    struct ping_target *target = ping_targets_find(run, &event->peer);
     if (target == NULL)
         return;
     if (event->kind == QCMP_CLIENT_LATE)
