@@ -156,33 +156,35 @@ static void take_answer(struct session *session, const struct qcmp_client_event 
     ping_end(session, ping, PING_OK);
 }
 
-static void take_event(struct session *session, const struct qcmp_client_event *event)
+/* Takes what ends a ping. */
+static void take_ending(struct session *session, const struct qcmp_client_event *event)
 {
-    if (event->kind == QCMP_CLIENT_REJECTED) {
-        take_rejection(session->run, event);
-        return;
-    }
     struct ping *ping = event->user;
     ping->nonce = event->nonce;
+    ping->error = event->kind == QCMP_CLIENT_FAILED ? event->error : 0;
+    if (event->kind == QCMP_CLIENT_ANSWERED)
+        take_answer(session, event);
+    else if (event->kind == QCMP_CLIENT_CANCELLED)
+        ping->status = PING_UNSENT;
+    else
+        ping_end(session, ping, event->kind == QCMP_CLIENT_FAILED ? PING_ERROR : PING_TIMEOUT);
+}
+
+static void take_event(struct session *session, const struct qcmp_client_event *event)
+{
     switch (event->kind) {
     case QCMP_CLIENT_ANSWERED:
-        take_answer(session, event);
-        break;
     case QCMP_CLIENT_TIMED_OUT:
-        ping_end(session, ping, PING_TIMEOUT);
-        break;
     case QCMP_CLIENT_FAILED:
-        ping->error = event->error;
-        ping_end(session, ping, PING_ERROR);
-        break;
     case QCMP_CLIENT_CANCELLED:
-        ping->status = PING_UNSENT;
+        take_ending(session, event);
         break;
     case QCMP_CLIENT_LATE:
     case QCMP_CLIENT_DUPLICATE:
         take_stray(session->run, event);
         break;
     case QCMP_CLIENT_REJECTED:
+        take_rejection(session->run, event);
         break;
     }
 }
