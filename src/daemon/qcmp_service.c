@@ -211,11 +211,18 @@ static void retire(struct qcmp_service *service)
     listener_free(leaving);
 }
 
+void qcmp_service_leave(struct qcmp_service *service)
+{
+    if (service->leaving != NULL)
+        retire(service);
+}
+
 int qcmp_service_move(struct qcmp_service *service, uint16_t port)
 {
     struct listener *next;
     if (port == qcmp_service_port(service))
         return 0;
+    qcmp_service_leave(service);
     int error = listener_open(&next, service, port);
     if (error != 0)
         return error;
@@ -229,7 +236,6 @@ int qcmp_service_move(struct qcmp_service *service, uint16_t port)
     service->leaving = service->current;
     service->current = next;
     pthread_mutex_unlock(&service->lock);
-    retire(service);
     return 0;
 }
 
@@ -280,6 +286,7 @@ bool qcmp_service_alive(struct qcmp_service *service, int64_t now_ns)
 
 void qcmp_service_stop(struct qcmp_service *service, struct counters_sum *sum, uint64_t *drops)
 {
+    qcmp_service_leave(service);
     pthread_mutex_lock(&service->lock);
     service->leaving = service->current;
     service->current = NULL;

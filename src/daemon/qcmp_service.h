@@ -1,7 +1,7 @@
 /** @file
  * The QCMP responder as a service: an engine, its workers' threads and counters, and the move to
- * another port. Every function may be called by any thread, but qcmp_service_start(), _move() and
- * _stop() by one at a time.
+ * another port. Every function may be called by any thread, but qcmp_service_start(), _move(),
+ * _leave() and _stop() by one at a time.
  */
 #ifndef PADDOCK_DAEMON_QCMP_SERVICE_H
 #define PADDOCK_DAEMON_QCMP_SERVICE_H
@@ -52,11 +52,15 @@ bool qcmp_service_ipv6(struct qcmp_service *service);
 void qcmp_service_receive_buffer(struct qcmp_service *service, size_t *asked, size_t *granted);
 
 /**
- * Moves to another port: binds it first, then answers what is queued on the old one, and closes
- * that. Blocks until the old port is closed. Counts go on.
+ * Moves to another port: binds it first, and answers there from then on. The old port is answered,
+ * too, until qcmp_service_leave(), so that the move can be made known before. Counts go on.
  * @return 0, also for the port in use; or a negative errno value, and nothing has changed.
  */
 int qcmp_service_move(struct qcmp_service *service, uint16_t port);
+
+/** Answers what is queued on the port before the last move, and closes it. Blocks until that is
+ * done. Without such a port it does nothing. */
+void qcmp_service_leave(struct qcmp_service *service);
 
 /** Changes the age from which on a ping is dropped, for what arrives from now on. */
 void qcmp_service_set_max_age(struct qcmp_service *service, int64_t max_age_ns);

@@ -56,6 +56,8 @@ static bool move(struct daemon *daemon, const struct config *next)
     }
     LOG_EVENT(daemon->log, LOG_LEVEL_INFO, log_text("message", "qcmp port changed"),
               log_uint("port", qcmp_service_port(daemon->service)));
+    /* Whoever goes by the log loses nothing that was sent before. */
+    qcmp_service_leave(daemon->service);
     return true;
 }
 

@@ -1,0 +1,162 @@
+"""Least privilege: what a service that was started as root still may, as /proc tells it."""
+import collections
+import contextlib
+import os
+import pathlib
+import pwd
+import shutil
+import signal
+import stat
+import unittest
+
+import support
+from serving import PORT_CHANGED, RELOADED, Operated, public_folder
+from support import Asker, run
+
+NOBODY = pwd.getpwnam("nobody")
+NET_BIND_SERVICE = 1 << 10
+PORT_0 = ("--service.qcmp.port", "0")
+UNREADABLE = "the configuration file cannot be read for a reload"
+SMALL_BUFFER = "the receive buffer is smaller than asked for: raise net.core.rmem_max"
+WITHOUT_CAPABILITIES = ("setpriv", "--bounding-set", "-all", "--inh-caps", "-all")
+
+
+def threads(pid):
+    """The name and the status of each thread."""
+    for task in pathlib.Path(f"/proc/{pid}/task").iterdir():
+        status = dict(line.split(":", 1) for line in (task / "status").read_text(encoding="ascii").splitlines())
+        yield status["Name"].strip(), {key: value.split() for key, value in status.items()}
+
+
+def privileged_port():
+    """A port that only CAP_NET_BIND_SERVICE can take, and that nobody has."""
+    first = int(pathlib.Path("/proc/sys/net/ipv4/ip_unprivileged_port_start").read_text(encoding="ascii"))
+    if first <= 1:
+        raise unittest.SkipTest("every port is for everybody here (ip_unprivileged_port_start)")
+    taken = set()
+    for name in ("udp", "udp6"):
+        with contextlib.suppress(FileNotFoundError):
+            rows = pathlib.Path(f"/proc/net/{name}").read_text(encoding="ascii").splitlines()[1:]
+            taken.update(int(row.split()[1].rpartition(":")[2], 16) for row in rows)
+    return max(set(range(1, min(first, 1024))) - taken)
+
+
+@support.needs_root
+class PrivilegeTest(unittest.TestCase):
+    def setUp(self):
+        folder = public_folder()
+        self.folder = folder.__enter__()
+        self.addCleanup(folder.__exit__, None, None, None)
+
+    def file(self, text, mode=0o644):
+        path = self.folder / "file.yaml"
+        path.write_text(text, encoding="utf-8")
+        path.chmod(mode)
+        return path
+
+    def check_answers(self, port):
+        with Asker(port, collections.Counter()) as asker:
+            self.assertEqual(asker.answers(), [])
+
+    def check_line(self, done, text):
+        self.assertEqual((done.returncode, done.stderr), (255, f"paddock: {text}\n"))
+
+
+class DropTest(PrivilegeTest):
+    def check_thread(self, status):
+        self.assertEqual(status["Uid"], [str(NOBODY.pw_uid)] * 4)
+        self.assertEqual(status["Gid"], [str(NOBODY.pw_gid)] * 4)
+        self.assertEqual(status["Groups"], [])
+        for name, wanted in (("CapEff", NET_BIND_SERVICE), ("CapPrm", NET_BIND_SERVICE), ("CapBnd", NET_BIND_SERVICE),
+                             ("CapInh", 0), ("CapAmb", 0)):
+            self.assertEqual(int(status[name][0], 16), wanted, name)
+        self.assertEqual(status["NoNewPrivs"], ["1"])
+
+    def check_threads(self, service, workers, worker_seccomp):
+        for name, status in threads(service.pid):
+            with self.subTest(name):
+                self.check_thread(status)
+        def modes():
+            return [status["Seccomp"] for name, status in threads(service.pid) if name.startswith("qcmp-")]
+        support.wait_until(lambda: modes() == [[worker_seccomp]] * workers, "the workers are confined as told")
+
+    def test_all_threads_have_dropped_what_they_do_not_need(self):
+        with Operated(*PORT_0, "--service.udp.workers", "2") as service:
+            self.check_answers(service.port)
+            self.check_threads(service, 2, "2")
+            service.stop()
+
+    def test_workers_of_a_port_taken_later_are_confined_too(self):
+        path = self.file("qcmp_port: 0\npaddock: { workers: 2 }\n")
+        with Operated("-c", str(path)) as service:
+            port = privileged_port()
+            path.write_text(f"qcmp_port: {port}\npaddock: {{ workers: 2 }}\n", encoding="utf-8")
+            self.assertEqual(service.await_event(PORT_CHANGED)["fields"]["port"], port)
+            service.await_event(RELOADED)
+            self.check_answers(port)
+            self.check_threads(service, 2, "2")
+            self.assertEqual(service.events(level="WARN"), [])
+            service.stop()
+
+    def test_seccomp_can_be_switched_off(self):
+        with Operated(*PORT_0, "--seccomp", "false", "--service.udp.workers", "1") as service:
+            self.check_answers(service.port)
+            self.check_threads(service, 1, "0")
+            service.stop()
+
+    def test_a_port_that_needs_privilege_is_taken_at_the_start(self):
+        with Operated("--service.qcmp.port", str(privileged_port())) as service:
+            self.check_answers(service.port)
+            self.check_thread(dict(threads(service.pid))["paddock"])
+            service.stop()
+
+
+class UserTest(PrivilegeTest):
+    def test_a_user_that_does_not_exist_ends_the_start(self):
+        done = run("--service.qcmp", *PORT_0, "--user", "no-such-user")
+        self.check_line(done, "there is no user 'no-such-user' to become")
+
+    def test_a_file_that_the_new_user_cannot_read_is_warned_about(self):
+        path = self.file("qcmp_port: 0\n", 0o600)
+        with Operated("-c", str(path)) as service:
+            warnings = [event["fields"] for event in service.events(level="WARN")]
+            self.assertEqual([(w["message"], w["file"], w["error"]) for w in warnings],
+                             [(UNREADABLE, str(path), "Permission denied")])
+            self.check_answers(service.port)
+            service.stop()
+
+    def test_a_file_that_the_new_user_can_read_is_not_warned_about(self):
+        with Operated("-c", str(self.file("qcmp_port: 0\n"))) as service:
+            self.assertEqual(service.events(level="WARN"), [])
+            os.kill(service.pid, signal.SIGHUP)
+            service.await_event(RELOADED)
+            service.stop()
+
+    def test_started_as_nobody_it_serves_and_warns_about_nothing(self):
+        program = shutil.copy(support.PADDOCK, self.folder)
+        os.chmod(program, stat.S_IRUSR | stat.S_IXUSR | stat.S_IROTH | stat.S_IXOTH)
+        with Operated("-c", str(self.file("qcmp_port: 0\n")), program=program, user=NOBODY.pw_uid,
+                      group=NOBODY.pw_gid, extra_groups=[]) as service:
+            self.check_answers(service.port)
+            warnings = {event["fields"]["message"] for event in service.events(level="WARN")}
+            self.assertLessEqual(warnings, {SMALL_BUFFER})  # as net.core.rmem_max of this host has it
+            for name, status in threads(service.pid):
+                self.assertEqual(status["NoNewPrivs"], ["1"], name)
+                self.assertEqual(int(status["CapEff"][0], 16), 0, name)
+            service.stop()
+
+    @unittest.skipUnless(shutil.which("setpriv"), "setpriv is not installed (util-linux)")
+    def test_root_without_capabilities_is_warned_and_serves(self):
+        with Operated(*PORT_0, prefix=WITHOUT_CAPABILITIES) as service:
+            steps = {event["fields"]["step"] for event in service.events("privileges kept", "WARN")}
+            self.assertIn("become another user", steps)
+            self.check_answers(service.port)
+            self.assertEqual(service.http("/ready")[0], 200)
+            for name, status in threads(service.pid):
+                self.assertEqual((status["Uid"][0], status["NoNewPrivs"]), ("0", ["1"]), name)
+                self.assertEqual(int(status["CapEff"][0], 16), 0, name)
+            service.stop()
+
+
+if __name__ == "__main__":
+    support.main()

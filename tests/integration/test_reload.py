@@ -1,0 +1,274 @@
+"""A configuration that changes while the service answers."""
+import collections
+import datetime
+import os
+import random
+import select
+import shutil
+import signal
+import socket
+import threading
+import time
+import unittest
+
+import support
+from serving import NOT_RELOADED, PORT_CHANGED, RELOADED, Operated, free_ports, public_folder
+from support import Asker, wait_until
+
+FIXED = "this setting cannot change at run time: restart to apply it"
+UNUSED = "this key is not used yet"
+FILE_NAME = "quilkin.yaml"
+RELOADS = 100
+IN_FLIGHT = 32
+
+
+def event_ns(event):
+    """When an event was logged; to the microsecond, rounded down."""
+    at = datetime.datetime.fromisoformat(event["timestamp"].replace("Z", "+00:00"))
+    since = at - datetime.datetime.fromtimestamp(0, datetime.timezone.utc)
+    return (since // datetime.timedelta(microseconds=1)) * 1000
+
+
+class Pinger(threading.Thread):
+    """Pings without pause, each with a client timestamp of its own; remembers where each went and who answered."""
+
+    def __init__(self, port):
+        super().__init__()
+        self.port = port
+        self.sent = {}  # client timestamp: (port, when it had been sent)
+        self.answered = collections.Counter()
+        self.strange = []
+        self._stopping = threading.Event()
+        self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self._socket.bind(("127.0.0.1", 0))
+
+    def __enter__(self):
+        self.start()
+        return self
+
+    def __exit__(self, *_):
+        self._stopping.set()
+        self.join()
+        self._socket.close()
+
+    def _send(self):
+        client, port = random.getrandbits(63), self.port
+        self._socket.sendto(support.packed_ping(client % 256, client), ("127.0.0.1", port))
+        self.sent[client] = port, time.time_ns()
+
+    def _take(self, seconds):
+        if not select.select([self._socket], [], [], seconds)[0]:
+            return False
+        data, source = self._socket.recvfrom(65536)
+        client = support.parsed_pong(data).client
+        if client in self.sent and self.sent[client][0] == source[1]:
+            self.answered[client] += 1
+        else:
+            self.strange.append((data, source))
+        return True
+
+    def run(self):
+        lost = 0
+        while not self._stopping.is_set():
+            self._send()
+            while self._take(0):
+                pass
+            if len(self.sent) - len(self.answered) - lost >= IN_FLIGHT and not self._take(1):
+                lost = len(self.sent) - len(self.answered)
+
+    def await_answers(self, count):
+        """Waits until so many more have been answered."""
+        wanted = len(self.answered) + count
+        wait_until(lambda: len(self.answered) >= wanted, "the pings are answered")
+
+    def finish(self):
+        """Ends the pinging, and takes the answers that are under way."""
+        self._stopping.set()
+        self.join()
+        while len(self.answered) < len(self.sent) and self._take(1):
+            pass
+
+
+class ReloadTest(unittest.TestCase):
+    def setUp(self):
+        folder = public_folder()
+        self.folder = folder.__enter__()
+        self.addCleanup(folder.__exit__, None, None, None)
+        self.path = self.folder / FILE_NAME
+
+    def start(self, text, *flags):
+        self.path.write_text(text, encoding="utf-8")
+        return Operated("-c", str(self.path), *flags)
+
+    def check_answers(self, port):
+        with Asker(port, collections.Counter()) as asker:
+            self.assertEqual(asker.answers(), [])
+
+
+class PingerTest(ReloadTest):
+    def test_nothing_that_is_sent_to_a_port_in_force_is_lost(self):
+        before, after = free_ports(2)
+        with self.start(f"qcmp_port: {before}\n", "--service.udp.workers", "2") as service, Pinger(before) as pinger:
+            pinger.await_answers(100)
+            self.path.write_text(f"qcmp_port: {after}\n", encoding="utf-8")
+            changed = service.await_event(PORT_CHANGED)
+            pinger.port = after
+            service.await_event(RELOADED)
+            self.assertEqual(changed["fields"]["port"], after)
+            reloads = support.scaled(RELOADS)
+            for number in range(reloads):
+                os.kill(service.pid, signal.SIGHUP)
+                service.await_event(RELOADED, 2 + number)
+                pinger.await_answers(1)
+            self.path.write_text("qcmp_port: [\n", encoding="utf-8")
+            service.await_event(NOT_RELOADED)
+            pinger.await_answers(100)
+            pinger.finish()
+            self.assertEqual((service.reloads("ok"), service.reloads("error")), (1 + reloads, 1))
+            self.check_pings(pinger, before, event_ns(changed))
+            counted = service.stop()
+        self.assertEqual(counted, support.counts(collections.Counter(valid=len(pinger.answered))))
+
+    def check_pings(self, pinger, old_port, changed_ns):
+        """All are answered once, but what went to the old port after the log had named the new one."""
+        self.assertEqual(pinger.strange, [])
+        self.assertEqual(set(pinger.answered.values()), {1})
+        lost = [(port, at) for client, (port, at) in pinger.sent.items() if client not in pinger.answered]
+        self.assertEqual([(port, at) for port, at in lost if port != old_port or at < changed_ns], [])
+
+
+class NoticeTest(ReloadTest):
+    def await_id(self, service, wanted):
+        wait_until(lambda: service.config()["id"] == wanted, f"the id is {wanted}")
+
+    def test_a_file_written_in_place_is_noticed(self):
+        with self.start("id: first\nqcmp_port: 0\n") as service:
+            for name in ("second", "third"):
+                self.path.write_text(f"id: {name}\nqcmp_port: 0\n", encoding="utf-8")
+                self.await_id(service, name)
+            self.assertEqual(service.reloads("error"), 0)
+            service.stop()
+
+    def test_a_file_replaced_by_rename_is_noticed(self):
+        with self.start("id: first\nqcmp_port: 0\n") as service:
+            for count, name in enumerate(("second", "third"), 1):
+                other = self.folder / "other"
+                other.write_text(f"id: {name}\nqcmp_port: 0\n", encoding="utf-8")
+                os.replace(other, self.path)
+                self.await_id(service, name)
+                wait_until(lambda count=count: service.reloads("ok") == count, "it is reloaded once a change")
+            service.stop()
+
+    def test_a_file_that_goes_and_comes_back_is_noticed(self):
+        with self.start("id: first\nqcmp_port: 0\n") as service:
+            self.path.unlink()
+            self.check_answers(service.port)
+            self.path.write_text("id: second\nqcmp_port: 0\n", encoding="utf-8")
+            self.await_id(service, "second")
+            service.stop()
+
+    def config_map(self, number):
+        """Puts a version of the file where Kubernetes would, and removes the one before as it would."""
+        data, version = self.folder / "..data", self.folder / f"..2026_{number}"
+        old = self.folder / os.readlink(data) if data.is_symlink() else None
+        version.mkdir(mode=0o755)
+        (version / FILE_NAME).write_text(f"id: version-{number}\nqcmp_port: 0\n", encoding="utf-8")
+        link = self.folder / "..data_tmp"
+        link.symlink_to(version.name)
+        os.replace(link, data)
+        if old:
+            shutil.rmtree(old)
+
+    def test_the_symlink_swap_of_a_config_map_is_noticed(self):
+        self.config_map(1)
+        self.path.symlink_to(f"..data/{FILE_NAME}")
+        with Operated("-c", str(self.path)) as service:
+            self.assertEqual(service.config()["id"], "version-1")
+            for number in (2, 3, 4):
+                self.config_map(number)
+                self.await_id(service, f"version-{number}")
+            (self.folder / "..2026_4" / FILE_NAME).write_text("id: in-place\nqcmp_port: 0\n", encoding="utf-8")
+            self.await_id(service, "in-place")
+            self.assertEqual(service.reloads("error"), 0)
+            service.stop()
+
+
+class RefusalTest(ReloadTest):
+    def test_a_bad_file_is_one_error_and_the_running_configuration_stays(self):
+        good = "id: good\nqcmp_port: 0\nicao_code: EDDF\n"
+        cases = {"id: bad\nqcmp_port: many\n": (":2:", "qcmp_port"), "id: bad\n\nnonsense: 1\n": (":3:", "nonsense"),
+                 "id: bad\npaddock:\n  workers: -1\n": (":3:", "workers"), "id: bad\nid: worse\n": (":2:", "id")}
+        with self.start(good) as service:
+            before = service.config()
+            for count, (text, words) in enumerate(cases.items(), 1):
+                with self.subTest(text):
+                    other = self.folder / "other"
+                    other.write_text(text, encoding="utf-8")
+                    os.replace(other, self.path)
+                    error = service.await_event(NOT_RELOADED, count)["fields"]["error"]
+                    for word in (str(self.path), *words):
+                        self.assertIn(word, error)
+                    wait_until(lambda count=count: service.reloads("error") == count, "the error is counted")
+                    self.assertEqual(service.config(), before)
+            self.check_answers(service.port)
+            service.stop()
+            self.assertEqual(len(service.events(level="ERROR")), len(cases))
+            self.assertEqual(service.events(RELOADED), [])
+
+    def test_a_port_that_another_has_leaves_everything_as_it_was(self):
+        port, = free_ports(1)
+        with self.start(f"id: before\nqcmp_port: {port}\n") as service, \
+             socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as taker:
+            taker.bind(("0.0.0.0", 0))
+            taken = taker.getsockname()[1]
+            before = service.config()
+            self.path.write_text(f"id: after\nqcmp_port: {taken}\n", encoding="utf-8")
+            service.await_event(NOT_RELOADED)
+            self.assertEqual(service.config(), before)
+            self.assertEqual((before["id"], before["qcmp_port"]), ("before", port))
+            metrics = service.metrics()
+            self.assertEqual(metrics['quilkin_service_qcmp_errors_total{reason="failed_port_change"}'], 1)
+            self.assertEqual(metrics['paddock_config_reloads_total{result="error"}'], 1)
+            self.check_answers(port)
+            self.check_next_change_applies(service, taker, taken)
+
+    def check_next_change_applies(self, service, taker, wanted):
+        taker.close()
+        os.kill(service.pid, signal.SIGHUP)
+        self.assertEqual(service.await_event(PORT_CHANGED)["fields"]["port"], wanted)
+        service.await_event(RELOADED)
+        self.assertEqual((service.config()["id"], service.config()["qcmp_port"]), ("after", wanted))
+        self.check_answers(wanted)
+        wait_until(lambda: support.udp_ports(service.pid) == {wanted}, "the old port is closed")
+        service.stop()
+
+    def test_what_cannot_change_at_run_time_is_named_and_keeps_its_value(self):
+        with self.start("qcmp_port: 0\npaddock: { workers: 1 }\n") as service:
+            before = service.config()["paddock"]
+            self.path.write_text("id: new\nqcmp_port: 0\npaddock: { workers: 2, listen: ['127.0.0.1'], user: root, "
+                                 "seccomp: false, receive_buffer: 7ms, max_age: 3s }\n", encoding="utf-8")
+            service.await_event(RELOADED)
+            named = {event["fields"]["setting"] for event in service.events(FIXED, "WARN")}
+            self.assertEqual(named, {f"paddock.{key}" for key in ("workers", "listen", "user", "seccomp",
+                                                                  "receive_buffer")})
+            self.assertEqual(service.config()["paddock"], before | {"max_age": "3s"})
+            self.assertEqual(service.config()["id"], "new")
+            self.check_answers(service.port)
+            service.stop()
+
+    def test_keys_that_are_not_used_are_warned_about_once_a_load(self):
+        text = "qcmp_port: 0\nfilters: []\nclusters: []\ndatacenters: []\n"
+        keys = ["filters", "clusters", "datacenters"]
+        with self.start(text) as service:
+            def named():
+                return [event["fields"]["key"] for event in service.events(UNUSED, "WARN")]
+            self.assertEqual(named(), keys)
+            os.kill(service.pid, signal.SIGHUP)
+            service.await_event(RELOADED)
+            self.assertEqual(named(), 2 * keys)
+            self.assertEqual(service.config()["filters"], [])
+            service.stop()
+
+
+if __name__ == "__main__":
+    support.main()
