@@ -308,7 +308,7 @@ static int serve(struct loop *loop)
     struct admin *admin = NULL;
     if (privileges_drop(daemon->config.user, daemon->log) != 0)
         return EXIT_FAILED;
-    reload_warn_unused(daemon->log, &daemon->config);
+    reload_warn_unused(daemon->log, &daemon->config, 1);
     warn_about_file(daemon);
     warn_about_receive_buffer(daemon);
     int error = qcmp_service_start(daemon->service);

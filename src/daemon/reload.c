@@ -7,7 +7,7 @@ static void count(_Atomic uint64_t *counter)
     atomic_fetch_add_explicit(counter, 1, memory_order_relaxed);
 }
 
-void reload_warn_unused(struct log *log, const struct config *config)
+void reload_warn_unused(struct log *log, const struct config *config, uint64_t load)
 {
     const struct {
         const char *key;
@@ -18,7 +18,7 @@ void reload_warn_unused(struct log *log, const struct config *config)
     for (size_t i = 0; i < sizeof unused / sizeof unused[0]; i++) {
         if (unused[i].value != NULL)
             LOG_EVENT(log, LOG_LEVEL_WARN, log_text("message", "this key is not used yet"),
-                      log_text("key", unused[i].key));
+                      log_text("key", unused[i].key), log_uint("load", load));
     }
 }
 
@@ -64,7 +64,8 @@ static bool move(struct daemon *daemon, const struct config *next)
 static void apply(struct daemon *daemon, struct config *next)
 {
     warn_about_fixed(daemon, next);
-    reload_warn_unused(daemon->log, next);
+    uint64_t reloads = atomic_load_explicit(&daemon->reloads_ok, memory_order_relaxed);
+    reload_warn_unused(daemon->log, next, reloads + 2); /* after the one at the start */
     config_keep_fixed(next, &daemon->config);
     qcmp_service_set_max_age(daemon->service, next->max_age_ns);
     pthread_mutex_lock(&daemon->lock);

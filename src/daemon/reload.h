@@ -6,8 +6,9 @@
 
 #include "daemon/state.h"
 
-/** Warns about what a configuration has and nothing here uses yet; once a load. */
-void reload_warn_unused(struct log *log, const struct config *config);
+/** Warns about what a configuration has and nothing here uses yet.
+ * @param load counts the loads from 1: it makes the warnings of each distinct. */
+void reload_warn_unused(struct log *log, const struct config *config, uint64_t load);
 
 /**
  * Loads the configuration again and applies it whole or not at all. A changed port is bound first:
