@@ -13,8 +13,12 @@
 static int watch_directory_of(const struct watch *watch, const char *path)
 {
     char copy[PATH_MAX];
-    strncpy(copy, path, sizeof copy - 1);
-    copy[sizeof copy - 1] = '\0';
+    size_t length = strlen(path);
+    if (length >= sizeof copy) {
+        errno = ENAMETOOLONG;
+        return -1;
+    }
+    memcpy(copy, path, length + 1);
     return inotify_add_watch(watch->fd, dirname(copy), EVENTS | IN_ONLYDIR);
 }
 
