@@ -142,17 +142,6 @@ static int service_open(struct daemon *daemon)
     return 0;
 }
 
-static void warn_about_receive_buffer(const struct daemon *daemon)
-{
-    size_t asked = 0, granted = 0;
-    qcmp_service_receive_buffer(daemon->service, &asked, &granted);
-    if (granted < asked)
-        LOG_EVENT(daemon->log, LOG_LEVEL_WARN,
-                  log_text("message",
-                           "the receive buffer is smaller than asked for: raise net.core.rmem_max"),
-                  log_uint("asked_bytes", asked), log_uint("granted_bytes", granted));
-}
-
 /* Whoever the process has become must be able to read the file again. */
 static void warn_about_file(const struct daemon *daemon)
 {
@@ -310,7 +299,7 @@ static int serve(struct loop *loop)
         return EXIT_FAILED;
     reload_warn_unused(daemon->log, &daemon->config);
     warn_about_file(daemon);
-    warn_about_receive_buffer(daemon);
+    reload_warn_receive_buffer(daemon);
     int error = qcmp_service_start(daemon->service);
     if (error != 0)
         return fail("cannot start the workers", error);

@@ -9,6 +9,10 @@
 /** Warns about what a configuration has and nothing here uses yet; once a load. */
 void reload_warn_unused(struct log *log, const struct config *config);
 
+/** Warns when the sockets hold less than the configuration asks for: at the start, and after a
+ * change of the port, which the process makes without the privilege that it started with. */
+void reload_warn_receive_buffer(const struct daemon *daemon);
+
 /**
  * Loads the configuration again and applies it whole or not at all. A changed port is bound first:
  * where that fails, nothing of the new configuration applies. What cannot change at run time keeps
