@@ -82,7 +82,7 @@ class DropTest(PrivilegeTest):
         support.wait_until(lambda: modes() == [[worker_seccomp]] * workers, "the workers are confined as told")
 
     def test_all_threads_have_dropped_what_they_do_not_need(self):
-        with Operated(*PORT_0, "--service.udp.workers", "2") as service:
+        with Operated(*PORT_0, "--service.udp.workers", "2", extra_groups=[1, 2]) as service:
             self.check_answers(service.port)
             self.check_threads(service, 2, "2")
             service.stop()
