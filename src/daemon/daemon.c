@@ -236,11 +236,12 @@ static void loop_take_signals(struct loop *loop)
     }
 }
 
-static void loop_take_changes(struct loop *loop)
+/* Only when told: a file that is being written is not looked at before it is closed. */
+static void loop_take_changes(struct loop *loop, const struct pollfd *fds)
 {
     bool changed = false;
     for (unsigned i = 0; i < loop->watches_count; i++)
-        changed = watch_changed(&loop->watches[i]) || changed;
+        changed = (fds[i].revents != 0 && watch_changed(&loop->watches[i])) || changed;
     if (changed)
         loop_reload(loop);
 }
@@ -276,9 +277,10 @@ static void loop_run(struct loop *loop)
     loop_tick(loop);
     tell(loop, "READY=1");
     while (clock_monotonic_ns() < loop->stop_ns) {
-        poll(fds, 1 + loop->watches_count, loop_timeout_ms(loop));
+        if (poll(fds, 1 + loop->watches_count, loop_timeout_ms(loop)) < 0)
+            continue; /* interrupted: nothing is known of the descriptors */
         loop_take_signals(loop);
-        loop_take_changes(loop);
+        loop_take_changes(loop, fds + 1);
         loop_tick(loop);
     }
 }
