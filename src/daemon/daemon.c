@@ -142,17 +142,6 @@ static int service_open(struct daemon *daemon)
     return 0;
 }
 
-static void warn_about_receive_buffer(const struct daemon *daemon)
-{
-    size_t asked = 0, granted = 0;
-    qcmp_service_receive_buffer(daemon->service, &asked, &granted);
-    if (granted < asked)
-        LOG_EVENT(daemon->log, LOG_LEVEL_WARN,
-                  log_text("message",
-                           "the receive buffer is smaller than asked for: raise net.core.rmem_max"),
-                  log_uint("asked_bytes", asked), log_uint("granted_bytes", granted));
-}
-
 /* Whoever the process has become must be able to read the file again. */
 static void warn_about_file(const struct daemon *daemon)
 {
@@ -247,11 +236,12 @@ static void loop_take_signals(struct loop *loop)
     }
 }
 
-static void loop_take_changes(struct loop *loop)
+/* Only when told: a file that is being written is not looked at before it is closed. */
+static void loop_take_changes(struct loop *loop, const struct pollfd *fds)
 {
     bool changed = false;
     for (unsigned i = 0; i < loop->watches_count; i++)
-        changed = watch_changed(&loop->watches[i]) || changed;
+        changed = (fds[i].revents != 0 && watch_changed(&loop->watches[i])) || changed;
     if (changed)
         loop_reload(loop);
 }
@@ -287,9 +277,10 @@ static void loop_run(struct loop *loop)
     loop_tick(loop);
     tell(loop, "READY=1");
     while (clock_monotonic_ns() < loop->stop_ns) {
-        poll(fds, 1 + loop->watches_count, loop_timeout_ms(loop));
+        if (poll(fds, 1 + loop->watches_count, loop_timeout_ms(loop)) < 0)
+            continue; /* interrupted: nothing is known of the descriptors */
         loop_take_signals(loop);
-        loop_take_changes(loop);
+        loop_take_changes(loop, fds + 1);
         loop_tick(loop);
     }
 }
@@ -310,7 +301,7 @@ static int serve(struct loop *loop)
         return EXIT_FAILED;
     reload_warn_unused(daemon->log, &daemon->config, 1);
     warn_about_file(daemon);
-    warn_about_receive_buffer(daemon);
+    reload_warn_receive_buffer(daemon);
     int error = qcmp_service_start(daemon->service);
     if (error != 0)
         return fail("cannot start the workers", error);

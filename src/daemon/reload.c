@@ -22,6 +22,17 @@ void reload_warn_unused(struct log *log, const struct config *config, uint64_t l
     }
 }
 
+void reload_warn_receive_buffer(const struct daemon *daemon)
+{
+    size_t asked = 0, granted = 0;
+    qcmp_service_receive_buffer(daemon->service, &asked, &granted);
+    if (granted < asked)
+        LOG_EVENT(daemon->log, LOG_LEVEL_WARN,
+                  log_text("message",
+                           "the receive buffer is smaller than asked for: raise net.core.rmem_max"),
+                  log_uint("asked_bytes", asked), log_uint("granted_bytes", granted));
+}
+
 static void fail(struct daemon *daemon, const char *error)
 {
     count(&daemon->reloads_failed);
@@ -58,6 +69,7 @@ static bool move(struct daemon *daemon, const struct config *next)
               log_uint("port", qcmp_service_port(daemon->service)));
     /* Whoever goes by the log loses nothing that was sent before. */
     qcmp_service_leave(daemon->service);
+    reload_warn_receive_buffer(daemon);
     return true;
 }
 

@@ -10,6 +10,10 @@
  * @param load counts the loads from 1: it makes the warnings of each distinct. */
 void reload_warn_unused(struct log *log, const struct config *config, uint64_t load);
 
+/** Warns when the sockets hold less than the configuration asks for: at the start, and after a
+ * change of the port, which the process makes without the privilege that it started with. */
+void reload_warn_receive_buffer(const struct daemon *daemon);
+
 /**
  * Loads the configuration again and applies it whole or not at all. A changed port is bound first:
  * where that fails, nothing of the new configuration applies. What cannot change at run time keeps
