@@ -116,7 +116,7 @@ static void log_stopped(struct log *log, const struct counters_sum *sum, uint64_
 static void worker_began(void *user)
 {
     struct daemon *daemon = user;
-    int error = daemon->config.seccomp ? privileges_confine_worker() : 0;
+    int error = daemon->confine_workers ? privileges_confine_worker() : 0;
     if (error != 0)
         LOG_EVENT(daemon->log, LOG_LEVEL_WARN, log_text("message", "a worker runs without seccomp"),
                   log_text("error", strerror(-error)));
@@ -339,7 +339,11 @@ static int run(struct daemon *daemon)
 
 int daemon_run(struct config *config, const struct daemon_start *start, struct log *log)
 {
-    struct daemon daemon = {.start = start, .log = log, .config = *config, .alive = true};
+    struct daemon daemon = {.start = start,
+                            .log = log,
+                            .confine_workers = config->seccomp,
+                            .config = *config,
+                            .alive = true};
     ignore_broken_pipes();
     daemon.ticked_ns = clock_monotonic_ns();
     pthread_mutex_init(&daemon.lock, NULL);

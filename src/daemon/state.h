@@ -21,6 +21,7 @@
 struct daemon {
     const struct daemon_start *start;
     struct log *log;
+    bool confine_workers; /**< by seccomp; does not change */
     struct qcmp_service *service;
 
     pthread_mutex_t

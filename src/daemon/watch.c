@@ -8,7 +8,8 @@
 #include <sys/inotify.h>
 #include <unistd.h>
 
-#define EVENTS (IN_CLOSE_WRITE | IN_MOVED_TO | IN_CREATE | IN_ATTRIB)
+/* Not IN_CREATE: a file that was just made has nothing in it yet. */
+#define EVENTS (IN_CLOSE_WRITE | IN_MOVED_TO)
 
 static int watch_directory_of(const struct watch *watch, const char *path)
 {
@@ -26,10 +27,9 @@ static int watch_directory_of(const struct watch *watch, const char *path)
  * for one that is watched already. */
 static void watch_target(struct watch *watch)
 {
-    char target[PATH_MAX];
-    if (realpath(watch->path, target) == NULL)
+    if (realpath(watch->path, watch->target) == NULL)
         return;
-    int directory = watch_directory_of(watch, target);
+    int directory = watch_directory_of(watch, watch->target);
     if (directory == watch->directories[1])
         return;
     if (watch->directories[1] >= 0 && watch->directories[1] != watch->directories[0])
@@ -37,11 +37,35 @@ static void watch_target(struct watch *watch)
     watch->directories[1] = directory;
 }
 
-static void drain(const struct watch *watch)
+static const char *base_name(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    return slash != NULL ? slash + 1 : path;
+}
+
+/* Somebody who writes another file beside it must not make us read ours while it is half written. A
+ * rename may be of a link on the way to it, whatever its name. */
+static bool is_about(const struct watch *watch, const struct inotify_event *event)
+{
+    if (event->mask & (IN_MOVED_TO | IN_Q_OVERFLOW))
+        return true;
+    return event->len > 0 && (strcmp(event->name, base_name(watch->path)) == 0 ||
+                              strcmp(event->name, base_name(watch->target)) == 0);
+}
+
+static bool drain(const struct watch *watch)
 {
     alignas(struct inotify_event) char events[4096];
-    while (read(watch->fd, events, sizeof events) > 0)
-        continue;
+    bool found = false;
+    ssize_t bytes;
+    while ((bytes = read(watch->fd, events, sizeof events)) > 0) {
+        for (ssize_t at = 0; at < bytes;) {
+            const struct inotify_event *event = (const void *)(events + at);
+            found = found || is_about(watch, event);
+            at += (ssize_t)(sizeof *event + event->len);
+        }
+    }
+    return found;
 }
 
 static bool same_file(const struct stat *a, const struct stat *b)
@@ -49,6 +73,19 @@ static bool same_file(const struct stat *a, const struct stat *b)
     return a->st_dev == b->st_dev && a->st_ino == b->st_ino && a->st_size == b->st_size &&
            a->st_mtim.tv_sec == b->st_mtim.tv_sec && a->st_mtim.tv_nsec == b->st_mtim.tv_nsec &&
            a->st_ctim.tv_sec == b->st_ctim.tv_sec && a->st_ctim.tv_nsec == b->st_ctim.tv_nsec;
+}
+
+/* Notes how the file is now. Returns whether it was otherwise. */
+static bool look(struct watch *watch)
+{
+    struct stat now;
+    watch_target(watch);
+    if (stat(watch->path, &now) != 0)
+        return false;
+    bool changed = !watch->exists || !same_file(&now, &watch->last);
+    watch->exists = true;
+    watch->last = now;
+    return changed;
 }
 
 int watch_open(struct watch *watch, const char *path)
@@ -66,7 +103,7 @@ int watch_open(struct watch *watch, const char *path)
         close(watch->fd);
         return error;
     }
-    watch_changed(watch);
+    look(watch);
     return 0;
 }
 
@@ -77,13 +114,5 @@ void watch_close(struct watch *watch)
 
 bool watch_changed(struct watch *watch)
 {
-    struct stat now;
-    drain(watch);
-    watch_target(watch);
-    if (stat(watch->path, &now) != 0)
-        return false;
-    bool changed = !watch->exists || !same_file(&now, &watch->last);
-    watch->exists = true;
-    watch->last = now;
-    return changed;
+    return drain(watch) && look(watch);
 }

@@ -13,7 +13,8 @@
 struct watch {
     int fd; /**< readable when something may have changed */
     char path[PATH_MAX];
-    int directories[2]; /**< of the path, and of the file it leads to */
+    char target[PATH_MAX]; /**< what it leads to; undefined until it has existed */
+    int directories[2];    /**< of the path, and of the file it leads to */
     bool exists;
     struct stat last;
 };
@@ -25,7 +26,8 @@ int watch_open(struct watch *watch, const char *path);
 /** Stops. */
 void watch_close(struct watch *watch);
 
-/** Reads what has happened; to be called when fd is readable, or when one wants to know.
+/** Reads what has happened; to be called when fd is readable. A file that somebody is still writing
+ * is not looked at before it is closed.
  * @return whether the file is another one, or has other contents, than at the last call. A file
  * that has gone is no change until there is one again. */
 bool watch_changed(struct watch *watch);
