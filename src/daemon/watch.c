@@ -91,9 +91,10 @@ static bool look(struct watch *watch)
 int watch_open(struct watch *watch, const char *path)
 {
     *watch = (struct watch){.fd = -1, .directories = {-1, -1}};
-    if (strlen(path) >= sizeof watch->path)
+    size_t length = strlen(path);
+    if (length >= sizeof watch->path)
         return -ENAMETOOLONG;
-    strcpy(watch->path, path);
+    memcpy(watch->path, path, length + 1);
     watch->fd = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
     if (watch->fd < 0)
         return -errno;

@@ -193,6 +193,21 @@ class NoticeTest(ReloadTest):
             service.stop()
 
 
+class AgeTest(ReloadTest):
+    def test_a_ping_that_waited_too_long_is_dropped_until_a_reload_allows_it(self):
+        dropped = 'paddock_qcmp_dropped_total{reason="too_old"}'
+        with self.start("qcmp_port: 0\npaddock: {max_age: 1ns}\n") as service:
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+                client.sendto(support.packed_ping(1, 2), ("127.0.0.1", service.port))
+                wait_until(lambda: service.metrics()[dropped] == 1, "the ping is dropped")
+                self.path.write_text("qcmp_port: 0\npaddock: {max_age: 1h}\n", encoding="utf-8")
+                service.await_event(RELOADED)
+                self.check_answers(service.port)
+                self.assertEqual(select.select([client], [], [], 0)[0], [])
+            counted = service.stop()
+        self.assertEqual((counted["dropped"], counted["received"]), (1, 1 + counted["answered"]))
+
+
 class RefusalTest(ReloadTest):
     def test_a_bad_file_is_one_error_and_the_running_configuration_stays(self):
         good = "id: good\nqcmp_port: 0\nicao_code: EDDF\n"
