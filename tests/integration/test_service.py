@@ -3,6 +3,7 @@ import collections
 import contextlib
 import os
 import pty
+import re
 import shutil
 import signal
 import socket
@@ -222,7 +223,7 @@ class LogTest(ServiceTest):
                 port = service.await_port()
                 self.check_answers(port)
                 text = b""
-                while b"\n" not in text:
+                while not re.search(rb"qcmp ready.*\n", text):
                     text += os.read(controller, 4096)
                 self.assertRegex(text.decode(), "\x1b\\[.*INFO.*qcmp ready")
                 self.assertEqual(service.end(), 0)
