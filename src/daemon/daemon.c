@@ -13,6 +13,7 @@
 
 #include "admin/admin.h"
 #include "base/clock.h"
+#include "base/number.h"
 #include "daemon/notify.h"
 #include "daemon/operator.h"
 #include "daemon/privileges.h"
@@ -31,6 +32,7 @@ struct loop {
     struct daemon *daemon;
     const char *notify_socket;
     bool watchdog;
+    int tick_ms;
     int signal_fd;
     struct watch watches[MAX_WATCHES];
     unsigned watches_count;
@@ -203,6 +205,8 @@ static void tell(const struct loop *loop, const char *state)
 
 static void loop_reload(struct loop *loop)
 {
+    if (loop->stop_ns != INT64_MAX)
+        return;
     char state[64];
     snprintf(state, sizeof state, "RELOADING=1\nMONOTONIC_USEC=%lld",
              (long long)(clock_monotonic_ns() / 1000));
@@ -262,11 +266,11 @@ static void loop_tick(struct loop *loop)
 static int loop_timeout_ms(const struct loop *loop)
 {
     if (loop->stop_ns == INT64_MAX)
-        return TICK_MS;
+        return loop->tick_ms;
     int64_t left_ms = (loop->stop_ns - clock_monotonic_ns()) / 1000000 + 1;
     if (left_ms < 0)
         return 0;
-    return left_ms < TICK_MS ? (int)left_ms : TICK_MS;
+    return left_ms < loop->tick_ms ? (int)left_ms : loop->tick_ms;
 }
 
 static void loop_run(struct loop *loop)
@@ -314,11 +318,22 @@ static int serve(struct loop *loop)
     return status;
 }
 
+/* Twice within the time after which systemd's watchdog bites, and at least once a second. */
+static int tick_ms(const char *watchdog_usec)
+{
+    uint64_t usec;
+    if (watchdog_usec == NULL || number_parse(watchdog_usec, 1, UINT64_MAX, &usec) != 0)
+        return TICK_MS;
+    uint64_t half_ms = usec / 2000 + (usec < 2000);
+    return half_ms < TICK_MS ? (int)half_ms : TICK_MS;
+}
+
 static int run(struct daemon *daemon)
 {
     struct loop loop = {.daemon = daemon,
                         .notify_socket = environment(daemon, "NOTIFY_SOCKET"),
                         .watchdog = environment(daemon, "WATCHDOG_USEC") != NULL,
+                        .tick_ms = tick_ms(environment(daemon, "WATCHDOG_USEC")),
                         .stop_ns = INT64_MAX};
     struct counters_sum sum;
     uint64_t drops;

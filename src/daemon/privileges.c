@@ -48,6 +48,16 @@ static int keep_one_capability(void)
     return error;
 }
 
+static bool has_capability(cap_value_t capability)
+{
+    cap_flag_value_t effective = CAP_CLEAR;
+    cap_t now = cap_get_proc();
+    if (now != NULL)
+        cap_get_flag(now, capability, CAP_EFFECTIVE, &effective);
+    cap_free(now);
+    return effective == CAP_SET;
+}
+
 /* Groups first, the user last: after that nothing of it is permitted any more. */
 static int become(const struct passwd *user)
 {
@@ -66,14 +76,19 @@ static int become_user(const char *name, struct log *log)
         fprintf(stderr, "paddock: there is no user '%s' to become\n", name);
         return errno != 0 ? -errno : -ENOENT;
     }
-    empty_bounding_set(log);
-    int error = become(user);
-    if (error == -EPERM) {
-        warn(log, "become another user", EPERM);
-        return 0;
+    int error = -EPERM;
+    if (has_capability(CAP_SETUID) && has_capability(CAP_SETGID)) {
+        empty_bounding_set(log);
+        error = become(user);
     }
-    if (error == 0)
+    /* A user namespace without this user says EINVAL. What can be given up still is. */
+    bool refused = error == -EPERM || error == -EINVAL;
+    if (refused)
+        warn(log, "become another user", -error);
+    if (refused || error == 0)
         error = keep_one_capability();
+    if (refused && error == 0)
+        return 0;
     if (error != 0) {
         fprintf(stderr, "paddock: cannot become user '%s': %s\n", name, strerror(-error));
         return error;
@@ -90,6 +105,8 @@ int privileges_drop(const char *user, struct log *log)
         return error;
     if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0)
         warn(log, "gain no new privileges", errno);
+    else
+        LOG_EVENT(log, LOG_LEVEL_DEBUG, log_text("message", "no new privileges can be gained"));
     return 0;
 }
 
