@@ -97,7 +97,7 @@ static void counts_go_on_when_the_port_changes(void **state)
     qcmp_service_leave(service);
     ping(&client, taken);
     qcmp_service_sample(service, &sum, &drops);
-    assert_int_equal(sum.answered, 4);
+    assert_int_equal(sum.received, 4); /* answers are counted after they are sent */
     assert_int_equal(stop(service).answered, 4);
     loopback_close(&client);
 }
