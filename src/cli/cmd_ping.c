@@ -186,7 +186,6 @@ static void print_socket_errors(const struct ping_run *run)
 
 static int print_results(const struct ping_run *run, bool json)
 {
-    errno = 0;
     if (!json)
         print_summaries(run);
     else if (ping_write_json(stdout, run) != 0)

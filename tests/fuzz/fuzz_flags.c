@@ -13,16 +13,9 @@
 #include "base/options.h"
 #include "base/text.h"
 #include "config/config.h"
+#include "support/check.h"
 
 #define MAX_WORDS 64
-
-#define REQUIRE(condition)                                                                         \
-    do {                                                                                           \
-        if (!(condition)) {                                                                        \
-            fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #condition);                        \
-            abort();                                                                               \
-        }                                                                                          \
-    } while (0)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -73,7 +66,7 @@ static char *canonical_new(enum options_event event, const struct options *optio
         return strdup(options->value);
     length = asprintf(&text, "--%s%s%s", options->spec->name, options->value != NULL ? "=" : "",
                       options->value != NULL ? options->value : "");
-    REQUIRE(length >= 0);
+    CHECK(length >= 0);
     return text;
 }
 
@@ -89,18 +82,18 @@ static enum options_event rewrite(const struct words *arguments, struct words *f
     while ((event = options_next(&options)) == OPTIONS_OPTION || event == OPTIONS_WORD) {
         struct words *to = event == OPTIONS_OPTION ? flags : words;
         char *text = canonical_new(event, &options);
-        REQUIRE(text != NULL);
-        REQUIRE(event == OPTIONS_WORD || options.spec->kind != OPTION_SWITCH ||
-                strcmp(options.value, "true") == 0 || strcmp(options.value, "false") == 0);
+        CHECK(text != NULL);
+        CHECK(event == OPTIONS_WORD || options.spec->kind != OPTION_SWITCH ||
+              strcmp(options.value, "true") == 0 || strcmp(options.value, "false") == 0);
         if (to->count == MAX_WORDS)
             free(text);
         else
             add(to, text);
     }
     if (event == OPTIONS_ERROR)
-        REQUIRE(options.error[0] != '\0' && strchr(options.error, '\n') == NULL);
+        CHECK(options.error[0] != '\0' && strchr(options.error, '\n') == NULL);
     else
-        REQUIRE(options.index == arguments->count || arguments->count == 0);
+        CHECK(options.index == arguments->count || arguments->count == 0);
     return event;
 }
 
@@ -112,9 +105,9 @@ static void release(struct words *words)
 
 static void require_equal(const struct words *a, const struct words *b)
 {
-    REQUIRE(a->count == b->count);
+    CHECK(a->count == b->count);
     for (int i = 0; i < a->count; i++)
-        REQUIRE(strcmp(a->items[i], b->items[i]) == 0);
+        CHECK(strcmp(a->items[i], b->items[i]) == 0);
 }
 
 static void check_options(const struct words *arguments)
@@ -134,7 +127,7 @@ static void check_options(const struct words *arguments)
         add(&line, dashes);
         for (int i = 0; i < words.count; i++)
             add(&line, words.items[i]);
-        REQUIRE(rewrite(&line, &flags_again, &words_again) == OPTIONS_END);
+        CHECK(rewrite(&line, &flags_again, &words_again) == OPTIONS_END);
         require_equal(&flags, &flags_again);
         require_equal(&words, &words_again);
     }
@@ -166,10 +159,10 @@ static enum config_result load(struct config *config, const struct words *argume
 
 static void require_valid(const struct config *config)
 {
-    REQUIRE(config->workers <= CONFIG_MAX_WORKERS);
-    REQUIRE(config->service_id[0] != '\0' && text_is_plain(config->service_id));
-    REQUIRE(config->log_level <= LOG_LEVEL_TRACE && config->log_format <= LOG_FORMAT_PRETTY);
-    REQUIRE(!config->quiet || config->log_level == LOG_LEVEL_OFF);
+    CHECK(config->workers <= CONFIG_MAX_WORKERS);
+    CHECK(config->service_id[0] != '\0' && text_is_plain(config->service_id));
+    CHECK(config->log_level <= LOG_LEVEL_TRACE && config->log_format <= LOG_FORMAT_PRETTY);
+    CHECK(!config->quiet || config->log_level == LOG_LEVEL_OFF);
 }
 
 /* The configuration as flags, with the environment left to the log level alone, gives itself. */
@@ -194,13 +187,13 @@ static void check_round_trip(const struct config *config, struct words *variable
     for (int i = 0; i < 4; i++)
         add(&line, text[i]);
     add(&line, word);
-    REQUIRE(load(&again, &line, variables, &report) == CONFIG_COMMAND);
-    REQUIRE(report.command == line.count - 1);
-    REQUIRE(again.quiet == config->quiet && again.qcmp_enabled == config->qcmp_enabled);
-    REQUIRE(again.qcmp_port == config->qcmp_port && again.workers == config->workers);
-    REQUIRE(again.log_format == config->log_format && again.log_level == config->log_level);
-    REQUIRE(again.log_directives_ignored == config->log_directives_ignored);
-    REQUIRE(strcmp(again.service_id, config->service_id) == 0);
+    CHECK(load(&again, &line, variables, &report) == CONFIG_COMMAND);
+    CHECK(report.command == line.count - 1);
+    CHECK(again.quiet == config->quiet && again.qcmp_enabled == config->qcmp_enabled);
+    CHECK(again.qcmp_port == config->qcmp_port && again.workers == config->workers);
+    CHECK(again.log_format == config->log_format && again.log_level == config->log_level);
+    CHECK(again.log_directives_ignored == config->log_directives_ignored);
+    CHECK(strcmp(again.service_id, config->service_id) == 0);
 }
 
 static void check_config(const struct words *arguments, struct words *variables)
@@ -210,18 +203,18 @@ static void check_config(const struct words *arguments, struct words *variables)
 
     switch (load(&config, arguments, variables, &report)) {
     case CONFIG_COMMAND:
-        REQUIRE(report.command > 0 && report.command < arguments->count);
+        CHECK(report.command > 0 && report.command < arguments->count);
         break;
     case CONFIG_SERVE:
-        REQUIRE(config.qcmp_enabled);
+        CHECK(config.qcmp_enabled);
         break;
     case CONFIG_NOTHING:
-        REQUIRE(!config.qcmp_enabled);
+        CHECK(!config.qcmp_enabled);
         break;
     case CONFIG_BAD_FILE:
     case CONFIG_USAGE:
-        REQUIRE(report.error[0] != '\0' && strchr(report.error, '\n') == NULL);
-        REQUIRE(strlen(report.error) < CONFIG_ERROR_BYTES - 1);
+        CHECK(report.error[0] != '\0' && strchr(report.error, '\n') == NULL);
+        CHECK(strlen(report.error) < CONFIG_ERROR_BYTES - 1);
         return;
     case CONFIG_HELP:
     case CONFIG_VERSION:
@@ -238,7 +231,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct words variables = {0};
     char *text = strndup(size > 0 ? (const char *)data : "", size);
 
-    REQUIRE(text != NULL);
+    CHECK(text != NULL);
     split(text, &arguments, &variables);
     check_options(&arguments);
     check_config(&arguments, &variables);

@@ -14,14 +14,7 @@
 #include "base/number.h"
 #include "base/target.h"
 #include "base/text.h"
-
-#define REQUIRE(condition)                                                                         \
-    do {                                                                                           \
-        if (!(condition)) {                                                                        \
-            fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #condition);                        \
-            abort();                                                                               \
-        }                                                                                          \
-    } while (0)
+#include "support/check.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -34,7 +27,7 @@ __attribute__((format(printf, 1, 2))) static char *text_new(const char *format, 
     va_start(arguments, format);
     int length = vasprintf(&text, format, arguments);
     va_end(arguments);
-    REQUIRE(length >= 0);
+    CHECK(length >= 0);
     return text;
 }
 
@@ -42,8 +35,8 @@ static void check_same_duration(int64_t ns, char *text, int expected_result)
 {
     int64_t again = -1;
 
-    REQUIRE(duration_parse(text, &again) == expected_result);
-    REQUIRE(again == (expected_result == 0 ? ns : -1));
+    CHECK(duration_parse(text, &again) == expected_result);
+    CHECK(again == (expected_result == 0 ? ns : -1));
     free(text);
 }
 
@@ -53,10 +46,10 @@ static void check_duration(const char *text)
     int64_t ns = -1;
 
     if (duration_parse(text, &ns) != 0) {
-        REQUIRE(ns == -1);
+        CHECK(ns == -1);
         return;
     }
-    REQUIRE(ns >= 0);
+    CHECK(ns >= 0);
     check_same_duration(ns, text_new("%" PRId64 "ns", ns), 0);
     check_same_duration(ns, text_new("%" PRId64 ".%09" PRId64, ns / 1000000000, ns % 1000000000),
                         0);
@@ -65,8 +58,8 @@ static void check_duration(const char *text)
     check_same_duration(ns, text_new(" %s", text), -1);
     check_same_duration(ns, text_new("%s ", text), -1);
     size_t length = duration_format(ns, shown, sizeof shown);
-    REQUIRE(length < sizeof shown && strlen(shown) == length);
-    REQUIRE(length == duration_format(ns, NULL, 0));
+    CHECK(length < sizeof shown && strlen(shown) == length);
+    CHECK(length == duration_format(ns, NULL, 0));
 }
 
 static void check_target(const char *text)
@@ -76,16 +69,16 @@ static void check_target(const char *text)
 
     if (target_parse(text, 7600, &target) != TARGET_OK)
         return;
-    REQUIRE(strlen(target.host) > 0 && target.port > 0);
-    REQUIRE(strstr(text, target.host) != NULL);
-    REQUIRE(strpbrk(target.host, "[]") == NULL);
+    CHECK(strlen(target.host) > 0 && target.port > 0);
+    CHECK(strstr(text, target.host) != NULL);
+    CHECK(strpbrk(target.host, "[]") == NULL);
 
     char *bracketed = text_new("[%s]:%u", target.host, target.port);
-    REQUIRE(target_parse(bracketed, 1, &again) == TARGET_OK);
-    REQUIRE(strcmp(again.host, target.host) == 0 && again.port == target.port);
+    CHECK(target_parse(bracketed, 1, &again) == TARGET_OK);
+    CHECK(strcmp(again.host, target.host) == 0 && again.port == target.port);
     bracketed[strlen(target.host) + 2] = '\0';
-    REQUIRE(target_parse(bracketed, 1, &again) == TARGET_OK);
-    REQUIRE(strcmp(again.host, target.host) == 0 && again.port == 1);
+    CHECK(target_parse(bracketed, 1, &again) == TARGET_OK);
+    CHECK(strcmp(again.host, target.host) == 0 && again.port == 1);
     free(bracketed);
 }
 
@@ -97,8 +90,8 @@ static void check_number(const char *text)
     if (number_parse(text, 0, UINT64_MAX, &value) != 0)
         return;
     char *written = text_new("%" PRIu64, value);
-    REQUIRE(number_parse(written, value, value, &again) == 0 && again == value);
-    REQUIRE(strspn(text, "0") + strlen(written) == strlen(text) || value == 0);
+    CHECK(number_parse(written, value, value, &again) == 0 && again == value);
+    CHECK(strspn(text, "0") + strlen(written) == strlen(text) || value == 0);
     free(written);
 }
 
@@ -108,21 +101,21 @@ static void check_text(const char *text)
     char *whole = malloc(capacity);
     char cut[16];
 
-    REQUIRE(whole != NULL);
+    CHECK(whole != NULL);
     text_escape(text, whole, capacity);
-    REQUIRE((strcmp(text, whole) == 0) == text_is_plain(text));
+    CHECK((strcmp(text, whole) == 0) == text_is_plain(text));
     for (const char *next = whole; *next != '\0'; next++)
-        REQUIRE((unsigned char)*next >= 0x20 && *next != 0x7f);
+        CHECK((unsigned char)*next >= 0x20 && *next != 0x7f);
     uint32_t code_point = 0;
     for (size_t at = 0, bytes; (bytes = text_decode(whole + at, &code_point)) > 0; at += bytes)
-        REQUIRE(code_point != TEXT_INVALID);
+        CHECK(code_point != TEXT_INVALID);
 
     text_escape(text, cut, sizeof cut);
     size_t kept = strlen(cut);
-    REQUIRE(kept < sizeof cut);
+    CHECK(kept < sizeof cut);
     if (strcmp(cut, whole) != 0) {
-        REQUIRE(kept >= 3 && strcmp(cut + kept - 3, "...") == 0);
-        REQUIRE(strncmp(cut, whole, kept - 3) == 0);
+        CHECK(kept >= 3 && strcmp(cut + kept - 3, "...") == 0);
+        CHECK(strncmp(cut, whole, kept - 3) == 0);
     }
     free(whole);
 }
@@ -132,7 +125,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     /* An allocation that ends with the terminator, so that reading past it is seen. */
     char *text = strndup(size > 0 ? (const char *)data : "", size);
 
-    REQUIRE(text != NULL);
+    CHECK(text != NULL);
     check_duration(text);
     check_target(text);
     check_number(text);
