@@ -17,6 +17,14 @@ void histogram_init(struct histogram *histogram, const struct histogram_bounds *
 {
     memset(histogram, 0, sizeof *histogram);
     histogram->bounds = bounds;
+    histogram->count = bounds->count;
+    for (unsigned bits = 1; bits < HISTOGRAM_FIRST; bits++) {
+        uint64_t least = UINT64_C(1) << (bits - 1);
+        uint8_t bucket = histogram->first[bits - 1];
+        while (bucket < bounds->count && bounds->upper[bucket] < least)
+            bucket++;
+        histogram->first[bits] = bucket;
+    }
 }
 
 void histogram_add(struct histogram_sum *sum, const struct histogram *histogram)

@@ -57,6 +57,35 @@ static void histograms_of_several_workers_add_up(void **state)
     assert_int_equal(sum.queue_delay_ns.sum, UINT64_C(6000000000));
 }
 
+/* The first bucket is looked up by the bits of a value: held against a plain search. */
+static void every_bound_of_times_is_found_from_both_sides(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < histogram_time_bounds.count; i++) {
+        struct histogram histogram;
+        histogram_init(&histogram, &histogram_time_bounds);
+        histogram_record(&histogram, histogram_time_bounds.upper[i]);
+        histogram_record(&histogram, histogram_time_bounds.upper[i] + 1);
+        assert_int_equal(sum_of(&histogram).buckets[i], 1);
+        assert_int_equal(sum_of(&histogram).buckets[i + 1], 1);
+    }
+}
+
+static void every_power_of_two_is_in_its_bucket(void **state)
+{
+    (void)state;
+    for (unsigned shift = 0; shift < 64; shift++) {
+        struct histogram histogram;
+        size_t bucket = 0;
+        histogram_init(&histogram, &histogram_time_bounds);
+        histogram_record(&histogram, UINT64_C(1) << shift);
+        while (bucket < histogram_time_bounds.count &&
+               UINT64_C(1) << shift > histogram_time_bounds.upper[bucket])
+            bucket++;
+        assert_int_equal(sum_of(&histogram).buckets[bucket], 1);
+    }
+}
+
 static void a_zeroed_histogram_has_one_bucket(void **state)
 {
     struct histogram histogram;
@@ -88,6 +117,8 @@ int main(void)
         cmocka_unit_test(a_value_goes_to_the_first_bucket_that_is_not_below_it),
         cmocka_unit_test(the_sum_is_that_of_all_values),
         cmocka_unit_test(histograms_of_several_workers_add_up),
+        cmocka_unit_test(every_bound_of_times_is_found_from_both_sides),
+        cmocka_unit_test(every_power_of_two_is_in_its_bucket),
         cmocka_unit_test(a_zeroed_histogram_has_one_bucket),
         cmocka_unit_test(bounds_rise_from_a_microsecond_to_a_second_and_from_1_to_32),
     };
