@@ -122,7 +122,7 @@ static const int WORKER_CALLS[] = {
     SCMP_SYS(brk),          SCMP_SYS(set_robust_list), SCMP_SYS(rseq),
     SCMP_SYS(getpid),       SCMP_SYS(gettid),          SCMP_SYS(tgkill),
     SCMP_SYS(prctl),        SCMP_SYS(nanosleep),       SCMP_SYS(clock_nanosleep),
-    SCMP_SYS(write),
+    SCMP_SYS(write),        SCMP_SYS(epoll_wait),      SCMP_SYS(epoll_pwait),
 };
 
 int privileges_confine_worker(void)

@@ -78,7 +78,9 @@ struct engine_options {
     const struct in6_addr *addresses;
     size_t addresses_count;    /**< 1 to ENGINE_MAX_ADDRESSES */
     int64_t receive_buffer_ns; /**< how long a worker at its full rate takes to empty its buffer */
-    unsigned workers;          /**< at least 1 */
+    bool low_latency; /**< waits poll the network device for a while, at the price of CPU time;
+                           where the system cannot, opening fails with -ENOTTY */
+    unsigned workers; /**< at least 1 */
     struct counters *counters; /**< one a worker; the caller's, must outlive the engine */
     engine_handler_fn *handler;
     void *user; /**< for the handler; used by all workers at once */

@@ -8,6 +8,7 @@
 #include <linux/errqueue.h>
 #include <linux/net_tstamp.h>
 #include <linux/sock_diag.h>
+#include <netinet/udp.h>
 #include <unistd.h>
 
 #include "base/address.h"
@@ -145,69 +146,77 @@ uint16_t udp_socket_port(int fd)
     return ntohs(address.sin6_port); /* where an IPv4 address has it, too */
 }
 
-static void read_ipv4_info(const struct cmsghdr *header, struct udp_info *info)
+bool udp_socket_can_segment(int fd)
 {
-    struct in_pktinfo packet;
-    memcpy(&packet, CMSG_DATA(header), sizeof packet);
-    info->destination = address_from_ipv4(packet.ipi_addr);
-    info->interface = (unsigned)packet.ipi_ifindex;
-    info->has_destination = true;
-    /* The address that the kernel would answer from is another one only where this one cannot be
-     * answered from. */
-    info->to_broadcast =
-        packet.ipi_ifindex != 0 && packet.ipi_spec_dst.s_addr != packet.ipi_addr.s_addr;
+    int size;
+    socklen_t bytes = sizeof size;
+    return getsockopt(fd, SOL_UDP, UDP_SEGMENT, &size, &bytes) == 0;
 }
 
-static void read_ipv6_info(const struct cmsghdr *header, struct udp_info *info)
+/* The address that the kernel would answer from is another one only where this one cannot be
+ * answered from. */
+static bool ipv4_is_to_broadcast(const struct in_pktinfo *packet)
 {
-    struct in6_pktinfo packet;
-    memcpy(&packet, CMSG_DATA(header), sizeof packet);
-    info->destination = packet.ipi6_addr;
-    info->interface = packet.ipi6_ifindex;
+    return packet->ipi_ifindex != 0 && packet->ipi_spec_dst.s_addr != packet->ipi_addr.s_addr;
+}
+
+/* On a dual-stack socket an IPv4 datagram has both, and is answered with the other's. */
+static void read_ipv4_info(struct cmsghdr *header, struct udp_info *info)
+{
+    struct in_pktinfo *packet = (struct in_pktinfo *)CMSG_DATA(header);
+    info->to_broadcast = ipv4_is_to_broadcast(packet);
+    if (info->reply != NULL)
+        return;
+    info->destination = address_from_ipv4(packet->ipi_addr);
+    info->interface = (unsigned)packet->ipi_ifindex;
     info->has_destination = true;
+    info->reply = header;
+    packet->ipi_spec_dst = packet->ipi_addr;
+    packet->ipi_ifindex = 0;
+}
+
+static void read_ipv6_info(struct cmsghdr *header, struct udp_info *info)
+{
+    struct in6_pktinfo *packet = (struct in6_pktinfo *)CMSG_DATA(header);
+    info->destination = packet->ipi6_addr;
+    info->interface = packet->ipi6_ifindex;
+    info->has_destination = true;
+    info->reply = header;
+    if (!address_is_link_local(&packet->ipi6_addr))
+        packet->ipi6_ifindex = 0;
 }
 
 static int64_t read_stamp(const struct cmsghdr *header)
 {
-    struct scm_timestamping stamps;
-    memcpy(&stamps, CMSG_DATA(header), sizeof stamps);
-    return (int64_t)stamps.ts[0].tv_sec * 1000000000 + stamps.ts[0].tv_nsec;
+    const struct scm_timestamping *stamps = (const struct scm_timestamping *)CMSG_DATA(header);
+    return (int64_t)stamps->ts[0].tv_sec * 1000000000 + stamps->ts[0].tv_nsec;
 }
 
+static void read_header(struct cmsghdr *header, struct udp_info *info)
+{
+    if (header->cmsg_level == SOL_SOCKET && header->cmsg_type == SCM_TIMESTAMPING)
+        info->received_ns = read_stamp(header);
+    else if (header->cmsg_level == IPPROTO_IP && header->cmsg_type == IP_PKTINFO)
+        read_ipv4_info(header, info);
+    else if (header->cmsg_level == IPPROTO_IPV6 && header->cmsg_type == IPV6_PKTINFO)
+        read_ipv6_info(header, info);
+}
+
+/* Without CMSG_NXTHDR, which doubts what the kernel wrote at some cost for each header. */
 struct udp_info udp_info_read(struct msghdr *message)
 {
-    struct udp_info info = {.received_ns = 0};
-    for (struct cmsghdr *c = CMSG_FIRSTHDR(message); c != NULL; c = CMSG_NXTHDR(message, c)) {
-        if (c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_TIMESTAMPING)
-            info.received_ns = read_stamp(c);
-        else if (c->cmsg_level == IPPROTO_IP && c->cmsg_type == IP_PKTINFO)
-            read_ipv4_info(c, &info);
-        else if (c->cmsg_level == IPPROTO_IPV6 && c->cmsg_type == IPV6_PKTINFO)
-            read_ipv6_info(c, &info);
+    struct udp_info info = {.reply = NULL};
+    uint8_t *at = message->msg_control;
+    const uint8_t *end = at + message->msg_controllen;
+    while (at < end) {
+        struct cmsghdr *header = (struct cmsghdr *)at;
+        read_header(header, &info);
+        at += CMSG_ALIGN(header->cmsg_len);
     }
     return info;
 }
 
-/* The interface is left open otherwise, so that a reply may take another way than the question. */
-static unsigned reply_interface(const struct in6_addr *source, unsigned interface)
+size_t udp_info_reply_bytes(const struct udp_info *info)
 {
-    return address_is_link_local(source) ? interface : 0;
-}
-
-void udp_info_write(struct msghdr *message, bool ipv6, const struct in6_addr *source,
-                    unsigned interface)
-{
-    struct in6_pktinfo v6 = {.ipi6_addr = *source,
-                             .ipi6_ifindex = reply_interface(source, interface)};
-    struct in_pktinfo v4 = {.ipi_ifindex = 0};
-    memcpy(&v4.ipi_spec_dst, source->s6_addr + 12, sizeof v4.ipi_spec_dst);
-    const void *packet = ipv6 ? (const void *)&v6 : (const void *)&v4;
-    size_t bytes = ipv6 ? sizeof v6 : sizeof v4;
-
-    struct cmsghdr *header = message->msg_control;
-    header->cmsg_level = ipv6 ? IPPROTO_IPV6 : IPPROTO_IP;
-    header->cmsg_type = ipv6 ? IPV6_PKTINFO : IP_PKTINFO;
-    header->cmsg_len = CMSG_LEN(bytes);
-    memcpy(CMSG_DATA(header), packet, bytes);
-    message->msg_controllen = CMSG_SPACE(bytes);
+    return info->reply != NULL ? CMSG_ALIGN(info->reply->cmsg_len) : 0;
 }
