@@ -269,14 +269,16 @@ static void handle(const struct source *from, struct mmsghdr *received, int64_t 
     struct slot *slot = received->msg_hdr.msg_name;
     struct udp_info info = udp_info_read(&received->msg_hdr);
     struct in6_addr ipv4_source;
-    struct engine_packet packet = {
+    struct datagram packet = {
         .data = slot->data,
         .bytes = received->msg_len,
         .source = &slot->from.v6.sin6_addr,
         .destination = info.has_destination ? &info.destination : NULL,
         .source_port = ntohs(slot->from.v6.sin6_port), /* where an IPv4 address has it, too */
         .to_broadcast = info.to_broadcast,
-        .received_ns = info.received_ns != 0 ? info.received_ns : read_ns};
+        .received_ns = info.received_ns != 0 ? info.received_ns : read_ns,
+        .read_ns = read_ns,
+        .worker = (unsigned)(from->worker - mmsg->workers)};
     if (info.received_ns != 0)
         histogram_record(&counters->queue_delay_ns, elapsed(info.received_ns, read_ns));
     if (!from->ipv6) {

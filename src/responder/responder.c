@@ -15,7 +15,7 @@ static enum outcome fault_outcome(int error)
 
 /* What is wrong with the way a datagram came, or OUTCOME_VALID. An answer to these would reach
  * nobody, or too many. */
-static enum outcome check_addresses(const struct responder_question *question)
+static enum outcome check_addresses(const struct datagram *question)
 {
     if (question->source_port == 0)
         return OUTCOME_SOURCE_PORT_ZERO;
@@ -27,7 +27,7 @@ static enum outcome check_addresses(const struct responder_question *question)
     return OUTCOME_VALID;
 }
 
-enum outcome responder_answer(const struct responder_question *question, uint8_t *pong)
+enum outcome responder_answer(const struct datagram *question, uint8_t *pong)
 {
     enum outcome outcome = check_addresses(question);
     if (outcome != OUTCOME_VALID)

@@ -41,7 +41,7 @@ struct start {
     unsigned worker;
 };
 
-static struct engine_verdict handle(const struct engine_packet *packet, uint8_t *reply, void *user)
+static struct engine_verdict handle(const struct datagram *packet, uint8_t *reply, void *user)
 {
     struct engine_verdict verdict = {.outcome = OUTCOME_FOREIGN, .stamp_offset = ENGINE_NO_STAMP};
     (void)user;
