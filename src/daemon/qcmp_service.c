@@ -41,31 +41,19 @@ struct qcmp_service {
     uint64_t retired_drops;
 };
 
-/* Clocks are read only where an age limit asks for it. */
-static bool too_old(const struct qcmp_service *service, const struct engine_packet *packet)
+static bool too_old(const struct qcmp_service *service, const struct datagram *packet)
 {
     int64_t max_age_ns = atomic_load_explicit(&service->max_age_ns, memory_order_relaxed);
-    return max_age_ns > 0 && clock_wall_ns() - packet->received_ns > max_age_ns;
+    return max_age_ns > 0 && packet->read_ns - packet->received_ns > max_age_ns;
 }
 
-static struct engine_verdict answer(const struct engine_packet *packet, uint8_t *reply, void *user)
+static struct engine_verdict answer(const struct datagram *packet, uint8_t *reply, void *user)
 {
-    if (too_old(user, packet))
-        return (struct engine_verdict){.outcome = OUTCOME_TOO_OLD};
-    struct responder_question question = {.data = packet->data,
-                                          .bytes = packet->bytes,
-                                          .source = packet->source,
-                                          .destination = packet->destination,
-                                          .source_port = packet->source_port,
-                                          .to_broadcast = packet->to_broadcast,
-                                          .received_ns = packet->received_ns};
-    struct engine_verdict verdict = {.outcome = responder_answer(&question, reply)};
-    if (verdict.outcome == OUTCOME_VALID) {
-        verdict.action = ENGINE_REPLY;
-        verdict.reply_bytes = QCMP_PONG_BYTES;
-        verdict.stamp_offset = QCMP_TRANSMIT_OFFSET;
-    }
-    return verdict;
+    enum outcome outcome =
+        too_old(user, packet) ? OUTCOME_TOO_OLD : responder_answer(packet, reply);
+    if (outcome != OUTCOME_VALID)
+        return (struct engine_verdict){.outcome = (uint8_t)outcome};
+    return (struct engine_verdict){OUTCOME_VALID, QCMP_TRANSMIT_OFFSET, QCMP_PONG_BYTES};
 }
 
 static void *worker_main(void *argument)

@@ -15,6 +15,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/datagram.h"
 #include "metrics/counters.h"
 
 /** Bytes of a datagram that a handler sees; longer ones are cut, but their size is told. */
@@ -23,37 +24,19 @@
 /** Bytes that a handler may reply with. */
 #define ENGINE_REPLY_BYTES 64
 
-#define ENGINE_NO_STAMP UINT16_MAX
+#define ENGINE_NO_STAMP UINT8_MAX
 
 /** What sizes a receive buffer in time: datagrams a second that a worker handles at its full rate,
  * and bytes that a small one costs the kernel (768 on loopback; drivers take up to 2304). */
 #define ENGINE_FULL_RATE 300000
 #define ENGINE_DATAGRAM_COST_BYTES 1280
 
-/** One datagram, valid during the handler's call. */
-struct engine_packet {
-    const uint8_t *data; /**< min(bytes, ENGINE_DATA_BYTES) bytes are readable */
-    size_t bytes;        /**< the true size of the payload */
-    const struct in6_addr *source;
-    const struct in6_addr *destination; /**< NULL where the system does not tell */
-    uint16_t source_port;               /**< host order */
-    bool to_broadcast;   /**< the destination is known to be a broadcast address of this host */
-    int64_t received_ns; /**< wall clock, Unix nanoseconds: the kernel's stamp, or user space's
-                            where there is none */
-};
-
-enum engine_action {
-    ENGINE_DROP,
-    ENGINE_REPLY
-};
-
-/** What to do with a datagram. */
+/** What to do with a datagram. Small, so that it is returned in a register. */
 struct engine_verdict {
-    enum engine_action action;
-    enum outcome outcome;  /**< the counter that it belongs to, whatever the action */
-    uint16_t reply_bytes;  /**< of a reply */
-    uint16_t stamp_offset; /**< where the reply carries the wall clock at its sending, 8 bytes,
-                              big-endian; or ENGINE_NO_STAMP */
+    uint8_t outcome;      /**< enum outcome: the counter that it belongs to, whatever happens */
+    uint8_t stamp_offset; /**< where the reply carries the wall clock at its sending, 8 bytes,
+                             big-endian; or ENGINE_NO_STAMP */
+    uint16_t reply_bytes; /**< of a reply, at most ENGINE_REPLY_BYTES; 0 = no reply */
 };
 
 /**
@@ -61,7 +44,7 @@ struct engine_verdict {
  * allocate, lock or log.
  * @param[out] reply room for ENGINE_REPLY_BYTES bytes.
  */
-typedef struct engine_verdict engine_handler_fn(const struct engine_packet *packet, uint8_t *reply,
+typedef struct engine_verdict engine_handler_fn(const struct datagram *packet, uint8_t *reply,
                                                 void *user);
 
 /** Addresses that one engine can listen on. */

@@ -92,7 +92,7 @@ static int workers_init(struct mmsg *mmsg, const struct engine_options *options)
 {
     int error = 0;
     for (unsigned i = 0; i < mmsg->workers_count && error == 0; i++)
-        error = mmsg_worker_init(&mmsg->workers[i], options, &options->counters[i], mmsg->wake_fd);
+        error = mmsg_worker_init(&mmsg->workers[i], options, i, mmsg->wake_fd);
     return error;
 }
 

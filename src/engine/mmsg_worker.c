@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <netinet/udp.h>
 #include <poll.h>
-#include <stddef.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/syscall.h>
@@ -13,22 +12,33 @@
 #include "base/address.h"
 #include "base/clock.h"
 #include "engine/busy_poll.h"
+#include "engine/udp_socket.h"
 
 #define RETRY_MS 1
 
-static void message_reset(struct mmsg_worker *worker, unsigned i)
+/* What receiving changes. */
+static void message_reset(struct msghdr *message)
 {
-    struct mmsg_slot *slot = &worker->slots[i];
-    struct msghdr *message = &worker->messages[i].msg_hdr;
-    message->msg_namelen = sizeof slot->from;
-    message->msg_iov = &slot->data_vector;
-    message->msg_control = slot->control;
-    message->msg_controllen = sizeof slot->control;
+    message->msg_namelen = sizeof(struct sockaddr_in6);
+    message->msg_controllen = sizeof((struct mmsg_slot *)0)->control;
 }
 
-static struct mmsg_slot *slot_of(const struct msghdr *message)
+static void slot_init(struct mmsg_slot *slot, struct msghdr *message, unsigned worker)
 {
-    return (struct mmsg_slot *)((char *)message->msg_name - offsetof(struct mmsg_slot, from));
+    slot->data_vector = (struct iovec){slot->data, sizeof slot->data};
+    slot->reply_vector = (struct iovec){slot->reply, 0};
+    slot->packet =
+        (struct datagram){.data = slot->data, .source = &slot->from.sin6_addr, .worker = worker};
+    *message = (struct msghdr){.msg_name = &slot->from,
+                               .msg_iov = &slot->data_vector,
+                               .msg_iovlen = 1,
+                               .msg_control = slot->control};
+    message_reset(message);
+    /* The length of an IPv6 address serves IPv4 sockets as well. */
+    slot->reply_header = (struct msghdr){.msg_name = &slot->from,
+                                         .msg_namelen = sizeof slot->from,
+                                         .msg_iov = &slot->reply_vector,
+                                         .msg_iovlen = 1};
 }
 
 static int wait_for(const struct mmsg_worker *worker, int fd)
@@ -38,18 +48,14 @@ static int wait_for(const struct mmsg_worker *worker, int fd)
 }
 
 int mmsg_worker_init(struct mmsg_worker *worker, const struct engine_options *options,
-                     struct counters *counters, int wake_fd)
+                     unsigned index, int wake_fd)
 {
-    worker->counters = counters;
+    worker->counters = &options->counters[index];
     worker->handler = options->handler;
     worker->user = options->user;
     worker->wake_fd = wake_fd;
-    for (unsigned i = 0; i < MMSG_BATCH; i++) {
-        struct mmsg_slot *slot = &worker->slots[i];
-        slot->data_vector = (struct iovec){slot->data, sizeof slot->data};
-        worker->messages[i].msg_hdr = (struct msghdr){.msg_name = &slot->from, .msg_iovlen = 1};
-        message_reset(worker, i);
-    }
+    for (unsigned i = 0; i < MMSG_BATCH; i++)
+        slot_init(&worker->slots[i], &worker->messages[i].msg_hdr, index);
     worker->wait_fd = epoll_create1(EPOLL_CLOEXEC);
     if (worker->wait_fd < 0)
         return -errno;
@@ -91,23 +97,24 @@ static uint64_t elapsed(int64_t from_ns, int64_t to_ns)
     return to_ns > from_ns ? (uint64_t)(to_ns - from_ns) : 0;
 }
 
-static void stamp(const struct iovec *reply, const struct engine_verdict *verdict, int64_t wall_ns)
+static void stamp(struct mmsg_slot *slot, int64_t wall_ns)
 {
     uint64_t big_endian = htobe64((uint64_t)wall_ns);
-    if (verdict->stamp_offset != ENGINE_NO_STAMP)
-        memcpy((uint8_t *)reply->iov_base + verdict->stamp_offset, &big_endian, sizeof big_endian);
+    if (slot->verdict.stamp_offset != ENGINE_NO_STAMP)
+        memcpy(slot->reply + slot->verdict.stamp_offset, &big_endian, sizeof big_endian);
 }
 
-/* Stamps the @p count replies of a message and sends it. Returns the time, or -1 with errno set.
+/* Stamps replies and sends the message that they are in. Returns the time, or -1 with errno set.
  * Not by libc's sendmsg(), whose cancellation point costs 30 instructions a call (glibc 2.36). */
-static int64_t send_stamped(int fd, const struct msghdr *message, struct msghdr *const *replies)
+static inline int64_t send_stamped(int fd, const struct msghdr *message,
+                                   struct mmsg_slot *const *replies, unsigned count)
 {
     int64_t now_ns;
     long sent;
     do {
         now_ns = clock_wall_ns();
-        for (size_t i = 0; i < message->msg_iovlen; i++)
-            stamp(&message->msg_iov[i], &slot_of(replies[i])->verdict, now_ns);
+        for (unsigned i = 0; i < count; i++)
+            stamp(replies[i], now_ns);
         sent = syscall(SYS_sendmsg, fd, message, MSG_DONTWAIT);
     } while (sent < 0 && errno == EINTR);
     return sent < 0 ? -1 : now_ns;
@@ -115,138 +122,130 @@ static int64_t send_stamped(int fd, const struct msghdr *message, struct msghdr 
 
 static void count_reply(struct counters *counters, const struct udp_info *info, int64_t sent_ns)
 {
-    if (sent_ns < 0) {
-        counter_add(&counters->send_errors, 1);
-        return;
-    }
     counter_add(&counters->answered, 1);
     if (info->received_ns != 0)
         histogram_record(&counters->hold_ns, elapsed(info->received_ns, sent_ns));
 }
 
-/* With the question's own header: its address, and its destination as the source. */
-static void send_one(struct mmsg_worker *worker, const struct mmsg_source *source, unsigned i)
+/* The control message that came with the question makes the reply leave from where it was sent. */
+static void send_one(struct mmsg_worker *worker, const struct mmsg_source *source,
+                     struct mmsg_slot *slot)
 {
-    struct msghdr *message = worker->replies.messages[i];
-    const struct udp_info *info = &slot_of(message)->info;
-    message->msg_iov = &worker->replies.vectors[i];
-    message->msg_control = info->reply;
-    message->msg_controllen = udp_info_reply_bytes(info);
-    count_reply(worker->counters, info,
-                send_stamped(source->fd, message, &worker->replies.messages[i]));
+    slot->reply_vector.iov_len = slot->verdict.reply_bytes;
+    slot->reply_header.msg_control = slot->info.reply;
+    slot->reply_header.msg_controllen = slot->info.reply_bytes;
+    int64_t sent_ns = send_stamped(source->fd, &slot->reply_header, &slot, 1);
+    if (sent_ns >= 0)
+        count_reply(worker->counters, &slot->info, sent_ns);
+    else
+        counter_add(&worker->counters->send_errors, 1);
 }
 
 static void write_segment_bytes(struct msghdr *message, const struct udp_info *info, uint16_t bytes)
 {
     char *control = message->msg_control;
-    size_t reply_bytes = udp_info_reply_bytes(info);
-    if (reply_bytes > 0)
-        memcpy(control, info->reply, reply_bytes);
-    struct cmsghdr *header = (struct cmsghdr *)(control + reply_bytes);
+    if (info->reply_bytes > 0)
+        memcpy(control, info->reply, info->reply_bytes);
+    struct cmsghdr *header = (struct cmsghdr *)(control + info->reply_bytes);
     header->cmsg_level = SOL_UDP;
     header->cmsg_type = UDP_SEGMENT;
     header->cmsg_len = CMSG_LEN(sizeof bytes);
     memcpy(CMSG_DATA(header), &bytes, sizeof bytes);
-    message->msg_controllen = reply_bytes + CMSG_SPACE(sizeof bytes);
+    message->msg_controllen = info->reply_bytes + CMSG_SPACE(sizeof bytes);
 }
 
 /* Several replies to one client in one call, which the kernel cuts into datagrams; all have the
  * time of that call. Returns whether they were sent. */
 static bool send_segmented(struct mmsg_worker *worker, const struct mmsg_source *source,
-                           unsigned first, unsigned count)
+                           struct mmsg_slot **replies, unsigned count)
 {
     alignas(size_t) char control[UDP_INFO_REPLY_BYTES + CMSG_SPACE(sizeof(uint16_t))] = {0};
-    struct msghdr **replies = &worker->replies.messages[first];
-    const struct mmsg_slot *slot = slot_of(replies[0]);
-    struct msghdr message = {.msg_name = replies[0]->msg_name,
-                             .msg_namelen = replies[0]->msg_namelen,
-                             .msg_iov = &worker->replies.vectors[first],
+    struct iovec vectors[MMSG_BATCH];
+    struct msghdr message = {.msg_name = &replies[0]->from,
+                             .msg_namelen = sizeof replies[0]->from,
+                             .msg_iov = vectors,
                              .msg_iovlen = count,
                              .msg_control = control};
-    write_segment_bytes(&message, &slot->info, slot->verdict.reply_bytes);
-    int64_t sent_ns = send_stamped(source->fd, &message, replies);
+    for (unsigned i = 0; i < count; i++)
+        vectors[i] = (struct iovec){replies[i]->reply, replies[i]->verdict.reply_bytes};
+    write_segment_bytes(&message, &replies[0]->info, replies[0]->verdict.reply_bytes);
+    int64_t sent_ns = send_stamped(source->fd, &message, replies, count);
     for (unsigned i = 0; i < count && sent_ns >= 0; i++)
-        count_reply(worker->counters, &slot_of(replies[i])->info, sent_ns);
+        count_reply(worker->counters, &replies[i]->info, sent_ns);
     return sent_ns >= 0;
 }
 
-static bool leave_together(const struct msghdr *one, const struct msghdr *other)
+/* To one client, with one size, from one address, over one interface if over a certain one. */
+static bool leave_together(const struct mmsg_slot *one, const struct mmsg_slot *other)
 {
-    const struct mmsg_slot *a = slot_of(one), *b = slot_of(other);
-    return a->from.sin6_port == b->from.sin6_port &&
-           a->verdict.reply_bytes == b->verdict.reply_bytes &&
-           memcmp(&a->from, &b->from, sizeof a->from) == 0 &&
-           a->info.interface == b->info.interface &&
-           memcmp(&a->info.destination, &b->info.destination, sizeof a->info.destination) == 0;
-}
-
-/* How many replies from @p first on go to one client, from one address, with one size. */
-static unsigned burst_length(const struct mmsg_replies *replies, unsigned first)
-{
-    unsigned end = first + 1;
-    while (end < replies->count && leave_together(replies->messages[first], replies->messages[end]))
-        end++;
-    return end - first;
+    size_t control_bytes = one->info.reply_bytes;
+    return one->from.sin6_port == other->from.sin6_port &&
+           one->verdict.reply_bytes == other->verdict.reply_bytes &&
+           memcmp(&one->from, &other->from, sizeof one->from) == 0 &&
+           control_bytes == other->info.reply_bytes &&
+           (control_bytes == 0 || memcmp(one->info.reply, other->info.reply, control_bytes) == 0);
 }
 
 /* A device without checksums of its own refuses segments with EIO, for good; after any other error
  * each reply has its own chance. */
-static void send_burst(struct mmsg_worker *worker, struct mmsg_source *source, unsigned first,
-                       unsigned count)
+static void send_burst(struct mmsg_worker *worker, struct mmsg_source *source,
+                       struct mmsg_slot **replies, unsigned count)
 {
-    if (count > 1 && source->can_segment) {
-        if (send_segmented(worker, source, first, count))
-            return;
-        source->can_segment = errno != EIO;
-    }
-    for (unsigned i = first; i < first + count; i++)
-        send_one(worker, source, i);
+    if (send_segmented(worker, source, replies, count))
+        return;
+    source->can_segment = errno != EIO;
+    for (unsigned i = 0; i < count; i++)
+        send_one(worker, source, replies[i]);
 }
 
 static void send_replies(struct mmsg_worker *worker, struct mmsg_source *source)
 {
-    struct mmsg_replies *replies = &worker->replies;
-    for (unsigned first = 0; first < replies->count;) {
-        unsigned count = burst_length(replies, first);
-        send_burst(worker, source, first, count);
-        first += count;
+    struct mmsg_slot **reply = worker->replies, **end = reply + worker->replies_count;
+    while (reply < end) {
+        struct mmsg_slot **next = reply + 1;
+        while (next < end && source->can_segment && leave_together(*reply, *next))
+            next++;
+        if (next == reply + 1)
+            send_one(worker, source, *reply);
+        else
+            send_burst(worker, source, reply, (unsigned)(next - reply));
+        reply = next;
     }
-    replies->count = 0;
+    worker->replies_count = 0;
 }
 
-static void add_reply(struct mmsg_replies *replies, struct msghdr *message)
+/* What differs from datagram to datagram; the rest of a slot's packet stands since the start. */
+static void describe(struct mmsg_slot *slot, size_t bytes, int64_t read_ns)
 {
-    struct mmsg_slot *slot = slot_of(message);
-    replies->vectors[replies->count] = (struct iovec){slot->reply, slot->verdict.reply_bytes};
-    replies->messages[replies->count++] = message;
+    struct datagram *packet = &slot->packet;
+    const struct udp_info *info = &slot->info;
+    packet->bytes = bytes;
+    packet->destination = info->destination;
+    packet->source_port = ntohs(slot->from.sin6_port); /* where an IPv4 address has it, too */
+    packet->to_broadcast = info->to_broadcast;
+    packet->received_ns = info->received_ns != 0 ? info->received_ns : read_ns;
+    packet->read_ns = read_ns;
+    packet->source = &slot->from.sin6_addr;
+    if (slot->from.sin6_family == AF_INET) {
+        slot->ipv4_source = address_from_ipv4(((const struct sockaddr_in *)&slot->from)->sin_addr);
+        packet->source = &slot->ipv4_source;
+    }
 }
 
-static void handle(struct mmsg_worker *worker, struct mmsghdr *received, int64_t read_ns)
+static void handle(struct mmsg_worker *worker, struct mmsg_slot *slot, struct mmsghdr *received,
+                   int64_t read_ns)
 {
     struct counters *counters = worker->counters;
-    struct mmsg_slot *slot = slot_of(&received->msg_hdr);
-    struct udp_info *info = &slot->info;
-    *info = udp_info_read(&received->msg_hdr);
-    struct in6_addr ipv4_source;
-    struct engine_packet packet = {
-        .data = slot->data,
-        .bytes = received->msg_len,
-        .source = &slot->from.sin6_addr,
-        .destination = info->has_destination ? &info->destination : NULL,
-        .source_port = ntohs(slot->from.sin6_port), /* where an IPv4 address has it, too */
-        .to_broadcast = info->to_broadcast,
-        .received_ns = info->received_ns != 0 ? info->received_ns : read_ns};
-    if (info->received_ns != 0)
-        histogram_record(&counters->queue_delay_ns, elapsed(info->received_ns, read_ns));
-    if (slot->from.sin6_family == AF_INET) {
-        ipv4_source = address_from_ipv4(((const struct sockaddr_in *)&slot->from)->sin_addr);
-        packet.source = &ipv4_source;
-    }
-    slot->verdict = worker->handler(&packet, slot->reply, worker->user);
+    udp_info_read(&received->msg_hdr, &slot->info);
+    message_reset(&received->msg_hdr);
+    describe(slot, received->msg_len, read_ns);
+    if (slot->info.received_ns != 0)
+        histogram_record(&counters->queue_delay_ns, elapsed(slot->info.received_ns, read_ns));
+    slot->verdict = worker->handler(&slot->packet, slot->reply, worker->user);
     counter_add(&counters->packets[slot->verdict.outcome], 1);
-    counter_add(&counters->bytes[slot->verdict.outcome], packet.bytes);
-    if (slot->verdict.action == ENGINE_REPLY)
-        add_reply(&worker->replies, &received->msg_hdr);
+    counter_add(&counters->bytes[slot->verdict.outcome], slot->packet.bytes);
+    if (slot->verdict.reply_bytes != 0)
+        worker->replies[worker->replies_count++] = slot;
 }
 
 static void handle_batch(struct mmsg_worker *worker, struct mmsg_source *source, unsigned received)
@@ -254,10 +253,8 @@ static void handle_batch(struct mmsg_worker *worker, struct mmsg_source *source,
     int64_t read_ns = clock_wall_ns();
     histogram_record(&worker->counters->batch_packets, received);
     for (unsigned i = 0; i < received; i++)
-        handle(worker, &worker->messages[i], read_ns);
+        handle(worker, &worker->slots[i], &worker->messages[i], read_ns);
     send_replies(worker, source);
-    for (unsigned i = 0; i < received; i++)
-        message_reset(worker, i);
 }
 
 /* Level-triggered, so that which descriptors are ready need not be looked at. */

@@ -12,7 +12,7 @@
 #include <sys/socket.h>
 
 #include "engine/engine.h"
-#include "engine/udp_socket.h"
+#include "engine/udp_info.h"
 
 /** Datagrams that one call receives at most. */
 #define MMSG_BATCH 32
@@ -24,22 +24,19 @@ struct mmsg_source {
     uint32_t drops;   /**< as the kernel counted them last */
 };
 
-/** Where one datagram of a batch is received, with what was found out about it. */
+/** Where one datagram of a batch is received, what was found out about it, and its reply. */
 struct mmsg_slot {
     struct sockaddr_in6 from; /**< on an IPv4 socket a sockaddr_in, and zeros behind it */
     struct iovec data_vector;
     struct udp_info info;
+    struct datagram packet;      /**< for the handler */
+    struct in6_addr ipv4_source; /**< of a datagram on an IPv4 socket */
     struct engine_verdict verdict;
+    struct msghdr reply_header; /**< to `from`, with the vector below */
+    struct iovec reply_vector;
     alignas(size_t) char control[256]; /**< as the headers in it are aligned */
     uint8_t data[ENGINE_DATA_BYTES];
     uint8_t reply[ENGINE_REPLY_BYTES];
-};
-
-/** Replies of a batch, in the order of their questions. */
-struct mmsg_replies {
-    unsigned count;
-    struct iovec vectors[MMSG_BATCH];
-    struct msghdr *messages[MMSG_BATCH]; /**< the question's: its address, and its slot */
 };
 
 struct mmsg_worker {
@@ -52,17 +49,19 @@ struct mmsg_worker {
     struct mmsg_source sources[ENGINE_MAX_ADDRESSES];
     struct mmsghdr messages[MMSG_BATCH];
     struct mmsg_slot slots[MMSG_BATCH];
-    struct mmsg_replies replies;
+    unsigned replies_count;
+    struct mmsg_slot *replies[MMSG_BATCH]; /**< in the order of their questions */
 };
 
 /**
  * Prepares a zeroed worker without sockets.
- * @param options as in engine/engine.h: handler and user are kept, and the low latency is set up.
+ * @param options as in engine/engine.h: handler, user and the worker's counters are kept.
+ * @param index of the worker.
  * @param wake_fd readable when the worker shall look up; the caller's.
  * @return 0 or a negative errno value; mmsg_worker_fini() is due either way.
  */
 int mmsg_worker_init(struct mmsg_worker *worker, const struct engine_options *options,
-                     struct counters *counters, int wake_fd);
+                     unsigned index, int wake_fd);
 
 /** Gives a socket to the worker, which closes it at its end, also on failure.
  * @return 0 or a negative errno value. */

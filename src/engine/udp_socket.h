@@ -6,20 +6,9 @@
 
 #include <netinet/in.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <sys/socket.h>
-
-/** What the control messages of one datagram say. */
-struct udp_info {
-    struct in6_addr destination; /**< where it was sent to, if has_destination */
-    unsigned interface;          /**< where it came in */
-    bool has_destination;
-    bool to_broadcast;
-    int64_t received_ns; /**< the kernel's receive timestamp, wall clock; 0 = none */
-    /** The control message that makes a reply leave from the destination, where the datagram's own
-     * lay; NULL if there is no destination. As long as the buffer is not received to again. */
-    struct cmsghdr *reply;
-};
 
 /** Where sockets are bound. */
 struct udp_binding {
@@ -52,20 +41,6 @@ size_t udp_socket_buffer(int fd);
 
 /** The port that a socket is bound to. @return 0 when it is not. */
 uint16_t udp_socket_port(int fd);
-
-/**
- * Reads the control messages of a received datagram, and turns the one with its destination into
- * one for a reply: over any interface, but for a link-local address, which is one's own on the
- * interface of the datagram alone.
- * @param[in,out] message as recvmsg left it.
- */
-struct udp_info udp_info_read(struct msghdr *message);
-
-/** The space that udp_info.reply takes in a control buffer. */
-size_t udp_info_reply_bytes(const struct udp_info *info);
-
-/** The most of it. */
-#define UDP_INFO_REPLY_BYTES CMSG_SPACE(sizeof(struct in6_pktinfo))
 
 /** Whether a socket can cut one buffer into datagrams (UDP_SEGMENT). Where it cannot, the kernel
  * may take no notice of being asked to. */

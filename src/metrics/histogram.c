@@ -1,5 +1,6 @@
 #include "metrics/histogram.h"
 
+#include <assert.h>
 #include <string.h>
 
 #define US UINT64_C(1000)
@@ -16,14 +17,16 @@ const struct histogram_bounds histogram_time_bounds = {
 void histogram_init(struct histogram *histogram, const struct histogram_bounds *bounds)
 {
     memset(histogram, 0, sizeof *histogram);
-    histogram->bounds = bounds;
-    histogram->count = bounds->count;
-    for (unsigned bits = 1; bits < HISTOGRAM_FIRST; bits++) {
-        uint64_t least = UINT64_C(1) << (bits - 1);
-        uint8_t bucket = histogram->first[bits - 1];
-        while (bucket < bounds->count && bounds->upper[bucket] < least)
+    for (size_t i = 0; i <= HISTOGRAM_BOUNDS; i++)
+        histogram->upper[i] = i < bounds->count ? bounds->upper[i] : UINT64_MAX;
+    for (size_t i = 1; i < bounds->count; i++)
+        assert(bounds->upper[i] / 2 >= bounds->upper[i - 1]);
+    uint8_t bucket = 0;
+    for (unsigned bit = 0; bit < HISTOGRAM_FIRST; bit++) {
+        uint64_t least = bit == 0 ? 0 : UINT64_C(1) << bit;
+        while (histogram->upper[bucket] < least)
             bucket++;
-        histogram->first[bits] = bucket;
+        histogram->first[bit] = bucket;
     }
 }
 

@@ -3,6 +3,7 @@
 #include <qcmp/wire.h>
 
 #include "base/address.h"
+#include "wire/ping.h"
 
 static enum outcome fault_outcome(int error)
 {
@@ -15,7 +16,7 @@ static enum outcome fault_outcome(int error)
 
 /* What is wrong with the way a datagram came, or OUTCOME_VALID. An answer to these would reach
  * nobody, or too many. */
-static enum outcome check_addresses(const struct responder_question *question)
+static enum outcome check_addresses(const struct datagram *question)
 {
     if (question->source_port == 0)
         return OUTCOME_SOURCE_PORT_ZERO;
@@ -27,24 +28,23 @@ static enum outcome check_addresses(const struct responder_question *question)
     return OUTCOME_VALID;
 }
 
-enum outcome responder_answer(const struct responder_question *question, uint8_t *pong)
+/* What a datagram that is no valid ping is. */
+static enum outcome classify(const struct datagram *question)
 {
-    enum outcome outcome = check_addresses(question);
-    if (outcome != OUTCOME_VALID)
-        return outcome;
-
     struct qcmp_packet packet;
     int kind = qcmp_packet_decode(question->data, question->bytes, &packet, NULL);
     if (kind < 0)
         return fault_outcome(kind);
-    if (kind == QCMP_FOREIGN)
-        return OUTCOME_FOREIGN;
-    if (kind == QCMP_PONG)
-        return OUTCOME_UNSUPPORTED;
+    return kind == QCMP_FOREIGN ? OUTCOME_FOREIGN : OUTCOME_UNSUPPORTED;
+}
 
-    packet.kind = QCMP_PONG;
-    packet.server_start_ns = question->received_ns;
-    packet.server_transmit_ns = 0;
-    qcmp_packet_encode(&packet, pong, QCMP_PONG_BYTES);
+enum outcome responder_answer(const struct datagram *question, uint8_t *pong)
+{
+    enum outcome outcome = check_addresses(question);
+    if (outcome != OUTCOME_VALID)
+        return outcome;
+    if (!wire_is_ping(question->data, question->bytes))
+        return classify(question);
+    wire_answer(question->data, question->received_ns, pong);
     return OUTCOME_VALID;
 }

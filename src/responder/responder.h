@@ -5,23 +5,10 @@
 #ifndef PADDOCK_RESPONDER_RESPONDER_H
 #define PADDOCK_RESPONDER_RESPONDER_H
 
-#include <netinet/in.h>
-#include <stdbool.h>
-#include <stddef.h>
 #include <stdint.h>
 
+#include "base/datagram.h"
 #include "metrics/outcome.h"
-
-/** One datagram that came. */
-struct responder_question {
-    const uint8_t *data; /**< the first min(bytes, QCMP_MAX_BYTES) bytes are readable */
-    size_t bytes;        /**< its true size */
-    const struct in6_addr *source;
-    const struct in6_addr *destination; /**< NULL = not known */
-    uint16_t source_port;
-    bool to_broadcast;
-    int64_t received_ns; /**< Unix nanoseconds */
-};
 
 /**
  * Decides what becomes of a datagram. A valid ping from a unicast address and port, to a unicast
@@ -31,6 +18,6 @@ struct responder_question {
  * QCMP_TRANSMIT_OFFSET, if the outcome is OUTCOME_VALID; otherwise untouched.
  * @return exactly one outcome.
  */
-enum outcome responder_answer(const struct responder_question *question, uint8_t *pong);
+enum outcome responder_answer(const struct datagram *question, uint8_t *pong);
 
 #endif

@@ -34,12 +34,9 @@ static inline uint32_t load32(const uint8_t *in)
     return (uint32_t)in[0] << 24 | (uint32_t)in[1] << 16 | (uint32_t)in[2] << 8 | in[3];
 }
 
-/* One expression, which compilers make into one load. */
 static inline int64_t load_timestamp(const uint8_t *in)
 {
-    return bits_to_signed((uint64_t)in[0] << 56 | (uint64_t)in[1] << 48 | (uint64_t)in[2] << 40 |
-                          (uint64_t)in[3] << 32 | (uint64_t)in[4] << 24 | (uint64_t)in[5] << 16 |
-                          (uint64_t)in[6] << 8 | (uint64_t)in[7]);
+    return bits_to_signed(bits_load64(in));
 }
 
 static int length_mismatch(const uint8_t *in, size_t bytes, uint16_t expected,
@@ -96,16 +93,7 @@ int qcmp_packet_decode(const void *data, size_t bytes, struct qcmp_packet *packe
 
 static inline void store_timestamp(int64_t timestamp_ns, uint8_t *out)
 {
-    const uint64_t bits = (uint64_t)timestamp_ns;
-
-    out[0] = (uint8_t)(bits >> 56);
-    out[1] = (uint8_t)(bits >> 48);
-    out[2] = (uint8_t)(bits >> 40);
-    out[3] = (uint8_t)(bits >> 32);
-    out[4] = (uint8_t)(bits >> 24);
-    out[5] = (uint8_t)(bits >> 16);
-    out[6] = (uint8_t)(bits >> 8);
-    out[7] = (uint8_t)bits;
+    bits_store64((uint64_t)timestamp_ns, out);
 }
 
 void qcmp_timestamp_encode(int64_t timestamp_ns, void *buffer)

@@ -6,3 +6,14 @@ if(PADDOCK_BUILD_PROGRAM)
     add_test(NAME paddock.engine COMMAND paddock_engine_suite)
     set_tests_properties(paddock.engine PROPERTIES TIMEOUT 120 LABELS engine)
 endif()
+
+# Counted in the plain build alone: a sanitizer's own instructions would drown ours.
+if(PADDOCK_BUILD_PROGRAM AND NOT PADDOCK_SANITIZE AND NOT PADDOCK_COVERAGE)
+    add_executable(paddock_answer_queued engine/answer_queued.c)
+    paddock_target(paddock_answer_queued 17)
+    target_link_libraries(paddock_answer_queued PRIVATE paddock_daemon qcmp::static)
+    add_test(NAME paddock.engine.instructions
+             COMMAND ${Python3_EXECUTABLE} -B ${CMAKE_CURRENT_LIST_DIR}/test_instructions.py)
+    set_tests_properties(paddock.engine.instructions PROPERTIES SKIP_RETURN_CODE 77 TIMEOUT 180 LABELS engine
+        ENVIRONMENT "ANSWER_QUEUED=$<TARGET_FILE:paddock_answer_queued>")
+endif()

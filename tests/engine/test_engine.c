@@ -41,13 +41,12 @@ struct start {
     unsigned worker;
 };
 
-static struct engine_verdict handle(const struct engine_packet *packet, uint8_t *reply, void *user)
+static struct engine_verdict handle(const struct datagram *packet, uint8_t *reply, void *user)
 {
     struct engine_verdict verdict = {.outcome = OUTCOME_FOREIGN, .stamp_offset = ENGINE_NO_STAMP};
     (void)user;
     if (packet->bytes == 0 || packet->data[0] == ORDER_DROP)
         return verdict;
-    verdict.action = ENGINE_REPLY;
     verdict.outcome = OUTCOME_VALID;
     if (packet->data[0] == ORDER_ECHO) {
         memcpy(reply, packet->data, 16);
@@ -75,7 +74,8 @@ static struct engine_options options_for(struct running *running, unsigned worke
 {
     running->counters = aligned_alloc(COUNTERS_CACHE_LINE, workers * sizeof(struct counters));
     assert_non_null(running->counters);
-    memset(running->counters, 0, workers * sizeof(struct counters));
+    for (unsigned i = 0; i < workers; i++)
+        counters_init(&running->counters[i]);
     running->workers = workers;
     return (struct engine_options){.addresses = &in6addr_any,
                                    .addresses_count = 1,
@@ -262,6 +262,60 @@ static void answers_from_the_address_that_was_asked(void **state)
     }
     stop_engine(&running);
     loopback_close(&client);
+}
+
+/* A ping of a burst: numbered, to one of two addresses of the service. */
+static void send_numbered(const struct loopback *client, const struct engine *engine,
+                          uint8_t number, uint32_t ipv4)
+{
+    uint8_t data[16] = {ORDER_ECHO, number};
+    struct sockaddr_storage to;
+    if (number % 5 == 4)
+        data[0] = ORDER_STAMP;
+    socklen_t to_bytes = service_address(engine, AF_INET, ipv4, &to);
+    loopback_send(client, data, sizeof data, &to, to_bytes);
+}
+
+static void expect_numbered(const struct loopback *client, uint8_t number, uint32_t ipv4)
+{
+    uint8_t reply[64];
+    struct sockaddr_storage from;
+    socklen_t from_bytes;
+    bool stamped = number % 5 == 4;
+    size_t bytes = loopback_receive(client, reply, sizeof reply, &from, &from_bytes);
+    assert_int_equal(bytes, stamped ? 24 : 16);
+    if (!stamped)
+        assert_int_equal(reply[1], number);
+    assert_int_equal(((struct sockaddr_in *)&from)->sin_addr.s_addr, htonl(ipv4));
+}
+
+/* Runs of one client, of two and of three that take turns, with replies of two sizes and from two
+ * addresses: what may leave in one call must not go to another client, or from another address. */
+static void each_of_a_burst_gets_its_own_reply(void **state)
+{
+    enum {
+        PINGS = 120,
+        CLIENTS = 3
+    };
+    static const uint32_t hosts[] = {INADDR_LOOPBACK, INADDR_LOOPBACK + 256};
+    struct running running;
+    struct loopback clients[CLIENTS];
+    struct engine_options options = options_for(&running, 1);
+    assert_int_equal(engine_open(&running.engine, *state, &options), 0);
+    for (int i = 0; i < CLIENTS; i++)
+        clients[i] = loopback_open(AF_INET);
+    for (int i = 0; i < PINGS; i++)
+        send_numbered(&clients[i < 40 ? 0 : i % (i / 40 + 1)], running.engine, (uint8_t)i,
+                      hosts[i / 7 % 2]);
+    start_workers(&running);
+    for (int i = 0; i < PINGS; i++)
+        expect_numbered(&clients[i < 40 ? 0 : i % (i / 40 + 1)], (uint8_t)i, hosts[i / 7 % 2]);
+    struct counters_sum sum = stop_engine(&running);
+    assert_int_equal(sum.received, PINGS);
+    assert_int_equal(sum.answered, PINGS);
+    assert_int_equal(sum.send_errors, 0);
+    for (int i = 0; i < CLIENTS; i++)
+        loopback_close(&clients[i]);
 }
 
 static void listens_on_the_addresses_given_and_on_no_other(void **state)
@@ -457,6 +511,7 @@ int main(void)
         ENGINE_TEST(tells_the_true_size_of_every_datagram),
         ENGINE_TEST(counts_each_datagram_once_whatever_the_verdict),
         ENGINE_TEST(answers_from_the_address_that_was_asked),
+        ENGINE_TEST(each_of_a_burst_gets_its_own_reply),
         ENGINE_TEST(listens_on_the_addresses_given_and_on_no_other),
         ENGINE_TEST(counts_what_the_kernel_dropped),
         ENGINE_TEST(asks_for_a_receive_buffer_of_a_length_in_time),

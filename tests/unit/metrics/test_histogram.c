@@ -86,16 +86,6 @@ static void every_power_of_two_is_in_its_bucket(void **state)
     }
 }
 
-static void a_zeroed_histogram_has_one_bucket(void **state)
-{
-    struct histogram histogram;
-    (void)state;
-    memset(&histogram, 0, sizeof histogram);
-    histogram_record(&histogram, 7);
-    assert_int_equal(sum_of(&histogram).buckets[0], 1);
-    assert_int_equal(sum_of(&histogram).sum, 7);
-}
-
 static void bounds_rise_from_a_microsecond_to_a_second_and_from_1_to_32(void **state)
 {
     const struct histogram_bounds *all[] = {&histogram_time_bounds, &histogram_batch_bounds};
@@ -119,7 +109,6 @@ int main(void)
         cmocka_unit_test(histograms_of_several_workers_add_up),
         cmocka_unit_test(every_bound_of_times_is_found_from_both_sides),
         cmocka_unit_test(every_power_of_two_is_in_its_bucket),
-        cmocka_unit_test(a_zeroed_histogram_has_one_bucket),
         cmocka_unit_test(bounds_rise_from_a_microsecond_to_a_second_and_from_1_to_32),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

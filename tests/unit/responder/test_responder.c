@@ -25,12 +25,12 @@ static struct in6_addr ipv6(const char *text)
 static enum outcome ask_from(const char *source, uint16_t port, const char *destination)
 {
     struct in6_addr from = ipv6(source), to = ipv6(destination);
-    struct responder_question question = {.data = PING,
-                                          .bytes = sizeof PING,
-                                          .source = &from,
-                                          .source_port = port,
-                                          .destination = &to,
-                                          .received_ns = 1};
+    struct datagram question = {.data = PING,
+                                .bytes = sizeof PING,
+                                .source = &from,
+                                .source_port = port,
+                                .destination = &to,
+                                .received_ns = 1};
     uint8_t pong[QCMP_PONG_BYTES], untouched[QCMP_PONG_BYTES];
     memset(pong, 0xaa, sizeof pong);
     memset(untouched, 0xaa, sizeof untouched);
@@ -43,12 +43,12 @@ static enum outcome ask_from(const char *source, uint16_t port, const char *dest
 static enum outcome ask(const uint8_t *data, size_t bytes, uint8_t pong[QCMP_PONG_BYTES])
 {
     struct in6_addr from = ipv6("::ffff:192.0.2.7"), to = ipv6("::ffff:192.0.2.1");
-    struct responder_question question = {.data = data,
-                                          .bytes = bytes,
-                                          .source = &from,
-                                          .source_port = 4000,
-                                          .destination = &to,
-                                          .received_ns = 0x0102030405060708};
+    struct datagram question = {.data = data,
+                                .bytes = bytes,
+                                .source = &from,
+                                .source_port = 4000,
+                                .destination = &to,
+                                .received_ns = 0x0102030405060708};
     return responder_answer(&question, pong);
 }
 
@@ -122,12 +122,12 @@ static void answers_unicast_addresses_only(void **state)
 static void refuses_a_ping_to_a_broadcast_address(void **state)
 {
     struct in6_addr from = ipv6("::ffff:192.0.2.7"), to = ipv6("::ffff:192.0.2.255");
-    struct responder_question question = {.data = PING,
-                                          .bytes = sizeof PING,
-                                          .source = &from,
-                                          .source_port = 9,
-                                          .destination = &to,
-                                          .to_broadcast = true};
+    struct datagram question = {.data = PING,
+                                .bytes = sizeof PING,
+                                .source = &from,
+                                .source_port = 9,
+                                .destination = &to,
+                                .to_broadcast = true};
     uint8_t pong[QCMP_PONG_BYTES];
     (void)state;
     assert_int_equal(responder_answer(&question, pong), OUTCOME_DESTINATION_NOT_UNICAST);
