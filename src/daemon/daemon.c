@@ -2,18 +2,18 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <linux/capability.h>
 #include <netdb.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/signalfd.h>
 #include <unistd.h>
 
 #include "admin/admin.h"
 #include "base/clock.h"
-#include "base/number.h"
+#include "base/signals.h"
 #include "daemon/notify.h"
 #include "daemon/operator.h"
 #include "daemon/privileges.h"
@@ -26,6 +26,9 @@
 #define TICK_MS 1000
 #define MAX_WATCHES 4
 #define ADDRESS_BYTES 80
+
+/* What a service still does with privilege: it binds another port. */
+#define KEPT_CAPABILITIES PRIVILEGES_CAPABILITY(CAP_NET_BIND_SERVICE)
 
 /* What the main loop waits for. */
 struct loop {
@@ -46,20 +49,31 @@ static void ignore_broken_pipes(void)
     sigaction(SIGPIPE, &ignore, NULL);
 }
 
-/* Returns a descriptor that signals can be read from, or a negative errno value. */
-static int signals_open(void)
+/* Threads inherit the mask, so it stands before there are any. */
+static int open_signals(void)
 {
     sigset_t signals;
-    sigemptyset(&signals);
-    sigaddset(&signals, SIGINT);
-    sigaddset(&signals, SIGTERM);
+    signals_stop_set(&signals);
     sigaddset(&signals, SIGHUP);
-    /* Threads inherit the mask, so it stands before there are any. */
-    int error = pthread_sigmask(SIG_BLOCK, &signals, NULL);
-    if (error != 0)
-        return -error;
-    int fd = signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK);
-    return fd >= 0 ? fd : -errno;
+    return signals_open(&signals, NULL);
+}
+
+static void end_now(int signal)
+{
+    (void)signal;
+    _exit(0);
+}
+
+/* The last steps of a stop wait for other threads, so nobody reads signals any more: from now on
+ * one of them, also one that is pending, ends the process where it stands. */
+static void end_at_next_signal(void)
+{
+    struct sigaction end = {.sa_handler = end_now};
+    sigset_t signals;
+    sigaction(SIGINT, &end, NULL);
+    sigaction(SIGTERM, &end, NULL);
+    signals_stop_set(&signals);
+    pthread_sigmask(SIG_UNBLOCK, &signals, NULL);
 }
 
 static int fail(const char *what, int error)
@@ -114,14 +128,19 @@ static void log_stopped(struct log *log, const struct counters_sum *sum, uint64_
               log_uint("kernel_drops", kernel_drops));
 }
 
-/* In each worker's thread, before it works. */
+/* In each worker's thread, before it works. The first stands for all, but when one fails. */
 static void worker_began(void *user)
 {
     struct daemon *daemon = user;
-    int error = daemon->confine_workers ? privileges_confine_worker() : 0;
+    if (!daemon->confine_workers)
+        return;
+    int error = privileges_confine_worker();
     if (error != 0)
         LOG_EVENT(daemon->log, LOG_LEVEL_WARN, log_text("message", "a worker runs without seccomp"),
                   log_text("error", strerror(-error)));
+    else if (!atomic_exchange_explicit(&daemon->confinement_told, true, memory_order_relaxed))
+        LOG_EVENT(daemon->log, LOG_LEVEL_INFO, log_text("message", "privileges dropped"),
+                  log_text("step", "confine the workers by seccomp"));
 }
 
 static int service_open(struct daemon *daemon)
@@ -181,16 +200,19 @@ static int admin_open(struct daemon *daemon, struct admin **admin)
 static void loop_watch_files(struct loop *loop)
 {
     const struct daemon *daemon = loop->daemon;
+    const struct config *config = &daemon->config;
     const char *path;
-    for (unsigned i = 0; i < MAX_WATCHES && (path = config_watch_path(&daemon->config, i)); i++) {
-        int error = watch_open(&loop->watches[loop->watches_count], path);
-        if (error == 0)
-            loop->watches_count++;
-        else if (error != -ENOENT)
-            LOG_EVENT(
-                daemon->log, LOG_LEVEL_WARN,
-                log_text("message", "changes of a configuration file are not noticed: use SIGHUP"),
-                log_text("file", path), log_text("error", strerror(-error)));
+    for (unsigned i = 0; i < MAX_WATCHES && (path = config_watch_path(config, i)); i++) {
+        struct file_identity known = {0};
+        bool is_used = strcmp(path, config->file) == 0;
+        if (is_used)
+            known = config->file_identity;
+        int error = watch_open(&loop->watches[loop->watches_count++], path, &known);
+        if (error != 0)
+            LOG_EVENT(daemon->log, is_used ? LOG_LEVEL_WARN : LOG_LEVEL_DEBUG,
+                      log_text("message",
+                               "some changes of a configuration file are not noticed: use SIGHUP"),
+                      log_text("file", path), log_text("error", strerror(-error)));
     }
 }
 
@@ -231,17 +253,17 @@ static void loop_begin_stop(struct loop *loop, const char *reason)
 
 static void loop_take_signals(struct loop *loop)
 {
-    struct signalfd_siginfo info;
-    while (read(loop->signal_fd, &info, sizeof info) == sizeof info) {
-        if (info.ssi_signo == SIGHUP)
+    int taken;
+    while ((taken = signals_take(loop->signal_fd)) != 0) {
+        if (taken == SIGHUP)
             loop_reload(loop);
         else
-            loop_begin_stop(loop, info.ssi_signo == SIGINT ? "SIGINT" : "SIGTERM");
+            loop_begin_stop(loop, taken == SIGINT ? "SIGINT" : "SIGTERM");
     }
 }
 
 /* Only when told: a file that is being written is not looked at before it is closed. */
-static void loop_take_changes(struct loop *loop, const struct pollfd *fds)
+static void loop_take_changes(struct loop *loop, const struct pollfd fds[MAX_WATCHES])
 {
     bool changed = false;
     for (unsigned i = 0; i < loop->watches_count; i++)
@@ -277,9 +299,11 @@ static void loop_run(struct loop *loop)
 {
     struct pollfd fds[1 + MAX_WATCHES] = {{.fd = loop->signal_fd, .events = POLLIN}};
     for (unsigned i = 0; i < loop->watches_count; i++)
-        fds[1 + i] = (struct pollfd){.fd = loop->watches[i].fd, .events = POLLIN};
+        fds[1 + i] =
+            (struct pollfd){.fd = loop->watches[i].fd, .events = POLLIN, .revents = POLLIN};
     loop_tick(loop);
     tell(loop, "READY=1");
+    loop_take_changes(loop, fds + 1); /* since the configuration was read */
     while (clock_monotonic_ns() < loop->stop_ns) {
         if (poll(fds, 1 + loop->watches_count, loop_timeout_ms(loop)) < 0)
             continue; /* interrupted: nothing is known of the descriptors */
@@ -301,7 +325,7 @@ static int serve(struct loop *loop)
 {
     struct daemon *daemon = loop->daemon;
     struct admin *admin = NULL;
-    if (privileges_drop(daemon->config.user, daemon->log) != 0)
+    if (privileges_drop(daemon->config.user, KEPT_CAPABILITIES, daemon->log) != 0)
         return EXIT_FAILED;
     reload_warn_unused(daemon->log, &daemon->config, 1);
     warn_about_file(daemon);
@@ -311,36 +335,42 @@ static int serve(struct loop *loop)
         return fail("cannot start the workers", error);
     int status = admin_open(daemon, &admin);
     if (status == 0) {
+        loop_watch_files(loop);
         log_ready(daemon);
         loop_run(loop);
+        end_at_next_signal();
     }
     admin_stop(admin);
     return status;
 }
 
 /* Twice within the time after which systemd's watchdog bites, and at least once a second. */
-static int tick_ms(const char *watchdog_usec)
+static int tick_ms(uint64_t watchdog_usec)
 {
-    uint64_t usec;
-    if (watchdog_usec == NULL || number_parse(watchdog_usec, 1, UINT64_MAX, &usec) != 0)
-        return TICK_MS;
-    uint64_t half_ms = usec / 2000 + (usec < 2000);
-    return half_ms < TICK_MS ? (int)half_ms : TICK_MS;
+    uint64_t half_ms = watchdog_usec / 2000 + (watchdog_usec < 2000);
+    return watchdog_usec != 0 && half_ms < TICK_MS ? (int)half_ms : TICK_MS;
+}
+
+/* environment() may give the same memory for each variable. */
+static uint64_t watchdog_usec(const struct daemon *daemon)
+{
+    uint64_t usec = notify_watchdog_usec(environment(daemon, "WATCHDOG_USEC"));
+    return notify_watchdog_is_ours(environment(daemon, "WATCHDOG_PID")) ? usec : 0;
 }
 
 static int run(struct daemon *daemon)
 {
+    uint64_t usec = watchdog_usec(daemon);
     struct loop loop = {.daemon = daemon,
                         .notify_socket = environment(daemon, "NOTIFY_SOCKET"),
-                        .watchdog = environment(daemon, "WATCHDOG_USEC") != NULL,
-                        .tick_ms = tick_ms(environment(daemon, "WATCHDOG_USEC")),
+                        .watchdog = usec != 0,
+                        .tick_ms = tick_ms(usec),
                         .stop_ns = INT64_MAX};
     struct counters_sum sum;
     uint64_t drops;
-    loop.signal_fd = signals_open();
+    loop.signal_fd = open_signals();
     if (loop.signal_fd < 0)
         return fail("cannot wait for signals", loop.signal_fd);
-    loop_watch_files(&loop);
     int status = service_open(daemon);
     if (status == 0) {
         status = serve(&loop);
