@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/time.h>
 #include <unistd.h>
 
 #include "admin/admin.h"
@@ -25,6 +26,10 @@
 #define EXIT_FAILED 255
 #define TICK_MS 1000
 #define MAX_WATCHES 4
+
+/* After a second signal; a queue that is full takes a fifth of it. */
+#define STOP_GRACE_MS 100
+
 #define ADDRESS_BYTES 80
 
 /* What a service still does with privilege: it binds another port. */
@@ -64,15 +69,30 @@ static void end_now(int signal)
     _exit(0);
 }
 
+/* Whoever works has answered what is queued, and told the counts, long before. A third signal does
+ * not wait. setitimer() is a bare system call here, so a handler may call it. */
+static void end_soon(int signal)
+{
+    const struct itimerval grace = {.it_value = {.tv_usec = STOP_GRACE_MS * 1000}};
+    struct itimerval before = {.it_value = {0}};
+    (void)signal;
+    setitimer(ITIMER_REAL, &grace, &before);
+    if (before.it_value.tv_usec != 0)
+        _exit(0);
+}
+
 /* The last steps of a stop wait for other threads, so nobody reads signals any more: from now on
- * one of them, also one that is pending, ends the process where it stands. */
+ * one of them, also one that is pending, ends the process wherever it stands. */
 static void end_at_next_signal(void)
 {
-    struct sigaction end = {.sa_handler = end_now};
+    struct sigaction soon = {.sa_handler = end_soon, .sa_flags = SA_RESTART};
+    struct sigaction now = {.sa_handler = end_now};
     sigset_t signals;
-    sigaction(SIGINT, &end, NULL);
-    sigaction(SIGTERM, &end, NULL);
+    sigaction(SIGINT, &soon, NULL);
+    sigaction(SIGTERM, &soon, NULL);
+    sigaction(SIGALRM, &now, NULL);
     signals_stop_set(&signals);
+    sigaddset(&signals, SIGALRM);
     pthread_sigmask(SIG_UNBLOCK, &signals, NULL);
 }
 
@@ -197,8 +217,10 @@ static int admin_open(struct daemon *daemon, struct admin **admin)
     return 0;
 }
 
-static void loop_watch_files(struct loop *loop)
+/* Returns whether one of them is not as it was when the configuration was read. */
+static bool loop_watch_files(struct loop *loop)
 {
+    bool changed = false;
     const struct daemon *daemon = loop->daemon;
     const struct config *config = &daemon->config;
     const char *path;
@@ -207,13 +229,16 @@ static void loop_watch_files(struct loop *loop)
         bool is_used = strcmp(path, config->file) == 0;
         if (is_used)
             known = config->file_identity;
-        int error = watch_open(&loop->watches[loop->watches_count++], path, &known);
+        struct watch *watch = &loop->watches[loop->watches_count++];
+        int error = watch_open(watch, path, &known);
+        changed = watch_changed(watch) || changed;
         if (error != 0)
             LOG_EVENT(daemon->log, is_used ? LOG_LEVEL_WARN : LOG_LEVEL_DEBUG,
                       log_text("message",
                                "some changes of a configuration file are not noticed: use SIGHUP"),
                       log_text("file", path), log_text("error", strerror(-error)));
     }
+    return changed;
 }
 
 /* Tells systemd, where it asked; that nobody listens is not worth more than a line at debug. */
@@ -299,11 +324,9 @@ static void loop_run(struct loop *loop)
 {
     struct pollfd fds[1 + MAX_WATCHES] = {{.fd = loop->signal_fd, .events = POLLIN}};
     for (unsigned i = 0; i < loop->watches_count; i++)
-        fds[1 + i] =
-            (struct pollfd){.fd = loop->watches[i].fd, .events = POLLIN, .revents = POLLIN};
+        fds[1 + i] = (struct pollfd){.fd = loop->watches[i].fd, .events = POLLIN};
     loop_tick(loop);
     tell(loop, "READY=1");
-    loop_take_changes(loop, fds + 1); /* since the configuration was read */
     while (clock_monotonic_ns() < loop->stop_ns) {
         if (poll(fds, 1 + loop->watches_count, loop_timeout_ms(loop)) < 0)
             continue; /* interrupted: nothing is known of the descriptors */
@@ -333,9 +356,10 @@ static int serve(struct loop *loop)
     int error = qcmp_service_start(daemon->service);
     if (error != 0)
         return fail("cannot start the workers", error);
+    if (loop_watch_files(loop))
+        reload(daemon); /* changed since it was read */
     int status = admin_open(daemon, &admin);
     if (status == 0) {
-        loop_watch_files(loop);
         log_ready(daemon);
         loop_run(loop);
         end_at_next_signal();
