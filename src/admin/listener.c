@@ -1,5 +1,7 @@
 #include "admin/listener.h"
 
+#include "base/address.h"
+
 #include <errno.h>
 #include <netinet/in.h>
 #include <string.h>
@@ -44,10 +46,11 @@ int listener_open(const struct sockaddr *address)
         return -EAFNOSUPPORT;
     int fd = open_address(address, sizeof v6);
     memcpy(&v6, address, sizeof v6);
-    if (fd != -EAFNOSUPPORT || !IN6_IS_ADDR_UNSPECIFIED(&v6.sin6_addr))
+    if (!address_fall_back(&v6.sin6_addr, fd))
         return fd;
-    struct sockaddr_in v4 = {.sin_family = AF_INET, .sin_port = v6.sin6_port};
-    return open_address((const struct sockaddr *)&v4, sizeof v4);
+    struct sockaddr_storage v4;
+    socklen_t bytes = address_to_socket(&v6.sin6_addr, ntohs(v6.sin6_port), &v4);
+    return open_address((const struct sockaddr *)&v4, bytes);
 }
 
 uint16_t listener_port(int fd)

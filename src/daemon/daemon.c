@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "admin/admin.h"
+#include "base/address.h"
 #include "base/clock.h"
 #include "base/signals.h"
 #include "daemon/notify.h"
@@ -28,7 +29,7 @@
 #define MAX_WATCHES 4
 
 /* After a second signal; a queue that is full takes a fifth of it. */
-#define STOP_GRACE_MS 100
+#define STOP_GRACE_USEC 100000L
 
 #define ADDRESS_BYTES 80
 
@@ -73,7 +74,7 @@ static void end_now(int signal)
  * not wait. setitimer() is a bare system call here, so a handler may call it. */
 static void end_soon(int signal)
 {
-    const struct itimerval grace = {.it_value = {.tv_usec = STOP_GRACE_MS * 1000}};
+    const struct itimerval grace = {.it_value = {.tv_usec = STOP_GRACE_USEC}};
     struct itimerval before = {.it_value = {0}};
     (void)signal;
     setitimer(ITIMER_REAL, &grace, &before);
@@ -124,13 +125,27 @@ static void format_address(const struct in6_addr *address, unsigned port, char t
     snprintf(text, ADDRESS_BYTES, ipv4 ? "%s:%u" : "[%s]:%u", host, port);
 }
 
+/* The first that is served: where the host has no IPv6, `::` is not, or it is 0.0.0.0. */
+static struct in6_addr first_address(const struct daemon *daemon)
+{
+    const struct config *config = &daemon->config;
+    struct in6_addr address = config->listen[0];
+    if (qcmp_service_ipv6(daemon->service))
+        return address;
+    for (size_t i = 0; i < config->listen_count; i++) {
+        if (IN6_IS_ADDR_V4MAPPED(&config->listen[i]))
+            return config->listen[i];
+    }
+    address_fall_back(&address, -EAFNOSUPPORT);
+    return address;
+}
+
 static void log_ready(struct daemon *daemon)
 {
     char address[ADDRESS_BYTES];
     unsigned port = qcmp_service_port(daemon->service);
-    format_address(&daemon->config.listen[0], port, address);
-    if (!qcmp_service_ipv6(daemon->service) && IN6_IS_ADDR_UNSPECIFIED(&daemon->config.listen[0]))
-        snprintf(address, sizeof address, "0.0.0.0:%u", port);
+    struct in6_addr first = first_address(daemon);
+    format_address(&first, port, address);
     LOG_EVENT(daemon->log, LOG_LEVEL_INFO, log_text("message", "qcmp ready"),
               log_uint("port", port), log_text("address", address));
 }

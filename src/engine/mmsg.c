@@ -98,10 +98,13 @@ static void workers_close(struct mmsg *mmsg)
     }
 }
 
-/* Opens a socket for each worker on one address. */
+/* Opens a socket for each worker on one address. `::` for IPv6 alone is nothing on a host without.
+ */
 static int address_open(struct mmsg *mmsg, struct udp_binding binding, uint16_t port, int *fds)
 {
     int error = udp_sockets_open(fds, mmsg->workers_count, &binding, port);
+    if (error == -EAFNOSUPPORT && binding.ipv6_only && IN6_IS_ADDR_UNSPECIFIED(&binding.address))
+        return 0;
     if (error != 0)
         return error;
     for (unsigned i = 0; i < mmsg->workers_count; i++) {

@@ -45,14 +45,9 @@ static int configure(int fd, const struct udp_binding *binding)
 
 static int bind_to(int fd, const struct udp_binding *binding, uint16_t port)
 {
-    struct sockaddr_in6 v6 = {
-        .sin6_family = AF_INET6, .sin6_port = htons(port), .sin6_addr = binding->address};
-    struct sockaddr_in v4 = {.sin_family = AF_INET, .sin_port = htons(port)};
-    memcpy(&v4.sin_addr, binding->address.s6_addr + 12, sizeof v4.sin_addr);
-    bool ipv6 = udp_binding_is_ipv6(binding);
-    const void *address = ipv6 ? (const void *)&v6 : (const void *)&v4;
-    socklen_t bytes = ipv6 ? sizeof v6 : sizeof v4;
-    return bind(fd, address, bytes) == 0 ? 0 : -errno;
+    struct sockaddr_storage address;
+    socklen_t bytes = address_to_socket(&binding->address, port, &address);
+    return bind(fd, (const struct sockaddr *)&address, bytes) == 0 ? 0 : -errno;
 }
 
 /* The first socket joins the others only after its bind, which would else succeed beside another
@@ -99,10 +94,8 @@ int udp_sockets_open(int *fds, unsigned n, struct udp_binding *binding, uint16_t
 {
     struct udp_binding used = *binding;
     int first = open_one(&used, port, true);
-    if (first == -EAFNOSUPPORT && IN6_IS_ADDR_UNSPECIFIED(&used.address)) {
-        used.address = address_from_ipv4((struct in_addr){.s_addr = htonl(INADDR_ANY)});
+    if (!used.ipv6_only && address_fall_back(&used.address, first))
         first = open_one(&used, port, true);
-    }
     if (first < 0)
         return first;
     int error = join_others(fds, n, &used, udp_socket_port(first));

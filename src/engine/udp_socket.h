@@ -34,7 +34,8 @@ bool udp_binding_is_ipv6(const struct udp_binding *binding);
  * that somebody else has is an error; the others join it with SO_REUSEPORT.
  *
  * @param[out] fds untouched on failure.
- * @param[in,out] binding `::` becomes 0.0.0.0 where the host has no IPv6.
+ * @param[in,out] binding `::` becomes 0.0.0.0 where the host has no IPv6, unless it is to take no
+ * IPv4.
  * @param port 0 takes a free one.
  * @return 0 or a negative errno value.
  */
