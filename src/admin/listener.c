@@ -1,11 +1,11 @@
 #include "admin/listener.h"
 
-#include "base/address.h"
-
 #include <errno.h>
 #include <netinet/in.h>
 #include <string.h>
 #include <unistd.h>
+
+#include "base/address.h"
 
 static int set_option(int fd, int level, int name, int value)
 {
@@ -51,13 +51,4 @@ int listener_open(const struct sockaddr *address)
     struct sockaddr_storage v4;
     socklen_t bytes = address_to_socket(&v6.sin6_addr, ntohs(v6.sin6_port), &v4);
     return open_address((const struct sockaddr *)&v4, bytes);
-}
-
-uint16_t listener_port(int fd)
-{
-    struct sockaddr_in6 address = {.sin6_port = 0};
-    socklen_t bytes = sizeof address;
-    if (getsockname(fd, (struct sockaddr *)&address, &bytes) != 0)
-        return 0;
-    return ntohs(address.sin6_port); /* where an IPv4 address has it, too */
 }

@@ -51,3 +51,12 @@ socklen_t address_to_socket(const struct in6_addr *address, uint16_t port,
     memcpy(socket_address, is_ipv4 ? (const void *)&v4 : (const void *)&v6, bytes);
     return bytes;
 }
+
+uint16_t address_bound_port(int fd)
+{
+    struct sockaddr_in6 address = {.sin6_port = 0};
+    socklen_t bytes = sizeof address;
+    if (getsockname(fd, (struct sockaddr *)&address, &bytes) != 0)
+        return 0;
+    return ntohs(address.sin6_port); /* where an IPv4 address has it, too */
+}

@@ -26,6 +26,9 @@ struct in6_addr address_from_ipv4(struct in_addr ipv4);
  * @return whether @p address has changed, so that another attempt is worth it. */
 bool address_fall_back(struct in6_addr *address, int error);
 
+/** The port that a socket of IPv4 or IPv6 is bound to, host order. @return 0 when it is not. */
+uint16_t address_bound_port(int fd);
+
 /** The address as bind(2) takes it: of IPv4 if it is v4-mapped.
  * @return how long it is. */
 socklen_t address_to_socket(const struct in6_addr *address, uint16_t port,

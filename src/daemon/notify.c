@@ -1,13 +1,13 @@
 #include "daemon/notify.h"
 
-#include "base/number.h"
-
 #include <errno.h>
 #include <stddef.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
+
+#include "base/number.h"
 
 int notify_send(const char *socket_path, const char *state)
 {

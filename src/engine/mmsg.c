@@ -112,7 +112,7 @@ static int address_open(struct mmsg *mmsg, struct udp_binding binding, uint16_t 
         worker->sources[worker->sources_count++] =
             (struct source){.worker = worker, .fd = fds[i], .ipv6 = udp_binding_is_ipv6(&binding)};
     }
-    mmsg->port = udp_socket_port(fds[0]);
+    mmsg->port = address_bound_port(fds[0]);
     mmsg->ipv6 = mmsg->ipv6 || udp_binding_is_ipv6(&binding);
     return 0;
 }

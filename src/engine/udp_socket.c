@@ -98,7 +98,7 @@ int udp_sockets_open(int *fds, unsigned n, struct udp_binding *binding, uint16_t
         first = open_one(&used, port, true);
     if (first < 0)
         return first;
-    int error = join_others(fds, n, &used, udp_socket_port(first));
+    int error = join_others(fds, n, &used, address_bound_port(first));
     if (error != 0) {
         close(first);
         return error;
@@ -127,15 +127,6 @@ size_t udp_socket_buffer(int fd)
     if (getsockopt(fd, SOL_SOCKET, SO_RCVBUF, &size, &bytes) != 0 || size < 0)
         return 0;
     return (size_t)size;
-}
-
-uint16_t udp_socket_port(int fd)
-{
-    struct sockaddr_in6 address = {.sin6_port = 0};
-    socklen_t bytes = sizeof address;
-    if (getsockname(fd, (struct sockaddr *)&address, &bytes) != 0)
-        return 0;
-    return ntohs(address.sin6_port); /* where an IPv4 address has it, too */
 }
 
 static void read_ipv4_info(const struct cmsghdr *header, struct udp_info *info)

@@ -48,9 +48,6 @@ int udp_socket_drops(int fd, uint32_t *drops);
 /** The size of a socket's receive buffer, as the kernel accounts for it. @return 0 on a failure. */
 size_t udp_socket_buffer(int fd);
 
-/** The port that a socket is bound to. @return 0 when it is not. */
-uint16_t udp_socket_port(int fd);
-
 /** Reads the control messages of a received datagram. */
 struct udp_info udp_info_read(struct msghdr *message);
 

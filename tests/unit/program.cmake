@@ -2,6 +2,7 @@
 if(PADDOCK_BUILD_PROGRAM)
     paddock_unit_test(admin accept LINK paddock_admin)
     paddock_unit_test(admin admin LINK paddock_admin -Wl,--wrap=socket)
+    paddock_unit_test(base address LINK paddock_base)
     paddock_unit_test(base clock LINK paddock_base)
     paddock_unit_test(base duration LINK paddock_base)
     paddock_unit_test(base log LINK paddock_base)
