@@ -93,6 +93,36 @@ static void a_file_that_is_made_is_told_when_it_is_closed(void **state)
     close_watch(watch);
 }
 
+static void a_file_below_directories_that_come_later_is_told(void **state)
+{
+    (void)state;
+    struct watch *watch = open_watch("a/b/f", (struct file_identity){0});
+    assert_false(watch_changed(watch));
+    assert_int_equal(mkdir("a", 0700), 0);
+    assert_false(watch_changed(watch));
+    assert_int_equal(mkdir("a/b", 0700), 0);
+    write_file("text");
+    assert_false(watch_changed(watch));
+    assert_int_equal(rename(FILE_NAME, "a/b/f"), 0);
+    assert_true(watch_changed(watch));
+    close_watch(watch);
+    assert_int_equal(unlink("a/b/f") | rmdir("a/b") | rmdir("a"), 0);
+}
+
+static void a_directory_that_is_no_directory_yet_is_no_error(void **state)
+{
+    (void)state;
+    write_file("text");
+    struct watch *watch = open_watch(FILE_NAME "/f", (struct file_identity){0});
+    assert_false(watch_changed(watch));
+    assert_int_equal(unlink(FILE_NAME) | mkdir(FILE_NAME, 0700) | mkdir("other", 0700), 0);
+    assert_int_equal(symlink("/proc/self/comm", "other/f") | rmdir(FILE_NAME), 0);
+    assert_int_equal(rename("other", FILE_NAME), 0);
+    assert_true(watch_changed(watch));
+    close_watch(watch);
+    assert_int_equal(unlink(FILE_NAME "/f") | rmdir(FILE_NAME), 0);
+}
+
 /* "f/../" is one name that is watched. */
 static void names_that_are_too_many_to_watch_are_an_error(void **state)
 {
@@ -123,6 +153,8 @@ int main(void)
         IN_FOLDER(a_change_between_the_read_and_the_watch_is_told_once),
         IN_FOLDER(a_file_that_came_between_the_search_and_the_watch_is_told),
         IN_FOLDER(a_file_that_is_made_is_told_when_it_is_closed),
+        IN_FOLDER(a_file_below_directories_that_come_later_is_told),
+        IN_FOLDER(a_directory_that_is_no_directory_yet_is_no_error),
         IN_FOLDER(names_that_are_too_many_to_watch_are_an_error),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
