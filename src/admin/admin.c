@@ -13,6 +13,7 @@
 
 #include "admin/listener.h"
 #include "admin/reply.h"
+#include "base/address.h"
 #include "base/clock.h"
 
 #define NS_PER_MS 1000000
@@ -269,7 +270,7 @@ fail:
 
 uint16_t admin_port(const struct admin *admin)
 {
-    return listener_port(admin->listen_fd);
+    return address_bound_port(admin->listen_fd);
 }
 
 void admin_stop(struct admin *admin)

@@ -5,6 +5,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/address.h"
+
 static int set_option(int fd, int level, int name, int value)
 {
     return setsockopt(fd, level, name, &value, sizeof value) == 0 ? 0 : -errno;
@@ -44,17 +46,9 @@ int listener_open(const struct sockaddr *address)
         return -EAFNOSUPPORT;
     int fd = open_address(address, sizeof v6);
     memcpy(&v6, address, sizeof v6);
-    if (fd != -EAFNOSUPPORT || !IN6_IS_ADDR_UNSPECIFIED(&v6.sin6_addr))
+    if (!address_fall_back(&v6.sin6_addr, fd))
         return fd;
-    struct sockaddr_in v4 = {.sin_family = AF_INET, .sin_port = v6.sin6_port};
-    return open_address((const struct sockaddr *)&v4, sizeof v4);
-}
-
-uint16_t listener_port(int fd)
-{
-    struct sockaddr_in6 address = {.sin6_port = 0};
-    socklen_t bytes = sizeof address;
-    if (getsockname(fd, (struct sockaddr *)&address, &bytes) != 0)
-        return 0;
-    return ntohs(address.sin6_port); /* where an IPv4 address has it, too */
+    struct sockaddr_storage v4;
+    socklen_t bytes = address_to_socket(&v6.sin6_addr, ntohs(v6.sin6_port), &v4);
+    return open_address((const struct sockaddr *)&v4, bytes);
 }

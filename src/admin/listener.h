@@ -4,7 +4,6 @@
 #ifndef PADDOCK_ADMIN_LISTENER_H
 #define PADDOCK_ADMIN_LISTENER_H
 
-#include <stdint.h>
 #include <sys/socket.h>
 
 /**
@@ -14,8 +13,5 @@
  * @return the descriptor, the caller's, or a negative errno value.
  */
 int listener_open(const struct sockaddr *address);
-
-/** The port that a socket is bound to, host order. @return 0 when it is not. */
-uint16_t listener_port(int fd);
 
 #endif

@@ -1,5 +1,6 @@
 #include "base/address.h"
 
+#include <errno.h>
 #include <string.h>
 
 bool address_is_link_local(const struct in6_addr *address)
@@ -13,4 +14,35 @@ struct in6_addr address_from_ipv4(struct in_addr ipv4)
     mapped.s6_addr[10] = mapped.s6_addr[11] = 0xff;
     memcpy(mapped.s6_addr + 12, &ipv4, sizeof ipv4);
     return mapped;
+}
+
+bool address_fall_back(struct in6_addr *address, int error)
+{
+    if (error != -EAFNOSUPPORT || !IN6_IS_ADDR_UNSPECIFIED(address))
+        return false;
+    *address = address_from_ipv4((struct in_addr){.s_addr = htonl(INADDR_ANY)});
+    return true;
+}
+
+socklen_t address_to_socket(const struct in6_addr *address, uint16_t port,
+                            struct sockaddr_storage *socket_address)
+{
+    struct sockaddr_in6 v6 = {
+        .sin6_family = AF_INET6, .sin6_port = htons(port), .sin6_addr = *address};
+    struct sockaddr_in v4 = {.sin_family = AF_INET, .sin_port = htons(port)};
+    bool is_ipv4 = IN6_IS_ADDR_V4MAPPED(address);
+    socklen_t bytes = is_ipv4 ? sizeof v4 : sizeof v6;
+    memcpy(&v4.sin_addr, address->s6_addr + 12, sizeof v4.sin_addr);
+    memset(socket_address, 0, sizeof *socket_address);
+    memcpy(socket_address, is_ipv4 ? (const void *)&v4 : (const void *)&v6, bytes);
+    return bytes;
+}
+
+uint16_t address_bound_port(int fd)
+{
+    struct sockaddr_in6 address = {.sin6_port = 0};
+    socklen_t bytes = sizeof address;
+    if (getsockname(fd, (struct sockaddr *)&address, &bytes) != 0)
+        return 0;
+    return ntohs(address.sin6_port); /* where an IPv4 address has it, too */
 }

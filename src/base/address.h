@@ -8,6 +8,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <string.h>
+#include <sys/socket.h>
 
 /** address_is_unicast() of an IPv4 address in network order. */
 static inline bool address_ipv4_is_unicast(uint32_t ipv4)
@@ -35,5 +36,19 @@ bool address_is_link_local(const struct in6_addr *address);
 
 /** The v4-mapped form of an IPv4 address. */
 struct in6_addr address_from_ipv4(struct in_addr ipv4);
+
+/** Makes 0.0.0.0 of `::`, which is for IPv4 as well, where a socket for it could not be had because
+ * the host has no IPv6.
+ * @param error 0 or the negative errno value of the attempt; anything above 0 is none.
+ * @return whether @p address has changed, so that another attempt is worth it. */
+bool address_fall_back(struct in6_addr *address, int error);
+
+/** The port that a socket of IPv4 or IPv6 is bound to, host order. @return 0 when it is not. */
+uint16_t address_bound_port(int fd);
+
+/** The address as bind(2) takes it: of IPv4 if it is v4-mapped.
+ * @return how long it is. */
+socklen_t address_to_socket(const struct in6_addr *address, uint16_t port,
+                            struct sockaddr_storage *socket_address);
 
 #endif

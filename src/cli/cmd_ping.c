@@ -29,12 +29,8 @@ struct arguments {
 
 static const struct option_spec SPECS[] = {
     PING_OPTION_AMOUNT,
-    {.name = "interval",
-     .letter = 'i',
-     .kind = OPTION_VALUE,
-     .placeholder = "DURATION",
-     .help = "between the pings to one target; 0: as soon as the last was answered",
-     .default_text = "100ms"},
+    PING_OPTION_INTERVAL("between the pings to one target; 0: as soon as the last was answered",
+                         "100ms"),
     PING_OPTION_TIMEOUT,
     {.name = "ipv4", .letter = '4', .kind = OPTION_FLAG, .help = "IPv4 addresses only"},
     {.name = "ipv6", .letter = '6', .kind = OPTION_FLAG, .help = "IPv6 addresses only"},

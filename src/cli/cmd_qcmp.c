@@ -13,11 +13,8 @@
 
 static const struct option_spec SPECS[] = {
     PING_OPTION_AMOUNT,
-    {.name = "interval",
-     .letter = 'i',
-     .kind = OPTION_VALUE,
-     .placeholder = "DURATION",
-     .help = "between the pings, instead of the next as soon as the last was answered"},
+    PING_OPTION_INTERVAL("between the pings, instead of the next as soon as the last was answered",
+                         NULL),
     PING_OPTION_TIMEOUT,
     PING_OPTION_HELP,
     {.name = NULL},

@@ -6,11 +6,11 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/signalfd.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/signals.h"
 
 #define EVENTS 64
 
@@ -231,13 +231,6 @@ static int64_t until(int64_t at_ns, int64_t now_ns)
     return at_ns > now_ns ? at_ns - now_ns : 0;
 }
 
-/* Takes one signal, so that it does not end the process once it is unblocked. */
-static bool take_signal(int stop_fd)
-{
-    struct signalfd_siginfo signal;
-    return read(stop_fd, &signal, sizeof signal) == sizeof signal;
-}
-
 /* How long there is nothing to do. */
 static int64_t idle_ns(const struct session *session, int64_t next_ns)
 {
@@ -259,7 +252,7 @@ static int session_wait(struct session *session, int64_t next_ns)
     struct timespec timeout = {.tv_sec = wait_ns / 1000000000, .tv_nsec = wait_ns % 1000000000};
     if (ppoll(fds, failing ? 1 : 2, &timeout, NULL) < 0 && errno != EINTR)
         return qcmp_error_from_os(errno);
-    session->run->interrupted = fds[0].revents != 0 && take_signal(session->stop_fd);
+    session->run->interrupted = fds[0].revents != 0 && signals_take(session->stop_fd) != 0;
     return 0;
 }
 
@@ -304,20 +297,13 @@ static int pings_allocate(struct session *session)
     return 0;
 }
 
-static void stop_signals(sigset_t *signals)
-{
-    sigemptyset(signals);
-    sigaddset(signals, SIGINT);
-    sigaddset(signals, SIGTERM);
-}
-
 void ping_await_output(int fd)
 {
     struct pollfd output = {.fd = fd, .events = POLLOUT};
     sigset_t signals, before;
     if (poll(&output, 1, 0) != 0)
         return;
-    stop_signals(&signals);
+    signals_stop_set(&signals);
     pthread_sigmask(SIG_UNBLOCK, &signals, &before);
     poll(&output, 1, -1);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
@@ -341,15 +327,12 @@ int ping_run(struct ping_run *run)
     int error = pings_allocate(&session);
     if (error != 0 || session.left == 0)
         return error;
-    stop_signals(&signals);
-    pthread_sigmask(SIG_BLOCK, &signals, &before);
-    session.stop_fd = signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK);
-    if (session.stop_fd >= 0) {
-        error = run_with_client(&session);
-        close(session.stop_fd);
-    } else {
-        error = qcmp_error_from_os(errno);
-    }
+    signals_stop_set(&signals);
+    session.stop_fd = signals_open(&signals, &before);
+    if (session.stop_fd < 0)
+        return qcmp_error_from_os(-session.stop_fd);
+    error = run_with_client(&session);
+    close(session.stop_fd);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     return error;
 }

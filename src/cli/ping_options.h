@@ -14,6 +14,12 @@
         .name = "amount", .letter = 'a', .kind = OPTION_VALUE, .placeholder = "N",                 \
         .help = "pings to each target", .default_text = "5"                                        \
     }
+/* What happens without it is not the same. */
+#define PING_OPTION_INTERVAL(help_, default_)                                                      \
+    {                                                                                              \
+        .name = "interval", .letter = 'i', .kind = OPTION_VALUE, .placeholder = "DURATION",        \
+        .help = (help_), .default_text = (default_)                                                \
+    }
 #define PING_OPTION_TIMEOUT                                                                        \
     {                                                                                              \
         .name = "timeout", .letter = 't', .kind = OPTION_VALUE, .placeholder = "DURATION",         \

@@ -1,5 +1,7 @@
 #include "config/config.h"
 
+#include <assert.h>
+#include <stddef.h>
 #include <string.h>
 
 #include "config/file.h"
@@ -73,44 +75,59 @@ const char *config_watch_path(const struct config *config, unsigned index)
     return file_default_path(index);
 }
 
+/* What stays as it was at the start: where a configuration has it, and as whose change it is told.
+ * Bytes are compared, so nothing may lie between the members; of a text those up to its end. */
+struct fixed {
+    const char *name;
+    size_t offset, bytes;
+    bool is_text;
+};
+
+#define FIXED(name_, first, last, is_text_)                                                        \
+    {                                                                                              \
+        .name = (name_), .offset = offsetof(struct config, first),                                 \
+        .bytes = offsetof(struct config, last) + sizeof((struct config *)NULL)->last -             \
+                 offsetof(struct config, first),                                                   \
+        .is_text = (is_text_)                                                                      \
+    }
+
+static const struct fixed FIXED_SETTINGS[] = {
+    FIXED("paddock.engine", engine, engine, false),
+    FIXED("paddock.workers", workers, workers, false),
+    FIXED("paddock.listen", listen_count, listen, false), /* what is not used of it is zero */
+    FIXED("paddock.receive_buffer", receive_buffer_ns, receive_buffer_ns, false),
+    FIXED("paddock.user", user, user, true),
+    FIXED("paddock.seccomp", seccomp, seccomp, false),
+    FIXED("--admin.enabled", admin_enabled, admin_enabled, false),
+    FIXED("--admin.address", admin_address, admin, true), /* and what was read from it */
+};
+#define FIXED_COUNT (sizeof FIXED_SETTINGS / sizeof FIXED_SETTINGS[0])
+
+static_assert(FIXED_COUNT <= CONFIG_DIFF_MAX, "the caller's array is too small");
+
+static bool differs(const struct fixed *fixed, const struct config *a, const struct config *b)
+{
+    const char *in_a = (const char *)a + fixed->offset;
+    const char *in_b = (const char *)b + fixed->offset;
+    return fixed->is_text ? strcmp(in_a, in_b) != 0 : memcmp(in_a, in_b, fixed->bytes) != 0;
+}
+
 size_t config_diff(const struct config *running, const struct config *loaded,
                    const char *names[CONFIG_DIFF_MAX])
 {
-    bool is_listen_same = running->listen_count == loaded->listen_count &&
-                          memcmp(running->listen, loaded->listen,
-                                 running->listen_count * sizeof running->listen[0]) == 0;
-    const struct {
-        const char *name;
-        bool differs;
-    } settings[] = {
-        {"paddock.engine", running->engine != loaded->engine},
-        {"paddock.workers", running->workers != loaded->workers},
-        {"paddock.listen", !is_listen_same},
-        {"paddock.receive_buffer", running->receive_buffer_ns != loaded->receive_buffer_ns},
-        {"paddock.user", strcmp(running->user, loaded->user) != 0},
-        {"paddock.seccomp", running->seccomp != loaded->seccomp},
-        {"--admin.enabled", running->admin_enabled != loaded->admin_enabled},
-        {"--admin.address", strcmp(running->admin_address, loaded->admin_address) != 0},
-    };
     size_t count = 0;
 
-    for (size_t i = 0; i < sizeof settings / sizeof settings[0]; i++) {
-        if (settings[i].differs)
-            names[count++] = settings[i].name;
+    for (size_t i = 0; i < FIXED_COUNT; i++) {
+        if (differs(&FIXED_SETTINGS[i], running, loaded))
+            names[count++] = FIXED_SETTINGS[i].name;
     }
     return count;
 }
 
 void config_keep_fixed(struct config *loaded, const struct config *running)
 {
-    loaded->engine = running->engine;
-    loaded->workers = running->workers;
-    loaded->listen_count = running->listen_count;
-    memcpy(loaded->listen, running->listen, sizeof loaded->listen);
-    loaded->receive_buffer_ns = running->receive_buffer_ns;
-    memcpy(loaded->user, running->user, sizeof loaded->user);
-    loaded->seccomp = running->seccomp;
-    loaded->admin_enabled = running->admin_enabled;
-    memcpy(loaded->admin_address, running->admin_address, sizeof loaded->admin_address);
-    loaded->admin = running->admin;
+    for (size_t i = 0; i < FIXED_COUNT; i++) {
+        size_t offset = FIXED_SETTINGS[i].offset;
+        memcpy((char *)loaded + offset, (const char *)running + offset, FIXED_SETTINGS[i].bytes);
+    }
 }

@@ -12,6 +12,7 @@
 #include <stdint.h>
 #include <stdio.h>
 
+#include "base/file_identity.h"
 #include "base/log.h"
 #include "base/target.h"
 
@@ -77,6 +78,7 @@ struct config {
     bool file_given;              /**< its path came from flag or environment */
     char file[CONFIG_PATH_BYTES]; /**< the path given, or that of the default one that was loaded;
                                      otherwise empty */
+    struct file_identity file_identity; /**< of the file when it was read; no file without one */
 };
 
 /** The value of an environment variable, or NULL; as getenv(3). It need only last until the next

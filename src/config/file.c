@@ -64,6 +64,7 @@ static int apply_fd(struct config *config, int fd, const char *path, char error[
         return fail_reading(error, path, errno);
     if (!S_ISREG(status.st_mode))
         return fail(error, path, "cannot be read: not a regular file");
+    config->file_identity = file_identity_of(&status); /* before it is read: see daemon/watch.h */
     char *text = malloc(YAML_MAX_BYTES + 1);
     if (text == NULL)
         return fail(error, path, "out of memory");

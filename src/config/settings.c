@@ -195,6 +195,8 @@ static int add_listen(struct config *config, const char *text)
         return -1;
     if (!is_any(&address) && !address_is_unicast(&address))
         return -1;
+    if (address_is_link_local(&address)) /* of which interface, an address alone does not say */
+        return -1;
     for (size_t i = 0; i < config->listen_count; i++) {
         if (memcmp(&config->listen[i], &address, sizeof address) == 0)
             return -1;
@@ -319,7 +321,9 @@ const struct setting setting_workers = {.apply = set_workers,
                                         .max = CONFIG_MAX_WORKERS};
 const struct setting setting_listen = {
     .apply = add_listen,
-    .expected = "a numeric address that a host can have, or :: or 0.0.0.0, and each only once",
+    .expected =
+        "a numeric address that a host can have, or :: (also for link-local ones) or 0.0.0.0, and "
+        "each only once",
     .kind = SETTING_ADDRESS};
 const struct setting setting_receive_buffer = {.apply = set_receive_buffer,
                                                .expected = "a duration above 0, at most 10s",

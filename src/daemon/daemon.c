@@ -2,18 +2,20 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <linux/capability.h>
 #include <netdb.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/signalfd.h>
+#include <sys/time.h>
 #include <unistd.h>
 
 #include "admin/admin.h"
+#include "base/address.h"
 #include "base/clock.h"
-#include "base/number.h"
+#include "base/signals.h"
 #include "daemon/notify.h"
 #include "daemon/operator.h"
 #include "daemon/privileges.h"
@@ -25,7 +27,14 @@
 #define EXIT_FAILED 255
 #define TICK_MS 1000
 #define MAX_WATCHES 4
+
+/* After a second signal; a queue that is full takes a fifth of it. */
+#define STOP_GRACE_USEC 100000L
+
 #define ADDRESS_BYTES 80
+
+/* What a service still does with privilege: it binds another port. */
+#define KEPT_CAPABILITIES PRIVILEGES_CAPABILITY(CAP_NET_BIND_SERVICE)
 
 /* What the main loop waits for. */
 struct loop {
@@ -46,20 +55,46 @@ static void ignore_broken_pipes(void)
     sigaction(SIGPIPE, &ignore, NULL);
 }
 
-/* Returns a descriptor that signals can be read from, or a negative errno value. */
-static int signals_open(void)
+/* Threads inherit the mask, so it stands before there are any. */
+static int open_signals(void)
 {
     sigset_t signals;
-    sigemptyset(&signals);
-    sigaddset(&signals, SIGINT);
-    sigaddset(&signals, SIGTERM);
+    signals_stop_set(&signals);
     sigaddset(&signals, SIGHUP);
-    /* Threads inherit the mask, so it stands before there are any. */
-    int error = pthread_sigmask(SIG_BLOCK, &signals, NULL);
-    if (error != 0)
-        return -error;
-    int fd = signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK);
-    return fd >= 0 ? fd : -errno;
+    return signals_open(&signals, NULL);
+}
+
+static void end_now(int signal)
+{
+    (void)signal;
+    _exit(0);
+}
+
+/* Whoever works has answered what is queued, and told the counts, long before. A third signal does
+ * not wait. setitimer() is a bare system call here, so a handler may call it. */
+static void end_soon(int signal)
+{
+    const struct itimerval grace = {.it_value = {.tv_usec = STOP_GRACE_USEC}};
+    struct itimerval before = {.it_value = {0}};
+    (void)signal;
+    setitimer(ITIMER_REAL, &grace, &before);
+    if (before.it_value.tv_usec != 0)
+        _exit(0);
+}
+
+/* The last steps of a stop wait for other threads, so nobody reads signals any more: from now on
+ * one of them, also one that is pending, ends the process wherever it stands. */
+static void end_at_next_signal(void)
+{
+    struct sigaction soon = {.sa_handler = end_soon, .sa_flags = SA_RESTART};
+    struct sigaction now = {.sa_handler = end_now};
+    sigset_t signals;
+    sigaction(SIGINT, &soon, NULL);
+    sigaction(SIGTERM, &soon, NULL);
+    sigaction(SIGALRM, &now, NULL);
+    signals_stop_set(&signals);
+    sigaddset(&signals, SIGALRM);
+    pthread_sigmask(SIG_UNBLOCK, &signals, NULL);
 }
 
 static int fail(const char *what, int error)
@@ -90,13 +125,27 @@ static void format_address(const struct in6_addr *address, unsigned port, char t
     snprintf(text, ADDRESS_BYTES, ipv4 ? "%s:%u" : "[%s]:%u", host, port);
 }
 
+/* The first that is served: where the host has no IPv6, `::` is not, or it is 0.0.0.0. */
+static struct in6_addr first_address(const struct daemon *daemon)
+{
+    const struct config *config = &daemon->config;
+    struct in6_addr address = config->listen[0];
+    if (qcmp_service_ipv6(daemon->service))
+        return address;
+    for (size_t i = 0; i < config->listen_count; i++) {
+        if (IN6_IS_ADDR_V4MAPPED(&config->listen[i]))
+            return config->listen[i];
+    }
+    address_fall_back(&address, -EAFNOSUPPORT);
+    return address;
+}
+
 static void log_ready(struct daemon *daemon)
 {
     char address[ADDRESS_BYTES];
     unsigned port = qcmp_service_port(daemon->service);
-    format_address(&daemon->config.listen[0], port, address);
-    if (!qcmp_service_ipv6(daemon->service) && IN6_IS_ADDR_UNSPECIFIED(&daemon->config.listen[0]))
-        snprintf(address, sizeof address, "0.0.0.0:%u", port);
+    struct in6_addr first = first_address(daemon);
+    format_address(&first, port, address);
     LOG_EVENT(daemon->log, LOG_LEVEL_INFO, log_text("message", "qcmp ready"),
               log_uint("port", port), log_text("address", address));
 }
@@ -114,14 +163,19 @@ static void log_stopped(struct log *log, const struct counters_sum *sum, uint64_
               log_uint("kernel_drops", kernel_drops));
 }
 
-/* In each worker's thread, before it works. */
+/* In each worker's thread, before it works. The first stands for all, but when one fails. */
 static void worker_began(void *user)
 {
     struct daemon *daemon = user;
-    int error = daemon->confine_workers ? privileges_confine_worker() : 0;
+    if (!daemon->confine_workers)
+        return;
+    int error = privileges_confine_worker();
     if (error != 0)
         LOG_EVENT(daemon->log, LOG_LEVEL_WARN, log_text("message", "a worker runs without seccomp"),
                   log_text("error", strerror(-error)));
+    else if (!atomic_exchange_explicit(&daemon->confinement_told, true, memory_order_relaxed))
+        LOG_EVENT(daemon->log, LOG_LEVEL_INFO, log_text("message", "privileges dropped"),
+                  log_text("step", "confine the workers by seccomp"));
 }
 
 static int service_open(struct daemon *daemon)
@@ -178,20 +232,28 @@ static int admin_open(struct daemon *daemon, struct admin **admin)
     return 0;
 }
 
-static void loop_watch_files(struct loop *loop)
+/* Returns whether one of them is not as it was when the configuration was read. */
+static bool loop_watch_files(struct loop *loop)
 {
+    bool changed = false;
     const struct daemon *daemon = loop->daemon;
+    const struct config *config = &daemon->config;
     const char *path;
-    for (unsigned i = 0; i < MAX_WATCHES && (path = config_watch_path(&daemon->config, i)); i++) {
-        int error = watch_open(&loop->watches[loop->watches_count], path);
-        if (error == 0)
-            loop->watches_count++;
-        else if (error != -ENOENT)
-            LOG_EVENT(
-                daemon->log, LOG_LEVEL_WARN,
-                log_text("message", "changes of a configuration file are not noticed: use SIGHUP"),
-                log_text("file", path), log_text("error", strerror(-error)));
+    for (unsigned i = 0; i < MAX_WATCHES && (path = config_watch_path(config, i)); i++) {
+        struct file_identity known = {0};
+        bool is_used = strcmp(path, config->file) == 0;
+        if (is_used)
+            known = config->file_identity;
+        struct watch *watch = &loop->watches[loop->watches_count++];
+        int error = watch_open(watch, path, &known);
+        changed = watch_changed(watch) || changed;
+        if (error != 0)
+            LOG_EVENT(daemon->log, is_used ? LOG_LEVEL_WARN : LOG_LEVEL_DEBUG,
+                      log_text("message",
+                               "some changes of a configuration file are not noticed: use SIGHUP"),
+                      log_text("file", path), log_text("error", strerror(-error)));
     }
+    return changed;
 }
 
 /* Tells systemd, where it asked; that nobody listens is not worth more than a line at debug. */
@@ -231,17 +293,17 @@ static void loop_begin_stop(struct loop *loop, const char *reason)
 
 static void loop_take_signals(struct loop *loop)
 {
-    struct signalfd_siginfo info;
-    while (read(loop->signal_fd, &info, sizeof info) == sizeof info) {
-        if (info.ssi_signo == SIGHUP)
+    int taken;
+    while ((taken = signals_take(loop->signal_fd)) != 0) {
+        if (taken == SIGHUP)
             loop_reload(loop);
         else
-            loop_begin_stop(loop, info.ssi_signo == SIGINT ? "SIGINT" : "SIGTERM");
+            loop_begin_stop(loop, taken == SIGINT ? "SIGINT" : "SIGTERM");
     }
 }
 
 /* Only when told: a file that is being written is not looked at before it is closed. */
-static void loop_take_changes(struct loop *loop, const struct pollfd *fds)
+static void loop_take_changes(struct loop *loop, const struct pollfd fds[MAX_WATCHES])
 {
     bool changed = false;
     for (unsigned i = 0; i < loop->watches_count; i++)
@@ -301,7 +363,7 @@ static int serve(struct loop *loop)
 {
     struct daemon *daemon = loop->daemon;
     struct admin *admin = NULL;
-    if (privileges_drop(daemon->config.user, daemon->log) != 0)
+    if (privileges_drop(daemon->config.user, KEPT_CAPABILITIES, daemon->log) != 0)
         return EXIT_FAILED;
     reload_warn_unused(daemon->log, &daemon->config, 1);
     warn_about_file(daemon);
@@ -309,38 +371,45 @@ static int serve(struct loop *loop)
     int error = qcmp_service_start(daemon->service);
     if (error != 0)
         return fail("cannot start the workers", error);
+    if (loop_watch_files(loop))
+        reload(daemon); /* changed since it was read */
     int status = admin_open(daemon, &admin);
     if (status == 0) {
         log_ready(daemon);
         loop_run(loop);
+        end_at_next_signal();
     }
     admin_stop(admin);
     return status;
 }
 
 /* Twice within the time after which systemd's watchdog bites, and at least once a second. */
-static int tick_ms(const char *watchdog_usec)
+static int tick_ms(uint64_t watchdog_usec)
 {
-    uint64_t usec;
-    if (watchdog_usec == NULL || number_parse(watchdog_usec, 1, UINT64_MAX, &usec) != 0)
-        return TICK_MS;
-    uint64_t half_ms = usec / 2000 + (usec < 2000);
-    return half_ms < TICK_MS ? (int)half_ms : TICK_MS;
+    uint64_t half_ms = watchdog_usec / 2000 + (watchdog_usec < 2000);
+    return watchdog_usec != 0 && half_ms < TICK_MS ? (int)half_ms : TICK_MS;
+}
+
+/* environment() may give the same memory for each variable. */
+static uint64_t watchdog_usec(const struct daemon *daemon)
+{
+    uint64_t usec = notify_watchdog_usec(environment(daemon, "WATCHDOG_USEC"));
+    return notify_watchdog_is_ours(environment(daemon, "WATCHDOG_PID")) ? usec : 0;
 }
 
 static int run(struct daemon *daemon)
 {
+    uint64_t usec = watchdog_usec(daemon);
     struct loop loop = {.daemon = daemon,
                         .notify_socket = environment(daemon, "NOTIFY_SOCKET"),
-                        .watchdog = environment(daemon, "WATCHDOG_USEC") != NULL,
-                        .tick_ms = tick_ms(environment(daemon, "WATCHDOG_USEC")),
+                        .watchdog = usec != 0,
+                        .tick_ms = tick_ms(usec),
                         .stop_ns = INT64_MAX};
     struct counters_sum sum;
     uint64_t drops;
-    loop.signal_fd = signals_open();
+    loop.signal_fd = open_signals();
     if (loop.signal_fd < 0)
         return fail("cannot wait for signals", loop.signal_fd);
-    loop_watch_files(&loop);
     int status = service_open(daemon);
     if (status == 0) {
         status = serve(&loop);

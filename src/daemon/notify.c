@@ -7,6 +7,8 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "base/number.h"
+
 int notify_send(const char *socket_path, const char *state)
 {
     struct sockaddr_un to = {.sun_family = AF_UNIX};
@@ -27,4 +29,17 @@ int notify_send(const char *socket_path, const char *state)
     int error = sent < 0 ? -errno : 0;
     close(fd);
     return error;
+}
+
+uint64_t notify_watchdog_usec(const char *usec)
+{
+    uint64_t value;
+    return usec != NULL && number_parse(usec, 1, UINT64_MAX, &value) == 0 ? value : 0;
+}
+
+bool notify_watchdog_is_ours(const char *pid)
+{
+    uint64_t value;
+    return pid == NULL ||
+           (number_parse(pid, 1, INT32_MAX, &value) == 0 && (pid_t)value == getpid());
 }

@@ -4,6 +4,7 @@
 #include <grp.h>
 #include <pwd.h>
 #include <seccomp.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
@@ -11,40 +12,86 @@
 #include <sys/prctl.h>
 #include <unistd.h>
 
-static void warn(struct log *log, const char *what, int error)
+#define NAMES_BYTES 256
+
+static void log_done(struct log *log, const char *step)
 {
-    LOG_EVENT(log, LOG_LEVEL_WARN, log_text("message", "privileges kept"), log_text("step", what),
+    LOG_EVENT(log, LOG_LEVEL_INFO, log_text("message", "privileges dropped"),
+              log_text("step", step));
+}
+
+static void log_kept(struct log *log, enum log_level level, const char *step, int error)
+{
+    LOG_EVENT(log, level, log_text("message", "privileges kept"), log_text("step", step),
               log_text("error", strerror(error)));
 }
 
-/* The bounding set limits what a program that is started by this process could gain. */
-static void empty_bounding_set(struct log *log)
+static bool is_in(uint64_t set, cap_value_t capability)
 {
+    return (set & PRIVILEGES_CAPABILITY(capability)) != 0;
+}
+
+/* The bounding set limits what a program that is started by this process could gain. Who is not
+ * root may not change it, and needs not: nothing can be gained from it without new privileges. */
+static void empty_bounding_set(uint64_t keep, bool is_root, struct log *log)
+{
+    static const char step[] = "empty the bounding set";
     for (cap_value_t cap = 0; cap <= CAP_LAST_CAP; cap++) {
-        if (cap == CAP_NET_BIND_SERVICE || cap_get_bound(cap) <= 0)
+        if (is_in(keep, cap) || cap_get_bound(cap) <= 0)
             continue;
         if (cap_drop_bound(cap) != 0) {
-            warn(log, "empty the bounding set", errno);
+            log_kept(log, is_root ? LOG_LEVEL_WARN : LOG_LEVEL_INFO, step, errno);
             return;
         }
     }
+    log_done(log, step);
 }
 
-static int keep_one_capability(void)
+static void add_name(char names[NAMES_BYTES], cap_value_t capability)
 {
-    const cap_value_t kept[] = {CAP_NET_BIND_SERVICE};
-    cap_flag_value_t permitted = CAP_CLEAR;
+    size_t length = strlen(names);
+    char *name = cap_to_name(capability);
+    snprintf(names + length, NAMES_BYTES - length, "%s%s", length > 0 ? " " : "",
+             name != NULL ? name : "?");
+    cap_free(name);
+}
+
+/* Into `wanted` what of `keep` is permitted now, and into `names` what that is called. */
+static int choose_capabilities(cap_t wanted, cap_t now, uint64_t keep, char names[NAMES_BYTES])
+{
+    names[0] = '\0';
+    for (cap_value_t cap = 0; cap <= CAP_LAST_CAP; cap++) {
+        cap_flag_value_t permitted = CAP_CLEAR;
+        if (!is_in(keep, cap) || cap_get_flag(now, cap, CAP_PERMITTED, &permitted) != 0 ||
+            permitted == CAP_CLEAR)
+            continue;
+        if (cap_set_flag(wanted, CAP_PERMITTED, 1, &cap, CAP_SET) != 0 ||
+            cap_set_flag(wanted, CAP_EFFECTIVE, 1, &cap, CAP_SET) != 0)
+            return -errno;
+        add_name(names, cap);
+    }
+    return 0;
+}
+
+/* Ambient ones go with the inheritable ones. */
+static int keep_capabilities(uint64_t keep, struct log *log)
+{
+    char names[NAMES_BYTES];
     cap_t now = cap_get_proc();
     cap_t wanted = cap_init();
-    int result = -1;
-    if (now != NULL && wanted != NULL &&
-        cap_get_flag(now, kept[0], CAP_PERMITTED, &permitted) == 0 &&
-        (permitted == CAP_CLEAR || (cap_set_flag(wanted, CAP_PERMITTED, 1, kept, CAP_SET) == 0 &&
-                                    cap_set_flag(wanted, CAP_EFFECTIVE, 1, kept, CAP_SET) == 0)))
-        result = cap_set_proc(wanted);
-    int error = result != 0 ? -errno : 0;
+    int error = now != NULL && wanted != NULL ? 0 : -errno;
+    if (error == 0)
+        error = choose_capabilities(wanted, now, keep, names);
+    if (error == 0 && cap_set_proc(wanted) != 0)
+        error = -errno;
     cap_free(now);
     cap_free(wanted);
+    if (error == 0)
+        LOG_EVENT(log, LOG_LEVEL_INFO, log_text("message", "privileges dropped"),
+                  log_text("step", "keep capabilities that are needed"),
+                  log_text("capabilities", names[0] != '\0' ? names : "none"));
+    else
+        fprintf(stderr, "paddock: cannot give up capabilities: %s\n", strerror(-error));
     return error;
 }
 
@@ -61,6 +108,8 @@ static bool has_capability(cap_value_t capability)
 /* Groups first, the user last: after that nothing of it is permitted any more. */
 static int become(const struct passwd *user)
 {
+    if (!has_capability(CAP_SETUID) || !has_capability(CAP_SETGID))
+        return -EPERM;
     if (prctl(PR_SET_KEEPCAPS, 1) != 0 || setgroups(0, NULL) != 0 ||
         setresgid(user->pw_gid, user->pw_gid, user->pw_gid) != 0 ||
         setresuid(user->pw_uid, user->pw_uid, user->pw_uid) != 0)
@@ -70,44 +119,47 @@ static int become(const struct passwd *user)
 
 static int become_user(const char *name, struct log *log)
 {
+    static const char step[] = "become another user";
     errno = 0;
     const struct passwd *user = getpwnam(name);
     if (user == NULL) {
         fprintf(stderr, "paddock: there is no user '%s' to become\n", name);
         return errno != 0 ? -errno : -ENOENT;
     }
-    int error = -EPERM;
-    if (has_capability(CAP_SETUID) && has_capability(CAP_SETGID)) {
-        empty_bounding_set(log);
-        error = become(user);
-    }
+    int error = become(user);
     /* A user namespace without this user says EINVAL. What can be given up still is. */
-    bool refused = error == -EPERM || error == -EINVAL;
-    if (refused)
-        warn(log, "become another user", -error);
-    if (refused || error == 0)
-        error = keep_one_capability();
-    if (refused && error == 0)
+    if (error == -EPERM || error == -EINVAL) {
+        log_kept(log, LOG_LEVEL_WARN, step, -error);
         return 0;
-    if (error != 0) {
-        fprintf(stderr, "paddock: cannot become user '%s': %s\n", name, strerror(-error));
-        return error;
     }
-    LOG_EVENT(log, LOG_LEVEL_INFO, log_text("message", "privileges dropped"),
-              log_text("user", name), log_text("capabilities", "cap_net_bind_service"));
-    return 0;
+    if (error == 0)
+        LOG_EVENT(log, LOG_LEVEL_INFO, log_text("message", "privileges dropped"),
+                  log_text("step", step), log_text("user", name));
+    else
+        fprintf(stderr, "paddock: cannot become user '%s': %s\n", name, strerror(-error));
+    return error;
 }
 
-int privileges_drop(const char *user, struct log *log)
+static void gain_no_new(struct log *log)
 {
-    int error = geteuid() == 0 ? become_user(user, log) : 0;
-    if (error != 0)
-        return error;
+    static const char step[] = "gain no new privileges";
     if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0)
-        warn(log, "gain no new privileges", errno);
+        log_kept(log, LOG_LEVEL_WARN, step, errno);
     else
-        LOG_EVENT(log, LOG_LEVEL_DEBUG, log_text("message", "no new privileges can be gained"));
-    return 0;
+        log_done(log, step);
+}
+
+int privileges_drop(const char *user, uint64_t keep, struct log *log)
+{
+    bool is_root = geteuid() == 0;
+    /* First, as it takes a privilege that the other steps give up. */
+    empty_bounding_set(keep, is_root, log);
+    int error = is_root ? become_user(user, log) : 0;
+    if (error == 0)
+        error = keep_capabilities(keep, log);
+    if (error == 0)
+        gain_no_new(log);
+    return error;
 }
 
 /* What a worker does: receive, send, wait, read clocks; and what the C library and the sanitizers

@@ -4,22 +4,27 @@
 #ifndef PADDOCK_DAEMON_PRIVILEGES_H
 #define PADDOCK_DAEMON_PRIVILEGES_H
 
-#include <stdbool.h>
+#include <stdint.h>
 
 #include "base/log.h"
 
+/** A capability of capabilities(7) as a set. */
+#define PRIVILEGES_CAPABILITY(number) (UINT64_C(1) << (number))
+
 /**
- * Gives up what the process does not need: started as root it becomes @p user, keeps
- * CAP_NET_BIND_SERVICE alone (for a later change of the port), empties the bounding set and its
- * groups, and can gain no new privileges. Started as somebody else it only gives up gaining new
- * ones. Threads that are started afterwards inherit all this; there must be none before.
+ * Gives up what the process does not need: it keeps no capability but those of @p keep that it has,
+ * empties the bounding set of the others, and can gain no new privileges. Started as root it
+ * becomes
+ * @p user, without groups. Threads that are started afterwards inherit all this; there must be none
+ * before.
  *
- * Each step is logged. Where the system does not permit it (a container without capabilities) that
- * is a warning.
+ * Each step is logged. Where the system does not permit it to root (a container without
+ * capabilities) that is a warning.
+ * @param keep  capabilities, by PRIVILEGES_CAPABILITY(), with | between them.
  * @return 0, or a negative errno value with one line on stderr: the user does not exist, or the
  *         process would be left halfway.
  */
-int privileges_drop(const char *user, struct log *log);
+int privileges_drop(const char *user, uint64_t keep, struct log *log);
 
 /**
  * Allows the calling thread the system calls of a worker, and no other; any other ends the process.

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <semaphore.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,6 +17,7 @@ struct worker_thread {
     pthread_t thread;
     const struct qcmp_service *service;
     struct engine *engine;
+    sem_t *began;
     unsigned index;
     uint64_t turns_seen; /* by qcmp_service_alive(), */
     int64_t turned_ns;   /* and when they were last seen to grow */
@@ -27,6 +29,7 @@ struct listener {
     struct counters *counters;
     struct worker_thread *threads;
     unsigned workers; /* whose threads run */
+    sem_t began;      /* posted by each of them */
 };
 
 struct qcmp_service {
@@ -62,6 +65,7 @@ static void *worker_main(void *argument)
     const struct qcmp_service_options *options = &worker->service->options;
     if (options->worker_began != NULL)
         options->worker_began(options->user);
+    sem_post(worker->began);
     engine_run(worker->engine, worker->index);
     return NULL;
 }
@@ -73,6 +77,15 @@ static void listener_stop(struct listener *listener)
         pthread_join(listener->threads[i].thread, NULL);
 }
 
+/* So that whoever is told that the service is ready can rely on what a worker does first. */
+static void await_workers(struct listener *listener)
+{
+    for (unsigned i = 0; i < listener->workers; i++) {
+        while (sem_wait(&listener->began) != 0)
+            ; /* interrupted by a signal */
+    }
+}
+
 /* What was started when a thread cannot be, listener_stop() ends. */
 static int listener_start(struct listener *listener, const struct qcmp_service *service)
 {
@@ -80,6 +93,7 @@ static int listener_start(struct listener *listener, const struct qcmp_service *
         struct worker_thread *worker = &listener->threads[i];
         worker->service = service;
         worker->engine = listener->engine;
+        worker->began = &listener->began;
         worker->index = i;
         worker->turned_ns = clock_monotonic_ns();
         int error = pthread_create(&worker->thread, NULL, worker_main, worker);
@@ -90,12 +104,14 @@ static int listener_start(struct listener *listener, const struct qcmp_service *
         pthread_setname_np(worker->thread, name);
         listener->workers++;
     }
+    await_workers(listener);
     return 0;
 }
 
 static void listener_free(struct listener *listener)
 {
     engine_close(listener->engine);
+    sem_destroy(&listener->began);
     free(listener->counters);
     free(listener->threads);
     free(listener);
@@ -127,6 +143,7 @@ static int listener_open(struct listener **listener, struct qcmp_service *servic
     struct listener *opened = calloc(1, sizeof *opened);
     if (opened == NULL)
         return -ENOMEM;
+    sem_init(&opened->began, 0, 0);
     int error = listener_init(opened, service, port);
     if (error != 0) {
         listener_free(opened);

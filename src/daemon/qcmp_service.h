@@ -38,7 +38,8 @@ struct qcmp_service_options {
  */
 int qcmp_service_open(struct qcmp_service **service, const struct qcmp_service_options *options);
 
-/** Starts the workers; answers from then on. To be called once.
+/** Starts the workers, and waits until each has called worker_began; answers from then on. To be
+ * called once.
  * @return 0 or a negative errno value; qcmp_service_stop() ends it then, too. */
 int qcmp_service_start(struct qcmp_service *service);
 

@@ -52,7 +52,8 @@ static void warn_about_fixed(struct daemon *daemon, const struct config *next)
             log_text("setting", names[i]));
 }
 
-/* Returns whether the service is where the new configuration wants it. A port of 0 is the one that
+/* Returns whether the service is where the new configuration wants it; if not, the reload has
+ * failed. A port of 0 is the one that
  * was taken at the start. */
 static bool move(struct daemon *daemon, const struct config *next)
 {
@@ -60,9 +61,11 @@ static bool move(struct daemon *daemon, const struct config *next)
         return true;
     int error = qcmp_service_move(daemon->service, next->qcmp_port);
     if (error != 0) {
+        char text[96];
         count(&daemon->failed_port_changes);
-        LOG_EVENT(daemon->log, LOG_LEVEL_ERROR, log_text("message", "cannot change the QCMP port"),
-                  log_uint("port", next->qcmp_port), log_text("error", strerror(-error)));
+        snprintf(text, sizeof text, "cannot change to QCMP port %u: %s", (unsigned)next->qcmp_port,
+                 strerror(-error));
+        fail(daemon, text);
         return false;
     }
     LOG_EVENT(daemon->log, LOG_LEVEL_INFO, log_text("message", "qcmp port changed"),
@@ -101,7 +104,6 @@ void reload(struct daemon *daemon)
         return;
     }
     if (!move(daemon, &next)) {
-        fail(daemon, "the QCMP port cannot be had");
         config_fini(&next);
         return;
     }

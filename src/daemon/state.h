@@ -29,9 +29,10 @@ struct daemon {
     struct config config; /**< in force */
 
     /* Relaxed all of them: each is looked at for itself. */
-    atomic_bool alive;         /**< all workers turn */
-    atomic_bool stopping;      /**< told to stop */
-    _Atomic int64_t ticked_ns; /**< monotonic: when the main loop last looked */
+    atomic_bool alive;            /**< all workers turn */
+    atomic_bool confinement_told; /**< the log has that the workers are confined */
+    atomic_bool stopping;         /**< told to stop */
+    _Atomic int64_t ticked_ns;    /**< monotonic: when the main loop last looked */
     _Atomic uint64_t reloads_ok, reloads_failed, failed_port_changes;
 };
 

@@ -1,56 +1,151 @@
 #include "daemon/watch.h"
 
 #include <errno.h>
-#include <libgen.h>
 #include <stdalign.h>
-#include <stdlib.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/inotify.h>
 #include <unistd.h>
 
-/* Not IN_CREATE: a file that was just made has nothing in it yet. */
-#define EVENTS (IN_CLOSE_WRITE | IN_MOVED_TO)
+/* Links and directories are there at once when they are made; a file has nothing in it yet. */
+#define EVENTS (IN_CLOSE_WRITE | IN_MOVED_TO | IN_CREATE)
 
-static int watch_directory_of(const struct watch *watch, const char *path)
+/* Changes during one look that are followed; those after them wake the caller again. */
+#define MAX_ROUNDS 16
+
+/* A resolution under way: `at` is a directory without links in it, `rest` is what to look up there.
+ */
+struct walk {
+    int fd;
+    struct watch_step steps[WATCH_MAX_STEPS];
+    unsigned steps_count, links;
+    char at[PATH_MAX], rest[PATH_MAX];
+};
+
+/* Puts `text` and what follows it into a path. */
+static int join(char path[PATH_MAX], const char *text, const char *separator, const char *behind)
 {
-    char copy[PATH_MAX];
-    size_t length = strlen(path);
-    if (length >= sizeof copy) {
-        errno = ENAMETOOLONG;
-        return -1;
+    char joined[PATH_MAX];
+    int length = snprintf(joined, sizeof joined, "%s%s%s", text, separator, behind);
+    if (length < 0 || (size_t)length >= sizeof joined)
+        return -ENAMETOOLONG;
+    memcpy(path, joined, (size_t)length + 1);
+    return 0;
+}
+
+/* Takes the next name off the rest; empty at its end. */
+static int take_name(struct walk *walk, char name[NAME_MAX + 1])
+{
+    const char *begin = walk->rest + strspn(walk->rest, "/");
+    size_t length = strcspn(begin, "/");
+    if (length > NAME_MAX)
+        return -ENAMETOOLONG;
+    memcpy(name, begin, length);
+    name[length] = '\0';
+    memmove(walk->rest, begin + length, strlen(begin + length) + 1);
+    return 0;
+}
+
+static int watch_name(struct walk *walk, const char *name)
+{
+    if (walk->steps_count == WATCH_MAX_STEPS)
+        return -ENAMETOOLONG;
+    struct watch_step *step = &walk->steps[walk->steps_count];
+    step->directory = inotify_add_watch(walk->fd, walk->at, EVENTS | IN_ONLYDIR);
+    if (step->directory < 0)
+        return -errno;
+    memcpy(step->name, name, strlen(name) + 1);
+    walk->steps_count++;
+    return 0;
+}
+
+static int follow(struct walk *walk, const char *target)
+{
+    if (walk->links++ == WATCH_MAX_LINKS)
+        return -ELOOP;
+    if (target[0] == '/')
+        memcpy(walk->at, "/", 2);
+    return join(walk->rest, target, "/", walk->rest);
+}
+
+/* Goes on to a name, if it is there. What is no directory ends the walk with the next one. */
+static int enter(struct walk *walk, const char *name)
+{
+    char path[PATH_MAX], target[PATH_MAX];
+    int error = join(path, walk->at, "/", name);
+    if (error != 0)
+        return error;
+    ssize_t bytes = readlink(path, target, sizeof target - 1);
+    if (bytes < 0 && errno != EINVAL)
+        return -errno;
+    if (bytes < 0)
+        return join(walk->at, path, "", "");
+    target[bytes] = '\0';
+    return follow(walk, target);
+}
+
+static bool is_missing(int error)
+{
+    return error == -ENOENT || error == -ENOTDIR;
+}
+
+/* A directory that cannot be watched may still lead to others that can. Ends, because names come
+ * back only with links. */
+static int walk_path(struct walk *walk)
+{
+    char name[NAME_MAX + 1];
+    int first = 0, error;
+    while ((error = take_name(walk, name)) == 0 && name[0] != '\0') {
+        error = strcmp(name, ".") == 0 || strcmp(name, "..") == 0 ? 0 : watch_name(walk, name);
+        if (first == 0 && !is_missing(error))
+            first = error;
+        error = enter(walk, name);
+        if (error != 0)
+            break;
     }
-    memcpy(copy, path, length + 1);
-    return inotify_add_watch(watch->fd, dirname(copy), EVENTS | IN_ONLYDIR);
+    return first == 0 && !is_missing(error) ? error : first;
 }
 
-/* The second directory is another one after the swap of a link; the kernel gives the same number
- * for one that is watched already. */
-static void watch_target(struct watch *watch)
+static bool has_directory(const struct watch_step *steps, unsigned count, int directory)
 {
-    if (realpath(watch->path, watch->target) == NULL)
-        return;
-    int directory = watch_directory_of(watch, watch->target);
-    if (directory == watch->directories[1])
-        return;
-    if (watch->directories[1] >= 0 && watch->directories[1] != watch->directories[0])
-        inotify_rm_watch(watch->fd, watch->directories[1]);
-    watch->directories[1] = directory;
+    for (unsigned i = 0; i < count; i++) {
+        if (steps[i].directory == directory)
+            return true;
+    }
+    return false;
 }
 
-static const char *base_name(const char *path)
+/* Watches what is on the way now, and no longer what was. */
+static int resolve(struct watch *watch)
 {
-    const char *slash = strrchr(path, '/');
-    return slash != NULL ? slash + 1 : path;
+    struct walk walk = {.fd = watch->fd};
+    memcpy(walk.at, watch->path[0] == '/' ? "/" : ".", 2);
+    memcpy(walk.rest, watch->path, sizeof walk.rest);
+    int error = walk_path(&walk);
+    for (unsigned i = 0; i < watch->steps_count; i++) {
+        int directory = watch->steps[i].directory;
+        if (!has_directory(walk.steps, walk.steps_count, directory))
+            inotify_rm_watch(watch->fd, directory);
+    }
+    memcpy(watch->steps, walk.steps, sizeof watch->steps);
+    watch->steps_count = walk.steps_count;
+    return error;
 }
 
-/* Somebody who writes another file beside it must not make us read ours while it is half written. A
- * rename may be of a link on the way to it, whatever its name. */
+/* Somebody who writes another file beside it must not make us read ours while it is half written.
+ */
 static bool is_about(const struct watch *watch, const struct inotify_event *event)
 {
-    if (event->mask & (IN_MOVED_TO | IN_Q_OVERFLOW))
+    if (event->mask & IN_Q_OVERFLOW)
         return true;
-    return event->len > 0 && (strcmp(event->name, base_name(watch->path)) == 0 ||
-                              strcmp(event->name, base_name(watch->target)) == 0);
+    for (unsigned i = 0; i < watch->steps_count && event->len > 0; i++) {
+        const struct watch_step *step = &watch->steps[i];
+        bool is_file_made =
+            i + 1 == watch->steps_count && (event->mask & (IN_CREATE | IN_ISDIR)) == IN_CREATE;
+        if (step->directory == event->wd && strcmp(step->name, event->name) == 0 && !is_file_made)
+            return true;
+    }
+    return false;
 }
 
 static bool drain(const struct watch *watch)
@@ -68,29 +163,19 @@ static bool drain(const struct watch *watch)
     return found;
 }
 
-static bool same_file(const struct stat *a, const struct stat *b)
-{
-    return a->st_dev == b->st_dev && a->st_ino == b->st_ino && a->st_size == b->st_size &&
-           a->st_mtim.tv_sec == b->st_mtim.tv_sec && a->st_mtim.tv_nsec == b->st_mtim.tv_nsec &&
-           a->st_ctim.tv_sec == b->st_ctim.tv_sec && a->st_ctim.tv_nsec == b->st_ctim.tv_nsec;
-}
-
 /* Notes how the file is now. Returns whether it was otherwise. */
 static bool look(struct watch *watch)
 {
-    struct stat now;
-    watch_target(watch);
-    if (stat(watch->path, &now) != 0)
+    struct file_identity now = file_identity_read(watch->path);
+    if (!now.exists || file_identity_equal(&now, &watch->last))
         return false;
-    bool changed = !watch->exists || !same_file(&now, &watch->last);
-    watch->exists = true;
     watch->last = now;
-    return changed;
+    return true;
 }
 
-int watch_open(struct watch *watch, const char *path)
+int watch_open(struct watch *watch, const char *path, const struct file_identity *known)
 {
-    *watch = (struct watch){.fd = -1, .directories = {-1, -1}};
+    *watch = (struct watch){.fd = -1, .is_new = true, .last = *known};
     size_t length = strlen(path);
     if (length >= sizeof watch->path)
         return -ENAMETOOLONG;
@@ -98,22 +183,29 @@ int watch_open(struct watch *watch, const char *path)
     watch->fd = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
     if (watch->fd < 0)
         return -errno;
-    watch->directories[0] = watch_directory_of(watch, path);
-    if (watch->directories[0] < 0) {
-        int error = -errno;
-        close(watch->fd);
-        return error;
-    }
-    look(watch);
-    return 0;
+    return resolve(watch);
 }
 
 void watch_close(struct watch *watch)
 {
-    close(watch->fd);
+    if (watch->fd >= 0)
+        close(watch->fd);
 }
 
+/* What happens on the new way before it is watched is seen by the next walk: the events of a change
+ * are read only when the way that it made is known, and followed by another look at the way. */
 bool watch_changed(struct watch *watch)
 {
-    return drain(watch) && look(watch);
+    bool found = watch->is_new;
+    watch->is_new = false;
+    if (watch->fd < 0)
+        return false;
+    for (int i = 0; i < MAX_ROUNDS; i++) {
+        resolve(watch);
+        if (!drain(watch))
+            return found && look(watch);
+        found = true;
+    }
+    resolve(watch);
+    return look(watch);
 }

@@ -57,7 +57,7 @@ typedef struct engine_verdict engine_handler_fn(const struct datagram *packet, u
 struct engine_options {
     uint16_t port; /**< UDP; 0 takes a free one, the same for all addresses */
     /** Where to listen, IPv4 as v4-mapped. `::` takes IPv4 as well, unless IPv4 addresses are
-     * listed beside it; on a host without IPv6 it becomes 0.0.0.0. */
+     * listed beside it; on a host without IPv6 it becomes 0.0.0.0, or nothing if they are. */
     const struct in6_addr *addresses;
     size_t addresses_count;    /**< 1 to ENGINE_MAX_ADDRESSES */
     int64_t receive_buffer_ns; /**< how long a worker at its full rate takes to empty its buffer */

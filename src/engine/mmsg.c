@@ -9,6 +9,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include "base/address.h"
 #include "engine/engine_base.h"
 #include "engine/mmsg_worker.h"
 #include "engine/udp_socket.h"
@@ -39,13 +40,16 @@ static void workers_fini(struct mmsg *mmsg)
         mmsg_worker_fini(&mmsg->workers[i]);
 }
 
-/* Opens a socket for each worker on one address. */
+/* Opens a socket for each worker on one address. `::` for IPv6 alone is nothing on a host without.
+ */
 static int address_open(struct mmsg *mmsg, struct udp_binding binding, uint16_t port, int *fds)
 {
     int error = udp_sockets_open(fds, mmsg->workers_count, &binding, port);
+    if (error == -EAFNOSUPPORT && binding.ipv6_only && IN6_IS_ADDR_UNSPECIFIED(&binding.address))
+        return 0;
     if (error != 0)
         return error;
-    mmsg->port = udp_socket_port(fds[0]);
+    mmsg->port = address_bound_port(fds[0]);
     mmsg->ipv6 = mmsg->ipv6 || udp_binding_is_ipv6(&binding);
     for (unsigned i = 0; i < mmsg->workers_count; i++) {
         int failed = mmsg_worker_add(&mmsg->workers[i], fds[i]);

@@ -46,14 +46,9 @@ static int configure(int fd, const struct udp_binding *binding)
 
 static int bind_to(int fd, const struct udp_binding *binding, uint16_t port)
 {
-    struct sockaddr_in6 v6 = {
-        .sin6_family = AF_INET6, .sin6_port = htons(port), .sin6_addr = binding->address};
-    struct sockaddr_in v4 = {.sin_family = AF_INET, .sin_port = htons(port)};
-    memcpy(&v4.sin_addr, binding->address.s6_addr + 12, sizeof v4.sin_addr);
-    bool ipv6 = udp_binding_is_ipv6(binding);
-    const void *address = ipv6 ? (const void *)&v6 : (const void *)&v4;
-    socklen_t bytes = ipv6 ? sizeof v6 : sizeof v4;
-    return bind(fd, address, bytes) == 0 ? 0 : -errno;
+    struct sockaddr_storage address;
+    socklen_t bytes = address_to_socket(&binding->address, port, &address);
+    return bind(fd, (const struct sockaddr *)&address, bytes) == 0 ? 0 : -errno;
 }
 
 /* The first socket joins the others only after its bind, which would else succeed beside another
@@ -100,13 +95,11 @@ int udp_sockets_open(int *fds, unsigned n, struct udp_binding *binding, uint16_t
 {
     struct udp_binding used = *binding;
     int first = open_one(&used, port, true);
-    if (first == -EAFNOSUPPORT && IN6_IS_ADDR_UNSPECIFIED(&used.address)) {
-        used.address = address_from_ipv4((struct in_addr){.s_addr = htonl(INADDR_ANY)});
+    if (!used.ipv6_only && address_fall_back(&used.address, first))
         first = open_one(&used, port, true);
-    }
     if (first < 0)
         return first;
-    int error = join_others(fds, n, &used, udp_socket_port(first));
+    int error = join_others(fds, n, &used, address_bound_port(first));
     if (error != 0) {
         close(first);
         return error;
@@ -135,15 +128,6 @@ size_t udp_socket_buffer(int fd)
     if (getsockopt(fd, SOL_SOCKET, SO_RCVBUF, &size, &bytes) != 0 || size < 0)
         return 0;
     return (size_t)size;
-}
-
-uint16_t udp_socket_port(int fd)
-{
-    struct sockaddr_in6 address = {.sin6_port = 0};
-    socklen_t bytes = sizeof address;
-    if (getsockname(fd, (struct sockaddr *)&address, &bytes) != 0)
-        return 0;
-    return ntohs(address.sin6_port); /* where an IPv4 address has it, too */
 }
 
 bool udp_socket_can_segment(int fd)

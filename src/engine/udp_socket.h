@@ -26,7 +26,8 @@ bool udp_binding_is_ipv6(const struct udp_binding *binding);
  * that somebody else has is an error; the others join it with SO_REUSEPORT.
  *
  * @param[out] fds untouched on failure.
- * @param[in,out] binding `::` becomes 0.0.0.0 where the host has no IPv6.
+ * @param[in,out] binding `::` becomes 0.0.0.0 where the host has no IPv6, unless it is to take no
+ * IPv4.
  * @param port 0 takes a free one.
  * @return 0 or a negative errno value.
  */
@@ -38,9 +39,6 @@ int udp_socket_drops(int fd, uint32_t *drops);
 
 /** The size of a socket's receive buffer, as the kernel accounts for it. @return 0 on a failure. */
 size_t udp_socket_buffer(int fd);
-
-/** The port that a socket is bound to. @return 0 when it is not. */
-uint16_t udp_socket_port(int fd);
 
 /** Whether a socket can cut one buffer into datagrams (UDP_SEGMENT). Where it cannot, the kernel
  * may take no notice of being asked to. */

@@ -7,6 +7,7 @@ import contextlib
 import ctypes
 import json
 import os
+import pathlib
 import platform
 import random
 import select
@@ -366,6 +367,26 @@ def checked(result):
     if result != 0:
         error = ctypes.get_errno()
         raise OSError(error, os.strerror(error))
+
+
+PTRACE_SEIZE, PTRACE_INTERRUPT = 0x4206, 0x4207
+WALL = 0x40000000  # __WALL: of a thread as well
+
+
+@contextlib.contextmanager
+def held_thread(pid, name):
+    """Holds one thread of a process, as a debugger does, until the block ends or the process does."""
+    task = next(task for task in os.listdir(f"/proc/{pid}/task")
+                if pathlib.Path(f"/proc/{pid}/task/{task}/comm").read_text(encoding="ascii").strip() == name)
+    thread = int(task)
+    LIBC.ptrace.argtypes = ctypes.c_long, ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p
+    LIBC.ptrace.restype = ctypes.c_long
+    if LIBC.ptrace(PTRACE_SEIZE, thread, None, None) != 0:
+        raise unittest.SkipTest("a thread cannot be held: ptrace is not permitted")
+    checked(LIBC.ptrace(PTRACE_INTERRUPT, thread, None, None))
+    os.waitpid(thread, WALL)
+    yield
+    os.waitpid(thread, WALL)
 
 
 class Namespace:

@@ -20,6 +20,14 @@ UNREADABLE = "the configuration file cannot be read for a reload"
 SMALL_BUFFER = "the receive buffer is smaller than asked for: raise net.core.rmem_max"
 LARGE_BUFFER = 64 << 20  # bytes; well below what 500 ms at the full rate need
 WITHOUT_CAPABILITIES = ("setpriv", "--bounding-set", "-all", "--inh-caps", "-all")
+STEPS = ["empty the bounding set", "become another user", "keep capabilities that are needed", "gain no new privileges",
+         "confine the workers by seccomp"]
+
+
+def kept_capabilities(service):
+    """What the log says of them."""
+    return [event["fields"]["capabilities"] for event in service.events("privileges dropped", "INFO")
+            if "capabilities" in event["fields"]]
 
 
 def threads(pid):
@@ -85,6 +93,8 @@ class DropTest(PrivilegeTest):
         with Operated(*PORT_0, "--service.udp.workers", "2", extra_groups=[1, 2]) as service:
             self.check_answers(service.port)
             self.check_threads(service, 2, "2")
+            self.assertEqual([event["fields"]["step"] for event in service.events("privileges dropped", "INFO")], STEPS)
+            self.assertEqual(kept_capabilities(service), ["cap_net_bind_service"])
             service.stop()
 
     def test_workers_of_a_port_taken_later_are_confined_too(self):
@@ -162,10 +172,28 @@ class UserTest(PrivilegeTest):
             service.stop()
 
     @unittest.skipUnless(shutil.which("setpriv"), "setpriv is not installed (util-linux)")
+    def test_started_as_nobody_with_capabilities_it_keeps_what_it_needs(self):
+        program = shutil.copy(support.PADDOCK, self.folder)
+        os.chmod(program, 0o755)
+        prefix = ("setpriv", "--reuid", str(NOBODY.pw_uid), "--regid", str(NOBODY.pw_gid), "--clear-groups",
+                  "--inh-caps", "+net_bind_service,+net_raw", "--ambient-caps", "+net_bind_service,+net_raw")
+        with Operated("--service.qcmp.port", str(privileged_port()), program=program, prefix=prefix) as service:
+            self.check_answers(service.port)
+            self.assertEqual(kept_capabilities(service), ["cap_net_bind_service"])
+            for name, status in threads(service.pid):
+                for of, wanted in (("CapEff", NET_BIND_SERVICE), ("CapPrm", NET_BIND_SERVICE), ("CapInh", 0),
+                                   ("CapAmb", 0)):
+                    self.assertEqual(int(status[of][0], 16), wanted, f"{name}: {of}")
+            service.stop()
+
+    @unittest.skipUnless(shutil.which("setpriv"), "setpriv is not installed (util-linux)")
     def test_root_without_capabilities_is_warned_and_serves(self):
         with Operated(*PORT_0, prefix=WITHOUT_CAPABILITIES) as service:
             steps = {event["fields"]["step"] for event in service.events("privileges kept", "WARN")}
-            self.assertIn("become another user", steps)
+            self.assertEqual(steps, {"become another user", "empty the bounding set"} if any(
+                int(status["CapBnd"][0], 16) & ~NET_BIND_SERVICE for _, status in threads(service.pid))
+                else {"become another user"})
+            self.assertEqual(kept_capabilities(service), ["none"])
             self.check_answers(service.port)
             self.assertEqual(service.http("/ready")[0], 200)
             for name, status in threads(service.pid):

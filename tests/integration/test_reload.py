@@ -7,6 +7,7 @@ import select
 import shutil
 import signal
 import socket
+import subprocess
 import threading
 import time
 import unittest
@@ -27,6 +28,11 @@ def event_ns(event):
     at = datetime.datetime.fromisoformat(event["timestamp"].replace("Z", "+00:00"))
     since = at - datetime.datetime.fromtimestamp(0, datetime.timezone.utc)
     return (since // datetime.timedelta(microseconds=1)) * 1000
+
+
+def can_unshare_mounts():
+    return shutil.which("unshare") and subprocess.run(["unshare", "--mount", "true"], capture_output=True,
+                                                      check=False).returncode == 0
 
 
 class Pinger(threading.Thread):
@@ -193,6 +199,110 @@ class NoticeTest(ReloadTest):
             service.stop()
 
 
+    def swap(self, link, target):
+        """Makes a link lead elsewhere, by a rename."""
+        other = link.with_name("other-link")
+        other.symlink_to(target)
+        os.replace(other, link)
+
+    def version(self, name):
+        """A directory with a file of that id."""
+        folder = self.folder / name
+        folder.mkdir()
+        (folder / FILE_NAME).write_text(f"id: {name}\nqcmp_port: 0\n", encoding="utf-8")
+        return folder
+
+    def check_links(self, service, *links):
+        """The file is noticed wherever one of the links leads to another version of it."""
+        for number, (link, behind) in enumerate(links):
+            for how in ("swapped", "made-again"):
+                name = f"{how}-{number}"
+                folder = self.version(name)
+                target = folder / FILE_NAME if behind == "file" else folder
+                if how == "swapped":
+                    self.swap(link, target)
+                else:
+                    link.unlink()
+                    link.symlink_to(target)
+                self.await_id(service, name)
+
+    def test_a_link_anywhere_in_a_chain_is_noticed(self):
+        places = [self.folder / name for name in "abcd"]
+        for place in places:
+            place.mkdir()
+        first = self.version("first")
+        chain = [place / "link" for place in places]
+        for link, target in zip(chain, (*chain[1:], first / FILE_NAME)):
+            link.symlink_to(target)
+        with Operated("-c", str(chain[0])) as service:
+            self.assertEqual(service.config()["id"], "first")
+            # From the end, as what lies behind a swapped link is out of the chain.
+            self.check_links(service, *((link, "file") for link in reversed(chain)))
+            self.assertEqual(service.reloads("error"), 0)
+            service.stop()
+
+    def test_a_parent_directory_that_is_a_link_is_noticed(self):
+        releases = self.folder / "releases"
+        current = self.folder / "current"
+        releases.symlink_to(self.folder)
+        self.version("first")
+        current.symlink_to("releases/first")
+        with Operated("-c", f"current/../current/./{FILE_NAME}", cwd=self.folder) as service:
+            self.assertEqual(service.config()["id"], "first")
+            self.check_links(service, (current, "directory"))
+            service.stop()
+
+    def test_a_directory_that_is_replaced_is_noticed(self):
+        self.version("first")
+        with Operated("-c", str(self.folder / "first" / FILE_NAME)) as service:
+            os.rename(self.folder / "first", self.folder / "old")
+            os.rename(self.version("second"), self.folder / "first")
+            self.await_id(service, "second")
+            shutil.rmtree(self.folder / "first")
+            other = self.version("third")
+            (self.folder / "first").mkdir()
+            os.rename(other / FILE_NAME, self.folder / "first" / FILE_NAME)
+            self.await_id(service, "third")
+            service.stop()
+
+    def test_a_loop_of_links_ends(self):
+        self.version("first")
+        link = self.folder / "link"
+        link.symlink_to(self.folder / "first" / FILE_NAME)
+        with Operated("-c", str(link)) as service:
+            self.swap(link, "link")
+            self.check_answers(service.port)
+            self.swap(link, self.version("second") / FILE_NAME)
+            self.await_id(service, "second")
+            service.stop()
+
+    @support.needs_root
+    @unittest.skipUnless(can_unshare_mounts(), "no mount namespace of its own can be had (a chroot)")
+    def test_a_default_file_in_a_directory_that_comes_later_is_noticed(self):
+        etc = self.folder / "etc"
+        etc.mkdir()
+        shutil.copy("/etc/passwd", etc)
+        own_etc = ("unshare", "--mount", "sh", "-c", f'mount --bind {etc} /etc && exec "$@"', "sh")
+        with Operated("--service.qcmp.port", "0", cwd=self.folder, prefix=own_etc) as service:
+            (etc / "quilkin").mkdir()
+            (etc / "quilkin" / FILE_NAME).write_text("id: late\n", encoding="utf-8")
+            self.await_id(service, "late")
+            self.path.write_text("id: nearer\n", encoding="utf-8")
+            self.await_id(service, "nearer")
+            service.stop()
+
+    def test_another_file_beside_it_is_no_change(self):
+        with self.start("id: first\nqcmp_port: 0\n") as service:
+            for number in range(3):
+                (self.folder / f"other-{number}").write_text("id: other\n", encoding="utf-8")
+                os.replace(self.folder / f"other-{number}", self.folder / "other")
+            os.utime(self.path)
+            self.path.write_text("id: second\nqcmp_port: 0\n", encoding="utf-8")
+            self.await_id(service, "second")
+            self.assertEqual((service.reloads("ok"), service.reloads("error")), (1, 0))
+            service.stop()
+
+
 class AgeTest(ReloadTest):
     def test_a_ping_that_waited_too_long_is_dropped_until_a_reload_allows_it(self):
         dropped = 'paddock_qcmp_dropped_total{reason="too_old"}'
@@ -244,6 +354,8 @@ class RefusalTest(ReloadTest):
             metrics = service.metrics()
             self.assertEqual(metrics['quilkin_service_qcmp_errors_total{reason="failed_port_change"}'], 1)
             self.assertEqual(metrics['paddock_config_reloads_total{result="error"}'], 1)
+            error, = service.events(level="ERROR")
+            self.assertIn(f" {taken}: Address already in use", error["fields"]["error"])
             self.check_answers(port)
             self.check_next_change_applies(service, taker, taken)
 

@@ -2,6 +2,7 @@
 import collections
 import contextlib
 import os
+import pathlib
 import pty
 import re
 import shutil
@@ -293,6 +294,18 @@ class NoIpv6Test(ServiceTest):
                     asker.send(b"noise")
                     self.assertEqual(asker.answers(), [])
             self.assertEqual(responder.stop(), support.counts(self.sent))
+
+    def test_ipv4_addresses_beside_the_unspecified_one_are_served(self):
+        with tempfile.TemporaryDirectory() as folder:
+            path = pathlib.Path(folder) / "file.yaml"
+            for listen, first in (('["::", 127.0.0.2]', "127.0.0.2"), ('["::", 0.0.0.0]', "0.0.0.0"),
+                                  ('[127.0.0.2, "::"]', "127.0.0.2")):
+                path.write_text(f"paddock: {{listen: {listen}}}\n", encoding="utf-8")
+                with self.subTest(listen), Responder("-c", str(path), preexec_fn=support.without_ipv6()) as responder:
+                    self.assertEqual(responder.ready["address"], f"{first}:{responder.port}")
+                    with Asker(responder.port, collections.Counter(), "127.0.0.2") as asker:
+                        self.assertEqual(asker.answers(), [])
+                    responder.end()
 
     def test_ping_works_over_ipv4_and_says_what_ails_ipv6(self):
         filtered = support.without_ipv6()

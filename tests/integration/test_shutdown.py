@@ -10,7 +10,7 @@ import unittest
 
 import support
 from serving import NOT_RELOADED, RELOADED, Operated, public_folder
-from support import Asker, environment
+from support import Asker, environment, wait_until
 
 PORT_0 = ("--service.qcmp.port", "0")
 SHUTTING_DOWN = "shutting down"
@@ -44,6 +44,24 @@ class EndTest(unittest.TestCase):
                 self.check_answers(service)
                 self.assertEqual(service.end(second), 0)
                 self.assertEqual(len(service.events(SHUTTING_DOWN)), 1)
+
+    def test_a_second_signal_ends_it_although_a_worker_does_not(self):
+        """A worker that is held by a debugger never finishes what is queued, and a stop waits for it."""
+        with Operated(*PORT_0, "--service.udp.workers", "1") as service:
+            with support.held_thread(service.pid, "qcmp-0"):
+                os.kill(service.pid, signal.SIGTERM)
+                service.await_event(SHUTTING_DOWN)
+                wait_until(lambda: not self.is_reachable(service), "the admin server has closed")
+                self.assertIsNone(service.process.poll())
+                os.kill(service.pid, signal.SIGTERM)
+            self.assertEqual(service.process.wait(support.STOP_SECONDS), 0)
+
+    def is_reachable(self, service):
+        try:
+            service.http("/live")
+            return True
+        except OSError:
+            return False
 
     def test_without_a_termination_timeout_it_ends_at_once(self):
         with Operated(*PORT_0) as service:
@@ -140,6 +158,21 @@ class NotifyTest(unittest.TestCase):
         with self.start(WATCHDOG_USEC="3000000") as service:
             self.manager.await_watchdogs(3)
             self.assertEqual(service.end(), 0)
+
+    def test_a_watchdog_that_asks_this_process_hears_of_it(self):
+        """Before READY, that is: a shell knows the number of the process that it becomes."""
+        env = environment(NOTIFY_SOCKET=self.name, WATCHDOG_USEC="3000000")
+        shell = ("sh", "-c", 'WATCHDOG_PID=$$ exec "$@"', "sh")
+        with Operated("-c", str(self.file), env=env, prefix=shell) as service:
+            self.assertEqual(self.manager.socket.recv(65536), b"WATCHDOG=1")
+            self.assertEqual(service.end(), 0)
+
+    def test_a_watchdog_that_asks_another_process_hears_nothing(self):
+        for variables in ({"WATCHDOG_PID": str(os.getpid())}, {"WATCHDOG_PID": "x"}, {"WATCHDOG_USEC": "x"}):
+            with self.subTest(variables), self.start(**{"WATCHDOG_USEC": "3000000"} | variables) as service:
+                self.assertEqual(self.manager.socket.recv(65536), b"READY=1")
+                self.assertEqual(service.end(), 0)
+                self.assertEqual(self.manager.rest(), [b"STOPPING=1"])
 
     def test_a_file_that_is_being_written_is_not_loaded_before_it_is_closed(self):
         self.file.write_text("id: before\nqcmp_port: 0\n", encoding="utf-8")

@@ -83,11 +83,13 @@ def configuration_is_mounted_where_the_flag_says(objects, _source):
     expect(grace < spec["terminationGracePeriodSeconds"], "it is killed before it ends")
 
 
-def manifests_fit_the_schemas(objects, _source):
+def manifests_fit_the_schemas(objects, source):
+    # Where scripts/check-kubernetes installs it.
+    sys.path.append(str(source / f"build/kubernetes-validate/lib/python{sys.version_info[0]}.{sys.version_info[1]}/site-packages"))
     try:
         import kubernetes_validate
     except ModuleNotFoundError:
-        skip("no module kubernetes_validate: nobody compared the manifests with Kubernetes' schemas")
+        skip("no module kubernetes_validate: nobody compared the manifests with Kubernetes' schemas; scripts/check-kubernetes does")
     version = kubernetes_validate.latest_version()
     for kind, content in objects.items():
         if kind in FOREIGN:

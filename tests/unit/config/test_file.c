@@ -239,9 +239,24 @@ static void differences_are_those_that_need_a_restart(void **state)
     assert_difference("paddock: {user: root}\n", "paddock.user");
     assert_difference("paddock: {seccomp: false}\n", "paddock.seccomp");
     assert_difference("paddock: {engine: auto}\n", NULL);
+    assert_difference("paddock: {user: nobody, listen: [\"::\"]}\n", NULL);
     assert_difference("id: a\nqcmp_port: 1\nfilters: []\n"
                       "paddock: {max_age: 1s}\n",
                       NULL);
+}
+
+static void texts_that_are_set_in_other_ways_do_not_differ(void **state)
+{
+    const char *names[CONFIG_DIFF_MAX];
+
+    (void)state;
+    write_file("a.yaml", "paddock: {user: ab}\n");
+    struct load before = load(NULL, LIST("-c", "a.yaml"));
+    write_file("a.yaml", "paddock: {user: longer}\n");
+    struct load after = load(NULL, LIST("-c", "a.yaml", "--user", "ab"));
+    assert_int_equal(config_diff(&before.config, &after.config, names), 0);
+    config_fini(&before.config);
+    config_fini(&after.config);
 }
 
 static void json_has_file_and_flags_merged(void **state)
@@ -327,6 +342,7 @@ int main(void)
         IN_FOLDER(bad_file_applies_in_no_part_and_names_its_place),
         IN_FOLDER(commands_do_not_read_the_file),
         IN_FOLDER(differences_are_those_that_need_a_restart),
+        IN_FOLDER(texts_that_are_set_in_other_ways_do_not_differ),
         IN_FOLDER(json_has_file_and_flags_merged),
         IN_FOLDER(example_has_the_defaults),
         IN_FOLDER(json_shows_flags_and_access_lists_when_asked),
