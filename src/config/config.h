@@ -61,6 +61,8 @@ struct config {
     int64_t termination_timeout_ns;           /**< 0: stop at once */
 
     enum config_engine engine;
+    bool pin;            /**< each worker to a CPU of its own */
+    bool low_latency;    /**< at the price of CPU time */
     unsigned workers;    /**< 1 to #CONFIG_MAX_WORKERS, or 0: as many as there are CPUs */
     size_t listen_count; /**< 1 to #CONFIG_MAX_LISTEN */
     struct in6_addr listen[CONFIG_MAX_LISTEN]; /**< unicast or unspecified, no two alike; IPv4 as

@@ -45,8 +45,9 @@ static json_t *paddock_to_json(const struct config *config, bool with_access_lis
 {
     json_t *access = with_access_lists ? json_pack("{s:[],s:[]}", "allow", "deny") : NULL;
     json_t *json =
-        json_pack("{s:s, s:i, s:o, s:o, s:o, s:s, s:b, s:o*, s:{s:b}}", "engine", "mmsg", "workers",
-                  (int)config->workers, "listen", listen_to_json(config), "receive_buffer",
+        json_pack("{s:s, s:i, s:b, s:b, s:o, s:o, s:o, s:s, s:b, s:o*, s:{s:b}}", "engine", "mmsg",
+                  "workers", (int)config->workers, "pin", (int)config->pin, "low_latency",
+                  (int)config->low_latency, "listen", listen_to_json(config), "receive_buffer",
                   duration_to_json(config->receive_buffer_ns), "max_age",
                   duration_to_json(config->max_age_ns), "user", config->user, "seccomp",
                   (int)config->seccomp, "access", access, "guard", "enabled", 0);

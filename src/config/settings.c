@@ -179,6 +179,16 @@ static int set_workers(struct config *config, const char *text)
     return 0;
 }
 
+static int set_pin(struct config *config, const char *text)
+{
+    return boolean_parse(text, &config->pin);
+}
+
+static int set_low_latency(struct config *config, const char *text)
+{
+    return boolean_parse(text, &config->low_latency);
+}
+
 static bool is_any(const struct in6_addr *address)
 {
     static const struct in_addr any;
@@ -289,6 +299,8 @@ BOOLEAN(quiet, set_quiet);
 BOOLEAN(qcmp, set_qcmp);
 BOOLEAN(admin, set_admin);
 BOOLEAN(seccomp, set_seccomp);
+BOOLEAN(pin, set_pin);
+BOOLEAN(low_latency, set_low_latency);
 NAME(service_id, set_service_id);
 NAME(region, set_region);
 NAME(zone, set_zone);

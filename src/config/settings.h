@@ -43,6 +43,8 @@ extern const struct setting setting_admin_address;
 extern const struct setting setting_termination_timeout;
 extern const struct setting setting_engine;
 extern const struct setting setting_workers;
+extern const struct setting setting_pin;
+extern const struct setting setting_low_latency;
 extern const struct setting setting_listen; /**< one address; adds it */
 extern const struct setting setting_receive_buffer;
 extern const struct setting setting_max_age;

@@ -16,6 +16,7 @@
 #include "base/address.h"
 #include "base/clock.h"
 #include "base/signals.h"
+#include "daemon/low_latency.h"
 #include "daemon/notify.h"
 #include "daemon/operator.h"
 #include "daemon/privileges.h"
@@ -187,8 +188,13 @@ static int service_open(struct daemon *daemon)
                                            .workers = worker_count(config),
                                            .receive_buffer_ns = config->receive_buffer_ns,
                                            .max_age_ns = config->max_age_ns,
+                                           .pin = config->pin,
                                            .worker_began = worker_began,
                                            .user = daemon};
+    if (config->low_latency) {
+        daemon->cpus_fd = low_latency_hold_cpus(daemon->log);
+        options.low_latency = low_latency_can_poll(daemon->log);
+    }
     int error = qcmp_service_open(&daemon->service, &options);
     if (error != 0) {
         char what[64];
@@ -427,11 +433,14 @@ int daemon_run(struct config *config, const struct daemon_start *start, struct l
                             .log = log,
                             .confine_workers = config->seccomp,
                             .config = *config,
-                            .alive = true};
+                            .alive = true,
+                            .cpus_fd = -1};
     ignore_broken_pipes();
     daemon.ticked_ns = clock_monotonic_ns();
     pthread_mutex_init(&daemon.lock, NULL);
     int status = run(&daemon);
+    if (daemon.cpus_fd >= 0)
+        close(daemon.cpus_fd);
     config_fini(&daemon.config);
     pthread_mutex_destroy(&daemon.lock);
     return status;

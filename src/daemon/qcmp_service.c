@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <sched.h>
 #include <semaphore.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -70,6 +71,35 @@ static void *worker_main(void *argument)
     return NULL;
 }
 
+/* The CPU number @p index of those that the process may use, and from the first again. */
+static void choose_cpu(const cpu_set_t *allowed, unsigned index, cpu_set_t *chosen)
+{
+    unsigned left = index % (unsigned)CPU_COUNT(allowed);
+    CPU_ZERO(chosen);
+    for (unsigned cpu = 0; cpu < CPU_SETSIZE; cpu++) {
+        if (CPU_ISSET(cpu, allowed) && left-- == 0)
+            CPU_SET(cpu, chosen);
+    }
+}
+
+/* As a thread is made, because its filter of system calls permits no change later. */
+static int worker_create(struct worker_thread *worker)
+{
+    cpu_set_t allowed, chosen;
+    pthread_attr_t attributes;
+    int error = pthread_attr_init(&attributes);
+    if (error != 0)
+        return -error;
+    if (worker->service->options.pin && sched_getaffinity(0, sizeof allowed, &allowed) == 0) {
+        choose_cpu(&allowed, worker->index, &chosen);
+        error = pthread_attr_setaffinity_np(&attributes, sizeof chosen, &chosen);
+    }
+    if (error == 0)
+        error = pthread_create(&worker->thread, &attributes, worker_main, worker);
+    pthread_attr_destroy(&attributes);
+    return -error;
+}
+
 static void listener_stop(struct listener *listener)
 {
     engine_stop(listener->engine);
@@ -96,9 +126,9 @@ static int listener_start(struct listener *listener, const struct qcmp_service *
         worker->began = &listener->began;
         worker->index = i;
         worker->turned_ns = clock_monotonic_ns();
-        int error = pthread_create(&worker->thread, NULL, worker_main, worker);
+        int error = worker_create(worker);
         if (error != 0)
-            return -error;
+            return error;
         char name[16];
         snprintf(name, sizeof name, "qcmp-%u", i % 10000);
         pthread_setname_np(worker->thread, name);
@@ -131,6 +161,7 @@ static int listener_init(struct listener *listener, struct qcmp_service *service
                                      .addresses = service->addresses,
                                      .addresses_count = service->options.addresses_count,
                                      .receive_buffer_ns = service->options.receive_buffer_ns,
+                                     .low_latency = service->options.low_latency,
                                      .workers = workers,
                                      .counters = listener->counters,
                                      .handler = answer,

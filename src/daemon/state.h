@@ -22,6 +22,7 @@ struct daemon {
     const struct daemon_start *start;
     struct log *log;
     bool confine_workers; /**< by seccomp; does not change */
+    int cpus_fd;          /**< keeps the CPUs from deep sleep; -1: not asked for */
     struct qcmp_service *service;
 
     pthread_mutex_t

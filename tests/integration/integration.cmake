@@ -25,6 +25,7 @@ endfunction()
 
 paddock_integration_test(responder)
 paddock_integration_test(service)
+paddock_integration_test(latency)
 paddock_integration_test(network)
 paddock_integration_test(ping)
 paddock_integration_test(hostile)

@@ -304,8 +304,8 @@ static void flags_of_an_operator_are_taken(void **state)
         load(ENVIRONMENT("PADDOCK_ENGINE=xdp", "QUILKIN_LOCALITY_ZONE=z", ),
              LIST("--service.qcmp", "--admin.enabled=false", "--admin.address=127.0.0.1:0",
                   "--termination-timeout=30", "--engine=auto", "--receive-buffer=10s", "--user=_x",
-                  "--seccomp", "false", "--locality.icao=EFHK", "--locality.region=r",
-                  "--locality.region.sub-zone=s", NULL));
+                  "--seccomp", "false", "--pin", "--low-latency", "--locality.icao=EFHK",
+                  "--locality.region=r", "--locality.region.sub-zone=s", NULL));
 
     assert_int_equal(loaded.result, CONFIG_SERVE);
     assert_false(loaded.config.admin_enabled);
@@ -315,6 +315,8 @@ static void flags_of_an_operator_are_taken(void **state)
     assert_int_equal(loaded.config.receive_buffer_ns, INT64_C(10000000000));
     assert_string_equal(loaded.config.user, "_x");
     assert_false(loaded.config.seccomp);
+    assert_true(loaded.config.pin);
+    assert_true(loaded.config.low_latency);
     assert_string_equal(loaded.config.icao_code, "EFHK");
     assert_string_equal(loaded.config.locality.region, "r");
     assert_string_equal(loaded.config.locality.zone, "z");
