@@ -29,8 +29,8 @@
 #define TICK_MS 1000
 #define MAX_WATCHES 4
 
-/* After a second signal; a queue that is full takes a fifth of it. */
-#define STOP_GRACE_USEC 100000L
+/* After a second signal. A stop of threads that all work takes a fraction of it. */
+#define STOP_GRACE_USEC 500000L
 
 #define ADDRESS_BYTES 80
 
@@ -287,7 +287,7 @@ static void loop_begin_stop(struct loop *loop, const char *reason)
 {
     struct daemon *daemon = loop->daemon;
     if (loop->stop_ns != INT64_MAX) {
-        loop->stop_ns = 0; /* told twice: at once */
+        loop->stop_ns = 0; /* told twice: at once; serve() goes by it, too */
         return;
     }
     LOG_EVENT(daemon->log, LOG_LEVEL_INFO, log_text("message", "shutting down"),
@@ -384,6 +384,8 @@ static int serve(struct loop *loop)
         log_ready(daemon);
         loop_run(loop);
         end_at_next_signal();
+        if (loop->stop_ns == 0) /* it was the second that ended the loop */
+            end_soon(0);
     }
     admin_stop(admin);
     return status;

@@ -191,6 +191,7 @@ class ResponderTest(unittest.TestCase):
             responder.process.send_signal(signal.SIGTERM)
             responder.process.send_signal(signal.SIGCONT)
             self.assertEqual([asker.receive().client for _ in range(100)], list(range(100)))
+            responder.process.wait(support.STOP_SECONDS)  # a second signal would cut it short
             self.assertEqual(responder.stop(), support.counts(self.sent))
 
     @support.needs_root

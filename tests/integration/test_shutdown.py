@@ -47,14 +47,16 @@ class EndTest(unittest.TestCase):
 
     def test_a_second_signal_ends_it_although_a_worker_does_not(self):
         """A worker that is held by a debugger never finishes what is queued, and a stop waits for it."""
-        with Operated(*PORT_0, "--service.udp.workers", "1") as service:
-            with support.held_thread(service.pid, "qcmp-0"):
-                os.kill(service.pid, signal.SIGTERM)
-                service.await_event(SHUTTING_DOWN)
-                wait_until(lambda: not self.is_reachable(service), "the admin server has closed")
-                self.assertIsNone(service.process.poll())
-                os.kill(service.pid, signal.SIGTERM)
-            self.assertEqual(service.process.wait(support.STOP_SECONDS), 0)
+        for timeout, is_waiting in (("0", False), ("1d", True)):
+            with self.subTest(timeout), Operated(*PORT_0, "--service.udp.workers", "1", "--termination-timeout",
+                                                 timeout) as service:
+                with support.held_thread(service.pid, "qcmp-0"):
+                    os.kill(service.pid, signal.SIGTERM)
+                    service.await_event(SHUTTING_DOWN)
+                    wait_until(lambda: self.is_reachable(service) == is_waiting, "the admin server serves as it should")
+                    self.assertIsNone(service.process.poll())
+                    os.kill(service.pid, signal.SIGTERM)
+                self.assertEqual(service.process.wait(support.STOP_SECONDS), 0)
 
     def is_reachable(self, service):
         try:
