@@ -25,7 +25,7 @@
 #define RETRY_NS 100000
 
 /* How long after the end pings that were due before it may still leave. */
-#define SEND_GRACE_NS 10000000
+#define SEND_GRACE_NS 100000000
 
 /* How long a lost ping may wait to be noticed, while there is more to read. */
 #define EXPIRE_GRACE_NS 100000000
@@ -239,10 +239,13 @@ static void ping_lost(struct run *run, uint32_t flow)
 static void take_datagram(struct run *run, uint32_t index, const struct flow_datagram *datagram)
 {
     struct load_counts *counts = &run->result->counts;
+    const struct tracker_datagram answer = {.flow = index,
+                                            .data = datagram->data,
+                                            .bytes = datagram->bytes,
+                                            .received_ns = datagram->received_ns};
     struct tracker_ping ping;
     bool was_in_flight;
-    switch (tracker_receive(run->tracker, index, datagram->data, datagram->bytes,
-                            datagram->received_ns, &ping, &was_in_flight)) {
+    switch (tracker_receive(run->tracker, &answer, &ping, &was_in_flight)) {
     case TRACKER_ANSWERED:
         run->flows[index].in_flight--;
         counts->answered++;
@@ -310,6 +313,13 @@ static int64_t idle_for_ns(const struct run *run, int64_t now_ns)
     return until_ns - now_ns > SPIN_NS ? until_ns - now_ns : 0;
 }
 
+static void count_idle(struct run *run, int64_t since_ns)
+{
+    int64_t until_ns = clock_monotonic_ns();
+    until_ns = until_ns < run->end_ns ? until_ns : run->end_ns;
+    run->result->idle_ns += until_ns > since_ns ? until_ns - since_ns : 0;
+}
+
 /* Waits, and counts how long. Returns the number of events. */
 static int await_events(struct run *run, struct epoll_event *events)
 {
@@ -320,7 +330,7 @@ static int await_events(struct run *run, struct epoll_event *events)
     if (count < 0)
         return errno == EINTR ? 0 : -errno;
     if (run->sending && wait_ns > 0)
-        run->result->idle_ns += clock_monotonic_ns() - before_ns;
+        count_idle(run, before_ns);
     return count;
 }
 
@@ -398,7 +408,7 @@ static void subtract_cpu(struct load_result *result, const int64_t *before_ns, s
 static int run_measured(struct run *run)
 {
     struct load_result *result = run->result;
-    int64_t pids_before_ns[LOAD_MAX_PIDS], own_before_ns;
+    int64_t pids_before_ns[LOAD_MAX_PIDS] = {0}, own_before_ns;
     int64_t idle_before_ns = cpu_idle_ns();
     take_cpu(run->options, pids_before_ns, &own_before_ns);
     run->start_ns = clock_monotonic_ns();

@@ -173,22 +173,23 @@ static int64_t deadline_of(const struct tracker *tracker, const struct slot *slo
     return slot->sent_ns + tracker->timeout_ns;
 }
 
-enum tracker_answer tracker_receive(struct tracker *tracker, uint32_t flow, const void *data,
-                                    size_t bytes, int64_t received_ns, struct tracker_ping *ping,
-                                    bool *was_in_flight)
+enum tracker_answer tracker_receive(struct tracker *tracker,
+                                    const struct tracker_datagram *datagram,
+                                    struct tracker_ping *ping, bool *was_in_flight)
 {
     struct qcmp_packet pong;
-    if (qcmp_packet_decode(data, bytes, &pong, NULL) != QCMP_PONG)
+    if (qcmp_packet_decode(datagram->data, datagram->bytes, &pong, NULL) != QCMP_PONG)
         return TRACKER_FOREIGN;
     uint32_t number = slot_number(tracker, pong.nonce, pong.client_ns);
     struct slot *slot = &tracker->slots[number];
-    if (slot->state == SLOT_UNUSED || slot->flow != flow || slot->stamp_ns != pong.client_ns)
+    if (slot->state == SLOT_UNUSED || slot->flow != datagram->flow ||
+        slot->stamp_ns != pong.client_ns)
         return TRACKER_FOREIGN;
     if (slot->state == SLOT_ANSWERED)
         return TRACKER_DUPLICATE;
     report(slot, pong.nonce, ping);
     *was_in_flight = slot->state == SLOT_IN_FLIGHT;
-    bool in_time = *was_in_flight && received_ns < deadline_of(tracker, slot);
+    bool in_time = *was_in_flight && datagram->received_ns < deadline_of(tracker, slot);
     if (*was_in_flight)
         end(tracker, number, SLOT_ANSWERED);
     else

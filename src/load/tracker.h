@@ -74,19 +74,24 @@ int tracker_send(struct tracker *tracker, struct tracker_ping *ping);
  * tracker_send() left it, before anything was received. */
 void tracker_withdraw(struct tracker *tracker, const struct tracker_ping *ping);
 
+/** A datagram that came. */
+struct tracker_datagram {
+    uint32_t flow;
+    const void *data;    /**< its first bytes, as qcmp_packet_decode() wants them; borrowed */
+    size_t bytes;        /**< its true size */
+    int64_t received_ns; /**< when it came, on the caller's monotonic clock */
+};
+
 /**
  * Says what a datagram is, and ends the ping that it answers.
  *
- * @param data,bytes the first bytes of the datagram, and its true size, as qcmp_packet_decode() has
- * them.
- * @param received_ns when it came, on the caller's monotonic clock.
  * @param[out] ping set on #TRACKER_ANSWERED and #TRACKER_LATE, otherwise untouched.
  * @param[out] was_in_flight whether it ended a ping: set as @p ping is. A late answer did so when
  * tracker_expire() had not seen the ping's deadline yet: the ping is lost all the same.
  */
-enum tracker_answer tracker_receive(struct tracker *tracker, uint32_t flow, const void *data,
-                                    size_t bytes, int64_t received_ns, struct tracker_ping *ping,
-                                    bool *was_in_flight);
+enum tracker_answer tracker_receive(struct tracker *tracker,
+                                    const struct tracker_datagram *datagram,
+                                    struct tracker_ping *ping, bool *was_in_flight);
 
 /** The deadline of the oldest ping in flight; INT64_MAX if there is none. */
 int64_t tracker_deadline_ns(const struct tracker *tracker);

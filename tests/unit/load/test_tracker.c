@@ -41,7 +41,7 @@ static struct tracker_ping send_ping(uint32_t flow, int64_t now_ns)
 
 static struct datagram pong_for(const struct tracker_ping *ping)
 {
-    struct datagram datagram;
+    struct datagram datagram = {{0}};
     const struct qcmp_packet pong = {
         .kind = QCMP_PONG, .nonce = ping->nonce, .client_ns = ping->stamp_ns};
     assert_int_equal(qcmp_packet_encode(&pong, datagram.bytes, sizeof datagram.bytes),
@@ -49,13 +49,20 @@ static struct datagram pong_for(const struct tracker_ping *ping)
     return datagram;
 }
 
+static enum tracker_answer receive(uint32_t flow, const struct datagram *datagram, size_t bytes,
+                                   int64_t now_ns, struct tracker_ping *ping, bool *was_in_flight)
+{
+    const struct tracker_datagram received = {
+        .flow = flow, .data = datagram->bytes, .bytes = bytes, .received_ns = now_ns};
+    return tracker_receive(tracker, &received, ping, was_in_flight);
+}
+
 /* What a datagram is, where the ping that it ends, if any, does not matter. */
 static enum tracker_answer kind_of(uint32_t flow, const struct datagram *datagram, int64_t now_ns)
 {
     struct tracker_ping ping;
     bool was_in_flight;
-    return tracker_receive(tracker, flow, datagram->bytes, sizeof datagram->bytes, now_ns, &ping,
-                           &was_in_flight);
+    return receive(flow, datagram, sizeof datagram->bytes, now_ns, &ping, &was_in_flight);
 }
 
 static void an_answer_ends_its_ping_and_no_other(void **state)
@@ -64,9 +71,8 @@ static void an_answer_ends_its_ping_and_no_other(void **state)
     struct datagram pong = pong_for(&second);
     bool was_in_flight = false;
     (void)state;
-    assert_int_equal(
-        tracker_receive(tracker, 2, pong.bytes, sizeof pong.bytes, 200, &found, &was_in_flight),
-        TRACKER_ANSWERED);
+    assert_int_equal(receive(2, &pong, sizeof pong.bytes, 200, &found, &was_in_flight),
+                     TRACKER_ANSWERED);
     assert_memory_equal(&found, &second, sizeof found);
     assert_true(was_in_flight);
     assert_int_equal(tracker_in_flight(tracker), 1);
@@ -113,20 +119,18 @@ static void an_answer_with_any_bit_changed_is_foreign(void **state)
 static void a_ping_sent_back_or_a_pong_of_another_size_is_foreign(void **state)
 {
     struct tracker_ping ping = send_ping(0, 100), found;
-    struct datagram pong = pong_for(&ping), echo;
+    struct datagram pong = pong_for(&ping), echo = {{0}};
     const struct qcmp_packet packet = {
         .kind = QCMP_PING, .nonce = ping.nonce, .client_ns = ping.stamp_ns};
     bool was_in_flight;
     (void)state;
     qcmp_packet_encode(&packet, echo.bytes, sizeof echo.bytes);
-    assert_int_equal(
-        tracker_receive(tracker, 0, echo.bytes, QCMP_PING_BYTES, 101, &found, &was_in_flight),
-        TRACKER_FOREIGN);
+    assert_int_equal(receive(0, &echo, QCMP_PING_BYTES, 101, &found, &was_in_flight),
+                     TRACKER_FOREIGN);
     for (size_t bytes = 0; bytes < 100; bytes++)
         if (bytes != QCMP_PONG_BYTES)
-            assert_int_equal(
-                tracker_receive(tracker, 0, pong.bytes, bytes, 101, &found, &was_in_flight),
-                TRACKER_FOREIGN);
+            assert_int_equal(receive(0, &pong, bytes, 101, &found, &was_in_flight),
+                             TRACKER_FOREIGN);
     assert_int_equal(tracker_in_flight(tracker), 1);
 }
 
@@ -164,15 +168,13 @@ static void a_late_answer_is_late_whether_its_deadline_was_seen_or_not(void **st
     bool was_in_flight = true;
     (void)state;
     assert_int_equal(tracker_expire(tracker, 1100), 0);
-    assert_int_equal(
-        tracker_receive(tracker, 0, pong.bytes, sizeof pong.bytes, 1200, &found, &was_in_flight),
-        TRACKER_LATE);
+    assert_int_equal(receive(0, &pong, sizeof pong.bytes, 1200, &found, &was_in_flight),
+                     TRACKER_LATE);
     assert_false(was_in_flight);
     assert_int_equal(kind_of(0, &pong, 1201), TRACKER_DUPLICATE);
     pong = pong_for(&second);
-    assert_int_equal(
-        tracker_receive(tracker, 0, pong.bytes, sizeof pong.bytes, 1500, &found, &was_in_flight),
-        TRACKER_LATE);
+    assert_int_equal(receive(0, &pong, sizeof pong.bytes, 1500, &found, &was_in_flight),
+                     TRACKER_LATE);
     assert_true(was_in_flight);
     assert_int_equal(kind_of(0, &pong, 1500), TRACKER_DUPLICATE);
     assert_int_equal(tracker_in_flight(tracker), 0);
