@@ -114,6 +114,13 @@ static size_t asked(const struct model *model, uint32_t flow, const uint8_t *dat
     return MAX_PINGS;
 }
 
+static bool is_same(const struct tracker_ping *one, const struct tracker_ping *other)
+{
+    return one->flow == other->flow && one->nonce == other->nonce &&
+           one->stamp_ns == other->stamp_ns && one->due_ns == other->due_ns &&
+           one->sent_ns == other->sent_ns;
+}
+
 static void check_credit(struct model *model, size_t asked_for, enum tracker_answer answer,
                          const struct tracker_ping *credited, bool was_in_flight)
 {
@@ -121,7 +128,7 @@ static void check_credit(struct model *model, size_t asked_for, enum tracker_ans
     enum fate *fate = &model->fates[asked_for];
     CHECK(*fate == IN_FLIGHT || *fate == LOST);
     CHECK(was_in_flight == (*fate == IN_FLIGHT));
-    CHECK(memcmp(credited, &model->pings[asked_for], sizeof *credited) == 0);
+    CHECK(is_same(credited, &model->pings[asked_for]));
     bool in_time = was_in_flight && model->now_ns < credited->sent_ns + TIMEOUT_NS;
     CHECK(answer == (in_time ? TRACKER_ANSWERED : TRACKER_LATE));
     *fate = in_time ? ANSWERED : LATE;
