@@ -18,6 +18,8 @@ _paddock_value() {
     --log-format) mapfile -t COMPREPLY < <(compgen -W 'auto json plain pretty' -- "$word") ;;
     --format) mapfile -t COMPREPLY < <(compgen -W 'human json' -- "$word") ;;
     --engine) mapfile -t COMPREPLY < <(compgen -W 'auto mmsg' -- "$word") ;;
+    --arrivals) mapfile -t COMPREPLY < <(compgen -W 'constant poisson' -- "$word") ;;
+    --pid) mapfile -t COMPREPLY < <(compgen -W "$(ps -eo pid=)" -- "$word") ;;
     --config | -c) mapfile -t COMPREPLY < <(compgen -f -- "$word") ;;
     --user) mapfile -t COMPREPLY < <(compgen -u -- "$word") ;;
     *) return 1 ;;
@@ -44,7 +46,7 @@ _paddock() {
         # The second word of a command of two only where the first stands before it.
         words=$(_paddock_commands "$program" | awk -v before="$before" 'NF == 2 && $1 == before {print $2; found = 1}
             {first[$1]} END {if (!found) for (word in first) print word}')
-    elif [[ ${command[-1]} == ping ]]; then
+    elif [[ ${command[-1]} == ping || ${command[-1]} == load ]]; then
         words=$(compgen -A hostname)
     else
         return

@@ -15,6 +15,10 @@
  * name without address. */
 int cmd_ping(int argc, char *const *argv);
 
+/** `paddock load`: see paddock-load(1). 0 = there were answers, 1 = none, 2 = usage, a name without
+ * address, or a target that is refused. */
+int cmd_load(int argc, char *const *argv);
+
 /** `paddock qcmp ping`, as the reference has it: results are log events. 0 = an answer came, 255 =
  * none, 2 = usage. */
 int cmd_qcmp(int argc, char *const *argv, struct log *log);

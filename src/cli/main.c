@@ -36,6 +36,7 @@ static int print_help(void)
          "Commands:\n"
          "  ping TARGET...      measure the round trip to QCMP responders ('paddock ping --help')\n"
          "  qcmp ping ENDPOINT  the same, with Quilkin's arguments and log events\n"
+         "  load TARGET         load a QCMP responder of yours ('paddock load --help')\n"
          "  check [-c FILE]     check a configuration file\n"
          "  generate-config-schema\n"
          "                      print the JSON Schema of the configuration file");
@@ -73,6 +74,11 @@ static int run_ping(const struct invocation *call)
     return cmd_ping(call->argc, call->argv);
 }
 
+static int run_load(const struct invocation *call)
+{
+    return cmd_load(call->argc, call->argv);
+}
+
 static int run_qcmp(const struct invocation *call)
 {
     struct log log;
@@ -96,6 +102,7 @@ static int run_command(const struct invocation *call, bool service_asked)
         const char *name;
         int (*run)(const struct invocation *call);
     } commands[] = {{"ping", run_ping},
+                    {"load", run_load},
                     {"qcmp", run_qcmp},
                     {"check", run_check},
                     {"generate-config-schema", run_schema}};

@@ -1,0 +1,132 @@
+#include "load/flow.h"
+
+#include <errno.h>
+#include <linux/sock_diag.h>
+#include <netinet/udp.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+
+#define RECEIVE_BUFFER_BYTES (4 << 20)
+
+void flow_io_init(struct flow_io *io, bool gso)
+{
+    *io = (struct flow_io){.gso = gso};
+    for (unsigned i = 0; i < FLOW_BATCH; i++) {
+        io->send_parts[i] = (struct iovec){io->pings[i], sizeof io->pings[i]};
+        io->sends[i].msg_hdr = (struct msghdr){.msg_iov = &io->send_parts[i], .msg_iovlen = 1};
+        io->receive_parts[i] = (struct iovec){io->datagrams[i].data, FLOW_KEPT_BYTES};
+        io->receives[i].msg_hdr = (struct msghdr){
+            .msg_iov = &io->receive_parts[i], .msg_iovlen = 1, .msg_control = io->control[i]};
+    }
+}
+
+/* Neither option is needed to measure: without the stamp the time of reading counts. */
+static void configure(int fd)
+{
+    const int bytes = RECEIVE_BUFFER_BYTES;
+    const int on = 1;
+    if (setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &bytes, sizeof bytes) != 0)
+        (void)setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &bytes, sizeof bytes);
+    (void)setsockopt(fd, SOL_SOCKET, SO_TIMESTAMPNS, &on, sizeof on);
+}
+
+int flow_open(const struct sockaddr_storage *target, socklen_t target_bytes)
+{
+    int fd = socket(target->ss_family, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (fd < 0)
+        return -errno;
+    configure(fd);
+    if (connect(fd, (const struct sockaddr *)target, target_bytes) == 0)
+        return fd;
+    int error = errno;
+    close(fd);
+    return -error;
+}
+
+/* The pings lie behind each other, so that together they are what the kernel cuts up. */
+static int send_as_one(struct flow_io *io, int fd, unsigned count)
+{
+    _Alignas(struct cmsghdr) uint8_t control[CMSG_SPACE(sizeof(uint16_t))] = {0};
+    const uint16_t segment = QCMP_PING_BYTES;
+    struct iovec all = {io->pings, (size_t)count * QCMP_PING_BYTES};
+    struct msghdr message = {
+        .msg_iov = &all, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof control};
+    struct cmsghdr *header = CMSG_FIRSTHDR(&message);
+    header->cmsg_level = SOL_UDP;
+    header->cmsg_type = UDP_SEGMENT;
+    header->cmsg_len = CMSG_LEN(sizeof segment);
+    memcpy(CMSG_DATA(header), &segment, sizeof segment);
+    return sendmsg(fd, &message, 0) >= 0 ? (int)count : -errno;
+}
+
+/* What kernels say that know no GSO, or not for this device. */
+static bool is_no_gso(int error)
+{
+    return error == -EINVAL || error == -EIO || error == -ENOPROTOOPT || error == -EOPNOTSUPP;
+}
+
+int flow_send(struct flow_io *io, int fd, unsigned count)
+{
+    if (io->gso && count > 1) {
+        int sent = send_as_one(io, fd, count);
+        if (!is_no_gso(sent))
+            return sent;
+        io->gso = false;
+    }
+    if (count == 1)
+        return send(fd, io->pings[0], sizeof io->pings[0], 0) >= 0 ? 1 : -errno;
+    int sent = sendmmsg(fd, io->sends, count, 0);
+    return sent >= 0 ? sent : -errno;
+}
+
+bool flow_error_is_reported(int error)
+{
+    return error == -ECONNREFUSED || error == -EHOSTUNREACH || error == -ENETUNREACH ||
+           error == -EHOSTDOWN || error == -EPROTO || error == -EMSGSIZE;
+}
+
+static void await_all(struct flow_io *io)
+{
+    for (unsigned i = 0; i < FLOW_BATCH; i++)
+        io->receives[i].msg_hdr.msg_controllen = FLOW_CONTROL_BYTES;
+}
+
+/* The kernel's stamp on the wall clock; now_ns where there is none. */
+static int64_t stamp_of(struct msghdr *message, int64_t now_ns)
+{
+    struct timespec stamp;
+    struct cmsghdr *header = CMSG_FIRSTHDR(message);
+    if (header == NULL || header->cmsg_level != SOL_SOCKET || header->cmsg_type != SO_TIMESTAMPNS)
+        return now_ns;
+    memcpy(&stamp, CMSG_DATA(header), sizeof stamp);
+    return (int64_t)stamp.tv_sec * 1000000000 + stamp.tv_nsec;
+}
+
+int flow_receive(struct flow_io *io, int fd)
+{
+    await_all(io);
+    int count = recvmmsg(fd, io->receives, FLOW_BATCH, MSG_DONTWAIT | MSG_TRUNC, NULL);
+    if (count < 0)
+        return errno == EAGAIN || errno == EINTR ? 0 : -errno;
+    int64_t monotonic_ns = clock_monotonic_ns();
+    int64_t wall_ns = clock_wall_ns();
+    for (int i = 0; i < count; i++) {
+        int64_t age_ns = wall_ns - stamp_of(&io->receives[i].msg_hdr, wall_ns);
+        io->datagrams[i].bytes = io->receives[i].msg_len;
+        /* Negative when somebody set the clock meanwhile. */
+        io->datagrams[i].received_ns = monotonic_ns - (age_ns > 0 ? age_ns : 0);
+    }
+    return count;
+}
+
+uint32_t flow_drops(int fd)
+{
+    uint32_t info[SK_MEMINFO_VARS];
+    socklen_t bytes = sizeof info;
+    if (getsockopt(fd, SOL_SOCKET, SO_MEMINFO, info, &bytes) != 0 ||
+        bytes <= SK_MEMINFO_DROPS * sizeof info[0])
+        return 0;
+    return info[SK_MEMINFO_DROPS];
+}
