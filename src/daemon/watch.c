@@ -132,35 +132,45 @@ static int resolve(struct watch *watch)
     return error;
 }
 
+/* Of an event: another name, the last name was made (a file, which somebody is still writing, or a
+ * link), or anything else on the way. */
+enum news {
+    NEWS_NONE,
+    NEWS_MADE,
+    NEWS_CHANGE
+};
+
 /* Somebody who writes another file beside it must not make us read ours while it is half written.
  */
-static bool is_about(const struct watch *watch, const struct inotify_event *event)
+static enum news news_of(const struct watch *watch, const struct inotify_event *event)
 {
-    if (event->mask & IN_Q_OVERFLOW)
-        return true;
+    enum news news = event->mask & IN_Q_OVERFLOW ? NEWS_CHANGE : NEWS_NONE;
     for (unsigned i = 0; i < watch->steps_count && event->len > 0; i++) {
         const struct watch_step *step = &watch->steps[i];
-        bool is_file_made =
-            i + 1 == watch->steps_count && (event->mask & (IN_CREATE | IN_ISDIR)) == IN_CREATE;
-        if (step->directory == event->wd && strcmp(step->name, event->name) == 0 && !is_file_made)
-            return true;
+        bool is_last = i + 1 == watch->steps_count;
+        if (step->directory != event->wd || strcmp(step->name, event->name) != 0)
+            continue;
+        if (!is_last || (event->mask & (IN_CREATE | IN_ISDIR)) != IN_CREATE)
+            return NEWS_CHANGE;
+        news = NEWS_MADE;
     }
-    return false;
+    return news;
 }
 
-static bool drain(const struct watch *watch)
+static enum news drain(const struct watch *watch)
 {
     alignas(struct inotify_event) char events[4096];
-    bool found = false;
+    enum news most = NEWS_NONE;
     ssize_t bytes;
     while ((bytes = read(watch->fd, events, sizeof events)) > 0) {
         for (ssize_t at = 0; at < bytes;) {
             const struct inotify_event *event = (const void *)(events + at);
-            found = found || is_about(watch, event);
+            enum news news = news_of(watch, event);
+            most = news > most ? news : most;
             at += (ssize_t)(sizeof *event + event->len);
         }
     }
-    return found;
+    return most;
 }
 
 /* Notes how the file is now. Returns whether it was otherwise. */
@@ -193,18 +203,24 @@ void watch_close(struct watch *watch)
 }
 
 /* What happens on the new way before it is watched is seen by the next walk: the events of a change
- * are read only when the way that it made is known, and followed by another look at the way. */
+ * are read only when the way that it made is known, and followed by another look at the way. There
+ * it also shows whether a link was made: the way is longer then. */
 bool watch_changed(struct watch *watch)
 {
     bool found = watch->is_new;
+    bool made = false;
     watch->is_new = false;
     if (watch->fd < 0)
         return false;
     for (int i = 0; i < MAX_ROUNDS; i++) {
+        unsigned before = watch->steps_count;
         resolve(watch);
-        if (!drain(watch))
+        found = found || (made && watch->steps_count > before);
+        enum news news = drain(watch);
+        if (news == NEWS_NONE)
             return found && look(watch);
-        found = true;
+        found = found || news == NEWS_CHANGE;
+        made = news == NEWS_MADE;
     }
     resolve(watch);
     return look(watch);
