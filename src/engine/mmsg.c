@@ -333,7 +333,7 @@ static void turn(struct worker *worker)
             failed = true;
         }
     }
-    counter_add(&worker->counters->turns, 1);
+    counter_add_ordered(&worker->counters->turns, 1);
     if (failed)
         wait_after_error(worker);
     else if (idle)
@@ -403,6 +403,7 @@ static void mmsg_close(struct engine *engine)
 
 const struct engine_ops engine_mmsg = {
     .name = "mmsg",
+    .hands_over_all = true,
     .open = mmsg_open,
     .port = mmsg_port,
     .ipv6 = mmsg_ipv6,

@@ -27,11 +27,44 @@ static enum outcome check_addresses(const struct datagram *question)
     return OUTCOME_VALID;
 }
 
-enum outcome responder_answer(const struct datagram *question, uint8_t *pong)
+/* An xorshift of 64 bits, of which the upper half is used. */
+static uint32_t next_random(uint64_t *state)
+{
+    uint64_t x = *state != 0 ? *state : 1;
+    x ^= x << 13;
+    x ^= x >> 7;
+    x ^= x << 17;
+    *state = x;
+    return (uint32_t)(x >> 32);
+}
+
+/* A valid ping is OUTCOME_VALID or OUTCOME_LEAKED, or why it is not answered. */
+static enum outcome check_limits(const struct datagram *question,
+                                 const struct responder_rules *rules, struct responder_turn *turn)
+{
+    struct guard_address source = guard_address(question->source);
+    switch (guard_decide(rules->limits, &source, turn->now_ns, guard_table_find, rules->table)) {
+    case GUARD_ANSWER:
+        return OUTCOME_VALID;
+    case GUARD_CAPPED:
+        return OUTCOME_PROCESS_CAP;
+    case GUARD_LIMITED:
+        break;
+    }
+    return guard_leaks(rules->limits, next_random(&turn->random), turn->now_ns, guard_table_find,
+                       rules->table)
+               ? OUTCOME_LEAKED
+               : OUTCOME_RATE_LIMITED;
+}
+
+enum outcome responder_answer(const struct datagram *question, const struct responder_rules *rules,
+                              struct responder_turn *turn, uint8_t *pong)
 {
     enum outcome outcome = check_addresses(question);
     if (outcome != OUTCOME_VALID)
         return outcome;
+    if (rules->access != NULL && !access_allows(rules->access, question->source))
+        return OUTCOME_ACCESS_DENIED;
 
     struct qcmp_packet packet;
     int kind = qcmp_packet_decode(question->data, question->bytes, &packet, NULL);
@@ -41,10 +74,14 @@ enum outcome responder_answer(const struct datagram *question, uint8_t *pong)
         return OUTCOME_FOREIGN;
     if (kind == QCMP_PONG)
         return OUTCOME_UNSUPPORTED;
+    if (rules->limits != NULL)
+        outcome = check_limits(question, rules, turn);
+    if (outcome_kind(outcome) != OUTCOME_KIND_VALID)
+        return outcome;
 
     packet.kind = QCMP_PONG;
     packet.server_start_ns = question->received_ns;
     packet.server_transmit_ns = 0;
     qcmp_packet_encode(&packet, pong, QCMP_PONG_BYTES);
-    return OUTCOME_VALID;
+    return outcome;
 }

@@ -14,6 +14,8 @@
 static const uint8_t PING[QCMP_PING_BYTES] = {0x51, 0x4c, 0x4b, 0x4e, 0,    0,    0,    9,   0xbf,
                                               0,    0,    0,    0,    0x63, 0xb6, 0xe9, 0x57};
 
+static const struct responder_rules EVERYBODY;
+
 static struct in6_addr ipv6(const char *text)
 {
     struct in6_addr address;
@@ -34,7 +36,7 @@ static enum outcome ask_from(const char *source, uint16_t port, const char *dest
     uint8_t pong[QCMP_PONG_BYTES], untouched[QCMP_PONG_BYTES];
     memset(pong, 0xaa, sizeof pong);
     memset(untouched, 0xaa, sizeof untouched);
-    enum outcome outcome = responder_answer(&question, pong);
+    enum outcome outcome = responder_answer(&question, &EVERYBODY, NULL, pong);
     if (outcome != OUTCOME_VALID)
         assert_memory_equal(pong, untouched, sizeof pong);
     return outcome;
@@ -49,7 +51,7 @@ static enum outcome ask(const uint8_t *data, size_t bytes, uint8_t pong[QCMP_PON
                                 .source_port = 4000,
                                 .destination = &to,
                                 .received_ns = 0x0102030405060708};
-    return responder_answer(&question, pong);
+    return responder_answer(&question, &EVERYBODY, NULL, pong);
 }
 
 static void answers_a_ping_with_every_nonce(void **state)
@@ -130,10 +132,11 @@ static void refuses_a_ping_to_a_broadcast_address(void **state)
                                 .to_broadcast = true};
     uint8_t pong[QCMP_PONG_BYTES];
     (void)state;
-    assert_int_equal(responder_answer(&question, pong), OUTCOME_DESTINATION_NOT_UNICAST);
+    assert_int_equal(responder_answer(&question, &EVERYBODY, NULL, pong),
+                     OUTCOME_DESTINATION_NOT_UNICAST);
     question.to_broadcast = false;
     question.destination = NULL;
-    assert_int_equal(responder_answer(&question, pong), OUTCOME_VALID);
+    assert_int_equal(responder_answer(&question, &EVERYBODY, NULL, pong), OUTCOME_VALID);
 }
 
 int main(void)
