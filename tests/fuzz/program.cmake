@@ -2,6 +2,7 @@
 if(PADDOCK_BUILD_PROGRAM)
     paddock_fuzz(accept LINK paddock_admin)
     paddock_fuzz(access LINK paddock_responder)
+    paddock_fuzz(responder LINK paddock_responder)
     paddock_fuzz(target LINK paddock_base)
     paddock_fuzz(text LINK paddock_base)
     paddock_fuzz(flags LINK paddock_config)
