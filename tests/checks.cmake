@@ -5,3 +5,7 @@ foreach(check layers registration links)
              COMMAND ${Python3_EXECUTABLE} ${PROJECT_SOURCE_DIR}/scripts/check-${check} --self-test)
     set_tests_properties(paddock.check.${check} paddock.check.${check}.self_test PROPERTIES LABELS check TIMEOUT 60)
 endforeach()
+
+# What BPF programs share with the rest compiles for BPF.
+add_test(NAME paddock.check.bpf COMMAND ${PROJECT_SOURCE_DIR}/scripts/check-bpf)
+set_tests_properties(paddock.check.bpf PROPERTIES SKIP_RETURN_CODE 77 LABELS check TIMEOUT 120)

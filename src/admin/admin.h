@@ -31,8 +31,9 @@ struct admin_callbacks {
     bool (*ready)(void *user);
     /** /metrics: writes the text of that format. @return 0, or a negative errno value for a 500. */
     int (*metrics)(FILE *out, enum metrics_format format, void *user);
-    /** /config: writes JSON. @return 0, or a negative errno value for a 500. */
-    int (*config)(FILE *out, void *user);
+    /** /config: writes JSON. @param with_access whether access lists are asked for, by
+     * /config?access=true. @return 0, or a negative errno value for a 500. */
+    int (*config)(FILE *out, bool with_access, void *user);
 };
 
 /** How to start a server. */

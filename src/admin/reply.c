@@ -66,7 +66,10 @@ static void reply_metrics(const struct call *call, struct reply *reply)
 
 static void reply_config(const struct call *call, struct reply *reply)
 {
-    int error = call->callbacks->config(call->out, call->user);
+    const char *access =
+        MHD_lookup_connection_value(call->request->connection, MHD_GET_ARGUMENT_KIND, "access");
+    bool with_access = access != NULL && strcmp(access, "true") == 0;
+    int error = call->callbacks->config(call->out, with_access, call->user);
     reply_written(call, reply, "application/json", error);
 }
 

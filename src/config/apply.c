@@ -78,7 +78,6 @@ static bool type_fits(enum setting_kind kind, enum yaml_type type)
 {
     switch (kind) {
     case SETTING_BOOLEAN:
-    case SETTING_OFF:
         return type == YAML_BOOLEAN;
     case SETTING_NUMBER:
         return type == YAML_INTEGER;
@@ -150,6 +149,8 @@ static int take_map(struct walk *walk, const struct key *map, const struct yaml_
 {
     if (node->type != YAML_MAP)
         return fail_value(walk, node, "a map", false);
+    if (map->start != NULL)
+        map->start(walk->config);
     for (const struct yaml_node *item = node->first; item != NULL; item = item->next) {
         const struct key *member = find_member(map, item->key->text);
         if (member == NULL)
@@ -162,6 +163,8 @@ static int take_map(struct walk *walk, const struct key *map, const struct yaml_
             return fail(walk, node, "expected the key '%s', found a map without it",
                         map->members[i].name);
     }
+    if (map->check != NULL && map->check(walk->config) < 0)
+        return fail(walk, node, "expected %s", map->expected);
     return 0;
 }
 
@@ -217,8 +220,6 @@ static int take_shape(struct walk *walk, const struct key *key, const struct yam
         return take_shape(walk, &key->members[node->type == YAML_LIST ? 0 : 1], node);
     case KEY_ANYTHING:
         return node->type == YAML_MAP ? 0 : fail_value(walk, node, "a map", false);
-    case KEY_REFUSED:
-        return fail(walk, node, "not supported yet");
     }
     return -1;
 }

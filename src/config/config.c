@@ -58,6 +58,8 @@ void config_fini(struct config *config)
     json_decref(config->filters);
     json_decref(config->clusters);
     json_decref(config->datacenters);
+    prefix_list_fini(&config->allow);
+    prefix_list_fini(&config->deny);
     config->filters = NULL;
     config->clusters = NULL;
     config->datacenters = NULL;

@@ -13,7 +13,9 @@
 #include <stdio.h>
 
 #include "base/file_identity.h"
+#include "base/guard.h"
 #include "base/log.h"
+#include "base/prefix.h"
 #include "base/target.h"
 
 /** Room for a service's id, or a part of a locality, and its terminator. */
@@ -26,6 +28,8 @@
 #define CONFIG_ERROR_BYTES 1024
 #define CONFIG_MAX_WORKERS 1024
 #define CONFIG_MAX_LISTEN 16
+/** Prefixes of one access list. */
+#define CONFIG_MAX_PREFIXES 131072
 #define CONFIG_DEFAULT_QCMP_PORT 7600
 
 /** How packets move; `auto` is already resolved. */
@@ -71,6 +75,10 @@ struct config {
     int64_t max_age_ns;           /**< a ping that waited longer is dropped; 0: never */
     char user[CONFIG_USER_BYTES]; /**< whom a service that was started as root becomes */
     bool seccomp;
+
+    struct prefix_list allow, deny; /**< up to #CONFIG_MAX_PREFIXES each */
+    bool guard_enabled;
+    struct guard_rules guard; /**< also if it is off */
 
     json_t *filters;     /**< as the file has them; NULL: not in the file */
     json_t *clusters;    /**< the same */
@@ -122,7 +130,7 @@ struct config_report {
  * yet`), save a switch that is turned off. With a command word the variables of what is not
  * supported are not looked at: they are meant for the service beside it.
  *
- * A file that was named must be there; a default one need not. It is a regular file of at most 1
+ * A file that was named must be there; a default one need not. It is a regular file of at most 16
  * MiB, and applies whole or not at all. It allocates, and blocks as long as reading
  * the file does.
  *
@@ -167,8 +175,8 @@ void config_keep_fixed(struct config *loaded, const struct config *running);
  * The configuration in force, in the shape of the file; what a file cannot say stands beside it
  * under `flags`. Without that member it is a file that gives the same configuration.
  *
- * @param with_access_lists whether to show `paddock.access`, which is empty as long as access lists
- * are not supported.
+ * @param with_access_lists whether to show `paddock.access`, which may be long and is nobody else's
+ * business.
  * @return a reference of the caller's, or NULL without memory.
  */
 json_t *config_to_json(const struct config *config, bool with_access_lists);

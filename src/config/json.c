@@ -40,17 +40,61 @@ static json_t *listen_to_json(const struct config *config)
     return list;
 }
 
+static json_t *prefixes_to_json(const struct prefix_list *prefixes)
+{
+    json_t *list = json_array();
+
+    for (size_t i = 0; i < prefixes->count; i++) {
+        char text[PREFIX_TEXT_BYTES];
+        prefix_format(&prefixes->items[i], text);
+        if (json_array_append_new(list, json_string(text)) != 0) {
+            json_decref(list);
+            return NULL;
+        }
+    }
+    return list;
+}
+
+static json_t *rules_to_json(const struct guard_rule_list *rules)
+{
+    json_t *list = json_array();
+
+    for (size_t i = 0; i < rules->count; i++) {
+        const struct guard_rule *rule = &rules->items[i];
+        json_t *item = json_pack("{s:i, s:i, s:i}", "prefix", (int)rule->prefix, "rate",
+                                 (int)rule->rate, "burst", (int)rule->burst);
+        if (json_array_append_new(list, item) != 0) {
+            json_decref(list);
+            return NULL;
+        }
+    }
+    return list;
+}
+
+static json_t *guard_to_json(const struct config *config)
+{
+    const struct guard_rules *guard = &config->guard;
+
+    return json_pack("{s:b, s:b, s:i, s:o, s:o, s:i}", "enabled", (int)config->guard_enabled,
+                     "loopback", (int)guard->loopback, "replies_per_second",
+                     (int)guard->replies_per_second, "ipv4", rules_to_json(&guard->ipv4), "ipv6",
+                     rules_to_json(&guard->ipv6), "leak", (int)guard->leak);
+}
+
 /* What another member needs is there only if all of it is. */
 static json_t *paddock_to_json(const struct config *config, bool with_access_lists)
 {
-    json_t *access = with_access_lists ? json_pack("{s:[],s:[]}", "allow", "deny") : NULL;
+    json_t *access = with_access_lists
+                         ? json_pack("{s:o, s:o}", "allow", prefixes_to_json(&config->allow),
+                                     "deny", prefixes_to_json(&config->deny))
+                         : NULL;
     json_t *json =
-        json_pack("{s:s, s:i, s:b, s:b, s:o, s:o, s:o, s:s, s:b, s:o*, s:{s:b}}", "engine", "mmsg",
+        json_pack("{s:s, s:i, s:b, s:b, s:o, s:o, s:o, s:s, s:b, s:o*, s:o}", "engine", "mmsg",
                   "workers", (int)config->workers, "pin", (int)config->pin, "low_latency",
                   (int)config->low_latency, "listen", listen_to_json(config), "receive_buffer",
                   duration_to_json(config->receive_buffer_ns), "max_age",
                   duration_to_json(config->max_age_ns), "user", config->user, "seccomp",
-                  (int)config->seccomp, "access", access, "guard", "enabled", 0);
+                  (int)config->seccomp, "access", access, "guard", guard_to_json(config));
 
     return json;
 }

@@ -11,6 +11,47 @@ static void forget_listen(struct config *config)
     config->listen_count = 0;
 }
 
+static void forget_ipv4_rules(struct config *config)
+{
+    config->guard.ipv4.count = 0;
+}
+
+static void forget_ipv6_rules(struct config *config)
+{
+    config->guard.ipv6.count = 0;
+}
+
+/* The list has room: its length is checked before its items. */
+static void start_ipv4_rule(struct config *config)
+{
+    config->guard.ipv4.count++;
+}
+
+static void start_ipv6_rule(struct config *config)
+{
+    config->guard.ipv6.count++;
+}
+
+/* The last rule, beside the one before it. */
+static int check_rule(const struct guard_rule_list *list)
+{
+    const struct guard_rule *last = &list->items[list->count - 1];
+
+    if (last->burst > (uint64_t)last->rate * GUARD_MAX_FILL_SECONDS)
+        return -1;
+    return list->count == 1 || last->prefix < last[-1].prefix ? 0 : -1;
+}
+
+static int check_ipv4_rule(const struct config *config)
+{
+    return check_rule(&config->guard.ipv4);
+}
+
+static int check_ipv6_rule(const struct config *config)
+{
+    return check_rule(&config->guard.ipv6);
+}
+
 static json_t **keep_filters(struct config *config)
 {
     return &config->filters;
@@ -59,26 +100,84 @@ static const struct key datacenter_forms[] = {
 
 static const struct key listen_address = {.setting = &setting_listen};
 
+static const struct key allow_prefix = {.setting = &setting_allow};
+static const struct key deny_prefix = {.setting = &setting_deny};
+
 static const struct key access_members[] = {
     {.name = "allow",
+     .help = "Prefixes that may ask. Where there are some, others may not.",
      .kind = KEY_LIST,
-     .members = &anything,
+     .members = &allow_prefix,
      .count = 1,
-     .expected = "an empty list (access lists are not supported yet)"},
+     .max = CONFIG_MAX_PREFIXES,
+     .expected = "a list of at most 131072 prefixes"},
     {.name = "deny",
+     .help = "Prefixes that may not ask. Of both lists the longest match decides, then deny.",
      .kind = KEY_LIST,
-     .members = &anything,
+     .members = &deny_prefix,
      .count = 1,
-     .expected = "an empty list (access lists are not supported yet)"},
+     .max = CONFIG_MAX_PREFIXES,
+     .expected = "a list of at most 131072 prefixes"},
 };
 
+static const struct key guard_ipv4_members[] = {
+    {.name = "prefix", .setting = &setting_guard_ipv4_prefix, .required = true},
+    {.name = "rate", .setting = &setting_guard_ipv4_rate, .required = true},
+    {.name = "burst", .setting = &setting_guard_ipv4_burst, .required = true},
+};
+
+static const struct key guard_ipv6_members[] = {
+    {.name = "prefix", .setting = &setting_guard_ipv6_prefix, .required = true},
+    {.name = "rate", .setting = &setting_guard_ipv6_rate, .required = true},
+    {.name = "burst", .setting = &setting_guard_ipv6_burst, .required = true},
+};
+
+#define RULE_EXPECTED                                                                              \
+    "a burst of at most 60 times the rate, and a shorter prefix than in the item before"
+
+static const struct key guard_ipv4_rule = {.kind = KEY_MAP,
+                                           MEMBERS(guard_ipv4_members),
+                                           .expected = RULE_EXPECTED,
+                                           .start = start_ipv4_rule,
+                                           .check = check_ipv4_rule};
+static const struct key guard_ipv6_rule = {.kind = KEY_MAP,
+                                           MEMBERS(guard_ipv6_members),
+                                           .expected = RULE_EXPECTED,
+                                           .start = start_ipv6_rule,
+                                           .check = check_ipv6_rule};
+
 static const struct key guard_members[] = {
-    {.name = "enabled", .setting = &setting_guard},
-    {.name = "loopback", .kind = KEY_REFUSED},
-    {.name = "replies_per_second", .kind = KEY_REFUSED},
-    {.name = "ipv4", .kind = KEY_REFUSED},
-    {.name = "ipv6", .kind = KEY_REFUSED},
-    {.name = "leak", .kind = KEY_REFUSED},
+    {.name = "enabled",
+     .help = "Whether answers are limited by source, and for the whole process.",
+     .setting = &setting_guard},
+    {.name = "loopback",
+     .help = "Whether loopback sources are limited, too.",
+     .setting = &setting_guard_loopback},
+    {.name = "replies_per_second",
+     .help = "Of the whole process, in any second. Half of them are for sources that have been "
+             "seen for a second.",
+     .setting = &setting_guard_replies},
+    {.name = "ipv4",
+     .help = "Answers a second (rate) and at once (burst) for each prefix of that many bits.",
+     .kind = KEY_LIST,
+     .members = &guard_ipv4_rule,
+     .count = 1,
+     .min = 1,
+     .max = GUARD_LEVELS,
+     .expected = "a list of 1 to 4 maps",
+     .start = forget_ipv4_rules},
+    {.name = "ipv6",
+     .help = "The same for IPv6.",
+     .kind = KEY_LIST,
+     .members = &guard_ipv6_rule,
+     .count = 1,
+     .min = 1,
+     .max = GUARD_LEVELS,
+     .expected = "a list of 1 to 4 maps",
+     .start = forget_ipv6_rules},
+    {.name = "leak",
+     .help = "One refused ping in so many is answered all the same; 0: none.",
+     .setting = &setting_guard_leak},
 };
 
 static const struct key paddock_members[] = {
@@ -115,12 +214,9 @@ static const struct key paddock_members[] = {
     {.name = "seccomp",
      .help = "Whether the system calls of the workers are filtered. Not at run time.",
      .setting = &setting_seccomp},
-    {.name = "access",
-     .help = "Access lists; not supported yet, so they must be empty.",
-     .kind = KEY_MAP,
-     MEMBERS(access_members)},
+    {.name = "access", .help = "Who may ask.", .kind = KEY_MAP, MEMBERS(access_members)},
     {.name = "guard",
-     .help = "Limits by source; not supported yet, so it must be off.",
+     .help = "How many answers a source may have.",
      .kind = KEY_MAP,
      MEMBERS(guard_members)},
 };

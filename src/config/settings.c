@@ -249,10 +249,88 @@ static int check_version(struct config *config, const char *text)
     return strcmp(text, "v1alpha1") == 0 ? 0 : -1;
 }
 
-static int check_guard(struct config *config, const char *text)
+static int add_prefix(struct prefix_list *list, const char *text)
 {
-    (void)config;
-    return strcmp(text, "false") == 0 ? 0 : -1;
+    struct prefix prefix;
+
+    if (prefix_parse(text, &prefix) < 0)
+        return -1;
+    return prefix_list_add(list, &prefix);
+}
+
+static int add_allow(struct config *config, const char *text)
+{
+    return add_prefix(&config->allow, text);
+}
+
+static int add_deny(struct config *config, const char *text)
+{
+    return add_prefix(&config->deny, text);
+}
+
+static int parse_number(const char *text, uint64_t min, uint64_t max, uint32_t *number)
+{
+    uint64_t value;
+
+    if (number_parse(text, min, max, &value) < 0)
+        return -1;
+    *number = (uint32_t)value;
+    return 0;
+}
+
+static int set_guard(struct config *config, const char *text)
+{
+    return boolean_parse(text, &config->guard_enabled);
+}
+
+static int set_guard_loopback(struct config *config, const char *text)
+{
+    return boolean_parse(text, &config->guard.loopback);
+}
+
+static int set_guard_replies(struct config *config, const char *text)
+{
+    return parse_number(text, 1, GUARD_MAX_REPLIES, &config->guard.replies_per_second);
+}
+
+static int set_guard_leak(struct config *config, const char *text)
+{
+    return parse_number(text, 0, GUARD_MAX_LEAK, &config->guard.leak);
+}
+
+static struct guard_rule *last_rule(struct guard_rule_list *list)
+{
+    return &list->items[list->count - 1];
+}
+
+static int set_ipv4_prefix(struct config *config, const char *text)
+{
+    return parse_number(text, 1, 32, &last_rule(&config->guard.ipv4)->prefix);
+}
+
+static int set_ipv6_prefix(struct config *config, const char *text)
+{
+    return parse_number(text, 1, 128, &last_rule(&config->guard.ipv6)->prefix);
+}
+
+static int set_ipv4_rate(struct config *config, const char *text)
+{
+    return parse_number(text, 1, GUARD_MAX_RATE, &last_rule(&config->guard.ipv4)->rate);
+}
+
+static int set_ipv6_rate(struct config *config, const char *text)
+{
+    return parse_number(text, 1, GUARD_MAX_RATE, &last_rule(&config->guard.ipv6)->rate);
+}
+
+static int set_ipv4_burst(struct config *config, const char *text)
+{
+    return parse_number(text, 1, GUARD_MAX_BURST, &last_rule(&config->guard.ipv4)->burst);
+}
+
+static int set_ipv6_burst(struct config *config, const char *text)
+{
+    return parse_number(text, 1, GUARD_MAX_BURST, &last_rule(&config->guard.ipv6)->burst);
 }
 
 static int check_host(struct config *config, const char *text)
@@ -289,6 +367,18 @@ static int check_port(struct config *config, const char *text)
         .kind = SETTING_TEXT,                                                                      \
         .pattern = PLAIN_PATTERN,                                                                  \
         .max = CONFIG_ID_BYTES - 1}
+#define NUMBER(name_, apply_, min_, max_)                                                          \
+    const struct setting setting_##name_ = {.apply = (apply_),                                     \
+                                            .expected = "a number from " #min_ " to " #max_,       \
+                                            .kind = SETTING_NUMBER,                                \
+                                            .min = (min_),                                         \
+                                            .max = (max_)}
+#define PREFIX(name_, apply_)                                                                      \
+    const struct setting setting_##name_ = {                                                       \
+        .apply = (apply_),                                                                         \
+        .expected = "an address or a prefix without bits behind it, such as 192.0.2.0/24",         \
+        .kind = SETTING_TEXT,                                                                      \
+        .pattern = "^[0-9A-Fa-f:.]+(/[0-9]+)?$"}
 #define ICAO(name_, apply_)                                                                        \
     const struct setting setting_##name_ = {.apply = (apply_),                                     \
                                             .expected = "four letters A-Z",                        \
@@ -301,6 +391,18 @@ BOOLEAN(admin, set_admin);
 BOOLEAN(seccomp, set_seccomp);
 BOOLEAN(pin, set_pin);
 BOOLEAN(low_latency, set_low_latency);
+BOOLEAN(guard, set_guard);
+BOOLEAN(guard_loopback, set_guard_loopback);
+NUMBER(guard_replies, set_guard_replies, 1, 100000000);
+NUMBER(guard_leak, set_guard_leak, 0, 1000000);
+NUMBER(guard_ipv4_prefix, set_ipv4_prefix, 1, 32);
+NUMBER(guard_ipv6_prefix, set_ipv6_prefix, 1, 128);
+NUMBER(guard_ipv4_rate, set_ipv4_rate, 1, 1000000);
+NUMBER(guard_ipv6_rate, set_ipv6_rate, 1, 1000000);
+NUMBER(guard_ipv4_burst, set_ipv4_burst, 1, 60000000);
+NUMBER(guard_ipv6_burst, set_ipv6_burst, 1, 60000000);
+PREFIX(allow, add_allow);
+PREFIX(deny, add_deny);
 NAME(service_id, set_service_id);
 NAME(region, set_region);
 NAME(zone, set_zone);
@@ -349,9 +451,9 @@ const struct setting setting_user = {
     .pattern = "^[A-Za-z0-9_][A-Za-z0-9_.-]{0,31}$"};
 const struct setting setting_version = {
     .apply = check_version, .expected = "v1alpha1", .kind = SETTING_TEXT, .pattern = "^v1alpha1$"};
-const struct setting setting_guard = {.apply = check_guard,
-                                      .expected = "false (the guard is not supported yet)",
-                                      .kind = SETTING_OFF};
+_Static_assert(GUARD_MAX_REPLIES == 100000000 && GUARD_MAX_LEAK == 1000000 &&
+                   GUARD_MAX_RATE == 1000000 && GUARD_MAX_BURST == 60000000,
+               "the texts above say the limits");
 const struct setting setting_datacenter_host = {
     .apply = check_host,
     .expected = "an address or a name of 1 to 255 bytes",
@@ -376,7 +478,9 @@ void settings_defaults(struct config *config, const char *host_name)
                               .listen_count = 1, /* :: */
                               .receive_buffer_ns = 20 * MS_NS,
                               .user = "nobody",
-                              .seccomp = true};
+                              .seccomp = true,
+                              .guard_enabled = true,
+                              .guard = guard_default_rules};
     set_admin_address(config, "[::]:8000");
     if (set_service_id(config, host_name) < 0)
         set_service_id(config, "paddock");

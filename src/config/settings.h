@@ -12,7 +12,6 @@
 /** What a file must write, and the schema says. A duration is a text, or a number of seconds. */
 enum setting_kind {
     SETTING_BOOLEAN,
-    SETTING_OFF, /**< a boolean that may only be false */
     SETTING_NUMBER,
     SETTING_TEXT,
     SETTING_DURATION,
@@ -51,7 +50,20 @@ extern const struct setting setting_max_age;
 extern const struct setting setting_user;
 extern const struct setting setting_seccomp;
 extern const struct setting setting_version; /**< of the file's format; only checked */
-extern const struct setting setting_guard;   /**< off is all there is; only checked */
+extern const struct setting setting_allow;   /**< one prefix; adds it */
+extern const struct setting setting_deny;    /**< the same */
+extern const struct setting setting_guard;
+extern const struct setting setting_guard_loopback;
+extern const struct setting setting_guard_replies;
+extern const struct setting setting_guard_leak;
+
+/** Of the last rule of the guard's list; there must be one. */
+extern const struct setting setting_guard_ipv4_prefix;
+extern const struct setting setting_guard_ipv4_rate;
+extern const struct setting setting_guard_ipv4_burst;
+extern const struct setting setting_guard_ipv6_prefix;
+extern const struct setting setting_guard_ipv6_rate;
+extern const struct setting setting_guard_ipv6_burst;
 
 /** Of an item of `datacenters`; only checked. */
 extern const struct setting setting_datacenter_host;

@@ -105,7 +105,7 @@ static struct yaml_node *node_new(struct reader *reader, const char *text, size_
     struct yaml_node *node = NULL;
 
     if (reader->nodes == YAML_MAX_NODES)
-        fail(reader, "more than 65536 values");
+        fail(reader, "more than 300000 values");
     else if ((node = calloc(1, sizeof *node + bytes + 1)) == NULL)
         fail(reader, "out of memory");
     if (node == NULL)
@@ -410,7 +410,7 @@ int yaml_parse(const char *text, size_t bytes, struct yaml_document *document,
     struct reader reader = {.error = error, .line = 1, .column = 1};
 
     if (bytes > YAML_MAX_BYTES)
-        return fail(&reader, "larger than 1 MiB");
+        return fail(&reader, "larger than 16 MiB");
     if (check_bytes(&reader, text, bytes) < 0)
         return -1;
     if (bytes > 0 && read_text(&reader, text, bytes) < 0) {

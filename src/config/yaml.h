@@ -11,10 +11,10 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#define YAML_MAX_BYTES 1048576
+#define YAML_MAX_BYTES 16777216
 #define YAML_MAX_BLANK_LINES 256
 #define YAML_MAX_DEPTH 32
-#define YAML_MAX_NODES 65536
+#define YAML_MAX_NODES 300000
 #define YAML_MAX_KEY_BYTES 255
 #define YAML_ERROR_BYTES 512
 

@@ -182,6 +182,7 @@ static void worker_began(void *user)
 static int service_open(struct daemon *daemon)
 {
     const struct config *config = &daemon->config;
+    struct rules_options rules = reload_rules(config);
     struct qcmp_service_options options = {.port = config->qcmp_port,
                                            .addresses = config->listen,
                                            .addresses_count = config->listen_count,
@@ -189,6 +190,7 @@ static int service_open(struct daemon *daemon)
                                            .receive_buffer_ns = config->receive_buffer_ns,
                                            .max_age_ns = config->max_age_ns,
                                            .pin = config->pin,
+                                           .rules = &rules,
                                            .worker_began = worker_began,
                                            .user = daemon};
     if (config->low_latency) {
@@ -196,6 +198,8 @@ static int service_open(struct daemon *daemon)
         options.low_latency = low_latency_can_poll(daemon->log);
     }
     int error = qcmp_service_open(&daemon->service, &options);
+    if (error == -EOPNOTSUPP)
+        return fail("the engine cannot enforce access lists or the guard", error);
     if (error != 0) {
         char what[64];
         snprintf(what, sizeof what, "cannot serve QCMP on UDP port %u", config->qcmp_port);
@@ -322,6 +326,7 @@ static void loop_tick(struct loop *loop)
 {
     struct daemon *daemon = loop->daemon;
     int64_t now_ns = clock_monotonic_ns();
+    qcmp_service_tick(daemon->service, now_ns);
     bool alive = qcmp_service_alive(daemon->service, now_ns);
     bool before = atomic_exchange_explicit(&daemon->alive, alive, memory_order_relaxed);
     atomic_store_explicit(&daemon->ticked_ns, now_ns, memory_order_relaxed);

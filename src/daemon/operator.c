@@ -64,11 +64,11 @@ static int write_metrics(FILE *out, enum metrics_format format, void *user)
     return metrics_render(out, &sources, format);
 }
 
-static int write_config(FILE *out, void *user)
+static int write_config(FILE *out, bool with_access, void *user)
 {
     struct daemon *daemon = user;
     pthread_mutex_lock(&daemon->lock);
-    json_t *json = config_to_json(&daemon->config, false);
+    json_t *json = config_to_json(&daemon->config, with_access);
     pthread_mutex_unlock(&daemon->lock);
     if (json == NULL)
         return -ENOMEM;

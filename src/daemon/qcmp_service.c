@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 
 #include <qcmp/wire.h>
 
@@ -15,17 +16,23 @@
 #include "responder/responder.h"
 
 struct worker_thread {
-    pthread_t thread;
+    /* The worker's own, which it writes: a cache line for itself. */
+    alignas(COUNTERS_CACHE_LINE) struct responder_turn turn;
+    int64_t read_ns; /* of the batch for which turn has the time */
+
+    alignas(COUNTERS_CACHE_LINE) pthread_t thread;
     const struct qcmp_service *service;
     struct engine *engine;
     sem_t *began;
     unsigned index;
-    uint64_t turns_seen; /* by qcmp_service_alive(), */
-    int64_t turned_ns;   /* and when they were last seen to grow */
+    uint64_t turns_seen;   /* by qcmp_service_alive(), */
+    int64_t turned_ns;     /* and when they were last seen to grow */
+    uint64_t turns_before; /* when rules_waiting had been replaced */
 };
 
 /* An engine on one port, with its threads. */
 struct listener {
+    struct qcmp_service *service;
     struct engine *engine;
     struct counters *counters;
     struct worker_thread *threads;
@@ -37,6 +44,14 @@ struct qcmp_service {
     struct qcmp_service_options options;
     struct in6_addr addresses[ENGINE_MAX_ADDRESSES];
     _Atomic int64_t max_age_ns; /* relaxed: a number by itself */
+    /* In sequential consistency with the workers' turns: a worker that turns after these have been
+     * replaced does not use the old ones. */
+    struct rules *_Atomic rules;
+    struct rules *rules_waiting; /* replaced, until every worker has turned */
+    struct rules *rules_retired; /* replaced later: wait for the next round */
+    struct siphash_key key;
+    struct guard_set *table; /* NULL as long as the guard was never on */
+    uint32_t swept;          /* sets of it */
 
     pthread_mutex_t lock;        /* over what follows */
     struct listener *current;    /* on the port in use */
@@ -51,13 +66,30 @@ static bool too_old(const struct qcmp_service *service, const struct datagram *p
     return max_age_ns > 0 && packet->read_ns - packet->received_ns > max_age_ns;
 }
 
+/* One reading of the clock for each batch. */
+static struct responder_turn *turn_of(struct worker_thread *worker, int64_t read_ns)
+{
+    if (worker->read_ns != read_ns) {
+        worker->read_ns = read_ns;
+        worker->turn.now_ns = (uint64_t)clock_monotonic_ns();
+    }
+    return &worker->turn;
+}
+
 static struct engine_verdict answer(const struct datagram *packet, uint8_t *reply, void *user)
 {
-    enum outcome outcome =
-        too_old(user, packet) ? OUTCOME_TOO_OLD : responder_answer(packet, reply);
-    if (outcome != OUTCOME_VALID)
+    const struct listener *listener = user;
+    const struct qcmp_service *service = listener->service;
+    struct responder_turn *turn = NULL;
+    if (too_old(service, packet))
+        return (struct engine_verdict){.outcome = OUTCOME_TOO_OLD};
+    const struct rules *rules = atomic_load_explicit(&service->rules, memory_order_seq_cst);
+    if (rules->responder.limits != NULL)
+        turn = turn_of(&listener->threads[packet->worker], packet->read_ns);
+    enum outcome outcome = responder_answer(packet, &rules->responder, turn, reply);
+    if (outcome != OUTCOME_VALID && outcome != OUTCOME_LEAKED)
         return (struct engine_verdict){.outcome = (uint8_t)outcome};
-    return (struct engine_verdict){OUTCOME_VALID, QCMP_TRANSMIT_OFFSET, QCMP_PONG_BYTES};
+    return (struct engine_verdict){(uint8_t)outcome, QCMP_TRANSMIT_OFFSET, QCMP_PONG_BYTES};
 }
 
 static void *worker_main(void *argument)
@@ -147,16 +179,31 @@ static void listener_free(struct listener *listener)
     free(listener);
 }
 
+static int seed(struct listener *listener, unsigned workers)
+{
+    for (unsigned i = 0; i < workers; i++) {
+        uint64_t *random = &listener->threads[i].turn.random;
+        if (getrandom(random, sizeof *random, 0) != sizeof *random)
+            return -EIO;
+    }
+    return 0;
+}
+
 static int listener_init(struct listener *listener, struct qcmp_service *service, uint16_t port)
 {
     unsigned workers = service->options.workers;
+    int error;
     size_t counters_bytes = workers * sizeof *listener->counters;
     listener->counters = aligned_alloc(COUNTERS_CACHE_LINE, counters_bytes);
-    listener->threads = calloc(workers, sizeof *listener->threads);
+    listener->threads = aligned_alloc(COUNTERS_CACHE_LINE, workers * sizeof *listener->threads);
     if (listener->counters == NULL || listener->threads == NULL)
         return -ENOMEM;
+    memset(listener->threads, 0, workers * sizeof *listener->threads);
     for (unsigned i = 0; i < workers; i++)
         counters_init(&listener->counters[i]);
+    error = seed(listener, workers);
+    if (error != 0)
+        return error;
     struct engine_options options = {.port = port,
                                      .addresses = service->addresses,
                                      .addresses_count = service->options.addresses_count,
@@ -165,8 +212,9 @@ static int listener_init(struct listener *listener, struct qcmp_service *service
                                      .workers = workers,
                                      .counters = listener->counters,
                                      .handler = answer,
-                                     .user = service};
-    return engine_open(&listener->engine, &engine_mmsg, &options);
+                                     .user = listener};
+    listener->service = service;
+    return engine_open(&listener->engine, service->options.engine, &options);
 }
 
 static int listener_open(struct listener **listener, struct qcmp_service *service, uint16_t port)
@@ -184,6 +232,100 @@ static int listener_open(struct listener **listener, struct qcmp_service *servic
     return 0;
 }
 
+/* The guard's table comes with the first rules that need it, and stays. */
+static int table_open(struct qcmp_service *service)
+{
+    if (service->table != NULL)
+        return 0;
+    int error = guard_key_init(&service->key);
+    if (error == 0)
+        service->table = guard_table_new();
+    if (error == 0 && service->table == NULL)
+        error = -ENOMEM;
+    return error;
+}
+
+int qcmp_service_prepare(struct qcmp_service *service, const struct rules_options *options,
+                         struct rules **rules)
+{
+    bool is_limited =
+        options->guard != NULL || options->allow->count > 0 || options->deny->count > 0;
+    if (is_limited && !service->options.engine->hands_over_all)
+        return -EOPNOTSUPP;
+    int error = options->guard != NULL ? table_open(service) : 0;
+    return error != 0 ? error : rules_new(rules, options, service->table, &service->key);
+}
+
+static bool has_turned(struct listener *listener)
+{
+    for (unsigned i = 0; listener != NULL && i < listener->workers; i++) {
+        if (counter_read_ordered(&listener->counters[i].turns) == listener->threads[i].turns_before)
+            return false;
+    }
+    return true;
+}
+
+static void note_turns(struct listener *listener)
+{
+    for (unsigned i = 0; listener != NULL && i < listener->workers; i++)
+        listener->threads[i].turns_before = counter_read_ordered(&listener->counters[i].turns);
+}
+
+/* A listener that is opened meanwhile knows the newest rules alone; one that is gone has no worker.
+ */
+static void release_rules(struct qcmp_service *service)
+{
+    if (service->rules_waiting != NULL) {
+        if (!has_turned(service->leaving) || !has_turned(service->current))
+            return;
+        rules_free(service->rules_waiting);
+    }
+    service->rules_waiting = service->rules_retired;
+    service->rules_retired = NULL;
+    note_turns(service->leaving);
+    note_turns(service->current);
+}
+
+void qcmp_service_apply(struct qcmp_service *service, struct rules *rules)
+{
+    struct rules *before = atomic_exchange_explicit(&service->rules, rules, memory_order_seq_cst);
+    before->next = service->rules_retired;
+    service->rules_retired = before;
+    release_rules(service);
+}
+
+void qcmp_service_tick(struct qcmp_service *service, int64_t now_ns)
+{
+    release_rules(service);
+    if (service->table == NULL)
+        return;
+    guard_table_sweep(service->table, service->swept, (uint64_t)now_ns);
+    service->swept = (service->swept + GUARD_SWEEP_SETS) % GUARD_SETS;
+}
+
+static void service_free(struct qcmp_service *service)
+{
+    rules_free(service->rules_retired);
+    rules_free(service->rules_waiting);
+    rules_free(service->rules);
+    guard_table_free(service->table);
+    free(service);
+}
+
+static int service_init(struct qcmp_service *service)
+{
+    static const struct prefix_list nobody;
+    const struct rules_options everybody = {.allow = &nobody, .deny = &nobody};
+    const struct qcmp_service_options *options = &service->options;
+    struct rules *rules;
+    int error =
+        qcmp_service_prepare(service, options->rules != NULL ? options->rules : &everybody, &rules);
+    if (error != 0)
+        return error;
+    atomic_init(&service->rules, rules);
+    return listener_open(&service->current, service, options->port);
+}
+
 int qcmp_service_open(struct qcmp_service **service, const struct qcmp_service_options *options)
 {
     if (options->addresses_count < 1 || options->addresses_count > ENGINE_MAX_ADDRESSES)
@@ -195,12 +337,15 @@ int qcmp_service_open(struct qcmp_service **service, const struct qcmp_service_o
     memcpy(opened->addresses, options->addresses,
            options->addresses_count * sizeof *options->addresses);
     opened->options.addresses = opened->addresses;
+    if (options->engine == NULL)
+        opened->options.engine = &engine_mmsg;
     qcmp_service_set_max_age(opened, options->max_age_ns);
-    int error = listener_open(&opened->current, opened, options->port);
+    int error = service_init(opened);
     if (error != 0) {
-        free(opened);
+        service_free(opened);
         return error;
     }
+    opened->options.rules = NULL;
     pthread_mutex_init(&opened->lock, NULL);
     *service = opened;
     return 0;
@@ -331,5 +476,5 @@ void qcmp_service_stop(struct qcmp_service *service, struct counters_sum *sum, u
     *sum = service->retired;
     *drops = service->retired_drops;
     pthread_mutex_destroy(&service->lock);
-    free(service);
+    service_free(service);
 }

@@ -1,7 +1,7 @@
 /** @file
  * The QCMP responder as a service: an engine, its workers' threads and counters, and the move to
  * another port. Every function may be called by any thread, but qcmp_service_start(), _move(),
- * _leave() and _stop() by one at a time.
+ * _leave(), _prepare(), _apply(), _tick() and _stop() by one at a time.
  */
 #ifndef PADDOCK_DAEMON_QCMP_SERVICE_H
 #define PADDOCK_DAEMON_QCMP_SERVICE_H
@@ -11,6 +11,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "daemon/rules.h"
+#include "engine/engine.h"
 #include "metrics/counters.h"
 
 /** A worker that has not turned for so long is taken for dead. */
@@ -23,12 +25,14 @@ struct qcmp_service_options {
     uint16_t port;                    /**< 0 takes a free one */
     const struct in6_addr *addresses; /**< as in engine/engine.h; copied */
     size_t addresses_count;
-    unsigned workers;                 /**< at least 1 */
-    bool pin;                         /**< each worker to one of the CPUs of the process */
-    bool low_latency;                 /**< as in engine/engine.h */
-    int64_t receive_buffer_ns;        /**< as in engine/engine.h */
-    int64_t max_age_ns;               /**< a ping that waited longer is dropped; 0 = never */
-    void (*worker_began)(void *user); /**< called first in each worker's thread; may be NULL */
+    unsigned workers;                  /**< at least 1 */
+    bool pin;                          /**< each worker to one of the CPUs of the process */
+    bool low_latency;                  /**< as in engine/engine.h */
+    int64_t receive_buffer_ns;         /**< as in engine/engine.h */
+    int64_t max_age_ns;                /**< a ping that waited longer is dropped; 0 = never */
+    const struct engine_ops *engine;   /**< NULL: mmsg */
+    const struct rules_options *rules; /**< NULL: everybody is answered. Borrowed during the call */
+    void (*worker_began)(void *user);  /**< called first in each worker's thread; may be NULL */
     void *user;
 };
 
@@ -36,7 +40,7 @@ struct qcmp_service_options {
  * Binds the port; nothing is answered before qcmp_service_start(). In between a process may give up
  * privileges.
  * @param[out] service allocated; untouched on failure. Ended with qcmp_service_stop().
- * @return 0 or a negative errno value.
+ * @return 0 or a negative errno value; -EOPNOTSUPP: the engine cannot enforce the rules.
  */
 int qcmp_service_open(struct qcmp_service **service, const struct qcmp_service_options *options);
 
@@ -67,6 +71,21 @@ void qcmp_service_leave(struct qcmp_service *service);
 
 /** Changes the age from which on a ping is dropped, for what arrives from now on. */
 void qcmp_service_set_max_age(struct qcmp_service *service, int64_t max_age_ns);
+
+/**
+ * Makes rules ready, so that qcmp_service_apply() cannot fail.
+ * @param[out] rules for qcmp_service_apply(), or rules_free(); untouched on failure.
+ * @return 0; -ENOMEM; -EOPNOTSUPP as for qcmp_service_open(). Nothing has changed.
+ */
+int qcmp_service_prepare(struct qcmp_service *service, const struct rules_options *options,
+                         struct rules **rules);
+
+/** Decides by these rules from now on; takes them. What sources have used up they have used up. */
+void qcmp_service_apply(struct qcmp_service *service, struct rules *rules);
+
+/** To be called every second: releases rules that are not used any more, and sweeps the guard's
+ * table. @param now_ns monotonic. */
+void qcmp_service_tick(struct qcmp_service *service, int64_t now_ns);
 
 /** The counts of the service's whole life, and what the kernel dropped before it could be counted.
  */

@@ -1,5 +1,6 @@
 #include "daemon/reload.h"
 
+#include <errno.h>
 #include <string.h>
 
 static void count(_Atomic uint64_t *counter)
@@ -20,6 +21,13 @@ void reload_warn_unused(struct log *log, const struct config *config, uint64_t l
             LOG_EVENT(log, LOG_LEVEL_WARN, log_text("message", "this key is not used yet"),
                       log_text("key", unused[i].key), log_uint("load", load));
     }
+}
+
+struct rules_options reload_rules(const struct config *config)
+{
+    return (struct rules_options){.allow = &config->allow,
+                                  .deny = &config->deny,
+                                  .guard = config->guard_enabled ? &config->guard : NULL};
 }
 
 void reload_warn_receive_buffer(const struct daemon *daemon)
@@ -76,13 +84,14 @@ static bool move(struct daemon *daemon, const struct config *next)
     return true;
 }
 
-static void apply(struct daemon *daemon, struct config *next)
+static void apply(struct daemon *daemon, struct config *next, struct rules *rules)
 {
     warn_about_fixed(daemon, next);
     uint64_t reloads = atomic_load_explicit(&daemon->reloads_ok, memory_order_relaxed);
     reload_warn_unused(daemon->log, next, reloads + 2); /* after the one at the start */
     config_keep_fixed(next, &daemon->config);
     qcmp_service_set_max_age(daemon->service, next->max_age_ns);
+    qcmp_service_apply(daemon->service, rules);
     pthread_mutex_lock(&daemon->lock);
     struct config before = daemon->config;
     daemon->config = *next;
@@ -103,9 +112,19 @@ void reload(struct daemon *daemon)
         fail(daemon, report.error);
         return;
     }
-    if (!move(daemon, &next)) {
+    struct rules *rules;
+    struct rules_options options = reload_rules(&next);
+    int error = qcmp_service_prepare(daemon->service, &options, &rules);
+    if (error != 0) {
+        fail(daemon, error == -EOPNOTSUPP ? "the engine cannot enforce access lists or the guard"
+                                          : strerror(-error));
         config_fini(&next);
         return;
     }
-    apply(daemon, &next);
+    if (!move(daemon, &next)) {
+        rules_free(rules);
+        config_fini(&next);
+        return;
+    }
+    apply(daemon, &next, rules);
 }

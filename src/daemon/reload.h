@@ -10,6 +10,9 @@
  * @param load counts the loads from 1: it makes the warnings of each distinct. */
 void reload_warn_unused(struct log *log, const struct config *config, uint64_t load);
 
+/** What a configuration says about who is answered; borrows from it. */
+struct rules_options reload_rules(const struct config *config);
+
 /** Warns when the sockets hold less than the configuration asks for: at the start, and after a
  * change of the port, which the process makes without the privilege that it started with. */
 void reload_warn_receive_buffer(const struct daemon *daemon);

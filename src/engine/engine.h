@@ -50,7 +50,8 @@ typedef struct engine_verdict engine_handler_fn(const struct datagram *packet, u
 /** Addresses that one engine can listen on. */
 #define ENGINE_MAX_ADDRESSES 16
 
-/** A worker's loop turns at least this often, also without traffic. */
+/** A worker's loop turns at least this often, also without traffic. What a handler finds in memory
+ * that others replace, it may use until its worker's `turns` grows, and no longer. */
 #define ENGINE_TURN_MS 2000
 
 /** How to open an engine. */
@@ -74,6 +75,10 @@ struct engine;
 /** One implementation. */
 struct engine_ops {
     const char *name;
+    /** Whether every datagram is the handler's to decide about, so that whatever it refuses is
+     * refused. An engine that answers some by itself says false, and is not given what it does not
+     * enforce: see qcmp_service_open(). */
+    bool hands_over_all;
     int (*open)(struct engine **engine, const struct engine_options *options);
     uint16_t (*port)(const struct engine *engine);
     bool (*ipv6)(const struct engine *engine);

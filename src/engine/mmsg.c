@@ -202,6 +202,7 @@ static void mmsg_close(struct engine *engine)
 
 const struct engine_ops engine_mmsg = {
     .name = "mmsg",
+    .hands_over_all = true,
     .open = mmsg_open,
     .port = mmsg_port,
     .ipv6 = mmsg_ipv6,

@@ -286,7 +286,7 @@ void mmsg_worker_turn(struct mmsg_worker *worker)
         }
         idle = idle && received < MMSG_BATCH;
     }
-    counter_add(&worker->counters->turns, 1);
+    counter_add_ordered(&worker->counters->turns, 1);
     if (failed)
         wait_after_error(worker);
     else if (idle)

@@ -60,8 +60,8 @@ static inline void udp_info_read_ipv4(struct cmsghdr *header, struct udp_info *i
 
 /**
  * Reads the control messages of a received datagram, and turns the one with its destination into
- * one for a reply. Of a socket of udp_sockets_open(), which asks for one message of each level;
- * without CMSG_NXTHDR, which doubts what the kernel wrote at some cost for each.
+ * one for a reply. Of a socket of udp_sockets_open(), which asks for one message of each level,
+ * and so of one size.
  * @param[in,out] message as recvmsg left it.
  * @param[out] info written in any case.
  */
@@ -80,12 +80,14 @@ static inline void udp_info_read(struct msghdr *message, struct udp_info *info)
             const struct scm_timestamping *stamps =
                 (const struct scm_timestamping *)CMSG_DATA(header);
             info->received_ns = (int64_t)stamps->ts[0].tv_sec * 1000000000 + stamps->ts[0].tv_nsec;
+            at += CMSG_SPACE(sizeof *stamps);
         } else if (header->cmsg_level == IPPROTO_IPV6) {
             udp_info_read_ipv6(header, info);
+            at += CMSG_SPACE(sizeof(struct in6_pktinfo));
         } else {
             udp_info_read_ipv4(header, info);
+            at += CMSG_SPACE(sizeof(struct in_pktinfo));
         }
-        at += CMSG_ALIGN(header->cmsg_len);
     }
 }
 

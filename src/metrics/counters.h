@@ -22,7 +22,8 @@ struct counters {
     struct counter answered;             /**< replies that the kernel took */
     struct counter send_errors;          /**< replies that the kernel refused */
     struct counter receive_errors;       /**< failures to receive, which are no datagrams */
-    struct counter turns; /**< of the worker's loop: it grows as long as the worker lives */
+    struct counter turns; /**< of the worker's loop: it grows as long as the worker lives, by
+                             counter_add_ordered(): what a turn has used it uses no more */
     struct histogram batch_packets;  /**< datagrams that one receive call gave */
     struct histogram hold_ns;        /**< from the receive stamp to the transmit stamp */
     struct histogram queue_delay_ns; /**< from the kernel's receive stamp to user space */

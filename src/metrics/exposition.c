@@ -194,8 +194,12 @@ static void write_packets(struct render *r, const struct metrics_sources *source
                                     "Replies that the kernel took."});
     sample(r, sum->answered);
     family_begin(r, (struct family){"paddock_qcmp_dropped", COUNTER, NULL,
-                                    "Datagrams that were dropped before they were decoded."});
+                                    "Datagrams that were refused, whatever they were."});
     write_reasons(r, sum, OUTCOME_KIND_DROPPED);
+    family_begin(r, (struct family){"paddock_qcmp_leaked", COUNTER, NULL,
+                                    "Pings over the limit of their source that were answered all "
+                                    "the same; among the valid ones."});
+    sample(r, sum->packets[OUTCOME_LEAKED]);
     family_begin(r, (struct family){"paddock_qcmp_kernel_drops", COUNTER, NULL,
                                     "Datagrams that the kernel dropped: no room in the receive "
                                     "buffer."});

@@ -10,12 +10,12 @@ enum outcome_kind {
     OUTCOME_KIND_VALID,
     OUTCOME_KIND_INVALID,
     OUTCOME_KIND_UNSUPPORTED,
-    OUTCOME_KIND_DROPPED, /**< not decoded */
+    OUTCOME_KIND_DROPPED, /**< refused, whatever it is */
     OUTCOME_KINDS
 };
 
 /** One line an outcome: X(NAME, KIND, reason). The reason is that of the error or the drop, ""
- * where there is none. */
+ * where there is none. LEAKED is a ping over its source's limit that is answered all the same. */
 #define OUTCOMES(X)                                                                                \
     X(VALID, VALID, "")                                                                            \
     X(UNSUPPORTED, UNSUPPORTED, "")                                                                \
@@ -26,7 +26,11 @@ enum outcome_kind {
     X(SOURCE_PORT_ZERO, DROPPED, "source_port_zero")                                               \
     X(SOURCE_NOT_UNICAST, DROPPED, "source_not_unicast")                                           \
     X(DESTINATION_NOT_UNICAST, DROPPED, "destination_not_unicast")                                 \
-    X(TOO_OLD, DROPPED, "too_old")
+    X(TOO_OLD, DROPPED, "too_old")                                                                 \
+    X(ACCESS_DENIED, DROPPED, "access_denied")                                                     \
+    X(RATE_LIMITED, DROPPED, "rate_limited")                                                       \
+    X(PROCESS_CAP, DROPPED, "process_cap")                                                         \
+    X(LEAKED, VALID, "")
 
 enum outcome {
 #define OUTCOME_ENUM(name, kind, reason) OUTCOME_##name,

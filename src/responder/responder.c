@@ -38,13 +38,70 @@ static enum outcome classify(const struct datagram *question)
     return kind == QCMP_FOREIGN ? OUTCOME_FOREIGN : OUTCOME_UNSUPPORTED;
 }
 
-enum outcome responder_answer(const struct datagram *question, uint8_t *pong)
+/* An xorshift of 64 bits, of which the upper half is used. */
+static uint32_t next_random(uint64_t *state)
 {
-    enum outcome outcome = check_addresses(question);
-    if (outcome != OUTCOME_VALID)
-        return outcome;
+    uint64_t x = *state != 0 ? *state : 1;
+    x ^= x << 13;
+    x ^= x >> 7;
+    x ^= x << 17;
+    *state = x;
+    return (uint32_t)(x >> 32);
+}
+
+/* A valid ping is OUTCOME_VALID or OUTCOME_LEAKED, or why it is not answered. */
+static enum outcome check_limits(const struct datagram *question,
+                                 const struct responder_rules *rules, struct responder_turn *turn)
+{
+    struct guard_address source = guard_address(question->source);
+    switch (guard_decide(rules->limits, &source, turn->now_ns, guard_table_find, rules->table)) {
+    case GUARD_ANSWER:
+        return OUTCOME_VALID;
+    case GUARD_CAPPED:
+        return OUTCOME_PROCESS_CAP;
+    case GUARD_LIMITED:
+        break;
+    }
+    return guard_leaks(rules->limits, next_random(&turn->random), turn->now_ns, guard_table_find,
+                       rules->table)
+               ? OUTCOME_LEAKED
+               : OUTCOME_RATE_LIMITED;
+}
+
+/* Answers a valid ping; tells what anything else is. */
+static enum outcome answer(const struct datagram *question, uint8_t *pong)
+{
     if (!wire_is_ping(question->data, question->bytes))
         return classify(question);
     wire_answer(question->data, question->received_ns, pong);
     return OUTCOME_VALID;
+}
+
+/* Only a valid ping costs its source anything. Not inline: registers would be saved for each ping
+ * also where there are no rules. */
+__attribute__((noinline)) static enum outcome answer_by_rules(const struct datagram *question,
+                                                              const struct responder_rules *rules,
+                                                              struct responder_turn *turn,
+                                                              uint8_t *pong)
+{
+    enum outcome outcome = OUTCOME_VALID;
+    if (rules->access != NULL && !access_allows(rules->access, question->source))
+        return OUTCOME_ACCESS_DENIED;
+    if (rules->limits != NULL && wire_is_ping(question->data, question->bytes))
+        outcome = check_limits(question, rules, turn);
+    if (outcome != OUTCOME_VALID && outcome != OUTCOME_LEAKED)
+        return outcome;
+    enum outcome answered = answer(question, pong);
+    return answered == OUTCOME_VALID ? outcome : answered;
+}
+
+enum outcome responder_answer(const struct datagram *question, const struct responder_rules *rules,
+                              struct responder_turn *turn, uint8_t *pong)
+{
+    enum outcome outcome = check_addresses(question);
+    if (outcome != OUTCOME_VALID)
+        return outcome;
+    if (rules->access == NULL && rules->limits == NULL)
+        return answer(question, pong);
+    return answer_by_rules(question, rules, turn, pong);
 }

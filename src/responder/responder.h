@@ -1,6 +1,7 @@
 /** @file
- * What a QCMP responder answers: a pure decision about one datagram. It knows no socket and keeps
- * no state. Source: docs/protocol.md, section 4.
+ * What a QCMP responder answers: a decision about one datagram. It knows no socket and no clock,
+ * and keeps no state but the guard's table, which the caller provides. Source: docs/protocol.md,
+ * section 4.
  */
 #ifndef PADDOCK_RESPONDER_RESPONDER_H
 #define PADDOCK_RESPONDER_RESPONDER_H
@@ -8,16 +9,34 @@
 #include <stdint.h>
 
 #include "base/datagram.h"
+#include "base/guard.h"
 #include "metrics/outcome.h"
+#include "responder/access.h"
+
+/** Whom to answer. Read by all workers at once; whoever replaces it keeps it until none uses it. */
+struct responder_rules {
+    const struct access *access;           /**< NULL: everybody may ask */
+    const struct guard_parameters *limits; /**< NULL: as often as they like */
+    struct guard_set *table;               /**< of the limits: guard_table_new() */
+};
+
+/** What one worker has of its own, for the limits. */
+struct responder_turn {
+    uint64_t now_ns; /**< monotonic; set by the caller, if there are limits */
+    uint64_t random; /**< any seed that strangers do not know, at first; changed by the responder */
+};
 
 /**
- * Decides what becomes of a datagram. A valid ping from a unicast address and port, to a unicast
- * address, is answered; nothing else is, and never a pong.
+ * Decides what becomes of a datagram. A valid ping from a unicast address and port that may ask, to
+ * a unicast address, within the limits, is answered; nothing else is, and never a pong. What costs
+ * least is looked at first, and only valid pings use up what a source may have: whoever sends
+ * garbage in somebody's name does not silence him.
  *
  * @param[out] pong gets the QCMP_PONG_BYTES bytes of the answer, with a transmit timestamp of 0 at
- * QCMP_TRANSMIT_OFFSET, if the outcome is OUTCOME_VALID; otherwise untouched.
+ * QCMP_TRANSMIT_OFFSET, if the outcome is one of OUTCOME_KIND_VALID; otherwise untouched.
  * @return exactly one outcome.
  */
-enum outcome responder_answer(const struct datagram *question, uint8_t *pong);
+enum outcome responder_answer(const struct datagram *question, const struct responder_rules *rules,
+                              struct responder_turn *turn, uint8_t *pong);
 
 #endif

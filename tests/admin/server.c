@@ -51,10 +51,10 @@ static int metrics(FILE *out, enum metrics_format format, void *user)
     return state->failing ? -1 : error;
 }
 
-static int config(FILE *out, void *user)
+static int config(FILE *out, bool with_access, void *user)
 {
     const struct state *state = user;
-    fputs("{\"version\":\"v1alpha1\"}", out);
+    fputs(with_access ? "{\"access\":true}" : "{\"version\":\"v1alpha1\"}", out);
     for (int i = 0; state->large && i < LARGE_BYTES / 16; i++)
         fputs("                ", out);
     return state->failing ? -1 : 0;

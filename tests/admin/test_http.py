@@ -80,6 +80,11 @@ class Answers(unittest.TestCase):
         self.assertEqual([self.server.request(path)[0].status for path in ("/ready", "/readyz", "/live")],
                          [500, 500, 200])
 
+    def test_config_shows_access_lists_to_those_who_ask(self):
+        self.assertEqual(json.loads(self.server.request("/config?access=true")[1]), {"access": True})
+        for query in ("", "?access", "?access=", "?access=1", "?access=false", "?x=true"):
+            self.assertEqual(json.loads(self.server.request(f"/config{query}")[1]), {"version": "v1alpha1"})
+
     def test_config_is_json(self):
         response, body = self.server.request("/config")
         self.assertEqual((response.status, response.headers["Content-Type"]), (200, "application/json"))

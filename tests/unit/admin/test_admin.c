@@ -16,8 +16,9 @@ static bool yes(void *user)
     return true;
 }
 
-static int write_nothing(FILE *out, void *user)
+static int write_nothing(FILE *out, bool with_access, void *user)
 {
+    (void)with_access;
     (void)out;
     (void)user;
     return 0;
@@ -26,7 +27,7 @@ static int write_nothing(FILE *out, void *user)
 static int write_no_metrics(FILE *out, enum metrics_format format, void *user)
 {
     (void)format;
-    return write_nothing(out, user);
+    return write_nothing(out, false, user);
 }
 
 /* What a host without IPv6 does: the linker puts this before the true one (--wrap). */

@@ -141,10 +141,10 @@ static void file_that_was_named_must_be_readable(void **state)
     assert_bad(LIST("-c", "pipe"), "pipe: cannot be read: not a regular file");
 }
 
-static void file_of_a_mebibyte_is_taken_and_a_byte_more_is_not(void **state)
+static void file_of_16_mebibytes_is_taken_and_a_byte_more_is_not(void **state)
 {
     (void)state;
-    size_t bytes = 1024 * 1024;
+    size_t bytes = 16 * 1024 * 1024;
     char *text = malloc(bytes + 2);
 
     assert_non_null(text);
@@ -156,7 +156,7 @@ static void file_of_a_mebibyte_is_taken_and_a_byte_more_is_not(void **state)
     text[bytes + 1] = '\0';
     write_file("a.yaml", text);
     free(text);
-    assert_bad(LIST("-c", "a.yaml"), "a.yaml:1:1: larger than 1 MiB");
+    assert_bad(LIST("-c", "a.yaml"), "a.yaml:1:1: larger than 16 MiB");
 }
 
 static void many_values_are_refused(void **state)
@@ -166,12 +166,12 @@ static void many_values_are_refused(void **state)
 
     assert_non_null(file);
     fputs("filters: [", file);
-    for (int i = 0; i < 70000; i++)
+    for (int i = 0; i < 300000; i++)
         fputs("{},", file);
     fputs("]\n", file);
     assert_int_equal(fclose(file), 0);
-    /* 65536 values, three of which are the document, `filters` and its list. */
-    assert_bad(LIST("-c", "a.yaml"), "a.yaml:1:196610: more than 65536 values");
+    /* 300000 values, three of which are the document, `filters` and its list. */
+    assert_bad(LIST("-c", "a.yaml"), "a.yaml:1:900002: more than 300000 values");
 }
 
 static void many_blank_lines_are_refused(void **state)
@@ -261,6 +261,49 @@ static void texts_that_are_set_in_other_ways_do_not_differ(void **state)
     config_fini(&after.config);
 }
 
+static void the_guard_is_on_unless_told_otherwise_and_a_flag_wins(void **state)
+{
+    (void)state;
+    write_file("a.yaml", "paddock: {guard: {enabled: false, leak: 7}}\n");
+    struct load none = load(NULL, LIST("-q"));
+    struct load file = load(NULL, LIST("-c", "a.yaml"));
+    struct load flag = load(NULL, LIST("-c", "a.yaml", "--service.qcmp.guard"));
+    struct load variable = load("QUILKIN_SERVICE_QCMP_GUARD=false", LIST("-q"));
+    assert_true(none.config.guard_enabled);
+    assert_false(file.config.guard_enabled);
+    assert_true(flag.config.guard_enabled);
+    assert_int_equal(flag.config.guard.leak, 7);
+    assert_false(variable.config.guard_enabled);
+}
+
+static void rules_of_the_guard_replace_those_that_stand_by_default(void **state)
+{
+    (void)state;
+    write_file("a.yaml", "paddock: {guard: {ipv4: [{prefix: 28, rate: 1, burst: 60}]}}\n");
+    struct load loaded = load(NULL, LIST("-c", "a.yaml"));
+    const struct guard_rules *rules = &loaded.config.guard;
+    assert_int_equal(loaded.result, CONFIG_SERVE);
+    assert_int_equal(rules->ipv4.count, 1);
+    assert_int_equal(rules->ipv4.items[0].prefix, 28);
+    assert_int_equal(rules->ipv4.items[0].burst, 60);
+    assert_int_equal(rules->ipv6.count, 2);
+}
+
+static void a_hundred_thousand_prefixes_are_read(void **state)
+{
+    (void)state;
+    FILE *file = fopen("a.yaml", "w");
+    assert_non_null(file);
+    fputs("paddock:\n  access:\n    deny:\n", file);
+    for (int i = 0; i < 100000; i++)
+        fprintf(file, "      - 2001:db8:%x:%x::/64\n", i / 65536, i % 65536);
+    assert_int_equal(fclose(file), 0);
+    struct load loaded = load(NULL, LIST("-c", "a.yaml"));
+    assert_int_equal(loaded.result, CONFIG_SERVE);
+    assert_int_equal(loaded.config.deny.count, 100000);
+    config_fini(&loaded.config);
+}
+
 static void json_has_file_and_flags_merged(void **state)
 {
     (void)state;
@@ -278,7 +321,12 @@ static void json_has_file_and_flags_merged(void **state)
               "\"paddock\":{\"engine\":\"mmsg\",\"workers\":0,\"pin\":false,\"low_latency\":false,"
               "\"listen\":[\"127.0.0.1\",\"::1\"],"
               "\"receive_buffer\":\"20ms\",\"max_age\":\"1500us\",\"user\":\"nobody\","
-              "\"seccomp\":true,\"guard\":{\"enabled\":false}}}");
+              "\"seccomp\":true,\"guard\":{\"enabled\":true,\"loopback\":false,"
+              "\"replies_per_second\":200000,"
+              "\"ipv4\":[{\"prefix\":32,\"rate\":100,\"burst\":200},"
+              "{\"prefix\":24,\"rate\":1000,\"burst\":2000}],"
+              "\"ipv6\":[{\"prefix\":64,\"rate\":100,\"burst\":200},"
+              "{\"prefix\":48,\"rate\":1000,\"burst\":2000}],\"leak\":64}}}");
     free(text);
     json_decref(json);
     config_fini(&loaded.config);
@@ -287,7 +335,9 @@ static void json_has_file_and_flags_merged(void **state)
 static void json_shows_flags_and_access_lists_when_asked(void **state)
 {
     (void)state;
-    struct load loaded = load(NULL, LIST("--locality.region=north", "--termination-timeout=3s"));
+    write_file("a.yaml", "paddock: {access: {allow: [10.0.0.0/8], deny: [10.1.0.7, \"::/0\"]}}\n");
+    struct load loaded =
+        load(NULL, LIST("-c", "a.yaml", "--locality.region=north", "--termination-timeout=3s"));
     json_t *json = config_to_json(&loaded.config, true);
     const json_t *flags = json_object_get(json, "flags");
 
@@ -295,7 +345,10 @@ static void json_shows_flags_and_access_lists_when_asked(void **state)
     assert_string_equal(json_string_value(json_object_get(flags, "termination-timeout")), "3s");
     assert_string_equal(json_string_value(json_object_get(flags, "admin.address")), "[::]:8000");
     assert_null(json_object_get(flags, "locality.region.zone"));
-    assert_non_null(json_object_get(json_object_get(json, "paddock"), "access"));
+    char *access =
+        json_dumps(json_object_get(json_object_get(json, "paddock"), "access"), JSON_COMPACT);
+    assert_string_equal(access, "{\"allow\":[\"10.0.0.0/8\"],\"deny\":[\"10.1.0.7/32\",\"::/0\"]}");
+    free(access);
     json_decref(json);
     config_fini(&loaded.config);
 }
@@ -339,7 +392,7 @@ int main(void)
         IN_FOLDER(variable_names_the_file),
         IN_FOLDER(default_file_is_taken_when_it_is_there),
         IN_FOLDER(file_that_was_named_must_be_readable),
-        IN_FOLDER(file_of_a_mebibyte_is_taken_and_a_byte_more_is_not),
+        IN_FOLDER(file_of_16_mebibytes_is_taken_and_a_byte_more_is_not),
         IN_FOLDER(many_values_are_refused),
         IN_FOLDER(many_blank_lines_are_refused),
         IN_FOLDER(bad_file_applies_in_no_part_and_names_its_place),
@@ -347,6 +400,9 @@ int main(void)
         IN_FOLDER(differences_are_those_that_need_a_restart),
         IN_FOLDER(texts_that_are_set_in_other_ways_do_not_differ),
         IN_FOLDER(json_has_file_and_flags_merged),
+        IN_FOLDER(the_guard_is_on_unless_told_otherwise_and_a_flag_wins),
+        IN_FOLDER(rules_of_the_guard_replace_those_that_stand_by_default),
+        IN_FOLDER(a_hundred_thousand_prefixes_are_read),
         IN_FOLDER(example_has_the_defaults),
         IN_FOLDER(json_shows_flags_and_access_lists_when_asked),
     };

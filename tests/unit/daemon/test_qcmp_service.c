@@ -114,6 +114,95 @@ static void too_many_addresses_are_refused(void **state)
     assert_null(service);
 }
 
+static void an_engine_that_cannot_enforce_the_rules_is_refused(void **state)
+{
+    struct engine_ops alone = engine_mmsg;
+    struct prefix_list nobody = {0}, somebody = {0};
+    struct prefix prefix;
+    (void)state;
+    alone.hands_over_all = false;
+    assert_int_equal(prefix_parse("192.0.2.0/24", &prefix), 0);
+    assert_int_equal(prefix_list_add(&somebody, &prefix), 0);
+    struct rules_options rules = {.allow = &nobody, .deny = &nobody, .guard = &guard_default_rules};
+    struct qcmp_service_options options = {.addresses = &in6addr_any,
+                                           .addresses_count = 1,
+                                           .workers = 1,
+                                           .receive_buffer_ns = 1000000,
+                                           .engine = &alone,
+                                           .rules = &rules};
+    struct qcmp_service *service = NULL;
+    assert_int_equal(qcmp_service_open(&service, &options), -EOPNOTSUPP);
+    rules = (struct rules_options){.allow = &somebody, .deny = &nobody};
+    assert_int_equal(qcmp_service_open(&service, &options), -EOPNOTSUPP);
+    rules = (struct rules_options){.allow = &nobody, .deny = &somebody};
+    assert_int_equal(qcmp_service_open(&service, &options), -EOPNOTSUPP);
+    assert_null(service);
+    rules = (struct rules_options){.allow = &nobody, .deny = &nobody};
+    assert_int_equal(qcmp_service_open(&service, &options), 0);
+    struct rules *made = NULL;
+    rules.deny = &somebody;
+    assert_int_equal(qcmp_service_prepare(service, &rules, &made), -EOPNOTSUPP);
+    assert_null(made);
+    assert_int_equal(qcmp_service_start(service), 0);
+    stop(service);
+    prefix_list_fini(&somebody);
+}
+
+/* While pings come: what the workers read must not be released (the sanitizers look). */
+static void rules_change_while_pings_are_answered(void **state)
+{
+    struct loopback client = loopback_open(AF_INET);
+    struct qcmp_service *service = start(2);
+    struct prefix_list nobody = {0}, somebody = {0};
+    const struct guard_rules *guards[] = {&guard_default_rules, NULL};
+    struct prefix prefix;
+    (void)state;
+    assert_int_equal(prefix_parse("192.0.2.0/24", &prefix), 0);
+    assert_int_equal(prefix_list_add(&somebody, &prefix), 0);
+    for (unsigned i = 0; i < 1000; i++) {
+        struct rules_options options = {
+            .allow = &nobody, .deny = i % 3 == 0 ? &nobody : &somebody, .guard = guards[i % 2]};
+        struct rules *rules;
+        assert_int_equal(qcmp_service_prepare(service, &options, &rules), 0);
+        qcmp_service_apply(service, rules);
+        ping(&client, qcmp_service_port(service));
+        if (i % 10 == 0)
+            qcmp_service_tick(service, clock_monotonic_ns());
+        if (i == 500)
+            assert_int_equal(qcmp_service_move(service, 0), 0);
+        if (i == 600)
+            qcmp_service_leave(service);
+    }
+    assert_int_equal(stop(service).answered, 1000);
+    prefix_list_fini(&somebody);
+    loopback_close(&client);
+}
+
+static void denied_addresses_are_denied_from_the_change_on(void **state)
+{
+    struct loopback client = loopback_open(AF_INET);
+    struct qcmp_service *service = start(1);
+    struct prefix_list nobody = {0}, loopback = {0};
+    struct prefix prefix;
+    struct rules *rules;
+    (void)state;
+    assert_int_equal(prefix_parse("127.0.0.0/8", &prefix), 0);
+    assert_int_equal(prefix_list_add(&loopback, &prefix), 0);
+    ping(&client, qcmp_service_port(service));
+    struct rules_options options = {.allow = &nobody, .deny = &loopback};
+    assert_int_equal(qcmp_service_prepare(service, &options, &rules), 0);
+    qcmp_service_apply(service, rules);
+    struct sockaddr_storage to = client.address;
+    ((struct sockaddr_in *)&to)->sin_port = htons(qcmp_service_port(service));
+    loopback_send(&client, (const uint8_t *)"QLKN", 4, &to, client.address_bytes);
+    struct counters_sum sum = stop(service);
+    assert_int_equal(sum.packets[OUTCOME_ACCESS_DENIED], 1);
+    assert_int_equal(sum.packets[OUTCOME_VALID], 1);
+    assert_int_equal(sum.received, 2);
+    prefix_list_fini(&loopback);
+    loopback_close(&client);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -121,6 +210,9 @@ int main(void)
         cmocka_unit_test(an_idle_worker_is_alive),
         cmocka_unit_test(counts_go_on_when_the_port_changes),
         cmocka_unit_test(too_many_addresses_are_refused),
+        cmocka_unit_test(an_engine_that_cannot_enforce_the_rules_is_refused),
+        cmocka_unit_test(rules_change_while_pings_are_answered),
+        cmocka_unit_test(denied_addresses_are_denied_from_the_change_on),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -76,12 +76,12 @@ static const char golden_text[] =
     "# HELP quilkin_service_qcmp_packets_total Datagrams that were decoded, by what they turned "
     "out to be.\n"
     "# TYPE quilkin_service_qcmp_packets_total counter\n"
-    "quilkin_service_qcmp_packets_total{kind=\"valid\"} 1\n"
+    "quilkin_service_qcmp_packets_total{kind=\"valid\"} 15\n"
     "quilkin_service_qcmp_packets_total{kind=\"invalid\"} 18\n"
     "quilkin_service_qcmp_packets_total{kind=\"unsupported\"} 2\n"
     "# HELP quilkin_service_qcmp_bytes_total Their UDP payload.\n"
     "# TYPE quilkin_service_qcmp_bytes_total counter\n"
-    "quilkin_service_qcmp_bytes_total{kind=\"valid\"} 100\n"
+    "quilkin_service_qcmp_bytes_total{kind=\"valid\"} 1500\n"
     "quilkin_service_qcmp_bytes_total{kind=\"invalid\"} 1800\n"
     "quilkin_service_qcmp_bytes_total{kind=\"unsupported\"} 200\n"
     "# HELP quilkin_service_qcmp_errors_total What went wrong: with a datagram, with receiving "
@@ -94,16 +94,23 @@ static const char golden_text[] =
     "quilkin_service_qcmp_errors_total{reason=\"failed_port_change\"} 1\n"
     "# HELP paddock_qcmp_received_total Datagrams that were read from the socket.\n"
     "# TYPE paddock_qcmp_received_total counter\n"
-    "paddock_qcmp_received_total 55\n"
+    "paddock_qcmp_received_total 105\n"
     "# HELP paddock_qcmp_answered_total Replies that the kernel took.\n"
     "# TYPE paddock_qcmp_answered_total counter\n"
     "paddock_qcmp_answered_total 9\n"
-    "# HELP paddock_qcmp_dropped_total Datagrams that were dropped before they were decoded.\n"
+    "# HELP paddock_qcmp_dropped_total Datagrams that were refused, whatever they were.\n"
     "# TYPE paddock_qcmp_dropped_total counter\n"
     "paddock_qcmp_dropped_total{reason=\"source_port_zero\"} 7\n"
     "paddock_qcmp_dropped_total{reason=\"source_not_unicast\"} 8\n"
     "paddock_qcmp_dropped_total{reason=\"destination_not_unicast\"} 9\n"
     "paddock_qcmp_dropped_total{reason=\"too_old\"} 10\n"
+    "paddock_qcmp_dropped_total{reason=\"access_denied\"} 11\n"
+    "paddock_qcmp_dropped_total{reason=\"rate_limited\"} 12\n"
+    "paddock_qcmp_dropped_total{reason=\"process_cap\"} 13\n"
+    "# HELP paddock_qcmp_leaked_total Pings over the limit of their source that were answered all "
+    "the same; among the valid ones.\n"
+    "# TYPE paddock_qcmp_leaked_total counter\n"
+    "paddock_qcmp_leaked_total 14\n"
     "# HELP paddock_qcmp_kernel_drops_total Datagrams that the kernel dropped: no room in the "
     "receive buffer.\n"
     "# TYPE paddock_qcmp_kernel_drops_total counter\n"
@@ -184,7 +191,7 @@ static void openmetrics_is_as_it_was_agreed(void **state)
     assert_string_equal(end, golden_openmetrics_end);
     assert_non_null(strstr(text, "# TYPE quilkin_service_qcmp_bytes counter\n"
                                  "# UNIT quilkin_service_qcmp_bytes bytes\n"
-                                 "quilkin_service_qcmp_bytes_total{kind=\"valid\"} 100\n"));
+                                 "quilkin_service_qcmp_bytes_total{kind=\"valid\"} 1500\n"));
     free(text);
 }
 
@@ -220,6 +227,7 @@ static void every_metric_of_the_specification_has_its_type_and_help(void **state
                                              {"paddock_qcmp_received_total", "counter"},
                                              {"paddock_qcmp_answered_total", "counter"},
                                              {"paddock_qcmp_dropped_total", "counter"},
+                                             {"paddock_qcmp_leaked_total", "counter"},
                                              {"paddock_qcmp_kernel_drops_total", "counter"},
                                              {"paddock_qcmp_batch_packets", "histogram"},
                                              {"paddock_qcmp_hold_seconds", "histogram"},
@@ -278,7 +286,7 @@ static void what_is_not_known_is_left_out(void **state)
     sources.process = NULL;
     char *text = render(&sources, METRICS_TEXT);
     assert_null(strstr(text, "paddock_clock_"));
-    assert_null(strstr(text, "process_"));
+    assert_null(strstr(text, "\nprocess_"));
     free(text);
 }
 

@@ -14,6 +14,8 @@
 static const uint8_t PING[QCMP_PING_BYTES] = {0x51, 0x4c, 0x4b, 0x4e, 0,    0,    0,    9,   0xbf,
                                               0,    0,    0,    0,    0x63, 0xb6, 0xe9, 0x57};
 
+static const struct responder_rules EVERYBODY;
+
 static struct in6_addr ipv6(const char *text)
 {
     struct in6_addr address;
@@ -34,7 +36,7 @@ static enum outcome ask_from(const char *source, uint16_t port, const char *dest
     uint8_t pong[QCMP_PONG_BYTES], untouched[QCMP_PONG_BYTES];
     memset(pong, 0xaa, sizeof pong);
     memset(untouched, 0xaa, sizeof untouched);
-    enum outcome outcome = responder_answer(&question, pong);
+    enum outcome outcome = responder_answer(&question, &EVERYBODY, NULL, pong);
     if (outcome != OUTCOME_VALID)
         assert_memory_equal(pong, untouched, sizeof pong);
     return outcome;
@@ -49,7 +51,7 @@ static enum outcome ask(const uint8_t *data, size_t bytes, uint8_t pong[QCMP_PON
                                 .source_port = 4000,
                                 .destination = &to,
                                 .received_ns = 0x0102030405060708};
-    return responder_answer(&question, pong);
+    return responder_answer(&question, &EVERYBODY, NULL, pong);
 }
 
 static void answers_a_ping_with_every_nonce(void **state)
@@ -130,10 +132,128 @@ static void refuses_a_ping_to_a_broadcast_address(void **state)
                                 .to_broadcast = true};
     uint8_t pong[QCMP_PONG_BYTES];
     (void)state;
-    assert_int_equal(responder_answer(&question, pong), OUTCOME_DESTINATION_NOT_UNICAST);
+    assert_int_equal(responder_answer(&question, &EVERYBODY, NULL, pong),
+                     OUTCOME_DESTINATION_NOT_UNICAST);
     question.to_broadcast = false;
     question.destination = NULL;
-    assert_int_equal(responder_answer(&question, pong), OUTCOME_VALID);
+    assert_int_equal(responder_answer(&question, &EVERYBODY, NULL, pong), OUTCOME_VALID);
+}
+
+/* Rules with room for two pings of a source, and one prefix that may not ask. */
+struct limited {
+    struct prefix_list allow, deny;
+    struct access *access;
+    struct guard_parameters limits;
+    struct responder_rules rules;
+    struct responder_turn turn;
+};
+
+static void limited_init(struct limited *l, uint32_t replies, uint32_t leak)
+{
+    const struct guard_rules rules = {.replies_per_second = replies,
+                                      .ipv4 = {.items = {{32, 1, 2}}, .count = 1},
+                                      .ipv6 = {.items = {{64, 1, 2}}, .count = 1},
+                                      .leak = leak};
+    const struct siphash_key key = {{3, 4}};
+    struct prefix denied;
+    *l = (struct limited){.turn = {.now_ns = 1000000000000, .random = 5}};
+    assert_int_equal(prefix_parse("198.51.100.0/24", &denied), 0);
+    assert_int_equal(prefix_list_add(&l->deny, &denied), 0);
+    assert_int_equal(access_new(&l->access, &l->allow, &l->deny), 0);
+    guard_parameters_init(&l->limits, &rules, &key);
+    l->rules = (struct responder_rules){l->access, &l->limits, guard_table_new()};
+    assert_non_null(l->rules.table);
+}
+
+static void limited_fini(struct limited *l)
+{
+    guard_table_free(l->rules.table);
+    access_free(l->access);
+    prefix_list_fini(&l->deny);
+}
+
+static enum outcome ask_limited(struct limited *l, const char *source, const uint8_t *data,
+                                size_t bytes)
+{
+    struct in6_addr from = ipv6(source);
+    struct datagram question = {.data = data, .bytes = bytes, .source = &from, .source_port = 9};
+    uint8_t pong[QCMP_PONG_BYTES], untouched[QCMP_PONG_BYTES];
+    memset(pong, 0xaa, sizeof pong);
+    memset(untouched, 0xaa, sizeof untouched);
+    enum outcome outcome = responder_answer(&question, &l->rules, &l->turn, pong);
+    assert_int_equal(memcmp(pong, untouched, sizeof pong) != 0,
+                     outcome_kind(outcome) == OUTCOME_KIND_VALID);
+    return outcome;
+}
+
+static void who_may_not_ask_is_refused_before_anything_is_decoded(void **state)
+{
+    struct limited l;
+    (void)state;
+    limited_init(&l, 1000, 0);
+    assert_int_equal(ask_limited(&l, "::ffff:198.51.100.7", PING, sizeof PING),
+                     OUTCOME_ACCESS_DENIED);
+    assert_int_equal(ask_limited(&l, "::ffff:198.51.100.7", PING, 3), OUTCOME_ACCESS_DENIED);
+    assert_int_equal(ask_limited(&l, "::ffff:198.51.101.7", PING, sizeof PING), OUTCOME_VALID);
+    limited_fini(&l);
+}
+
+static void a_source_over_its_limit_is_refused(void **state)
+{
+    struct limited l;
+    (void)state;
+    limited_init(&l, 1000, 0);
+    for (unsigned i = 0; i < 2; i++)
+        assert_int_equal(ask_limited(&l, "2001:db8::1", PING, sizeof PING), OUTCOME_VALID);
+    assert_int_equal(ask_limited(&l, "2001:db8::1", PING, sizeof PING), OUTCOME_RATE_LIMITED);
+    assert_int_equal(ask_limited(&l, "2001:db8:1::1", PING, sizeof PING), OUTCOME_VALID);
+    l.turn.now_ns += 1000000000;
+    assert_int_equal(ask_limited(&l, "2001:db8::1", PING, sizeof PING), OUTCOME_VALID);
+    limited_fini(&l);
+}
+
+static void what_is_no_ping_uses_up_nothing(void **state)
+{
+    struct limited l;
+    uint8_t pong[QCMP_PONG_BYTES];
+    (void)state;
+    limited_init(&l, 1000, 0);
+    assert_int_equal(ask(PING, sizeof PING, pong), OUTCOME_VALID);
+    for (unsigned i = 0; i < 100; i++) {
+        assert_int_equal(ask_limited(&l, "::ffff:192.0.2.7", PING, 16), OUTCOME_LENGTH_MISMATCH);
+        assert_int_equal(ask_limited(&l, "::ffff:192.0.2.7", pong, sizeof pong),
+                         OUTCOME_UNSUPPORTED);
+    }
+    assert_int_equal(ask_limited(&l, "::ffff:192.0.2.7", PING, sizeof PING), OUTCOME_VALID);
+    assert_int_equal(ask_limited(&l, "::ffff:192.0.2.7", PING, sizeof PING), OUTCOME_VALID);
+    limited_fini(&l);
+}
+
+static void some_that_are_over_the_limit_leak(void **state)
+{
+    struct limited l;
+    unsigned counts[OUTCOME_COUNT] = {0};
+    (void)state;
+    limited_init(&l, 100000, 8);
+    for (unsigned i = 0; i < 8002; i++) {
+        l.turn.now_ns += 1000000;
+        counts[ask_limited(&l, "::ffff:192.0.2.7", PING, sizeof PING)]++;
+    }
+    assert_in_range(counts[OUTCOME_VALID], 9, 10);
+    assert_in_range(counts[OUTCOME_LEAKED], 850, 1150);
+    assert_int_equal(counts[OUTCOME_VALID] + counts[OUTCOME_LEAKED] + counts[OUTCOME_RATE_LIMITED],
+                     8002);
+    limited_fini(&l);
+}
+
+static void beyond_the_cap_of_the_process_nobody_new_is_answered(void **state)
+{
+    struct limited l;
+    (void)state;
+    limited_init(&l, 2, 1);
+    assert_int_equal(ask_limited(&l, "::ffff:192.0.2.7", PING, sizeof PING), OUTCOME_VALID);
+    assert_int_equal(ask_limited(&l, "::ffff:192.0.2.8", PING, sizeof PING), OUTCOME_PROCESS_CAP);
+    limited_fini(&l);
 }
 
 int main(void)
@@ -144,6 +264,11 @@ int main(void)
         cmocka_unit_test(tells_what_is_wrong_with_a_datagram),
         cmocka_unit_test(answers_unicast_addresses_only),
         cmocka_unit_test(refuses_a_ping_to_a_broadcast_address),
+        cmocka_unit_test(who_may_not_ask_is_refused_before_anything_is_decoded),
+        cmocka_unit_test(a_source_over_its_limit_is_refused),
+        cmocka_unit_test(what_is_no_ping_uses_up_nothing),
+        cmocka_unit_test(some_that_are_over_the_limit_leak),
+        cmocka_unit_test(beyond_the_cap_of_the_process_nobody_new_is_answered),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
