@@ -35,6 +35,7 @@ bench: build
 lint:
 	@scripts/install-dependencies lint
 	@cmake --preset dev
+	@cmake --build --preset dev --target paddock_generated
 	@scripts/lint build/dev
 
 fuzz:

@@ -1,0 +1,185 @@
+#include "engine/xdp/attach.h"
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <errno.h>
+#include <linux/if_link.h>
+#include <linux/rtnetlink.h>
+#include <net/if.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "engine/xdp/netlink.h"
+
+#define ATTEMPTS 3
+
+const char *xdp_mode_name(enum xdp_mode mode)
+{
+    return mode == XDP_MODE_NATIVE ? "native" : "generic";
+}
+
+/* Empty if the kernel does not tell. */
+static void read_program_name(uint32_t id, char *name, size_t capacity)
+{
+    struct bpf_prog_info info = {0};
+    uint32_t bytes = sizeof info;
+    name[0] = '\0';
+    int fd = bpf_prog_get_fd_by_id(id);
+    if (fd < 0)
+        return;
+    if (bpf_obj_get_info_by_fd(fd, &info, &bytes) == 0)
+        snprintf(name, capacity, "%.*s", (int)sizeof info.name, info.name);
+    close(fd);
+}
+
+/* The id of the program that holds an interface, and its mode; 0 without one. */
+static uint32_t find_holder(unsigned interface, enum xdp_mode *mode)
+{
+    LIBBPF_OPTS(bpf_xdp_query_opts, query);
+    if (bpf_xdp_query((int)interface, 0, &query) != 0)
+        return 0;
+    *mode = query.skb_prog_id != 0 ? XDP_MODE_GENERIC : XDP_MODE_NATIVE;
+    if (query.skb_prog_id != 0)
+        return query.skb_prog_id;
+    return query.drv_prog_id != 0 ? query.drv_prog_id : query.hw_prog_id;
+}
+
+/* Whether an XDP program that is there already is why, and if so, the line about it. */
+static bool explain_holder(unsigned interface, const char *interface_name, char *error,
+                           size_t capacity)
+{
+    char name[BPF_OBJ_NAME_LEN + 1];
+    enum xdp_mode mode;
+    uint32_t id = find_holder(interface, &mode);
+    if (id == 0)
+        return false;
+    read_program_name(id, name, sizeof name);
+    snprintf(error, capacity,
+             "%s already has XDP program %u '%s' (%s mode), which is left alone: end the process "
+             "that holds it, or detach it (ip link set dev %s xdp%s off), or use another interface",
+             interface_name, id, name, xdp_mode_name(mode), interface_name,
+             mode == XDP_MODE_GENERIC ? "generic" : "");
+    return true;
+}
+
+static const char *reason(int code, enum xdp_mode mode)
+{
+    switch (code) {
+    case EPERM:
+    case EACCES:
+        return "not permitted: it needs CAP_NET_ADMIN and CAP_BPF";
+    case EOPNOTSUPP:
+        return mode == XDP_MODE_NATIVE ? "its driver has no XDP: use the generic mode"
+                                       : "the kernel has no XDP for it";
+    case EINVAL:
+    case ERANGE:
+    case E2BIG:
+        return mode == XDP_MODE_NATIVE
+                   ? "its driver refuses: often an MTU above a page, or LRO (ethtool -K DEVICE lro "
+                     "off), or too few queues; dmesg may tell, and the generic mode may work"
+                   : "the kernel refuses";
+    case EBUSY:
+    case EEXIST:
+        return "it, or a bond or bridge above it, already has an XDP program";
+    case ENOMEM:
+    case ENOSPC:
+        return "the driver lacks memory or queues for it";
+    default:
+        return strerror(code);
+    }
+}
+
+static void explain(int code, unsigned interface, const char *name, enum xdp_mode mode, char *error,
+                    size_t capacity)
+{
+    if ((code == EBUSY || code == EEXIST) && explain_holder(interface, name, error, capacity))
+        return;
+    snprintf(error, capacity, "cannot attach to %s in %s mode: %s", name, xdp_mode_name(mode),
+             reason(code, mode));
+}
+
+int xdp_attach(int program_fd, unsigned interface, enum xdp_mode mode, char *error, size_t capacity)
+{
+    char name[IF_NAMESIZE];
+    if (if_indextoname(interface, name) == NULL) {
+        snprintf(error, capacity, "there is no network interface %u", interface);
+        return -ENODEV;
+    }
+    uint32_t flags = mode == XDP_MODE_NATIVE ? XDP_FLAGS_DRV_MODE : XDP_FLAGS_SKB_MODE;
+    LIBBPF_OPTS(bpf_link_create_opts, options, .flags = flags);
+    int fd = bpf_link_create(program_fd, (int)interface, BPF_XDP, &options);
+    if (fd < 0)
+        explain(-fd, interface, name, mode, error, capacity);
+    return fd;
+}
+
+struct best_route {
+    unsigned interface;
+    uint32_t metric;
+};
+
+struct route {
+    unsigned interface;
+    uint32_t metric;
+    uint32_t table;
+};
+
+static void take_route_attribute(unsigned type, const void *value, size_t bytes, void *user)
+{
+    struct route *route = user;
+    struct rtnexthop hop;
+    if (type == RTA_OIF && bytes >= sizeof route->interface)
+        memcpy(&route->interface, value, sizeof route->interface);
+    else if (type == RTA_PRIORITY && bytes >= sizeof route->metric)
+        memcpy(&route->metric, value, sizeof route->metric);
+    else if (type == RTA_TABLE && bytes >= sizeof route->table)
+        memcpy(&route->table, value, sizeof route->table);
+    else if (type == RTA_MULTIPATH && bytes >= sizeof hop) {
+        memcpy(&hop, value, sizeof hop);
+        route->interface = (unsigned)hop.rtnh_ifindex;
+    }
+}
+
+static void take_route(const struct nlmsghdr *message, void *user)
+{
+    struct best_route *best = user;
+    struct rtmsg head;
+    struct route route = {0};
+    if (message->nlmsg_type != RTM_NEWROUTE || message->nlmsg_len < NLMSG_LENGTH(sizeof head))
+        return;
+    memcpy(&head, NLMSG_DATA(message), sizeof head);
+    route.table = head.rtm_table;
+    if (head.rtm_dst_len != 0 || head.rtm_type != RTN_UNICAST)
+        return;
+    netlink_message_attributes(message, sizeof head, take_route_attribute, &route);
+    if (route.table != RT_TABLE_MAIN || route.interface == 0)
+        return;
+    if (best->interface == 0 || route.metric < best->metric)
+        *best = (struct best_route){route.interface, route.metric};
+}
+
+static unsigned default_interface(unsigned char family)
+{
+    struct rtmsg head = {.rtm_family = family};
+    struct netlink_question question = {.protocol = NETLINK_ROUTE,
+                                        .type = RTM_GETROUTE,
+                                        .header = &head,
+                                        .header_bytes = sizeof head};
+    struct best_route best;
+    int error = -EINTR;
+    for (int i = 0; i < ATTEMPTS && error == -EINTR; i++) {
+        best = (struct best_route){0};
+        error = netlink_list(&question, take_route, &best);
+    }
+    return error == 0 || error == -EINTR ? best.interface : 0;
+}
+
+unsigned xdp_default_interface(void)
+{
+    unsigned interface = default_interface(AF_INET);
+    return interface != 0 ? interface : default_interface(AF_INET6);
+}

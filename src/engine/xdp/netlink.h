@@ -1,0 +1,41 @@
+/** @file
+ * Questions to the kernel over netlink whose answer is a list.
+ */
+#ifndef PADDOCK_ENGINE_XDP_NETLINK_H
+#define PADDOCK_ENGINE_XDP_NETLINK_H
+
+#include <linux/netlink.h>
+#include <stddef.h>
+
+/** Takes one message of the answer; it is valid during the call. */
+typedef void netlink_each_fn(const struct nlmsghdr *message, void *user);
+
+/** A question. */
+struct netlink_question {
+    int protocol;        /**< NETLINK_ROUTE or another family */
+    unsigned type;       /**< of the message */
+    const void *header;  /**< what follows the message's own header */
+    size_t header_bytes; /**< at most 64 */
+};
+
+/**
+ * Asks, and hands over each message of the list. Blocks until the kernel has answered, which is at
+ * once; opens a socket for the time of the call.
+ * @return 0 or a negative errno value; -EINTR: the list changed meanwhile, and what was handed over
+ * may miss something: ask again.
+ */
+int netlink_list(const struct netlink_question *question, netlink_each_fn *each, void *user);
+
+/** Takes one attribute; its bytes are valid during the call. */
+typedef void netlink_attribute_fn(unsigned type, const void *value, size_t bytes, void *user);
+
+/** Hands over each attribute of @p bytes at @p attributes; stops at the first that is cut. */
+void netlink_attributes(const void *attributes, size_t bytes, netlink_attribute_fn *each,
+                        void *user);
+
+/** The same for the attributes of a message, which come behind a header of its own of @p header
+ * bytes. */
+void netlink_message_attributes(const struct nlmsghdr *message, size_t header,
+                                netlink_attribute_fn *each, void *user);
+
+#endif

@@ -1,0 +1,22 @@
+# XDP in network namespaces that the tests make; they need root.
+if(NOT PADDOCK_HAVE_XDP)
+    return()
+endif()
+
+paddock_bpf(pass ${CMAKE_CURRENT_LIST_DIR}/pass.bpf.c)
+
+add_library(paddock_test_netns STATIC xdp/netns.c)
+paddock_target(paddock_test_netns 17)
+target_include_directories(paddock_test_netns PUBLIC ${PROJECT_SOURCE_DIR}/tests)
+
+# paddock_xdp_test(NAME LINK library...): tests/xdp/test_NAME.c as the test paddock.xdp.NAME. Exit code 77 is a skip.
+function(paddock_xdp_test name)
+    cmake_parse_arguments(PARSE_ARGV 1 arg "" "" "LINK")
+    add_executable(paddock_xdp_test_${name} xdp/test_${name}.c)
+    paddock_target(paddock_xdp_test_${name} 17)
+    target_link_libraries(paddock_xdp_test_${name} PRIVATE ${arg_LINK} paddock_test_netns PkgConfig::PADDOCK_CMOCKA)
+    add_test(NAME paddock.xdp.${name} COMMAND paddock_xdp_test_${name})
+    set_tests_properties(paddock.xdp.${name} PROPERTIES SKIP_RETURN_CODE 77 TIMEOUT 120 LABELS xdp)
+endfunction()
+
+paddock_xdp_test(attach LINK paddock_xdp_attach paddock_bpf_pass)
