@@ -45,7 +45,8 @@ def commands_are_those_of_the_help(completion, paddock):
 def values_are_those_that_the_program_takes(completion, _paddock):
     completion.expect(["--log-format", ""], {"auto", "json", "plain", "pretty"})
     completion.expect(["ping", "--format", ""], {"human", "json"})
-    completion.expect(["--engine", ""], {"auto", "mmsg"})
+    completion.expect(["--engine", ""], {"auto", "mmsg", "xdp"})
+    completion.expect(["--xdp-mode", ""], {"native", "generic"})
 
 
 def main(shell, source, paddock):
