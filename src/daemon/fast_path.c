@@ -53,6 +53,13 @@ void fast_path_report(const struct xdp *xdp, enum xdp_event event, struct log *l
     switch (event) {
     case XDP_NOTHING:
         return;
+    case XDP_LOSING:
+        LOG_EVENT(log, LOG_LEVEL_WARN,
+                  log_text("message", "the interface loses answers of xdp; on veth the peer needs "
+                                      "an XDP program, too"),
+                  log_text("interface", xdp_interface(xdp)),
+                  log_uint("lost", xdp_transmit_errors(xdp)));
+        return;
     case XDP_GONE:
         reason = "the interface is gone, or somebody took the program off it";
         break;

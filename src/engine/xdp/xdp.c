@@ -31,6 +31,7 @@ struct xdp {
     struct xdp_device device; /* as it was at the start */
     unsigned interface;
     bool automatic;
+    bool losing; /* said already */
     int link_fd; /* -1: detached */
     atomic_bool attached;
 
@@ -280,7 +281,10 @@ static enum xdp_event look(struct xdp *xdp)
         return XDP_GONE;
     if (follow_addresses(xdp) != 0)
         return XDP_FAILED;
-    return loses_answers(xdp) && xdp->automatic ? XDP_LOSSES : XDP_NOTHING;
+    if (!loses_answers(xdp) || xdp->losing)
+        return XDP_NOTHING;
+    xdp->losing = true;
+    return xdp->automatic ? XDP_LOSSES : XDP_LOSING;
 }
 
 enum xdp_event xdp_tick(struct xdp *xdp)
@@ -288,7 +292,7 @@ enum xdp_event xdp_tick(struct xdp *xdp)
     if (xdp->link_fd < 0)
         return XDP_NOTHING;
     enum xdp_event event = look(xdp);
-    if (event != XDP_NOTHING)
+    if (event != XDP_NOTHING && event != XDP_LOSING)
         xdp_detach(xdp);
     return event;
 }

@@ -32,8 +32,9 @@ struct xdp_options {
 /** What xdp_tick() has noticed. */
 enum xdp_event {
     XDP_NOTHING,
+    XDP_LOSING, /**< the interface loses answers; it goes on, and says it once */
     XDP_GONE,   /**< the interface, or somebody took the program off */
-    XDP_LOSSES, /**< the interface lost answers; only when automatic */
+    XDP_LOSSES, /**< the interface lost answers; when automatic, instead of #XDP_LOSING */
     XDP_FAILED  /**< the addresses of the host could not be followed */
 };
 
@@ -63,8 +64,8 @@ int xdp_poll_fd(const struct xdp *xdp);
 /**
  * Follows clock, addresses and interface; to be called about once a second, and when
  * xdp_poll_fd() says so. Does not block.
- * @return what has made it leave everything to the sockets, for good; #XDP_NOTHING otherwise, and
- * after it has left.
+ * @return #XDP_NOTHING, also after it has left; #XDP_LOSING; or what has made it leave everything
+ * to the sockets, for good.
  */
 enum xdp_event xdp_tick(struct xdp *xdp);
 
