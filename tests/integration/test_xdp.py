@@ -2,6 +2,7 @@
 import collections
 import contextlib
 import os
+import pathlib
 import re
 import shutil
 import signal
@@ -108,10 +109,10 @@ class XdpTest(unittest.TestCase):
     def check_counts(self, dropped=0):
         """What was sent is what was counted, to the packet; in the metrics and at the end. What XDP answers overtakes
         what the sockets still have."""
-        support.wait_until(lambda: self.metrics()["paddock_qcmp_received_total"] == sum(self.sent.values()) + dropped,
-                           "all is counted")
+        wanted = [sum(self.sent.values()) + dropped, self.sent["valid"]]
+        names = ("paddock_qcmp_received_total", "paddock_qcmp_answered_total")
+        support.wait_until(lambda: [self.metrics()[name] for name in names] == wanted, f"all is counted: {wanted}")
         metrics = self.metrics()
-        self.assertEqual(metrics["paddock_qcmp_answered_total"], self.sent["valid"])
         for kind in ("valid", "invalid", "unsupported"):
             self.assertEqual(metrics[f'quilkin_service_qcmp_packets_total{{kind="{kind}"}}'], self.sent[kind])
         self.assertEqual(self.service.stop(), support.counts(self.sent, dropped))
@@ -413,7 +414,20 @@ class LifeTest(XdpTest):
                        "--service.qcmp.port", "0", "--engine", "xdp", "--service.udp.xdp.network-interface", "way",
                        program="setpriv")
         self.assertEqual(done.returncode, 255)
-        self.assertIn("it needs CAP_BPF and CAP_NET_ADMIN", done.stderr)
+        self.assertIn("it needs CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN", done.stderr)
+
+    def test_a_user_with_three_capabilities_attaches_and_gives_them_up(self):
+        if shutil.which("setpriv") is None:
+            self.skipTest("setpriv (package util-linux) is not installed")
+        few = "-all,+bpf,+perfmon,+net_admin"
+        self.start(prefix=("setpriv", "--reuid=65534", "--clear-groups", f"--inh-caps={few}", f"--ambient-caps={few}"))
+        status = dict(line.split(":", 1) for line in
+                      pathlib.Path(f"/proc/{self.service.pid}/status").read_text(encoding="ascii").splitlines())
+        self.assertEqual([int(status[name], 16) for name in ("CapEff", "CapPrm", "CapInh", "CapAmb")], [0] * 4)
+        with self.asker() as asker:
+            self.assertEqual(asker.answers(), [])
+        self.assertEqual(self.by_xdp(), 1)
+        self.check_counts()
 
     def test_a_packet_filter_is_warned_about(self):
         if shutil.which("nft") is None:

@@ -56,7 +56,6 @@ struct ping {
     uint8_t nonce;
     uint64_t client; /* host order */
     uint64_t received_ns;
-    int32_t padding; /* bytes of the frame behind the datagram */
 };
 
 struct xdp_settings settings;
@@ -112,16 +111,18 @@ ALWAYS_INLINE uint32_t tag_number(uint16_t type, uint16_t control)
     return id != 0 && type == bpf_htons(ETH_P_8021AD) ? id | XDP_TAG_IS_8021AD : id;
 }
 
-/* Returns what comes after Ethernet's header, or NULL when it is not for us. */
-ALWAYS_INLINE void *read_ethernet(void *at, void *end, struct ping *ping)
+/* Each of what reads and writes moves on by what it has read or written, and returns whether it
+ * could. */
+ALWAYS_INLINE bool read_ethernet(void **next, void *end, struct ping *ping)
 {
+    void *at = *next;
     struct ethernet *ethernet = at;
     if (at + sizeof *ethernet > end)
-        return NULL;
+        return false;
     __builtin_memcpy(ping->destination_mac, ethernet->destination, sizeof ping->destination_mac);
     __builtin_memcpy(ping->source_mac, ethernet->source, sizeof ping->source_mac);
     if (xdp_mac(ping->destination_mac) != settings.mac)
-        return NULL;
+        return false;
     ping->type = ethernet->type;
     at += sizeof *ethernet;
     uint32_t shift = 0;
@@ -131,7 +132,7 @@ ALWAYS_INLINE void *read_ethernet(void *at, void *end, struct ping *ping)
             break;
         struct tag *tag = at;
         if (at + sizeof *tag > end)
-            return NULL;
+            return false;
         ping->raw_tags[i] = (uint32_t)tag->control << 16 | ping->type;
         ping->tags_count = i + 1;
         uint32_t number = tag_number(ping->type, tag->control);
@@ -140,7 +141,8 @@ ALWAYS_INLINE void *read_ethernet(void *at, void *end, struct ping *ping)
         ping->type = tag->type;
         at += sizeof *tag;
     }
-    return at;
+    *next = at;
+    return true;
 }
 
 ALWAYS_INLINE void set_ipv4(uint32_t mapped[4], uint32_t address)
@@ -152,15 +154,16 @@ ALWAYS_INLINE void set_ipv4(uint32_t mapped[4], uint32_t address)
 }
 
 /* Checks what the kernel would check, and that nothing but a ping's datagram follows. */
-ALWAYS_INLINE void *read_ipv4(void *at, void *end, struct ping *ping)
+ALWAYS_INLINE bool read_ipv4(void **next, void *end, struct ping *ping)
 {
+    void *at = *next;
     struct iphdr *ip = at;
     if (at + sizeof *ip > end)
-        return NULL;
+        return false;
     if (*(uint8_t *)at != 0x45 || ip->protocol != IPPROTO_UDP ||
         ip->tot_len != bpf_htons(sizeof *ip + PING_UDP_BYTES) ||
         (ip->frag_off & bpf_htons(FRAGMENT)) != 0)
-        return NULL;
+        return false;
     uint32_t *words = at;
     uint64_t sum = 0;
 #pragma unroll
@@ -168,30 +171,33 @@ ALWAYS_INLINE void *read_ipv4(void *at, void *end, struct ping *ping)
         sum += words[i];
     uint32_t source = bpf_ntohl(ip->saddr);
     if (fold(sum) != 0xffff || !unicast_is_ipv4(source) || source >> 24 == 127)
-        return NULL;
+        return false;
     set_ipv4(ping->source, ip->saddr);
     set_ipv4(ping->address.address, ip->daddr);
-    return at + sizeof *ip;
+    *next = at + sizeof *ip;
+    return true;
 }
 
 /* Of the sources it leaves those to the kernel that have no business on a wire: all that begin with
  * eight zeros, among them the unspecified, the loopback and v4-mapped ones. */
-ALWAYS_INLINE void *read_ipv6(void *at, void *end, struct ping *ping)
+ALWAYS_INLINE bool read_ipv6(void **next, void *end, struct ping *ping)
 {
+    void *at = *next;
     struct ipv6hdr *ip = at;
     if (at + sizeof *ip > end)
-        return NULL;
+        return false;
     const uint8_t *source = (const uint8_t *)&ip->saddr;
     if (*(uint8_t *)at >> 4 != 6 || ip->nexthdr != IPPROTO_UDP ||
         ip->payload_len != bpf_htons(PING_UDP_BYTES) || source[0] == 0xff || source[0] == 0)
-        return NULL;
+        return false;
 #pragma unroll
     for (int i = 0; i < 4; i++) {
         ping->source[i] = ip->saddr.in6_u.u6_addr32[i];
         ping->address.address[i] = ip->daddr.in6_u.u6_addr32[i];
     }
     ping->address.tags |= XDP_TAGS_IPV6;
-    return at + sizeof *ip;
+    *next = at + sizeof *ip;
+    return true;
 }
 
 ALWAYS_INLINE bool is_served(uint16_t port)
@@ -215,23 +221,20 @@ ALWAYS_INLINE bool read_udp(void *at, void *end, struct ping *ping)
     ping->port = udp->dest;
     ping->nonce = data[LAYOUT_NONCE_OFFSET];
     ping->client = bpf_be64_to_cpu(*(uint64_t *)(data + LAYOUT_CLIENT_OFFSET));
-    ping->padding = (int32_t)(end - (at + PING_UDP_BYTES));
     return true;
 }
 
 ALWAYS_INLINE bool read_ping(struct xdp_md *context, struct ping *ping)
 {
     void *end = (void *)(uintptr_t)context->data_end;
-    void *at = read_ethernet((void *)(uintptr_t)context->data, end, ping);
-    if (at == NULL)
+    void *at = (void *)(uintptr_t)context->data;
+    if (!read_ethernet(&at, end, ping))
         return false;
     if (ping->type == bpf_htons(ETH_P_IP))
-        at = read_ipv4(at, end, ping);
-    else if (ping->type == bpf_htons(ETH_P_IPV6))
-        at = read_ipv6(at, end, ping);
-    else
-        return false;
-    return at != NULL && read_udp(at, end, ping);
+        return read_ipv4(&at, end, ping) && read_udp(at, end, ping);
+    if (ping->type == bpf_htons(ETH_P_IPV6))
+        return read_ipv6(&at, end, ping) && read_udp(at, end, ping);
+    return false;
 }
 
 /* Whether, and how, to decide about a ping here, before anything of the frame is changed. Returns
@@ -248,18 +251,24 @@ ALWAYS_INLINE int admit(const struct ping *ping)
  * but for padding. */
 ALWAYS_INLINE bool grow(struct xdp_md *context, const struct ping *ping)
 {
-    if (bpf_xdp_adjust_tail(context, GROWTH - ping->padding) == 0)
+    uint32_t ip_bytes =
+        ping->type == bpf_htons(ETH_P_IP) ? sizeof(struct iphdr) : sizeof(struct ipv6hdr);
+    uint32_t used =
+        sizeof(struct ethernet) + ping->tags_count * TAG_BYTES + ip_bytes + PING_UDP_BYTES;
+    int32_t padding = (int32_t)((uint32_t)bpf_xdp_get_buff_len(context) - used);
+    if (bpf_xdp_adjust_tail(context, GROWTH - padding) == 0)
         return true;
-    if (ping->padding != 0 && bpf_xdp_adjust_tail(context, -ping->padding) != 0)
+    if (padding != 0 && bpf_xdp_adjust_tail(context, -padding) != 0)
         return false;
     return bpf_xdp_adjust_head(context, -GROWTH) == 0;
 }
 
-ALWAYS_INLINE void *write_ethernet(void *at, void *end, const struct ping *ping)
+ALWAYS_INLINE bool write_ethernet(void **next, void *end, const struct ping *ping)
 {
+    void *at = *next;
     struct ethernet *ethernet = at;
     if (at + sizeof *ethernet > end)
-        return NULL;
+        return false;
     __builtin_memcpy(ethernet->destination, ping->source_mac, sizeof ethernet->destination);
     __builtin_memcpy(ethernet->source, ping->destination_mac, sizeof ethernet->source);
     at += offsetof(struct ethernet, type);
@@ -268,21 +277,23 @@ ALWAYS_INLINE void *write_ethernet(void *at, void *end, const struct ping *ping)
         if (i >= ping->tags_count)
             break;
         if (at + TAG_BYTES > end)
-            return NULL;
+            return false;
         *(uint32_t *)at = ping->raw_tags[i];
         at += TAG_BYTES;
     }
     if (at + sizeof ping->type > end)
-        return NULL;
+        return false;
     *(uint16_t *)at = ping->type;
-    return at + sizeof ping->type;
+    *next = at + sizeof ping->type;
+    return true;
 }
 
-ALWAYS_INLINE void *write_ipv4(void *at, void *end, const struct ping *ping)
+ALWAYS_INLINE bool write_ipv4(void **next, void *end, const struct ping *ping)
 {
+    void *at = *next;
     struct iphdr *ip = at;
     if (at + sizeof *ip > end)
-        return NULL;
+        return false;
     uint32_t source = bpf_ntohl(ping->address.address[3]);
     uint32_t destination = bpf_ntohl(ping->source[3]);
     uint32_t bytes = sizeof *ip + PONG_UDP_BYTES;
@@ -297,14 +308,16 @@ ALWAYS_INLINE void *write_ipv4(void *at, void *end, const struct ping *ping)
     ip->check = bpf_htons((uint16_t)~fold(sum));
     ip->saddr = ping->address.address[3];
     ip->daddr = ping->source[3];
-    return at + sizeof *ip;
+    *next = at + sizeof *ip;
+    return true;
 }
 
-ALWAYS_INLINE void *write_ipv6(void *at, void *end, const struct ping *ping)
+ALWAYS_INLINE bool write_ipv6(void **next, void *end, const struct ping *ping)
 {
+    void *at = *next;
     struct ipv6hdr *ip = at;
     if (at + sizeof *ip > end)
-        return NULL;
+        return false;
     *(uint32_t *)at = bpf_htonl(0x60000000);
     ip->payload_len = bpf_htons(PONG_UDP_BYTES);
     ip->nexthdr = IPPROTO_UDP;
@@ -314,7 +327,8 @@ ALWAYS_INLINE void *write_ipv6(void *at, void *end, const struct ping *ping)
         ip->saddr.in6_u.u6_addr32[i] = ping->address.address[i];
         ip->daddr.in6_u.u6_addr32[i] = ping->source[i];
     }
-    return at + sizeof *ip;
+    *next = at + sizeof *ip;
+    return true;
 }
 
 /* What addresses, ports and lengths add to the checksum of UDP. The ends of a v4-mapped address are
@@ -361,11 +375,12 @@ ALWAYS_INLINE bool write_udp(void *at, void *end, const struct ping *ping)
 ALWAYS_INLINE bool write_pong(struct xdp_md *context, const struct ping *ping)
 {
     void *end = (void *)(uintptr_t)context->data_end;
-    void *at = write_ethernet((void *)(uintptr_t)context->data, end, ping);
-    if (at == NULL)
+    void *at = (void *)(uintptr_t)context->data;
+    if (!write_ethernet(&at, end, ping))
         return false;
-    at = ping->type == bpf_htons(ETH_P_IP) ? write_ipv4(at, end, ping) : write_ipv6(at, end, ping);
-    return at != NULL && write_udp(at, end, ping);
+    if (ping->type == bpf_htons(ETH_P_IP))
+        return write_ipv4(&at, end, ping) && write_udp(at, end, ping);
+    return write_ipv6(&at, end, ping) && write_udp(at, end, ping);
 }
 
 /* Nothing else runs on this CPU meanwhile that writes them. */

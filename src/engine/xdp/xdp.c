@@ -24,7 +24,7 @@
 
 struct xdp {
     struct responder_bpf *programs;
-    const struct xdp_counters *counters; /* one a CPU, mapped */
+    struct xdp_counters *counters; /* one a CPU, mapped to be read */
     size_t counters_bytes;
     unsigned cpus;
 
@@ -89,8 +89,9 @@ static int find_interface(struct xdp *xdp, const struct xdp_options *options, ch
 
 static const char *load_hint(int code)
 {
-    return code == -EPERM ? "cannot load the XDP program (it needs CAP_BPF and CAP_NET_ADMIN)"
-                          : "cannot load the XDP program (it needs Linux 6.1)";
+    return code == -EPERM || code == -EACCES
+               ? "cannot load the XDP program (it needs CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN)"
+               : "cannot load the XDP program (it needs Linux 6.1)";
 }
 
 static int load(struct xdp *xdp, char *error, size_t capacity)
@@ -115,7 +116,7 @@ static int map_counters(struct xdp *xdp, char *error, size_t capacity)
     size_t page = (size_t)sysconf(_SC_PAGESIZE);
     size_t bytes = (xdp->cpus * sizeof(struct xdp_counters) + page - 1) / page * page;
     int fd = bpf_map__fd(xdp->programs->maps.counters);
-    const void *mapped = mmap(NULL, bytes, PROT_READ, MAP_SHARED, fd, 0);
+    void *mapped = mmap(NULL, bytes, PROT_READ, MAP_SHARED, fd, 0);
     if (mapped == MAP_FAILED)
         return fail(error, capacity, -errno, "cannot map the counters");
     xdp->counters = mapped;
@@ -346,7 +347,7 @@ void xdp_close(struct xdp *xdp)
     close_fd(&xdp->poll_fd);
     xdp_addresses_fini(&xdp->addresses);
     if (xdp->counters != NULL)
-        munmap((void *)(uintptr_t)xdp->counters, xdp->counters_bytes); /* it was mapped so */
+        munmap(xdp->counters, xdp->counters_bytes);
     responder_bpf__destroy(xdp->programs);
     free(xdp);
 }

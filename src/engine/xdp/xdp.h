@@ -39,8 +39,9 @@ enum xdp_event {
 };
 
 /**
- * Loads the program and attaches it. It answers nothing before xdp_port_add(). Needs CAP_NET_ADMIN
- * and CAP_BPF, which all other calls do without.
+ * Loads the program and attaches it. It answers nothing before xdp_port_add(). Needs CAP_BPF,
+ * CAP_PERFMON (for the kernel lets no other program compute with pointers to a frame as freely) and
+ * CAP_NET_ADMIN, which all other calls do without.
  *
  * @param[out] xdp   allocated; untouched on failure. Closed with xdp_close().
  * @param[out] error set on failure: as in engine/xdp/attach.h.
