@@ -17,7 +17,8 @@ _paddock_value() {
     case $1 in
     --log-format) mapfile -t COMPREPLY < <(compgen -W 'auto json plain pretty' -- "$word") ;;
     --format) mapfile -t COMPREPLY < <(compgen -W 'human json' -- "$word") ;;
-    --engine) mapfile -t COMPREPLY < <(compgen -W 'auto mmsg' -- "$word") ;;
+    --engine) mapfile -t COMPREPLY < <(compgen -W 'auto mmsg xdp' -- "$word") ;;
+    --xdp-mode) mapfile -t COMPREPLY < <(compgen -W 'generic native' -- "$word") ;;
     --arrivals) mapfile -t COMPREPLY < <(compgen -W 'constant poisson' -- "$word") ;;
     --pid) mapfile -t COMPREPLY < <(compgen -W "$(ps -eo pid=)" -- "$word") ;;
     --config | -c) mapfile -t COMPREPLY < <(compgen -f -- "$word") ;;

@@ -10,12 +10,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
-/** address_is_unicast() of an IPv4 address in network order. */
-static inline bool address_ipv4_is_unicast(uint32_t ipv4)
-{
-    const uint8_t first = *(const uint8_t *)&ipv4;
-    return first != 0 && (first & 0xf0) != 0xe0 && ipv4 != UINT32_MAX;
-}
+#include "base/unicast.h"
 
 /** Whether one host can have this address: false for the unspecified address and 0.0.0.0/8, for
  * multicast, and for the limited broadcast 255.255.255.255. A subnet's own broadcast address cannot
@@ -27,7 +22,7 @@ static inline bool address_is_unicast(const struct in6_addr *address)
     if (halves[0] != 0)
         return address->s6_addr[0] != 0xff;
     if (address->s6_addr32[2] == htonl(0xffff))
-        return address_ipv4_is_unicast(address->s6_addr32[3]);
+        return unicast_is_ipv4(ntohl(address->s6_addr32[3]));
     return halves[1] != 0;
 }
 

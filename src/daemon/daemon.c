@@ -16,6 +16,7 @@
 #include "base/address.h"
 #include "base/clock.h"
 #include "base/signals.h"
+#include "daemon/fast_path.h"
 #include "daemon/low_latency.h"
 #include "daemon/notify.h"
 #include "daemon/operator.h"
@@ -183,6 +184,9 @@ static int service_open(struct daemon *daemon)
 {
     const struct config *config = &daemon->config;
     struct rules_options rules = reload_rules(config);
+    struct xdp *xdp;
+    if (fast_path_open(&xdp, config, daemon->log) != 0)
+        return EXIT_FAILED;
     struct qcmp_service_options options = {.port = config->qcmp_port,
                                            .addresses = config->listen,
                                            .addresses_count = config->listen_count,
@@ -191,6 +195,7 @@ static int service_open(struct daemon *daemon)
                                            .max_age_ns = config->max_age_ns,
                                            .pin = config->pin,
                                            .rules = &rules,
+                                           .xdp = xdp,
                                            .worker_began = worker_began,
                                            .user = daemon};
     if (config->low_latency) {
@@ -201,6 +206,7 @@ static int service_open(struct daemon *daemon)
     if (error == -EOPNOTSUPP)
         return fail("the engine cannot enforce access lists or the guard", error);
     if (error != 0) {
+        xdp_close(xdp);
         char what[64];
         snprintf(what, sizeof what, "cannot serve QCMP on UDP port %u", config->qcmp_port);
         return fail(what, error);
@@ -326,7 +332,8 @@ static void loop_tick(struct loop *loop)
 {
     struct daemon *daemon = loop->daemon;
     int64_t now_ns = clock_monotonic_ns();
-    qcmp_service_tick(daemon->service, now_ns);
+    fast_path_report(qcmp_service_xdp(daemon->service), qcmp_service_tick(daemon->service, now_ns),
+                     daemon->log);
     bool alive = qcmp_service_alive(daemon->service, now_ns);
     bool before = atomic_exchange_explicit(&daemon->alive, alive, memory_order_relaxed);
     atomic_store_explicit(&daemon->ticked_ns, now_ns, memory_order_relaxed);
@@ -348,16 +355,19 @@ static int loop_timeout_ms(const struct loop *loop)
 
 static void loop_run(struct loop *loop)
 {
-    struct pollfd fds[1 + MAX_WATCHES] = {{.fd = loop->signal_fd, .events = POLLIN}};
+    /* poll() passes over the -1 of a service without XDP. */
+    struct pollfd fds[2 + MAX_WATCHES] = {
+        {.fd = loop->signal_fd, .events = POLLIN},
+        {.fd = qcmp_service_poll_fd(loop->daemon->service), .events = POLLIN}};
     for (unsigned i = 0; i < loop->watches_count; i++)
-        fds[1 + i] = (struct pollfd){.fd = loop->watches[i].fd, .events = POLLIN};
+        fds[2 + i] = (struct pollfd){.fd = loop->watches[i].fd, .events = POLLIN};
     loop_tick(loop);
     tell(loop, "READY=1");
     while (clock_monotonic_ns() < loop->stop_ns) {
-        if (poll(fds, 1 + loop->watches_count, loop_timeout_ms(loop)) < 0)
+        if (poll(fds, 2 + loop->watches_count, loop_timeout_ms(loop)) < 0)
             continue; /* interrupted: nothing is known of the descriptors */
         loop_take_signals(loop);
-        loop_take_changes(loop, fds + 1);
+        loop_take_changes(loop, fds + 2);
         loop_tick(loop);
     }
 }

@@ -250,7 +250,7 @@ int qcmp_service_prepare(struct qcmp_service *service, const struct rules_option
 {
     bool is_limited =
         options->guard != NULL || options->allow->count > 0 || options->deny->count > 0;
-    if (is_limited && !service->options.engine->hands_over_all)
+    if (is_limited && (!service->options.engine->hands_over_all || service->options.xdp != NULL))
         return -EOPNOTSUPP;
     int error = options->guard != NULL ? table_open(service) : 0;
     return error != 0 ? error : rules_new(rules, options, service->table, &service->key);
@@ -294,13 +294,14 @@ void qcmp_service_apply(struct qcmp_service *service, struct rules *rules)
     release_rules(service);
 }
 
-void qcmp_service_tick(struct qcmp_service *service, int64_t now_ns)
+enum xdp_event qcmp_service_tick(struct qcmp_service *service, int64_t now_ns)
 {
     release_rules(service);
-    if (service->table == NULL)
-        return;
-    guard_table_sweep(service->table, service->swept, (uint64_t)now_ns);
-    service->swept = (service->swept + GUARD_SWEEP_SETS) % GUARD_SETS;
+    if (service->table != NULL) {
+        guard_table_sweep(service->table, service->swept, (uint64_t)now_ns);
+        service->swept = (service->swept + GUARD_SWEEP_SETS) % GUARD_SETS;
+    }
+    return service->options.xdp != NULL ? xdp_tick(service->options.xdp) : XDP_NOTHING;
 }
 
 static void service_free(struct qcmp_service *service)
@@ -351,9 +352,26 @@ int qcmp_service_open(struct qcmp_service **service, const struct qcmp_service_o
     return 0;
 }
 
+/* The sockets are there by then, for what XDP passes on. */
+static void add_port(const struct qcmp_service *service, const struct listener *listener)
+{
+    if (service->options.xdp != NULL)
+        xdp_port_add(service->options.xdp, engine_port(listener->engine));
+}
+
+/* Before the sockets stop: what comes later finds nobody. */
+static void remove_port(const struct qcmp_service *service, const struct listener *listener)
+{
+    if (service->options.xdp != NULL)
+        xdp_port_remove(service->options.xdp, engine_port(listener->engine));
+}
+
 int qcmp_service_start(struct qcmp_service *service)
 {
-    return listener_start(service->current, service);
+    int error = listener_start(service->current, service);
+    if (error == 0)
+        add_port(service, service->current);
+    return error;
 }
 
 uint16_t qcmp_service_port(struct qcmp_service *service)
@@ -383,6 +401,7 @@ void qcmp_service_receive_buffer(struct qcmp_service *service, size_t *asked, si
 static void retire(struct qcmp_service *service)
 {
     struct listener *leaving = service->leaving;
+    remove_port(service, leaving);
     listener_stop(leaving);
     pthread_mutex_lock(&service->lock);
     counters_sum_add(&service->retired, leaving->counters, leaving->workers);
@@ -413,6 +432,7 @@ int qcmp_service_move(struct qcmp_service *service, uint16_t port)
         listener_free(next);
         return error;
     }
+    add_port(service, next);
     pthread_mutex_lock(&service->lock);
     service->leaving = service->current;
     service->current = next;
@@ -433,6 +453,13 @@ static void add_listener(struct listener *listener, struct counters_sum *sum, ui
     *drops += engine_drops(listener->engine);
 }
 
+static void add_xdp(const struct xdp *xdp, struct counters_sum *sum)
+{
+    uint64_t answered = 0;
+    if (xdp != NULL)
+        xdp_count(xdp, sum, &answered);
+}
+
 void qcmp_service_sample(struct qcmp_service *service, struct counters_sum *sum, uint64_t *drops)
 {
     pthread_mutex_lock(&service->lock);
@@ -441,6 +468,17 @@ void qcmp_service_sample(struct qcmp_service *service, struct counters_sum *sum,
     add_listener(service->leaving, sum, drops);
     add_listener(service->current, sum, drops);
     pthread_mutex_unlock(&service->lock);
+    add_xdp(service->options.xdp, sum);
+}
+
+const struct xdp *qcmp_service_xdp(const struct qcmp_service *service)
+{
+    return service->options.xdp;
+}
+
+int qcmp_service_poll_fd(const struct qcmp_service *service)
+{
+    return service->options.xdp != NULL ? xdp_poll_fd(service->options.xdp) : -1;
 }
 
 static bool worker_alive(struct worker_thread *worker, const struct counters *counters,
@@ -473,8 +511,12 @@ void qcmp_service_stop(struct qcmp_service *service, struct counters_sum *sum, u
     service->current = NULL;
     pthread_mutex_unlock(&service->lock);
     retire(service);
+    if (service->options.xdp != NULL)
+        xdp_detach(service->options.xdp);
     *sum = service->retired;
     *drops = service->retired_drops;
+    add_xdp(service->options.xdp, sum);
+    xdp_close(service->options.xdp);
     pthread_mutex_destroy(&service->lock);
     service_free(service);
 }

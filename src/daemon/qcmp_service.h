@@ -1,7 +1,8 @@
 /** @file
  * The QCMP responder as a service: an engine, its workers' threads and counters, and the move to
- * another port. Every function may be called by any thread, but qcmp_service_start(), _move(),
- * _leave(), _prepare(), _apply(), _tick() and _stop() by one at a time.
+ * another port; with XDP in front of the engine's sockets, if wanted. Every function may be called
+ * by any thread, but qcmp_service_start(), _move(), _leave(), _prepare(), _apply(), _tick() and
+ * _stop() by one at a time.
  */
 #ifndef PADDOCK_DAEMON_QCMP_SERVICE_H
 #define PADDOCK_DAEMON_QCMP_SERVICE_H
@@ -13,6 +14,7 @@
 
 #include "daemon/rules.h"
 #include "engine/engine.h"
+#include "engine/xdp/xdp.h"
 #include "metrics/counters.h"
 
 /** A worker that has not turned for so long is taken for dead. */
@@ -33,6 +35,7 @@ struct qcmp_service_options {
     const struct engine_ops *engine;   /**< NULL: mmsg */
     const struct rules_options *rules; /**< NULL: everybody is answered. Borrowed during the call */
     void (*worker_began)(void *user);  /**< called first in each worker's thread; may be NULL */
+    struct xdp *xdp; /**< in front of the sockets, or NULL; the service's once it is open */
     void *user;
 };
 
@@ -83,9 +86,11 @@ int qcmp_service_prepare(struct qcmp_service *service, const struct rules_option
 /** Decides by these rules from now on; takes them. What sources have used up they have used up. */
 void qcmp_service_apply(struct qcmp_service *service, struct rules *rules);
 
-/** To be called every second: releases rules that are not used any more, and sweeps the guard's
- * table. @param now_ns monotonic. */
-void qcmp_service_tick(struct qcmp_service *service, int64_t now_ns);
+/** To be called every second: releases rules that are not used any more, sweeps the guard's table,
+ * and keeps XDP up to date.
+ * @param now_ns monotonic.
+ * @return as xdp_tick(). */
+enum xdp_event qcmp_service_tick(struct qcmp_service *service, int64_t now_ns);
 
 /** The counts of the service's whole life, and what the kernel dropped before it could be counted.
  */
@@ -96,6 +101,13 @@ void qcmp_service_sample(struct qcmp_service *service, struct counters_sum *sum,
  * so.
  * @param now_ns monotonic. */
 bool qcmp_service_alive(struct qcmp_service *service, int64_t now_ns);
+
+/** The XDP in front of the sockets, for what xdp.h lets any thread ask; NULL without. */
+const struct xdp *qcmp_service_xdp(const struct qcmp_service *service);
+
+/** A descriptor that is readable when qcmp_service_tick() should be called before its time; -1
+ * without XDP. */
+int qcmp_service_poll_fd(const struct qcmp_service *service);
 
 /** Answers what has been received, ends the workers, closes and frees. Blocks until that is done.
  * Nobody else may use the service from then on.

@@ -114,7 +114,6 @@ class StartTest(ServiceTest):
             (["--log-format", "xml"], ["--log-format", "xml"]),
             (["--service.udp"], ["--service.udp", "not supported yet"]),
             (["--admin.address", "localhost"], ["--admin.address", "localhost"]),
-            (["--engine", "xdp"], ["--engine", "not supported yet"]),
             (["--help=yes"], ["--help", "no value"]),
             (["launch"], ["launch", "not a command"]),
         ]

@@ -240,8 +240,9 @@ static void differences_are_those_that_need_a_restart(void **state)
     assert_difference("paddock: {seccomp: false}\n", "paddock.seccomp");
     assert_difference("paddock: {pin: true}\n", "paddock.pin");
     assert_difference("paddock: {low_latency: true}\n", "paddock.low_latency");
-    assert_difference("paddock: {engine: auto}\n", NULL);
     assert_difference("paddock: {user: nobody, listen: [\"::\"]}\n", NULL);
+    assert_difference("paddock: {engine: auto}\n", "paddock.engine");
+    assert_difference("paddock: {engine: xdp}\n", "paddock.engine");
     assert_difference("id: a\nqcmp_port: 1\nfilters: []\n"
                       "paddock: {max_age: 1s}\n",
                       NULL);
