@@ -34,11 +34,11 @@
     }
 #define IPV4(a, b, c, d)                                                                           \
     {                                                                                              \
-        .s6_addr = { [10] = 0xff, 0xff, a, b, c, d }                                               \
+        .s6_addr = { [10] = 0xff, 0xff, (a), (b), (c), (d) }                                       \
     }
 #define IPV6(last)                                                                                 \
     {                                                                                              \
-        .s6_addr = { 0xfd, [15] = last }                                                           \
+        .s6_addr = { 0xfd, [15] = (last) }                                                         \
     }
 
 static const struct in6_addr my_ipv4 = IPV4(10, 1, 2, 3);
@@ -135,9 +135,12 @@ static uint32_t run(const struct responder_bpf *programs, struct frame *frame)
 {
     uint8_t input[FRAME_MAX_BYTES];
     memcpy(input, frame->bytes, frame->length);
-    LIBBPF_OPTS(bpf_test_run_opts, options, .data_in = input,
-                .data_size_in = (uint32_t)frame->length, .data_out = frame->bytes,
-                .data_size_out = FRAME_MAX_BYTES, .repeat = 1);
+    struct bpf_test_run_opts options = {.sz = sizeof options,
+                                        .data_in = input,
+                                        .data_size_in = (uint32_t)frame->length,
+                                        .data_out = frame->bytes,
+                                        .data_size_out = FRAME_MAX_BYTES,
+                                        .repeat = 1};
     int error = bpf_prog_test_run_opts(bpf_program__fd(programs->progs.paddock_qcmp), &options);
     if (error != 0)
         fail_msg("BPF_PROG_TEST_RUN over %zu bytes: %s", frame->length, strerror(-error));

@@ -93,9 +93,8 @@ static void take_link(const struct nlmsghdr *message, void *user)
 {
     struct links *links = user;
     struct ifinfomsg head;
-    if (message->nlmsg_type != RTM_NEWLINK || message->nlmsg_len < NLMSG_LENGTH(sizeof head))
+    if (message->nlmsg_type != RTM_NEWLINK || !netlink_header(message, &head, sizeof head))
         return;
-    memcpy(&head, NLMSG_DATA(message), sizeof head);
     if ((head.ifi_flags & IFF_UP) == 0)
         return;
     struct link *items =
@@ -220,9 +219,8 @@ static void take_address(const struct nlmsghdr *message, void *user)
     struct collection *collection = user;
     const struct xdp_address_filter *filter = collection->filter;
     struct ifaddrmsg head;
-    if (message->nlmsg_type != RTM_NEWADDR || message->nlmsg_len < NLMSG_LENGTH(sizeof head))
+    if (message->nlmsg_type != RTM_NEWADDR || !netlink_header(message, &head, sizeof head))
         return;
-    memcpy(&head, NLMSG_DATA(message), sizeof head);
     struct assigned assigned = {.flags = head.ifa_flags};
     netlink_message_attributes(message, sizeof head, take_address_attribute, &assigned);
     const struct link *link = find_link(collection->links, head.ifa_index);

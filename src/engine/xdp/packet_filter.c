@@ -57,9 +57,8 @@ static void take_chain(const struct nlmsghdr *message, void *user)
     bool *found = user;
     struct chain chain = {.policy = NF_ACCEPT};
     struct nfgenmsg head;
-    if (message->nlmsg_len < NLMSG_LENGTH(sizeof head))
+    if (!netlink_header(message, &head, sizeof head))
         return;
-    memcpy(&head, NLMSG_DATA(message), sizeof head);
     if (head.nfgen_family == NFPROTO_ARP || head.nfgen_family == NFPROTO_BRIDGE)
         return;
     netlink_message_attributes(message, sizeof head, take_chain_attribute, &chain);
