@@ -258,6 +258,14 @@ static inline bool guard_cap_take(uint64_t *word, const struct guard_bucket *buc
     return false;
 }
 
+/** Whether the process has a token that guard_cap_take() could take. */
+static inline bool guard_cap_has(const uint64_t *word, const struct guard_bucket *bucket,
+                                 uint64_t now)
+{
+    uint64_t before = shared_word_load(word);
+    return (before > now ? before - now : 0) + bucket->interval <= bucket->depth;
+}
+
 static inline bool guard_is_ipv4(const struct guard_address *address)
 {
     return address->high == 0 && address->low >> 32 == 0xffff;
@@ -293,9 +301,13 @@ guard_decide(const struct guard_parameters *parameters, const struct guard_addre
 {
     const struct guard_family *family =
         guard_is_ipv4(source) ? &parameters->ipv4 : &parameters->ipv6;
+    struct guard_set *caps = find(table, GUARD_CAPS);
+    uint64_t now = now_ns << GUARD_CAP_SHIFT;
     bool is_steady = false;
     if (!parameters->loopback && guard_is_loopback(source))
         return GUARD_ANSWER;
+    if (caps == NULL)
+        return GUARD_CAPPED;
     for (uint32_t i = 0; i < GUARD_LEVELS && i < family->count; i++) {
         const struct guard_level *level = &family->levels[i];
         uint64_t tag;
@@ -306,10 +318,11 @@ guard_decide(const struct guard_parameters *parameters, const struct guard_addre
         if (state == GUARD_FREE)
             return GUARD_LIMITED;
         is_steady = is_steady || (i == 0 && state == GUARD_STEADY);
+        /* In a flood the sets of wider prefixes, which no cache has, need not be looked at. */
+        if (!is_steady && !guard_cap_has(&caps->words[1], &parameters->fresh, now))
+            return GUARD_CAPPED;
     }
-    struct guard_set *caps = find(table, GUARD_CAPS);
-    uint64_t now = now_ns << GUARD_CAP_SHIFT;
-    if (caps == NULL || (!is_steady && !guard_cap_take(&caps->words[1], &parameters->fresh, now)))
+    if (!is_steady && !guard_cap_take(&caps->words[1], &parameters->fresh, now))
         return GUARD_CAPPED;
     return guard_cap_take(&caps->words[0], &parameters->total, now) ? GUARD_ANSWER : GUARD_CAPPED;
 }
