@@ -201,25 +201,37 @@ static inline uint64_t guard_entry_rank(uint64_t word, uint64_t now)
     return class << GUARD_RANK_SHIFT | age;
 }
 
-/** The word to use: that of the source, or one to take over, or the shared one. Without branches:
- * what comes in is random to a processor, and the verifier of BPF would follow each. */
-static inline struct guard_place guard_set_find(const struct guard_set *set,
-                                                const struct guard_visit *visit)
+/** A word to take over, or the shared one. */
+static inline struct guard_place guard_set_give(const struct guard_set *set, uint64_t now)
 {
     uint64_t best = GUARD_RANK_NEVER;
     struct guard_place place = {.word = shared_word_load(&set->words[GUARD_WAYS]),
                                 .way = GUARD_WAYS};
     for (uint64_t way = 0; way < GUARD_WAYS; way++) {
         uint64_t word = shared_word_load(&set->words[way]);
-        uint64_t is_known = guard_less((word >> GUARD_TAG_SHIFT) ^ visit->tag, 1);
-        uint64_t rank = guard_entry_rank(word, visit->now) | is_known << 62;
+        uint64_t rank = guard_entry_rank(word, now);
         uint64_t is_better = 0 - guard_less(best, rank);
         best ^= (best ^ rank) & is_better;
         place.way ^= (place.way ^ way) & is_better;
         place.word ^= (place.word ^ word) & is_better;
     }
-    place.is_taken_over = (best >> 62 & 1) == 0 && best != GUARD_RANK_NEVER;
+    place.is_taken_over = best != GUARD_RANK_NEVER;
     return place;
+}
+
+/** The word to use: that of the source, or else guard_set_give(). Like that without branches in the
+ * loop: what comes in is random to a processor, and the verifier of BPF would follow each. */
+static inline struct guard_place guard_set_find(const struct guard_set *set,
+                                                const struct guard_visit *visit)
+{
+    struct guard_place place = {.way = GUARD_WAYS};
+    for (uint64_t way = 0; way < GUARD_WAYS; way++) {
+        uint64_t word = shared_word_load(&set->words[way]);
+        uint64_t is_known = 0 - guard_less((word >> GUARD_TAG_SHIFT) ^ visit->tag, 1);
+        place.way ^= (place.way ^ way) & is_known;
+        place.word ^= (place.word ^ word) & is_known;
+    }
+    return place.way < GUARD_WAYS ? place : guard_set_give(set, visit->now);
 }
 
 /** Takes a token of one prefix. A function of its own in a BPF program, which the verifier looks at
