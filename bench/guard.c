@@ -1,4 +1,5 @@
 /* What access lists and the guard cost a ping, beside the decision without them. */
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -74,10 +75,9 @@ static void run(const char *name, struct work *work, const struct bench_result *
     memset(work->outcomes, 0, sizeof work->outcomes);
     struct bench_result result = bench_run(answer, ITERATIONS, work);
     bench_print(name, result, baseline != NULL ? baseline->median_ns : result.median_ns);
-    printf("    answered %llu, limited %llu, beyond the cap %llu\n",
-           (unsigned long long)(work->outcomes[OUTCOME_VALID] + work->outcomes[OUTCOME_LEAKED]),
-           (unsigned long long)work->outcomes[OUTCOME_RATE_LIMITED],
-           (unsigned long long)work->outcomes[OUTCOME_PROCESS_CAP]);
+    printf("    answered %" PRIu64 ", limited %" PRIu64 ", beyond the cap %" PRIu64 "\n",
+           work->outcomes[OUTCOME_VALID] + work->outcomes[OUTCOME_LEAKED],
+           work->outcomes[OUTCOME_RATE_LIMITED], work->outcomes[OUTCOME_PROCESS_CAP]);
 }
 
 int main(void)
