@@ -112,7 +112,7 @@ def answers(client):
 
 def random_sources(options, hosts):
     case = Case(options, hosts, f"replies_per_second: {options.cap}")
-    seconds = options.count // options.rate
+    seconds = max(1, options.count // options.rate)
     print(f"{options.count} pings from random sources, {options.rate} a second; cap {options.cap} answers a second; guard "
           f"{options.guard}")
     client = case.client_start(seconds)
@@ -141,7 +141,7 @@ def one_victim(options, hosts):
         subprocess.run(["ip", "address", "add", f"{VICTIM}/32", "dev", "way"], check=True)
         subprocess.run(["ip", "route", "replace", "10.99.0.2/32", "dev", "way", "src", VICTIM], check=True)
     sender = case.flood(rate * seconds, rate, [VICTIM])
-    client = case.client_start(seconds - 2)
+    client = case.client_start(max(1, seconds - 2))
     most, packets, _ = case.watch(sender)
     sent, took = sender.communicate()[0].split()
     asked, answered = answers(client)
@@ -156,22 +156,22 @@ def one_victim(options, hosts):
 
 def main():
     options = arguments()
-    with test_network.two_hosts() as hosts:
-        client, server = hosts
+    with hosts.two_hosts() as both:
+        client, server = both
         with client:
             mac = support.ip("-brief link show dev way").split()[2]
         with server:  # answers to anybody go back over the veth, and end there
             support.ip("route add default via 10.99.0.1 dev way")
             support.ip(f"neigh replace 10.99.0.1 lladdr {mac} dev way nud permanent")
-        random_sources(options, hosts)
+        random_sources(options, both)
         with contextlib.suppress(KeyboardInterrupt):
-            one_victim(options, hosts)
+            one_victim(options, both)
 
 
 if __name__ == "__main__":
     os.environ["PADDOCK"] = str(arguments().build.resolve() / "bin/paddock")
     sys.path.insert(0, str(TREE / "tests/integration"))
+    import hosts
     import serving  # pylint: disable=import-error
     import support
-    import test_network
     main()

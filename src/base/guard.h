@@ -16,7 +16,7 @@
 #define GUARD_MAX_LEAK 1000000
 /** The longest time that a whole bucket may take to fill. */
 #define GUARD_MAX_FILL_SECONDS 60
-#define GUARD_MAX_BURST (GUARD_MAX_RATE * GUARD_MAX_FILL_SECONDS)
+#define GUARD_MAX_BURST (UINT64_C(1) * GUARD_MAX_RATE * GUARD_MAX_FILL_SECONDS)
 
 /** What each prefix of one width may have. */
 struct guard_rule {

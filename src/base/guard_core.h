@@ -201,25 +201,37 @@ static inline uint64_t guard_entry_rank(uint64_t word, uint64_t now)
     return class << GUARD_RANK_SHIFT | age;
 }
 
-/** The word to use: that of the source, or one to take over, or the shared one. Without branches:
- * what comes in is random to a processor, and the verifier of BPF would follow each. */
-static inline struct guard_place guard_set_find(const struct guard_set *set,
-                                                const struct guard_visit *visit)
+/** A word to take over, or the shared one. */
+static inline struct guard_place guard_set_give(const struct guard_set *set, uint64_t now)
 {
     uint64_t best = GUARD_RANK_NEVER;
     struct guard_place place = {.word = shared_word_load(&set->words[GUARD_WAYS]),
                                 .way = GUARD_WAYS};
     for (uint64_t way = 0; way < GUARD_WAYS; way++) {
         uint64_t word = shared_word_load(&set->words[way]);
-        uint64_t is_known = guard_less((word >> GUARD_TAG_SHIFT) ^ visit->tag, 1);
-        uint64_t rank = guard_entry_rank(word, visit->now) | is_known << 62;
+        uint64_t rank = guard_entry_rank(word, now);
         uint64_t is_better = 0 - guard_less(best, rank);
         best ^= (best ^ rank) & is_better;
         place.way ^= (place.way ^ way) & is_better;
         place.word ^= (place.word ^ word) & is_better;
     }
-    place.is_taken_over = (best >> 62 & 1) == 0 && best != GUARD_RANK_NEVER;
+    place.is_taken_over = best != GUARD_RANK_NEVER;
     return place;
+}
+
+/** The word to use: that of the source, or else guard_set_give(). Like that without branches in the
+ * loop: what comes in is random to a processor, and the verifier of BPF would follow each. */
+static inline struct guard_place guard_set_find(const struct guard_set *set,
+                                                const struct guard_visit *visit)
+{
+    struct guard_place place = {.way = GUARD_WAYS};
+    for (uint64_t way = 0; way < GUARD_WAYS; way++) {
+        uint64_t word = shared_word_load(&set->words[way]);
+        uint64_t is_known = 0 - guard_less((word >> GUARD_TAG_SHIFT) ^ visit->tag, 1);
+        place.way ^= (place.way ^ way) & is_known;
+        place.word ^= (place.word ^ word) & is_known;
+    }
+    return place.way < GUARD_WAYS ? place : guard_set_give(set, visit->now);
 }
 
 /** Takes a token of one prefix. A function of its own in a BPF program, which the verifier looks at
@@ -258,6 +270,14 @@ static inline bool guard_cap_take(uint64_t *word, const struct guard_bucket *buc
     return false;
 }
 
+/** Whether the process has a token that guard_cap_take() could take. */
+static inline bool guard_cap_has(const uint64_t *word, const struct guard_bucket *bucket,
+                                 uint64_t now)
+{
+    uint64_t before = shared_word_load(word);
+    return (before > now ? before - now : 0) + bucket->interval <= bucket->depth;
+}
+
 static inline bool guard_is_ipv4(const struct guard_address *address)
 {
     return address->high == 0 && address->low >> 32 == 0xffff;
@@ -293,9 +313,13 @@ guard_decide(const struct guard_parameters *parameters, const struct guard_addre
 {
     const struct guard_family *family =
         guard_is_ipv4(source) ? &parameters->ipv4 : &parameters->ipv6;
+    struct guard_set *caps = find(table, GUARD_CAPS);
+    uint64_t now = now_ns << GUARD_CAP_SHIFT;
     bool is_steady = false;
     if (!parameters->loopback && guard_is_loopback(source))
         return GUARD_ANSWER;
+    if (caps == NULL)
+        return GUARD_CAPPED;
     for (uint32_t i = 0; i < GUARD_LEVELS && i < family->count; i++) {
         const struct guard_level *level = &family->levels[i];
         uint64_t tag;
@@ -306,10 +330,11 @@ guard_decide(const struct guard_parameters *parameters, const struct guard_addre
         if (state == GUARD_FREE)
             return GUARD_LIMITED;
         is_steady = is_steady || (i == 0 && state == GUARD_STEADY);
+        /* In a flood the sets of wider prefixes, which no cache has, need not be looked at. */
+        if (!is_steady && !guard_cap_has(&caps->words[1], &parameters->fresh, now))
+            return GUARD_CAPPED;
     }
-    struct guard_set *caps = find(table, GUARD_CAPS);
-    uint64_t now = now_ns << GUARD_CAP_SHIFT;
-    if (caps == NULL || (!is_steady && !guard_cap_take(&caps->words[1], &parameters->fresh, now)))
+    if (!is_steady && !guard_cap_take(&caps->words[1], &parameters->fresh, now))
         return GUARD_CAPPED;
     return guard_cap_take(&caps->words[0], &parameters->total, now) ? GUARD_ANSWER : GUARD_CAPPED;
 }

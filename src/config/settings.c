@@ -513,9 +513,10 @@ const struct setting setting_user = {
     .pattern = "^[A-Za-z0-9_][A-Za-z0-9_.-]{0,31}$"};
 const struct setting setting_version = {
     .apply = check_version, .expected = "v1alpha1", .kind = SETTING_TEXT, .pattern = "^v1alpha1$"};
-_Static_assert(GUARD_MAX_REPLIES == 100000000 && GUARD_MAX_LEAK == 1000000 &&
-                   GUARD_MAX_RATE == 1000000 && GUARD_MAX_BURST == 60000000,
-               "the texts above say the limits");
+_Static_assert(GUARD_MAX_REPLIES == 100000000, "setting_guard_replies says it");
+_Static_assert(GUARD_MAX_LEAK == 1000000, "setting_guard_leak says it");
+_Static_assert(GUARD_MAX_RATE == 1000000, "setting_guard_ipv4_rate says it");
+_Static_assert(GUARD_MAX_BURST == 60000000, "setting_guard_ipv4_burst says it");
 const struct setting setting_datacenter_host = {
     .apply = check_host,
     .expected = "an address or a name of 1 to 255 bytes",

@@ -212,7 +212,8 @@ int access_new(struct access **access, const struct prefix_list *allow,
         return error;
     }
     struct node *nodes = realloc(built->nodes, built->count * sizeof *nodes);
-    built->nodes = nodes != NULL ? nodes : built->nodes;
+    if (nodes != NULL)
+        built->nodes = nodes;
     *access = built;
     return 0;
 }
