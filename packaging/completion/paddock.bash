@@ -16,7 +16,10 @@ _paddock_value() {
     local word=$2
     case $1 in
     --log-format) mapfile -t COMPREPLY < <(compgen -W 'auto json plain pretty' -- "$word") ;;
-    --format) mapfile -t COMPREPLY < <(compgen -W 'human json' -- "$word") ;;
+    --format | --report) mapfile -t COMPREPLY < <(compgen -W 'human json' -- "$word") ;;
+    --distribution | --up-distribution | --down-distribution)
+        mapfile -t COMPREPLY < <(compgen -W 'uniform normal pareto' -- "$word")
+        ;;
     --engine) mapfile -t COMPREPLY < <(compgen -W 'auto mmsg' -- "$word") ;;
     --config | -c) mapfile -t COMPREPLY < <(compgen -f -- "$word") ;;
     --user) mapfile -t COMPREPLY < <(compgen -u -- "$word") ;;
