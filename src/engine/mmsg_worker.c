@@ -11,8 +11,8 @@
 
 #include "base/address.h"
 #include "base/clock.h"
+#include "base/udp_socket.h"
 #include "engine/busy_poll.h"
-#include "engine/udp_socket.h"
 
 #define RETRY_MS 1
 

@@ -13,7 +13,7 @@ import time
 import unittest
 
 import support
-import test_network
+import hosts
 from serving import PORT_CHANGED, RELOADED, Operated, free_ports, public_folder
 from support import Asker, ip, packed_ping, packed_pong, run, scaled
 
@@ -73,7 +73,7 @@ class XdpTest(unittest.TestCase):
         stack = contextlib.ExitStack()
         cls.addClassCleanup(stack.close)
         try:
-            cls.client, cls.server = stack.enter_context(test_network.two_hosts())
+            cls.client, cls.server = stack.enter_context(hosts.two_hosts())
         except (OSError, FileNotFoundError) as error:
             raise unittest.SkipTest(f"no network namespaces here: {error}") from error
         if cls.peer_passes:
