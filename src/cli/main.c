@@ -107,12 +107,9 @@ static int run_command(const struct invocation *call, bool service_asked)
     static const struct {
         const char *name;
         int (*run)(const struct invocation *call);
-    } commands[] = {{"ping", run_ping},
-                    {"load", run_load},
-                    {"qcmp", run_qcmp},
-                    {"relay", run_relay},
-                    {"check", run_check},
-                    {"generate-config-schema", run_schema}};
+    } commands[] = {{"ping", run_ping},   {"load", run_load},
+                    {"qcmp", run_qcmp},   {"relay", run_relay},
+                    {"check", run_check}, {"generate-config-schema", run_schema}};
     char error[CONFIG_ERROR_BYTES];
     for (size_t i = 0; i < sizeof commands / sizeof commands[0]; i++) {
         if (strcmp(call->argv[0], commands[i].name) != 0)

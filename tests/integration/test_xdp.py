@@ -12,8 +12,8 @@ import subprocess
 import time
 import unittest
 
-import support
 import hosts
+import support
 from serving import PORT_CHANGED, RELOADED, Operated, free_ports, public_folder
 from support import Asker, ip, packed_ping, packed_pong, run, scaled
 
