@@ -371,8 +371,11 @@ static bool send_batch(struct relay *relay, enum relay_direction direction)
 
 static void send_due(struct relay *relay)
 {
-    while (send_batch(relay, RELAY_UP) | send_batch(relay, RELAY_DOWN))
-        ;
+    bool more;
+    do {
+        more = send_batch(relay, RELAY_UP);
+        more = send_batch(relay, RELAY_DOWN) || more;
+    } while (more);
 }
 
 /* A client with something in a queue is not idle, however long its delay is. */
