@@ -295,6 +295,16 @@ class ImpairmentTest(RelayTest):
         self.assertIn(counts["lost"], range(20, 80))
         self.assertEqual((came, counts), self.down(100, "--down-loss", "0.5", "--seed", "5"))
 
+    def test_a_delay_counts_from_the_arrival_not_from_when_the_relay_looked(self):
+        with Server() as server, Relay(server.target, "--delay", "200ms") as relay, Client(relay) as client:
+            relay.process.send_signal(signal.SIGSTOP)
+            client.send(*range(10))
+            sent = time.monotonic()
+            support.wait_until(lambda: time.monotonic() > sent + 0.2, "the delay is over")
+            relay.process.send_signal(signal.SIGCONT)
+            report = relay.stop()
+        self.expect_counts(report["up"], received=10, forwarded=10)
+
     def test_beyond_the_rate_datagrams_are_dropped_and_counted(self):
         start = time.monotonic()
         with Server() as server, Relay(server.target, "--rate", "1G", "--up-rate", "80k") as relay, Client(relay) as client:
