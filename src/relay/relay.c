@@ -51,6 +51,7 @@ struct relay {
     int listen_fd, wait_fd, timer_fd; /* -1: not open */
     struct arrival_clocks empty;      /* when listen_fd was seen empty */
     int64_t armed_ns;                 /* what timer_fd is set to; RELAY_QUEUE_NEVER: nothing */
+    int64_t latest_ns;                /* when the last datagram that was read arrived */
     bool stopping;
     struct mmsghdr messages[BATCH];
     struct slot slots[BATCH];
@@ -187,6 +188,8 @@ static struct relay_client *client_add(struct relay *relay, const struct sockadd
                                        int64_t now_ns)
 {
     const struct relay_options *options = &relay->options;
+    if (relay->clients.count == relay->clients.capacity) /* before a socket is made for nothing */
+        return NULL;
     int fd = udp_socket_connect((const struct sockaddr *)&options->to, options->to_bytes,
                                 CLIENT_BUFFER_BYTES);
     if (fd < 0)
@@ -222,13 +225,13 @@ static size_t headers_bytes(const struct sockaddr_in6 *address)
 }
 
 static void take(struct relay *relay, enum relay_direction direction, struct relay_client *client,
-                 unsigned index, int64_t arrival_ns)
+                 unsigned index)
 {
     struct relay_payload payload = {.data = relay->data[index],
                                     .bytes = relay->messages[index].msg_len,
                                     .header_bytes = headers_bytes(&client->address)};
     client->waiting += relay_channel_offer(&relay->channels[direction], &client->streams[direction],
-                                           client, &payload, arrival_ns);
+                                           client, &payload, relay->latest_ns);
 }
 
 /* The client of a datagram on the listening socket, which may be a new one. */
@@ -247,24 +250,22 @@ static struct relay_client *client_for(struct relay *relay, const struct slot *s
 }
 
 static void take_up(struct relay *relay, unsigned index, const struct udp_info *info,
-                    const struct arrival_clocks *read)
+                    int64_t now_ns)
 {
-    struct relay_client *client = client_for(relay, &relay->slots[index], info, read->monotonic_ns);
+    struct relay_client *client = client_for(relay, &relay->slots[index], info, now_ns);
     if (client == NULL) {
         relay_channel_refuse(&relay->channels[RELAY_UP]);
         return;
     }
-    relay_clients_touch(&relay->clients, client, read->monotonic_ns);
-    take(relay, RELAY_UP, client, index,
-         arrival_monotonic_ns(&relay->empty, read, info->received_ns));
+    relay_clients_touch(&relay->clients, client, now_ns);
+    take(relay, RELAY_UP, client, index);
 }
 
 static void take_down(struct relay *relay, struct relay_client *client, unsigned index,
-                      const struct udp_info *info, const struct arrival_clocks *read)
+                      int64_t now_ns)
 {
-    relay_clients_touch(&relay->clients, client, read->monotonic_ns);
-    take(relay, RELAY_DOWN, client, index,
-         arrival_monotonic_ns(&client->empty, read, info->received_ns));
+    relay_clients_touch(&relay->clients, client, now_ns);
+    take(relay, RELAY_DOWN, client, index);
 }
 
 /* Receives a batch: of a client's socket, or of all clients if it is NULL. Returns whether there
@@ -272,6 +273,7 @@ static void take_down(struct relay *relay, struct relay_client *client, unsigned
 static bool receive_batch(struct relay *relay, struct relay_client *client)
 {
     enum relay_direction direction = client != NULL ? RELAY_DOWN : RELAY_UP;
+    struct arrival_clocks *empty = client != NULL ? &client->empty : &relay->empty;
     struct arrival_clocks before = arrival_clocks_read();
     int received = receive(relay, client != NULL ? client->fd : relay->listen_fd);
     struct arrival_clocks read = arrival_clocks_read();
@@ -283,14 +285,15 @@ static bool receive_batch(struct relay *relay, struct relay_client *client)
         struct msghdr *message = &relay->messages[i].msg_hdr;
         struct udp_info info;
         udp_info_read(message, &info);
+        relay->latest_ns = arrival_monotonic_ns(empty, &read, info.received_ns);
         if (client != NULL)
-            take_down(relay, client, i, &info, &read);
+            take_down(relay, client, i, read.monotonic_ns);
         else
-            take_up(relay, i, &info, &read);
+            take_up(relay, i, &info, read.monotonic_ns);
         message_reset(message);
     }
     if (received < BATCH)
-        *(client != NULL ? &client->empty : &relay->empty) = before;
+        *empty = before;
     return received == BATCH;
 }
 
@@ -371,8 +374,11 @@ static bool send_batch(struct relay *relay, enum relay_direction direction)
 
 static void send_due(struct relay *relay)
 {
-    while (send_batch(relay, RELAY_UP) | send_batch(relay, RELAY_DOWN))
-        ;
+    bool more;
+    do {
+        more = send_batch(relay, RELAY_UP);
+        more = send_batch(relay, RELAY_DOWN) || more;
+    } while (more);
 }
 
 /* A client with something in a queue is not idle, however long its delay is. */
@@ -438,20 +444,24 @@ static int turn(struct relay *relay)
     return 0;
 }
 
-/* Receives what had arrived on one socket. */
-static void drain(struct relay *relay, struct relay_client *client)
+/* Receives what had arrived on one socket by then: no flood keeps it from an end. */
+static void drain(struct relay *relay, struct relay_client *client, int64_t until_ns)
 {
-    for (int i = 0; i < LAST_BATCHES && receive_batch(relay, client); i++)
+    relay->latest_ns = until_ns;
+    for (int i = 0; i < LAST_BATCHES && relay->latest_ns <= until_ns; i++) {
+        if (!receive_batch(relay, client))
+            return;
         send_due(relay);
+    }
 }
 
 static void finish(struct relay *relay)
 {
-    drain(relay, NULL);
-    send_due(relay);
+    int64_t now_ns = clock_monotonic_ns();
+    drain(relay, NULL, now_ns);
     struct relay_client *client = NULL;
     while ((client = relay_clients_next(&relay->clients, client)) != NULL)
-        drain(relay, client);
+        drain(relay, client, now_ns);
     send_due(relay);
 }
 
