@@ -74,10 +74,11 @@ enum outcome responder_answer(const struct datagram *question, const struct resp
         return OUTCOME_FOREIGN;
     if (kind == QCMP_PONG)
         return OUTCOME_UNSUPPORTED;
-    if (rules->limits != NULL)
+    if (rules->limits != NULL) {
         outcome = check_limits(question, rules, turn);
-    if (outcome_kind(outcome) != OUTCOME_KIND_VALID)
-        return outcome;
+        if (outcome_kind(outcome) != OUTCOME_KIND_VALID)
+            return outcome;
+    }
 
     packet.kind = QCMP_PONG;
     packet.server_start_ns = question->received_ns;
