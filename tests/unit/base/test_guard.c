@@ -279,6 +279,17 @@ static void a_source_is_steady_after_a_second_and_not_before(void **state)
     assert_int_equal(visit(&set, 1, START_NS + 10000 * MS_NS), GUARD_NEW);
 }
 
+static void a_clock_that_is_a_little_behind_makes_nobody_steady(void **state)
+{
+    (void)state;
+    for (uint64_t back_ns = 1; back_ns < 300 * MS_NS; back_ns *= 3) {
+        struct guard_set set = {0};
+        uint64_t begin_ns = START_NS / GUARD_AGE_NS * GUARD_AGE_NS; /* of a unit of age */
+        assert_int_equal(visit(&set, 1, begin_ns), GUARD_NEW);
+        assert_int_equal(visit(&set, 1, begin_ns - back_ns), GUARD_RETURNED);
+    }
+}
+
 /* A set whose seven entries are steady, as of the time that is returned. */
 static uint64_t fill(struct guard_set *set)
 {
@@ -535,6 +546,7 @@ int main(void)
         IN_TABLE(no_second_has_more_answers_than_the_cap),
         IN_TABLE(new_sources_push_no_steady_one_out_of_the_table),
         cmocka_unit_test(a_source_is_steady_after_a_second_and_not_before),
+        cmocka_unit_test(a_clock_that_is_a_little_behind_makes_nobody_steady),
         cmocka_unit_test(who_finds_no_entry_shares_a_bucket),
         cmocka_unit_test(an_entry_that_nobody_sees_any_more_is_given_away),
         cmocka_unit_test(sources_seen_once_go_first_and_the_oldest_of_them),
