@@ -101,7 +101,8 @@ static void a_source_has_its_burst_and_then_its_rate(void **state)
         f->rules.ipv4 = (struct guard_rule_list){{{32, rates[i], 2 * rates[i]}}, 1};
         apply_rules(f);
         struct guard_address source = random_ipv4(f);
-        uint64_t answered = 0, seconds = 20, step_ns = SECOND_NS / rates[i] / 3;
+        uint64_t answered = 0, seconds = rates[i] < 2000 ? 20 : 1,
+                 step_ns = SECOND_NS / rates[i] / 3;
         for (uint64_t at = 0; at < seconds * SECOND_NS; at += step_ns) {
             answered += answers(f, source);
             f->now_ns += step_ns;
@@ -201,7 +202,7 @@ static unsigned most_in_a_second(struct fixture *f, uint32_t replies)
 
 static void new_sources_have_half_of_the_cap_in_any_second(void **state)
 {
-    static const uint32_t caps[] = {2, 10, 128, 1000, 20000};
+    static const uint32_t caps[] = {2, 10, 128, 1000, 5000};
     for (size_t i = 0; i < sizeof caps / sizeof caps[0]; i++) {
         unsigned most = most_in_a_second(*state, caps[i]);
         assert_in_range(most, caps[i] / 2 - caps[i] / 50, caps[i] / 2);
@@ -228,7 +229,7 @@ static void steady_sources_have_their_half_of_the_cap_whatever_new_ones_do(void 
     f->rules.replies_per_second = 20400;
     apply_rules(f);
     assert_int_equal(steady_answers(f, 0, 2), 20000);
-    assert_int_equal(steady_answers(f, 20, 3), 30000);
+    assert_int_equal(steady_answers(f, 10, 3), 30000);
 }
 
 static void no_second_has_more_answers_than_the_cap(void **state)
@@ -244,7 +245,7 @@ static void no_second_has_more_answers_than_the_cap(void **state)
     }
 }
 
-/* What 200,000 new sources a second, and as many prefixes, do to the table. */
+/* What 500,000 new sources a second, and as many prefixes, do to the table. */
 static void new_sources_push_no_steady_one_out_of_the_table(void **state)
 {
     struct fixture *f = *state;
@@ -373,7 +374,7 @@ static void leaks_have_their_part_of_the_cap_and_no_more(void **state)
 static void a_flooded_address_is_sent_two_percent_at_most(void **state)
 {
     struct fixture *f = *state;
-    const unsigned seconds = 20, rate = 100000;
+    const unsigned seconds = 10, rate = 100000;
     unsigned answered = 0, own = 0;
     f->rules = guard_default_rules;
     apply_rules(f);
