@@ -19,6 +19,8 @@ _paddock_value() {
     --format) mapfile -t COMPREPLY < <(compgen -W 'human json' -- "$word") ;;
     --engine) mapfile -t COMPREPLY < <(compgen -W 'auto mmsg' -- "$word") ;;
     --arrivals) mapfile -t COMPREPLY < <(compgen -W 'constant poisson' -- "$word") ;;
+    --via) mapfile -t COMPREPLY < <(compgen -W 'sockets xdp' -- "$word") ;;
+    --interface) mapfile -t COMPREPLY < <(cd /sys/class/net && compgen -W "$(echo *)" -- "$word") ;;
     --pid) mapfile -t COMPREPLY < <(compgen -W "$(ps -eo pid=)" -- "$word") ;;
     --config | -c) mapfile -t COMPREPLY < <(compgen -f -- "$word") ;;
     --user) mapfile -t COMPREPLY < <(compgen -u -- "$word") ;;

@@ -45,6 +45,9 @@ struct flow_io {
 /** Prepares the buffers. */
 void flow_io_init(struct flow_io *io, bool gso);
 
+/** Raises the limit of open descriptors as far as this process may. */
+void flow_raise_limit(void);
+
 /** Opens a flow to a target; its port is the kernel's choice.
  * @return the descriptor, the caller's to close; or a negative errno. */
 int flow_open(const struct sockaddr_storage *target, socklen_t target_bytes);

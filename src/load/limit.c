@@ -32,7 +32,7 @@ static struct shares shares_of(const struct load_options *options, const struct 
     if (result->sending_ns <= 0)
         return shares;
     shares.busy = 1 - (double)result->idle_ns / sending_ns;
-    shares.waiting = shares.busy - (double)result->own_cpu_ns / sending_ns;
+    shares.waiting = (result->spins ? 1 : shares.busy) - (double)result->own_cpu_ns / sending_ns;
     shares.left = (double)result->cpus_idle_ns / sending_ns;
     for (size_t i = 0; i < options->pids_count; i++)
         if (result->pid_cpu_ns[i] > 0)

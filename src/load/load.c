@@ -6,13 +6,12 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/prctl.h>
-#include <sys/resource.h>
-#include <sys/signalfd.h>
 #include <unistd.h>
 
 #include "base/clock.h"
-#include "load/cpu.h"
 #include "load/flow.h"
+#include "load/meter.h"
+#include "load/stop.h"
 #include "load/tracker.h"
 
 #define EVENTS 256
@@ -291,14 +290,6 @@ static void expire(struct run *run, int64_t now_ns)
     }
 }
 
-static void take_signal(struct run *run)
-{
-    struct signalfd_siginfo signal;
-    while (read(run->options->stop_fd, &signal, sizeof signal) == sizeof signal)
-        run->signals++;
-    run->result->interrupted |= run->signals > 0;
-}
-
 /* How long there is nothing to do, unless something comes. */
 static int64_t idle_for_ns(const struct run *run, int64_t now_ns)
 {
@@ -344,7 +335,7 @@ static int turn(struct run *run)
         return count;
     for (int i = 0; i < count; i++) {
         if (events[i].data.u32 == STOP_EVENT)
-            take_signal(run);
+            run->signals += stop_signals_take(run->options->stop_fd);
         else
             more |= take_answers(run, events[i].data.u32);
     }
@@ -389,39 +380,19 @@ static int run_draining(struct run *run)
     return error;
 }
 
-static void take_cpu(const struct load_options *options, int64_t *pid_ns, int64_t *own_ns)
-{
-    *own_ns = cpu_own_ns();
-    for (size_t i = 0; i < options->pids_count; i++)
-        pid_ns[i] = cpu_process_ns(options->pids[i]);
-}
-
-/* A smaller time than before is that of another process, with the number of one that ended. */
-static void subtract_cpu(struct load_result *result, const int64_t *before_ns, size_t count)
-{
-    for (size_t i = 0; i < count; i++) {
-        bool known = before_ns[i] >= 0 && result->pid_cpu_ns[i] >= before_ns[i];
-        result->pid_cpu_ns[i] = known ? result->pid_cpu_ns[i] - before_ns[i] : -1;
-    }
-}
-
 static int run_measured(struct run *run)
 {
     struct load_result *result = run->result;
-    int64_t pids_before_ns[LOAD_MAX_PIDS] = {0}, own_before_ns;
-    int64_t idle_before_ns = cpu_idle_ns();
-    take_cpu(run->options, pids_before_ns, &own_before_ns);
-    run->start_ns = clock_monotonic_ns();
+    struct meter meter;
+    meter_start(&meter, run->options);
+    run->start_ns = meter.start_ns;
     run->end_ns = run->start_ns + run->options->duration_ns;
     int error = run_sending(run);
-    int64_t idle_ns = cpu_idle_ns();
-    result->cpus_idle_ns = idle_before_ns >= 0 && idle_ns >= 0 ? idle_ns - idle_before_ns : -1;
+    meter_sending_over(&meter, result);
     if (error == 0)
         error = run_draining(run);
-    result->window_ns = clock_monotonic_ns() - run->start_ns;
-    take_cpu(run->options, result->pid_cpu_ns, &result->own_cpu_ns);
-    result->own_cpu_ns -= own_before_ns;
-    subtract_cpu(result, pids_before_ns, run->options->pids_count);
+    meter_stop(&meter, run->options, result);
+    result->interrupted = run->signals > 0;
     for (uint32_t i = 0; i < run->options->flows; i++)
         result->counts.receive_drops += flow_drops(run->flows[i].fd);
     result->gso = run->io->gso;
@@ -444,16 +415,6 @@ static int flow_start(struct run *run, uint32_t index)
     if (flow->fd < 0)
         return flow->fd;
     return watch(run, flow->fd, index);
-}
-
-/* Room for the descriptors of all flows, where the hard limit leaves it. */
-static void raise_descriptor_limit(void)
-{
-    struct rlimit limit;
-    if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
-        return;
-    limit.rlim_cur = limit.rlim_max;
-    (void)setrlimit(RLIMIT_NOFILE, &limit);
 }
 
 /* Twice what can be in flight, so that a slot rests before it is taken again. */
@@ -483,7 +444,7 @@ static int run_open(struct run *run)
                       options->seed);
     for (uint32_t i = 0; i < options->flows; i++)
         run->flows[i].fd = -1;
-    raise_descriptor_limit();
+    flow_raise_limit();
     run->epoll = epoll_create1(EPOLL_CLOEXEC);
     if (run->epoll < 0)
         return -errno;
@@ -505,7 +466,7 @@ static void run_close(struct run *run)
     free(run->io);
 }
 
-int load_run(const struct load_options *options, struct load_result *result)
+int load_run_sockets(const struct load_options *options, struct load_result *result)
 {
     struct run run = {.options = options, .result = result, .epoll = -1};
     int slack_ns = prctl(PR_GET_TIMERSLACK);

@@ -45,6 +45,7 @@ def commands_are_those_of_the_help(completion, paddock):
 def values_are_those_that_the_program_takes(completion, _paddock):
     completion.expect(["--log-format", ""], {"auto", "json", "plain", "pretty"})
     completion.expect(["ping", "--format", ""], {"human", "json"})
+    completion.expect(["load", "--via", ""], {"sockets", "xdp"})
     completion.expect(["load", "--arrivals", ""], {"constant", "poisson"})
     completion.expect(["--engine", ""], {"auto", "mmsg"})
 

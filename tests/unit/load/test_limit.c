@@ -105,6 +105,17 @@ static void being_kept_from_a_cpu_is_the_generators(void **state)
     expect_limit(LIMIT_GENERATOR, "kept from a CPU 20 %");
 }
 
+static void what_spins_wants_a_cpu_all_the_time(void **state)
+{
+    (void)state;
+    options.rate = 0;
+    result->spins = true;
+    result->own_cpu_ns = SECOND_NS * 8 / 10;
+    expect_limit(LIMIT_GENERATOR, "kept from a CPU 20 %");
+    result->own_cpu_ns = SECOND_NS;
+    expect_limit(LIMIT_ELSEWHERE, "busy 50 %");
+}
+
 static void a_busy_generator_is_the_limit_only_if_the_server_had_time_left(void **state)
 {
     (void)state;
@@ -141,6 +152,7 @@ int main(void)
         TEST(a_closed_loop_with_time_left_is_no_limit),
         TEST(a_closed_loop_without_an_idle_cpu_cannot_tell),
         TEST(being_kept_from_a_cpu_is_the_generators),
+        TEST(what_spins_wants_a_cpu_all_the_time),
         TEST(a_busy_generator_is_the_limit_only_if_the_server_had_time_left),
         TEST(a_run_that_ended_at_once_is_judged_without_dividing_by_zero),
     };
