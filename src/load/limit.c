@@ -33,6 +33,8 @@ static struct shares shares_of(const struct load_options *options, const struct 
         return shares;
     shares.busy = 1 - (double)result->idle_ns / sending_ns;
     shares.waiting = (result->spins ? 1 : shares.busy) - (double)result->own_cpu_ns / sending_ns;
+    if (shares.waiting < 0)
+        shares.waiting = 0;
     shares.left = (double)result->cpus_idle_ns / sending_ns;
     for (size_t i = 0; i < options->pids_count; i++)
         if (result->pid_cpu_ns[i] > 0)
@@ -70,8 +72,8 @@ static enum limit judge_open(const struct load_result *result, const struct shar
                   (double)lag_ns / 1e6);
 }
 
-static enum limit judge_closed(const struct load_options *options, const struct shares *shares,
-                               char *reason)
+static enum limit judge_closed(const struct load_options *options, const struct load_result *result,
+                               const struct shares *shares, char *reason)
 {
     if (shares->waiting > KEPT_WAITING)
         return judged(LIMIT_GENERATOR, reason, "it was kept from a CPU %.0f %% of the time",
@@ -83,6 +85,12 @@ static enum limit judge_closed(const struct load_options *options, const struct 
     if (shares->busy < BUSY)
         return judged(LIMIT_ELSEWHERE, reason, "it was busy %.0f %% of the time only",
                       100 * shares->busy);
+    if (result->spins)
+        return judged(
+            LIMIT_UNKNOWN, reason,
+            "it was busy %.0f %% of the time, but what answers in a driver may be part of "
+            "that",
+            100 * shares->busy);
     if (options->pids_count == 0)
         return judged(LIMIT_UNKNOWN, reason,
                       "it was busy %.0f %% of the time; --pid tells whether the server was too",
@@ -106,7 +114,7 @@ enum limit limit_judge(const struct load_options *options, const struct load_res
                       result->counts.receive_drops);
     if (options->rate != 0)
         return judge_open(result, &shares, reason);
-    return judge_closed(options, &shares, reason);
+    return judge_closed(options, result, &shares, reason);
 }
 
 const char *limit_text(enum limit limit)

@@ -114,6 +114,10 @@ static void what_spins_wants_a_cpu_all_the_time(void **state)
     expect_limit(LIMIT_GENERATOR, "kept from a CPU 20 %");
     result->own_cpu_ns = SECOND_NS;
     expect_limit(LIMIT_ELSEWHERE, "busy 50 %");
+    result->own_cpu_ns = SECOND_NS + 1000;
+    result->idle_ns = 0;
+    options.pids_count = 1;
+    expect_limit(LIMIT_UNKNOWN, "answers in a driver");
 }
 
 static void a_busy_generator_is_the_limit_only_if_the_server_had_time_left(void **state)
