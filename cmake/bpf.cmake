@@ -60,7 +60,9 @@ function(paddock_bpf name source)
         COMMAND ${PADDOCK_BPF_CLANG} -target bpf -mcpu=v3 -O2 -g -std=gnu17 -ffreestanding -Wall -Wextra -Wshadow -Wconversion
                 -Werror ${PADDOCK_BPF_INCLUDES} -MMD -MF ${stem}.d -MT ${stem}.skel.h -c ${source} -o ${stem}.tmp.o
         COMMAND ${PADDOCK_BPFTOOL} gen object ${stem}.bpf.o ${stem}.tmp.o
-        COMMAND ${PADDOCK_BPFTOOL} gen skeleton ${stem}.bpf.o name ${name}_bpf > ${stem}.skel.h
+        COMMAND ${CMAKE_COMMAND} -E echo "/* Made from ${name}.bpf.c. NOLINTBEGIN */" > ${stem}.skel.h
+        COMMAND ${PADDOCK_BPFTOOL} gen skeleton ${stem}.bpf.o name ${name}_bpf >> ${stem}.skel.h
+        COMMAND ${CMAKE_COMMAND} -E echo "/* NOLINTEND */" >> ${stem}.skel.h
         DEPENDS ${source} DEPFILE ${stem}.d COMMENT "Building BPF program ${name}" VERBATIM)
     add_custom_target(paddock_bpf_${name}_skeleton DEPENDS ${stem}.skel.h)
     add_dependencies(paddock_generated paddock_bpf_${name}_skeleton)

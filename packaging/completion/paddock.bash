@@ -17,11 +17,12 @@ _paddock_value() {
     case $1 in
     --log-format) mapfile -t COMPREPLY < <(compgen -W 'auto json plain pretty' -- "$word") ;;
     --format) mapfile -t COMPREPLY < <(compgen -W 'human json' -- "$word") ;;
-    --engine) mapfile -t COMPREPLY < <(compgen -W 'auto mmsg' -- "$word") ;;
     --arrivals) mapfile -t COMPREPLY < <(compgen -W 'constant poisson' -- "$word") ;;
     --via) mapfile -t COMPREPLY < <(compgen -W 'sockets xdp' -- "$word") ;;
     --interface) mapfile -t COMPREPLY < <(cd /sys/class/net && compgen -W "$(echo *)" -- "$word") ;;
     --pid) mapfile -t COMPREPLY < <(compgen -W "$(ps -eo pid=)" -- "$word") ;;
+    --engine) mapfile -t COMPREPLY < <(compgen -W 'auto mmsg xdp' -- "$word") ;;
+    --xdp-mode) mapfile -t COMPREPLY < <(compgen -W 'generic native' -- "$word") ;;
     --config | -c) mapfile -t COMPREPLY < <(compgen -f -- "$word") ;;
     --user) mapfile -t COMPREPLY < <(compgen -u -- "$word") ;;
     *) return 1 ;;

@@ -1,18 +1,14 @@
 #include "base/address.h"
 
+#include <arpa/inet.h>
 #include <string.h>
 
-static bool ipv4_is_unicast(const uint8_t octets[4])
-{
-    static const uint8_t broadcast[4] = {255, 255, 255, 255};
-    bool multicast = (octets[0] & 0xf0) == 0xe0;
-    return octets[0] != 0 && !multicast && memcmp(octets, broadcast, sizeof broadcast) != 0;
-}
+#include "base/unicast.h"
 
 bool address_is_unicast(const struct in6_addr *address)
 {
     if (IN6_IS_ADDR_V4MAPPED(address))
-        return ipv4_is_unicast(address->s6_addr + 12);
+        return unicast_is_ipv4(ntohl(address->s6_addr32[3]));
     return !IN6_IS_ADDR_MULTICAST(address) && !IN6_IS_ADDR_UNSPECIFIED(address);
 }
 

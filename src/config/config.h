@@ -19,6 +19,7 @@
 #define CONFIG_ID_BYTES 256
 #define CONFIG_ICAO_BYTES 5
 #define CONFIG_USER_BYTES 33
+#define CONFIG_INTERFACE_BYTES 16
 #define CONFIG_ADDRESS_BYTES 64
 #define CONFIG_PATH_BYTES 4096
 /** Room for a line about what is wrong. */
@@ -27,9 +28,11 @@
 #define CONFIG_MAX_LISTEN 16
 #define CONFIG_DEFAULT_QCMP_PORT 7600
 
-/** How packets move; `auto` is already resolved. */
+/** How packets move. */
 enum config_engine {
-    CONFIG_ENGINE_MMSG = 0
+    CONFIG_ENGINE_MMSG = 0, /**< by sockets */
+    CONFIG_ENGINE_XDP,      /**< by XDP before the sockets, or not at all */
+    CONFIG_ENGINE_AUTO      /**< by XDP where that is sure to be better, otherwise by sockets */
 };
 
 /** Where the service is; each empty if not told, otherwise like an id. */
@@ -60,6 +63,9 @@ struct config {
     int64_t termination_timeout_ns;           /**< 0: stop at once */
 
     enum config_engine engine;
+    char xdp_interface[CONFIG_INTERFACE_BYTES]; /**< empty: that of the default route */
+    bool xdp_generic;                           /**< otherwise native */
+    bool xdp_zerocopy;   /**< asked for; only with the native mode, which copies nothing */
     unsigned workers;    /**< 1 to #CONFIG_MAX_WORKERS, or 0: as many as there are CPUs */
     size_t listen_count; /**< 1 to #CONFIG_MAX_LISTEN */
     struct in6_addr listen[CONFIG_MAX_LISTEN]; /**< unicast or unspecified, no two alike; IPv4 as

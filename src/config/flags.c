@@ -116,10 +116,28 @@ static const struct option_spec specs[] = {
     {.name = "engine",
      .kind = OPTION_VALUE,
      .placeholder = "ENGINE",
-     .help = "how packets move: auto or mmsg",
+     .help = "how packets move: auto, mmsg or xdp",
      .environment = "PADDOCK_ENGINE",
      .default_text = "mmsg",
      .user = &setting_engine},
+    {.name = "service.udp.xdp",
+     .kind = OPTION_SWITCH,
+     .help = "the same as --engine xdp",
+     .environment = "QUILKIN_SERVICE_UDP_XDP",
+     .user = &setting_xdp},
+    {.name = "service.udp.xdp.network-interface",
+     .kind = OPTION_VALUE,
+     .placeholder = "NAME",
+     .help = "where XDP answers",
+     .environment = "QUILKIN_SERVICE_UDP_XDP_NETWORK_INTERFACE",
+     .default_text = "that of the default route",
+     .user = &setting_xdp_interface},
+    {.name = "xdp-mode",
+     .kind = OPTION_VALUE,
+     .placeholder = "MODE",
+     .help = "native (in the driver) or generic (with any driver)",
+     .default_text = "native",
+     .user = &setting_xdp_mode},
     {.name = "receive-buffer",
      .kind = OPTION_VALUE,
      .placeholder = "DURATION",
@@ -144,11 +162,22 @@ static const struct option_spec specs[] = {
     UNSUPPORTED_VALUE("service.phoenix.port", "SERVICE_PHOENIX_PORT"),
     UNSUPPORTED_SWITCH("service.udp", "SERVICE_UDP"),
     UNSUPPORTED_VALUE("service.udp.port", "SERVICE_UDP_PORT"),
-    UNSUPPORTED_SWITCH("service.udp.xdp", "SERVICE_UDP_XDP"),
-    UNSUPPORTED_VALUE("service.udp.xdp.network-interface", "SERVICE_UDP_XDP_NETWORK_INTERFACE"),
-    UNSUPPORTED_SWITCH("service.udp.xdp.zerocopy", "SERVICE_UDP_XDP_ZEROCOPY"),
-    UNSUPPORTED_SWITCH("service.udp.xdp.tco", "SERVICE_UDP_XDP_TCO"),
-    UNSUPPORTED_VALUE("service.udp.xdp.memory-limit", "SERVICE_UDP_XDP_MEMORY_LIMIT"),
+    /* Of the reference's AF_XDP sockets; what they ask for is so anyway, or cannot be. */
+    {.name = "service.udp.xdp.zerocopy",
+     .kind = OPTION_SWITCH,
+     .hidden = true,
+     .environment = "QUILKIN_SERVICE_UDP_XDP_ZEROCOPY",
+     .user = &setting_xdp_zerocopy},
+    {.name = "service.udp.xdp.tco",
+     .kind = OPTION_SWITCH,
+     .hidden = true,
+     .environment = "QUILKIN_SERVICE_UDP_XDP_TCO",
+     .user = &setting_xdp_tco},
+    {.name = "service.udp.xdp.memory-limit",
+     .kind = OPTION_VALUE,
+     .hidden = true,
+     .environment = "QUILKIN_SERVICE_UDP_XDP_MEMORY_LIMIT",
+     .user = &setting_xdp_memory_limit},
     UNSUPPORTED_SWITCH("provider.fs", "PROVIDERS_FS"),
     UNSUPPORTED_VALUE("provider.fs.path", "PROVIDERS_FS_PATH"),
     UNSUPPORTED_VALUE("provider.static.endpoints", "PROVIDERS_STATIC_ENDPOINTS"),
@@ -229,20 +258,72 @@ const char *flags_variable(const struct config_environment *environment, const c
     return text != NULL && *text != '\0' ? text : NULL;
 }
 
+/* The text is NULL where a row has none. */
+static struct source find_source(size_t row, const struct flags *flags,
+                                 const struct config_environment *environment)
+{
+    struct source source = {.dashes = "--", .name = specs[row].name, .text = flags->texts[row]};
+
+    if (source.text == NULL && specs[row].environment != NULL)
+        source = (struct source){"", specs[row].environment,
+                                 flags_variable(environment, specs[row].environment)};
+    return source;
+}
+
+static struct source find_source_of(const struct setting *setting, const struct flags *flags,
+                                    const struct config_environment *environment)
+{
+    size_t row = 0;
+
+    while (specs[row].user != setting)
+        row++;
+    return find_source(row, flags, environment);
+}
+
+static int fail_contradiction(struct config_report *report, const struct source *a,
+                              const char *dashes, const char *text)
+{
+    snprintf(report->error, sizeof report->error, "%s%s: contradicts %s%s", a->dashes, a->name,
+             dashes, text);
+    return -1;
+}
+
+/* Two flags say which engine: that XDP is to be. Of a flag and a variable the flag wins; two of one
+ * kind must agree. */
+static int apply_xdp(struct config *config, const struct flags *flags,
+                     const struct config_environment *environment, struct config_report *report)
+{
+    struct source xdp = find_source_of(&setting_xdp, flags, environment);
+    struct source engine = find_source_of(&setting_engine, flags, environment);
+    struct source zerocopy = find_source_of(&setting_xdp_zerocopy, flags, environment);
+    bool is_flag = xdp.dashes[0] != '\0';
+    char contradicted[64];
+
+    if (config->xdp_zerocopy && config->xdp_generic)
+        return fail_contradiction(report, &zerocopy, "--", "xdp-mode generic");
+    if (xdp.text == NULL || strcmp(xdp.text, "true") != 0)
+        return 0;
+    snprintf(contradicted, sizeof contradicted, "%s %s", engine.name,
+             engine.text != NULL ? engine.text : "");
+    if (engine.text != NULL && (engine.dashes[0] != '\0') == is_flag &&
+        strcmp(engine.text, "xdp") != 0)
+        return fail_contradiction(report, &xdp, engine.dashes, contradicted);
+    if (engine.text == NULL || is_flag)
+        config->engine = CONFIG_ENGINE_XDP;
+    return 0;
+}
+
 int flags_apply(struct config *config, const struct flags *flags,
                 const struct config_environment *environment, bool supported_only,
                 struct config_report *report)
 {
     for (size_t i = 0; i < SPEC_COUNT; i++) {
-        struct source source = {.dashes = "--", .name = specs[i].name, .text = flags->texts[i]};
-        bool is_ignored = supported_only && specs[i].user == NULL;
-        if (source.text == NULL && specs[i].environment != NULL && !is_ignored)
-            source = (struct source){"", specs[i].environment,
-                                     flags_variable(environment, specs[i].environment)};
-        if (source.text != NULL && apply(config, &specs[i], &source, report) < 0)
+        struct source source = find_source(i, flags, environment);
+        bool is_ignored = supported_only && specs[i].user == NULL && flags->texts[i] == NULL;
+        if (source.text != NULL && !is_ignored && apply(config, &specs[i], &source, report) < 0)
             return -1;
     }
-    return 0;
+    return apply_xdp(config, flags, environment, report);
 }
 
 void config_print_help(FILE *stream)

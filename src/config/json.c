@@ -43,13 +43,15 @@ static json_t *listen_to_json(const struct config *config)
 /* What another member needs is there only if all of it is. */
 static json_t *paddock_to_json(const struct config *config, bool with_access_lists)
 {
+    static const char *const engines[] = {
+        [CONFIG_ENGINE_MMSG] = "mmsg", [CONFIG_ENGINE_XDP] = "xdp", [CONFIG_ENGINE_AUTO] = "auto"};
     json_t *access = with_access_lists ? json_pack("{s:[],s:[]}", "allow", "deny") : NULL;
-    json_t *json =
-        json_pack("{s:s, s:i, s:o, s:o, s:o, s:s, s:b, s:o*, s:{s:b}}", "engine", "mmsg", "workers",
-                  (int)config->workers, "listen", listen_to_json(config), "receive_buffer",
-                  duration_to_json(config->receive_buffer_ns), "max_age",
-                  duration_to_json(config->max_age_ns), "user", config->user, "seccomp",
-                  (int)config->seccomp, "access", access, "guard", "enabled", 0);
+    json_t *json = json_pack("{s:s, s:i, s:o, s:o, s:o, s:s, s:b, s:o*, s:{s:b}}", "engine",
+                             engines[config->engine], "workers", (int)config->workers, "listen",
+                             listen_to_json(config), "receive_buffer",
+                             duration_to_json(config->receive_buffer_ns), "max_age",
+                             duration_to_json(config->max_age_ns), "user", config->user, "seccomp",
+                             (int)config->seccomp, "access", access, "guard", "enabled", 0);
 
     return json;
 }
@@ -69,13 +71,15 @@ static json_t *flags_to_json(const struct config *config)
     };
 
     return json_pack(
-        "{s:s*, s:b, s:s, s:b, s:b, s:s, s:o, s:s*, s:s*, s:s*}", "config", or_null(config->file),
-        "quiet", (int)config->quiet, "log-format", formats[config->log_format], "service.qcmp",
-        (int)config->qcmp_enabled, "admin.enabled", (int)config->admin_enabled, "admin.address",
-        config->admin_address, "termination-timeout",
+        "{s:s*, s:b, s:s, s:b, s:b, s:s, s:o, s:s*, s:s*, s:s*, s:s*, s:s}", "config",
+        or_null(config->file), "quiet", (int)config->quiet, "log-format",
+        formats[config->log_format], "service.qcmp", (int)config->qcmp_enabled, "admin.enabled",
+        (int)config->admin_enabled, "admin.address", config->admin_address, "termination-timeout",
         duration_to_json(config->termination_timeout_ns), "locality.region",
         or_null(config->locality.region), "locality.region.zone", or_null(config->locality.zone),
-        "locality.region.sub-zone", or_null(config->locality.sub_zone));
+        "locality.region.sub-zone", or_null(config->locality.sub_zone),
+        "service.udp.xdp.network-interface", or_null(config->xdp_interface), "xdp-mode",
+        config->xdp_generic ? "generic" : "native");
 }
 
 json_t *config_to_json(const struct config *config, bool with_access_lists)

@@ -83,7 +83,7 @@ static const struct key guard_members[] = {
 
 static const struct key paddock_members[] = {
     {.name = "engine",
-     .help = "How packets move: auto or mmsg. Not at run time.",
+     .help = "How packets move: auto, mmsg or xdp. Not at run time.",
      .setting = &setting_engine},
     {.name = "workers",
      .help = "Threads that answer; 0 is one for each CPU. Not at run time.",

@@ -163,10 +163,52 @@ static int set_termination_timeout(struct config *config, const char *text)
 
 static int set_engine(struct config *config, const char *text)
 {
-    if (strcmp(text, "auto") != 0 && strcmp(text, "mmsg") != 0)
+    if (strcmp(text, "auto") == 0)
+        config->engine = CONFIG_ENGINE_AUTO;
+    else if (strcmp(text, "mmsg") == 0)
+        config->engine = CONFIG_ENGINE_MMSG;
+    else if (strcmp(text, "xdp") == 0)
+        config->engine = CONFIG_ENGINE_XDP;
+    else
         return -1;
-    config->engine = CONFIG_ENGINE_MMSG;
     return 0;
+}
+
+static int check_boolean(struct config *config, const char *text)
+{
+    bool value;
+
+    (void)config;
+    return boolean_parse(text, &value);
+}
+
+/* As the kernel has it, without what a terminal would not show. */
+static int set_xdp_interface(struct config *config, const char *text)
+{
+    if (strpbrk(text, "/: \t") != NULL || strcmp(text, ".") == 0 || strcmp(text, "..") == 0)
+        return -1;
+    return copy_plain(config->xdp_interface, sizeof config->xdp_interface, text);
+}
+
+static int set_xdp_mode(struct config *config, const char *text)
+{
+    if (strcmp(text, "native") != 0 && strcmp(text, "generic") != 0)
+        return -1;
+    config->xdp_generic = text[0] == 'g';
+    return 0;
+}
+
+static int set_xdp_zerocopy(struct config *config, const char *text)
+{
+    return boolean_parse(text, &config->xdp_zerocopy);
+}
+
+static int check_xdp_memory_limit(struct config *config, const char *text)
+{
+    uint64_t bytes;
+
+    (void)config;
+    return number_parse(text, 0, UINT64_MAX, &bytes);
 }
 
 static int set_workers(struct config *config, const char *text)
@@ -237,7 +279,7 @@ static int check_version(struct config *config, const char *text)
     return strcmp(text, "v1alpha1") == 0 ? 0 : -1;
 }
 
-static int check_guard(struct config *config, const char *text)
+static int check_off(struct config *config, const char *text)
 {
     (void)config;
     return strcmp(text, "false") == 0 ? 0 : -1;
@@ -287,6 +329,8 @@ BOOLEAN(quiet, set_quiet);
 BOOLEAN(qcmp, set_qcmp);
 BOOLEAN(admin, set_admin);
 BOOLEAN(seccomp, set_seccomp);
+BOOLEAN(xdp, check_boolean);
+BOOLEAN(xdp_zerocopy, set_xdp_zerocopy);
 NAME(service_id, set_service_id);
 NAME(region, set_region);
 NAME(zone, set_zone);
@@ -310,9 +354,21 @@ const struct setting setting_termination_timeout = {.apply = set_termination_tim
                                                     .expected = "a duration of at most 365d",
                                                     .kind = SETTING_DURATION};
 const struct setting setting_engine = {.apply = set_engine,
-                                       .expected = "auto or mmsg (xdp is not supported yet)",
+                                       .expected = "auto, mmsg or xdp",
                                        .kind = SETTING_TEXT,
-                                       .pattern = "^(auto|mmsg)$"};
+                                       .pattern = "^(auto|mmsg|xdp)$"};
+const struct setting setting_xdp_interface = {.apply = set_xdp_interface,
+                                              .expected =
+                                                  "the name of a network interface, 1 to 15 bytes",
+                                              .kind = SETTING_TEXT};
+const struct setting setting_xdp_mode = {
+    .apply = set_xdp_mode, .expected = "native or generic", .kind = SETTING_TEXT};
+const struct setting setting_xdp_tco = {
+    .apply = check_off,
+    .expected = "false (the XDP program computes checksums, not the network interface)",
+    .kind = SETTING_OFF};
+const struct setting setting_xdp_memory_limit = {
+    .apply = check_xdp_memory_limit, .expected = "a number of bytes", .kind = SETTING_NUMBER};
 const struct setting setting_workers = {.apply = set_workers,
                                         .expected = "a number from 0 to 1024",
                                         .kind = SETTING_NUMBER,
@@ -333,9 +389,8 @@ const struct setting setting_user = {
     .pattern = "^[A-Za-z0-9_][A-Za-z0-9_.-]{0,31}$"};
 const struct setting setting_version = {
     .apply = check_version, .expected = "v1alpha1", .kind = SETTING_TEXT, .pattern = "^v1alpha1$"};
-const struct setting setting_guard = {.apply = check_guard,
-                                      .expected = "false (the guard is not supported yet)",
-                                      .kind = SETTING_OFF};
+const struct setting setting_guard = {
+    .apply = check_off, .expected = "false (the guard is not supported yet)", .kind = SETTING_OFF};
 const struct setting setting_datacenter_host = {
     .apply = check_host,
     .expected = "an address or a name of 1 to 255 bytes",

@@ -42,6 +42,12 @@ extern const struct setting setting_admin;
 extern const struct setting setting_admin_address;
 extern const struct setting setting_termination_timeout;
 extern const struct setting setting_engine;
+extern const struct setting setting_xdp; /**< only checked: flags_apply() has to decide */
+extern const struct setting setting_xdp_interface;
+extern const struct setting setting_xdp_mode;
+extern const struct setting setting_xdp_zerocopy;
+extern const struct setting setting_xdp_tco;          /**< off is all there is; only checked */
+extern const struct setting setting_xdp_memory_limit; /**< only checked: no memory is used */
 extern const struct setting setting_workers;
 extern const struct setting setting_listen; /**< one address; adds it */
 extern const struct setting setting_receive_buffer;

@@ -14,6 +14,7 @@
 #include "admin/admin.h"
 #include "base/clock.h"
 #include "base/number.h"
+#include "daemon/fast_path.h"
 #include "daemon/notify.h"
 #include "daemon/operator.h"
 #include "daemon/privileges.h"
@@ -127,16 +128,21 @@ static void worker_began(void *user)
 static int service_open(struct daemon *daemon)
 {
     const struct config *config = &daemon->config;
+    struct xdp *xdp;
+    if (fast_path_open(&xdp, config, daemon->log) != 0)
+        return EXIT_FAILED;
     struct qcmp_service_options options = {.port = config->qcmp_port,
                                            .addresses = config->listen,
                                            .addresses_count = config->listen_count,
                                            .workers = worker_count(config),
                                            .receive_buffer_ns = config->receive_buffer_ns,
                                            .max_age_ns = config->max_age_ns,
+                                           .xdp = xdp,
                                            .worker_began = worker_began,
                                            .user = daemon};
     int error = qcmp_service_open(&daemon->service, &options);
     if (error != 0) {
+        xdp_close(xdp);
         char what[64];
         snprintf(what, sizeof what, "cannot serve QCMP on UDP port %u", config->qcmp_port);
         return fail(what, error);
@@ -254,6 +260,8 @@ static void loop_tick(struct loop *loop)
 {
     struct daemon *daemon = loop->daemon;
     int64_t now_ns = clock_monotonic_ns();
+    fast_path_report(qcmp_service_xdp(daemon->service), qcmp_service_tick(daemon->service),
+                     daemon->log);
     bool alive = qcmp_service_alive(daemon->service, now_ns);
     bool before = atomic_exchange_explicit(&daemon->alive, alive, memory_order_relaxed);
     atomic_store_explicit(&daemon->ticked_ns, now_ns, memory_order_relaxed);
@@ -275,16 +283,19 @@ static int loop_timeout_ms(const struct loop *loop)
 
 static void loop_run(struct loop *loop)
 {
-    struct pollfd fds[1 + MAX_WATCHES] = {{.fd = loop->signal_fd, .events = POLLIN}};
+    /* poll() passes over the -1 of a service without XDP. */
+    struct pollfd fds[2 + MAX_WATCHES] = {
+        {.fd = loop->signal_fd, .events = POLLIN},
+        {.fd = qcmp_service_poll_fd(loop->daemon->service), .events = POLLIN}};
     for (unsigned i = 0; i < loop->watches_count; i++)
-        fds[1 + i] = (struct pollfd){.fd = loop->watches[i].fd, .events = POLLIN};
+        fds[2 + i] = (struct pollfd){.fd = loop->watches[i].fd, .events = POLLIN};
     loop_tick(loop);
     tell(loop, "READY=1");
     while (clock_monotonic_ns() < loop->stop_ns) {
-        if (poll(fds, 1 + loop->watches_count, loop_timeout_ms(loop)) < 0)
+        if (poll(fds, 2 + loop->watches_count, loop_timeout_ms(loop)) < 0)
             continue; /* interrupted: nothing is known of the descriptors */
         loop_take_signals(loop);
-        loop_take_changes(loop, fds + 1);
+        loop_take_changes(loop, fds + 2);
         loop_tick(loop);
     }
 }

@@ -98,9 +98,36 @@ static int become_user(const char *name, struct log *log)
     return 0;
 }
 
+static bool has_more_capabilities(void)
+{
+    bool found = false;
+    cap_t now = cap_get_proc();
+    for (cap_value_t cap = 0; cap <= CAP_LAST_CAP && now != NULL; cap++) {
+        cap_flag_value_t permitted = CAP_CLEAR;
+        if (cap != CAP_NET_BIND_SERVICE && cap_get_flag(now, cap, CAP_PERMITTED, &permitted) == 0)
+            found = found || permitted == CAP_SET;
+    }
+    cap_free(now);
+    return found;
+}
+
+/* Of a user who was given some, for XDP as a rule: they have served by now. */
+static int drop_capabilities(struct log *log)
+{
+    if (!has_more_capabilities())
+        return 0;
+    int error = keep_one_capability();
+    if (error != 0)
+        fprintf(stderr, "paddock: cannot give up capabilities: %s\n", strerror(-error));
+    else
+        LOG_EVENT(log, LOG_LEVEL_INFO, log_text("message", "capabilities dropped"),
+                  log_text("capabilities", "cap_net_bind_service"));
+    return error;
+}
+
 int privileges_drop(const char *user, struct log *log)
 {
-    int error = geteuid() == 0 ? become_user(user, log) : 0;
+    int error = geteuid() == 0 ? become_user(user, log) : drop_capabilities(log);
     if (error != 0)
         return error;
     if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0)

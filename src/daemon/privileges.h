@@ -11,8 +11,9 @@
 /**
  * Gives up what the process does not need: started as root it becomes @p user, keeps
  * CAP_NET_BIND_SERVICE alone (for a later change of the port), empties the bounding set and its
- * groups, and can gain no new privileges. Started as somebody else it only gives up gaining new
- * ones. Threads that are started afterwards inherit all this; there must be none before.
+ * groups, and can gain no new privileges. Started as somebody else it keeps that capability alone
+ * of those it was given, and gives up gaining new ones. Threads that are started afterwards inherit
+ * all this; there must be none before.
  *
  * Each step is logged. Where the system does not permit it (a container without capabilities) that
  * is a warning.

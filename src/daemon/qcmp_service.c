@@ -170,9 +170,26 @@ int qcmp_service_open(struct qcmp_service **service, const struct qcmp_service_o
     return 0;
 }
 
+/* The sockets are there by then, for what XDP passes on. */
+static void add_port(const struct qcmp_service *service, const struct listener *listener)
+{
+    if (service->options.xdp != NULL)
+        xdp_port_add(service->options.xdp, engine_port(listener->engine));
+}
+
+/* Before the sockets stop: what comes later finds nobody. */
+static void remove_port(const struct qcmp_service *service, const struct listener *listener)
+{
+    if (service->options.xdp != NULL)
+        xdp_port_remove(service->options.xdp, engine_port(listener->engine));
+}
+
 int qcmp_service_start(struct qcmp_service *service)
 {
-    return listener_start(service->current, service);
+    int error = listener_start(service->current, service);
+    if (error == 0)
+        add_port(service, service->current);
+    return error;
 }
 
 uint16_t qcmp_service_port(struct qcmp_service *service)
@@ -202,6 +219,7 @@ void qcmp_service_receive_buffer(struct qcmp_service *service, size_t *asked, si
 static void retire(struct qcmp_service *service)
 {
     struct listener *leaving = service->leaving;
+    remove_port(service, leaving);
     listener_stop(leaving);
     pthread_mutex_lock(&service->lock);
     counters_sum_add(&service->retired, leaving->counters, leaving->workers);
@@ -232,6 +250,7 @@ int qcmp_service_move(struct qcmp_service *service, uint16_t port)
         listener_free(next);
         return error;
     }
+    add_port(service, next);
     pthread_mutex_lock(&service->lock);
     service->leaving = service->current;
     service->current = next;
@@ -252,6 +271,13 @@ static void add_listener(struct listener *listener, struct counters_sum *sum, ui
     *drops += engine_drops(listener->engine);
 }
 
+static void add_xdp(const struct xdp *xdp, struct counters_sum *sum)
+{
+    uint64_t answered = 0;
+    if (xdp != NULL)
+        xdp_count(xdp, sum, &answered);
+}
+
 void qcmp_service_sample(struct qcmp_service *service, struct counters_sum *sum, uint64_t *drops)
 {
     pthread_mutex_lock(&service->lock);
@@ -260,6 +286,22 @@ void qcmp_service_sample(struct qcmp_service *service, struct counters_sum *sum,
     add_listener(service->leaving, sum, drops);
     add_listener(service->current, sum, drops);
     pthread_mutex_unlock(&service->lock);
+    add_xdp(service->options.xdp, sum);
+}
+
+const struct xdp *qcmp_service_xdp(const struct qcmp_service *service)
+{
+    return service->options.xdp;
+}
+
+int qcmp_service_poll_fd(const struct qcmp_service *service)
+{
+    return service->options.xdp != NULL ? xdp_poll_fd(service->options.xdp) : -1;
+}
+
+enum xdp_event qcmp_service_tick(struct qcmp_service *service)
+{
+    return service->options.xdp != NULL ? xdp_tick(service->options.xdp) : XDP_NOTHING;
 }
 
 static bool worker_alive(struct worker_thread *worker, const struct counters *counters,
@@ -292,8 +334,12 @@ void qcmp_service_stop(struct qcmp_service *service, struct counters_sum *sum, u
     service->current = NULL;
     pthread_mutex_unlock(&service->lock);
     retire(service);
+    if (service->options.xdp != NULL)
+        xdp_detach(service->options.xdp);
     *sum = service->retired;
     *drops = service->retired_drops;
+    add_xdp(service->options.xdp, sum);
+    xdp_close(service->options.xdp);
     pthread_mutex_destroy(&service->lock);
     free(service);
 }

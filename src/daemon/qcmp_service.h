@@ -1,7 +1,7 @@
 /** @file
  * The QCMP responder as a service: an engine, its workers' threads and counters, and the move to
- * another port. Every function may be called by any thread, but qcmp_service_start(), _move(),
- * _leave() and _stop() by one at a time.
+ * another port; with XDP in front of the engine's sockets, if wanted. Every function may be called
+ * by any thread, but qcmp_service_start(), _move(), _leave(), _tick() and _stop() by one at a time.
  */
 #ifndef PADDOCK_DAEMON_QCMP_SERVICE_H
 #define PADDOCK_DAEMON_QCMP_SERVICE_H
@@ -11,6 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "engine/xdp/xdp.h"
 #include "metrics/counters.h"
 
 /** A worker that has not turned for so long is taken for dead. */
@@ -23,9 +24,10 @@ struct qcmp_service_options {
     uint16_t port;                    /**< 0 takes a free one */
     const struct in6_addr *addresses; /**< as in engine/engine.h; copied */
     size_t addresses_count;
-    unsigned workers;                 /**< at least 1 */
-    int64_t receive_buffer_ns;        /**< as in engine/engine.h */
-    int64_t max_age_ns;               /**< a ping that waited longer is dropped; 0 = never */
+    unsigned workers;          /**< at least 1 */
+    int64_t receive_buffer_ns; /**< as in engine/engine.h */
+    int64_t max_age_ns;        /**< a ping that waited longer is dropped; 0 = never */
+    struct xdp *xdp; /**< in front of the sockets, or NULL; the service's once it is open */
     void (*worker_began)(void *user); /**< called first in each worker's thread; may be NULL */
     void *user;
 };
@@ -74,6 +76,16 @@ void qcmp_service_sample(struct qcmp_service *service, struct counters_sum *sum,
  * so.
  * @param now_ns monotonic. */
 bool qcmp_service_alive(struct qcmp_service *service, int64_t now_ns);
+
+/** The XDP in front of the sockets, for what xdp.h lets any thread ask; NULL without. */
+const struct xdp *qcmp_service_xdp(const struct qcmp_service *service);
+
+/** A descriptor that is readable when qcmp_service_tick() should be called before its time; -1
+ * without XDP. */
+int qcmp_service_poll_fd(const struct qcmp_service *service);
+
+/** Keeps XDP up to date, as xdp_tick(). */
+enum xdp_event qcmp_service_tick(struct qcmp_service *service);
 
 /** Answers what has been received, ends the workers, closes and frees. Blocks until that is done.
  * Nobody else may use the service from then on.

@@ -134,10 +134,14 @@ static void *sender_main(void *argument)
                              .ingress_ifindex = run->interface};
     int error = 0;
     while (error == 0 && !atomic_load(&run->is_over)) {
-        LIBBPF_OPTS(bpf_test_run_opts, test, .data_in = run->frame,
-                    .data_size_in = (uint32_t)run->frame_bytes, .ctx_in = &context,
-                    .ctx_size_in = sizeof context, .repeat = INT32_MAX,
-                    .flags = BPF_F_TEST_XDP_LIVE_FRAMES, .batch_size = KERNEL_BATCH);
+        struct bpf_test_run_opts test = {.sz = sizeof test,
+                                         .data_in = run->frame,
+                                         .data_size_in = (uint32_t)run->frame_bytes,
+                                         .ctx_in = &context,
+                                         .ctx_size_in = sizeof context,
+                                         .repeat = INT32_MAX,
+                                         .flags = BPF_F_TEST_XDP_LIVE_FRAMES,
+                                         .batch_size = KERNEL_BATCH};
         error = bpf_prog_test_run_opts(bpf_program__fd(run->bpf->progs.load_send), &test);
         error = error == 0 || errno == EINTR ? 0 : errno;
     }

@@ -187,8 +187,9 @@ static void write_service(struct render *r, const struct metrics_sources *source
 static void write_packets(struct render *r, const struct metrics_sources *sources)
 {
     const struct counters_sum *sum = sources->counters;
-    family_begin(r, (struct family){"paddock_qcmp_received", COUNTER, NULL,
-                                    "Datagrams that were read from the socket."});
+    family_begin(
+        r, (struct family){"paddock_qcmp_received", COUNTER, NULL,
+                           "Datagrams that were read from the socket, and pings that XDP took."});
     sample(r, sum->received);
     family_begin(r, (struct family){"paddock_qcmp_answered", COUNTER, NULL,
                                     "Replies that the kernel took."});
@@ -253,6 +254,20 @@ static void write_histograms(struct render *r, const struct counters_sum *sum)
     write_histogram(r, &histogram_time_bounds, &sum->queue_delay_ns);
 }
 
+static void write_xdp(struct render *r, const struct metrics_xdp *xdp)
+{
+    family_begin(r, (struct family){"paddock_xdp_attached", GAUGE, NULL,
+                                    "Whether the XDP program is on its interface."});
+    sample(r, xdp->attached);
+    family_begin(r, (struct family){"paddock_xdp_answered", COUNTER, NULL,
+                                    "Replies by the XDP program, which are among all answered."});
+    sample(r, xdp->answered);
+    family_begin(r, (struct family){"paddock_xdp_transmit_errors", COUNTER, NULL,
+                                    "Frames of XDP programs that the interface lost, as far as "
+                                    "its driver counts them."});
+    sample(r, xdp->transmit_errors);
+}
+
 static void write_clock(struct render *r, const struct metrics_clock *clock)
 {
     family_begin(r, (struct family){"paddock_clock_synchronized", GAUGE, NULL,
@@ -291,6 +306,7 @@ int metrics_render(FILE *out, const struct metrics_sources *sources, enum metric
     write_service(&r, sources);
     write_packets(&r, sources);
     write_histograms(&r, sources->counters);
+    write_xdp(&r, &sources->xdp);
     if (sources->clock != NULL)
         write_clock(&r, sources->clock);
     if (sources->process != NULL)

@@ -21,6 +21,13 @@ enum metrics_format {
     METRICS_OPENMETRICS /**< OpenMetrics 1.0 */
 };
 
+/** XDP in front of the sockets; zeroed where it is not used. */
+struct metrics_xdp {
+    bool attached;
+    uint64_t answered; /**< of all answers, those of the XDP program */
+    uint64_t transmit_errors;
+};
+
 /** Where the figures come from. Texts may hold anything: they are escaped, and bytes that are no
  * UTF-8 become U+FFFD. */
 struct metrics_sources {
@@ -35,6 +42,7 @@ struct metrics_sources {
     uint64_t failed_port_changes;
     uint64_t reloads_ok;
     uint64_t reloads_failed;
+    struct metrics_xdp xdp;
     const struct metrics_clock *clock;     /**< NULL: not known, and its metrics are left out */
     const struct metrics_process *process; /**< the same */
 };

@@ -1,21 +1,9 @@
 #include <qcmp/wire.h>
 
 #include "wire/bits.h"
+#include "wire/layout.h"
 
 #include <stdbool.h>
-
-#define MAGIC UINT32_C(0x514c4b4e) /* QLKN */
-#define MAGIC_BYTES 4
-#define VERSION_OFFSET 4
-#define COMMAND_OFFSET 5
-#define LENGTH_OFFSET 6
-#define NONCE_OFFSET 8
-#define CLIENT_OFFSET 9
-#define START_OFFSET 17
-#define COMMAND_PING 0
-#define COMMAND_PONG 1
-#define PING_LENGTH (QCMP_PING_BYTES - QCMP_HEADER_BYTES)
-#define PONG_LENGTH (QCMP_PONG_BYTES - QCMP_HEADER_BYTES)
 
 /* Text that counts what it would take and keeps what fits. */
 struct text {
@@ -50,7 +38,7 @@ static int length_mismatch(const uint8_t *in, size_t bytes, uint16_t expected,
     if (fault != NULL) {
         *fault = (struct qcmp_wire_fault){
             .error = QCMP_ERROR_LENGTH_MISMATCH,
-            .stated = has_length ? load16(in + LENGTH_OFFSET) : 0,
+            .stated = has_length ? load16(in + LAYOUT_LENGTH_OFFSET) : 0,
             .expected = expected,
             .available = has_length ? bytes - QCMP_HEADER_BYTES : 0,
         };
@@ -70,26 +58,26 @@ int qcmp_packet_decode(const void *data, size_t bytes, struct qcmp_packet *packe
 {
     const uint8_t *in = data;
 
-    if (bytes < MAGIC_BYTES || load32(in) != MAGIC)
+    if (bytes < LAYOUT_MAGIC_BYTES || load32(in) != LAYOUT_MAGIC)
         return QCMP_FOREIGN;
     if (bytes < QCMP_PING_BYTES)
         return length_mismatch(in, bytes, 0, fault);
-    if (in[VERSION_OFFSET] != QCMP_VERSION_ON_WIRE)
-        return bad_value(QCMP_ERROR_UNKNOWN_VERSION, in[VERSION_OFFSET], fault);
-    if (in[COMMAND_OFFSET] != COMMAND_PING && in[COMMAND_OFFSET] != COMMAND_PONG)
-        return bad_value(QCMP_ERROR_INVALID_COMMAND, in[COMMAND_OFFSET], fault);
+    if (in[LAYOUT_VERSION_OFFSET] != QCMP_VERSION_ON_WIRE)
+        return bad_value(QCMP_ERROR_UNKNOWN_VERSION, in[LAYOUT_VERSION_OFFSET], fault);
+    if (in[LAYOUT_COMMAND_OFFSET] != LAYOUT_PING && in[LAYOUT_COMMAND_OFFSET] != LAYOUT_PONG)
+        return bad_value(QCMP_ERROR_INVALID_COMMAND, in[LAYOUT_COMMAND_OFFSET], fault);
 
-    const bool pong = in[COMMAND_OFFSET] == COMMAND_PONG;
-    const uint16_t expected = pong ? PONG_LENGTH : PING_LENGTH;
+    const bool pong = in[LAYOUT_COMMAND_OFFSET] == LAYOUT_PONG;
+    const uint16_t expected = pong ? LAYOUT_PONG_LENGTH : LAYOUT_PING_LENGTH;
 
     /* Total length, length field and remaining bytes: three rules that give the same fault. */
-    if (bytes - QCMP_HEADER_BYTES != expected || load16(in + LENGTH_OFFSET) != expected)
+    if (bytes - QCMP_HEADER_BYTES != expected || load16(in + LAYOUT_LENGTH_OFFSET) != expected)
         return length_mismatch(in, bytes, expected, fault);
 
     packet->kind = pong ? QCMP_PONG : QCMP_PING;
-    packet->nonce = in[NONCE_OFFSET];
-    packet->client_ns = load_timestamp(in + CLIENT_OFFSET);
-    packet->server_start_ns = pong ? load_timestamp(in + START_OFFSET) : 0;
+    packet->nonce = in[LAYOUT_NONCE_OFFSET];
+    packet->client_ns = load_timestamp(in + LAYOUT_CLIENT_OFFSET);
+    packet->server_start_ns = pong ? load_timestamp(in + LAYOUT_START_OFFSET) : 0;
     packet->server_transmit_ns = pong ? load_timestamp(in + QCMP_TRANSMIT_OFFSET) : 0;
     return (int)packet->kind;
 }
@@ -128,14 +116,14 @@ int qcmp_packet_encode(const struct qcmp_packet *packet, void *buffer, size_t ca
     out[1] = 'L';
     out[2] = 'K';
     out[3] = 'N';
-    out[VERSION_OFFSET] = QCMP_VERSION_ON_WIRE;
-    out[COMMAND_OFFSET] = pong ? COMMAND_PONG : COMMAND_PING;
-    out[LENGTH_OFFSET] = 0;
-    out[LENGTH_OFFSET + 1] = pong ? PONG_LENGTH : PING_LENGTH;
-    out[NONCE_OFFSET] = packet->nonce;
-    store_timestamp(packet->client_ns, out + CLIENT_OFFSET);
+    out[LAYOUT_VERSION_OFFSET] = QCMP_VERSION_ON_WIRE;
+    out[LAYOUT_COMMAND_OFFSET] = pong ? LAYOUT_PONG : LAYOUT_PING;
+    out[LAYOUT_LENGTH_OFFSET] = 0;
+    out[LAYOUT_LENGTH_OFFSET + 1] = pong ? LAYOUT_PONG_LENGTH : LAYOUT_PING_LENGTH;
+    out[LAYOUT_NONCE_OFFSET] = packet->nonce;
+    store_timestamp(packet->client_ns, out + LAYOUT_CLIENT_OFFSET);
     if (pong) {
-        store_timestamp(packet->server_start_ns, out + START_OFFSET);
+        store_timestamp(packet->server_start_ns, out + LAYOUT_START_OFFSET);
         store_timestamp(packet->server_transmit_ns, out + QCMP_TRANSMIT_OFFSET);
     }
     return bytes;
@@ -183,7 +171,8 @@ size_t qcmp_wire_fault_format(const struct qcmp_wire_fault *fault, char *text, s
         text_add(&line, ", available ");
         text_add_number(&line, fault->available);
         if (fault->expected != 0) {
-            text_add(&line, fault->expected == PING_LENGTH ? ", a ping has " : ", a pong has ");
+            text_add(&line,
+                     fault->expected == LAYOUT_PING_LENGTH ? ", a ping has " : ", a pong has ");
             text_add_number(&line, fault->expected);
         }
     }

@@ -48,3 +48,7 @@ set(suites paddock_unit_client_client paddock_unit_client_posix paddock_unit_cli
 list(TRANSFORM suites REPLACE "(.+)" "$<TARGET_FILE:\\1>")
 list(JOIN suites " " suites)
 paddock_integration_test(valgrind TIMEOUT 300 ENVIRONMENT "PADDOCK_SUITES=${suites}")
+
+if(PADDOCK_HAVE_XDP)
+    paddock_integration_test(xdp TIMEOUT 300 ENVIRONMENT "PADDOCK_PASS_OBJECT=${PROJECT_BINARY_DIR}/bpf/pass.bpf.o")
+endif()

@@ -47,7 +47,8 @@ def values_are_those_that_the_program_takes(completion, _paddock):
     completion.expect(["ping", "--format", ""], {"human", "json"})
     completion.expect(["load", "--via", ""], {"sockets", "xdp"})
     completion.expect(["load", "--arrivals", ""], {"constant", "poisson"})
-    completion.expect(["--engine", ""], {"auto", "mmsg"})
+    completion.expect(["--engine", ""], {"auto", "mmsg", "xdp"})
+    completion.expect(["--xdp-mode", ""], {"native", "generic"})
 
 
 def main(shell, source, paddock):

@@ -24,8 +24,8 @@ static int load(void **state)
     libbpf_set_print(NULL);
     struct pass_bpf *programs = pass_bpf__open_and_load();
     if (programs == NULL) {
-        fprintf(stderr, "skipped: no BPF: %s\n", strerror(errno));
-        exit(NETNS_SKIP);
+        fprintf(stderr, "cannot load the program: %s\n", strerror(errno));
+        exit(errno == EPERM ? NETNS_SKIP : EXIT_FAILURE);
     }
     *state = programs;
     return 0;

@@ -5,7 +5,7 @@ endif()
 
 paddock_bpf(pass ${CMAKE_CURRENT_LIST_DIR}/pass.bpf.c)
 
-add_library(paddock_test_netns STATIC xdp/netns.c)
+add_library(paddock_test_netns STATIC xdp/frame.c xdp/netns.c)
 paddock_target(paddock_test_netns 17)
 target_include_directories(paddock_test_netns PUBLIC ${PROJECT_SOURCE_DIR}/tests)
 
@@ -20,3 +20,4 @@ function(paddock_xdp_test name)
 endfunction()
 
 paddock_xdp_test(attach LINK paddock_xdp_attach paddock_bpf_pass)
+paddock_xdp_test(responder LINK paddock_engine paddock_responder paddock_bpf_responder)

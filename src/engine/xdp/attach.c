@@ -39,7 +39,7 @@ static void read_program_name(uint32_t id, char *name, size_t capacity)
 /* The id of the program that holds an interface, and its mode; 0 without one. */
 static uint32_t find_holder(unsigned interface, enum xdp_mode *mode)
 {
-    LIBBPF_OPTS(bpf_xdp_query_opts, query);
+    struct bpf_xdp_query_opts query = {.sz = sizeof query};
     if (bpf_xdp_query((int)interface, 0, &query) != 0)
         return 0;
     *mode = query.skb_prog_id != 0 ? XDP_MODE_GENERIC : XDP_MODE_NATIVE;
@@ -110,7 +110,7 @@ int xdp_attach(int program_fd, unsigned interface, enum xdp_mode mode, char *err
         return -ENODEV;
     }
     uint32_t flags = mode == XDP_MODE_NATIVE ? XDP_FLAGS_DRV_MODE : XDP_FLAGS_SKB_MODE;
-    LIBBPF_OPTS(bpf_link_create_opts, options, .flags = flags);
+    struct bpf_link_create_opts options = {.sz = sizeof options, .flags = flags};
     int fd = bpf_link_create(program_fd, (int)interface, BPF_XDP, &options);
     if (fd < 0)
         explain(-fd, interface, name, mode, error, capacity);
@@ -149,9 +149,8 @@ static void take_route(const struct nlmsghdr *message, void *user)
     struct best_route *best = user;
     struct rtmsg head;
     struct route route = {0};
-    if (message->nlmsg_type != RTM_NEWROUTE || message->nlmsg_len < NLMSG_LENGTH(sizeof head))
+    if (message->nlmsg_type != RTM_NEWROUTE || !netlink_header(message, &head, sizeof head))
         return;
-    memcpy(&head, NLMSG_DATA(message), sizeof head);
     route.table = head.rtm_table;
     if (head.rtm_dst_len != 0 || head.rtm_type != RTN_UNICAST)
         return;
@@ -169,7 +168,7 @@ static unsigned default_interface(unsigned char family)
                                         .type = RTM_GETROUTE,
                                         .header = &head,
                                         .header_bytes = sizeof head};
-    struct best_route best;
+    struct best_route best = {0};
     int error = -EINTR;
     for (int i = 0; i < ATTEMPTS && error == -EINTR; i++) {
         best = (struct best_route){0};

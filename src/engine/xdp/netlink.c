@@ -3,7 +3,6 @@
 #include <assert.h>
 #include <errno.h>
 #include <stdalign.h>
-#include <stdbool.h>
 #include <stdint.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -95,6 +94,14 @@ int netlink_list(const struct netlink_question *question, netlink_each_fn *each,
         error = take_list(fd, each, user);
     close(fd);
     return error;
+}
+
+bool netlink_header(const struct nlmsghdr *message, void *header, size_t bytes)
+{
+    if (message->nlmsg_len < sizeof *message + bytes)
+        return false;
+    memcpy(header, (const char *)message + sizeof *message, bytes);
+    return true;
 }
 
 void netlink_attributes(const void *attributes, size_t bytes, netlink_attribute_fn *each,

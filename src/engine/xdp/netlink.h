@@ -5,6 +5,7 @@
 #define PADDOCK_ENGINE_XDP_NETLINK_H
 
 #include <linux/netlink.h>
+#include <stdbool.h>
 #include <stddef.h>
 
 /** Takes one message of the answer; it is valid during the call. */
@@ -25,6 +26,10 @@ struct netlink_question {
  * may miss something: ask again.
  */
 int netlink_list(const struct netlink_question *question, netlink_each_fn *each, void *user);
+
+/** Copies the header of @p bytes with which a message's content begins.
+ * @return false when the message is too short; @p header is untouched then. */
+bool netlink_header(const struct nlmsghdr *message, void *header, size_t bytes);
 
 /** Takes one attribute; its bytes are valid during the call. */
 typedef void netlink_attribute_fn(unsigned type, const void *value, size_t bytes, void *user);

@@ -332,7 +332,12 @@ static void values_beyond_the_range_of_a_flag_are_refused(void **state)
          {"", ":", "8000", "[::]", "::1:80", "localhost:80", "[127.0.0.1]:80", "127.0.0.1:65536",
           "[::]:80:90", "[::1%lo]:80", "1.2.3.4:", "[:]:1"}},
         {"termination-timeout", {"", "-1", "366d", "1x", "0.1ns"}},
-        {"engine", {"", "xdp", "MMSG"}},
+        {"engine", {"", "xdp ", "MMSG", "af_xdp"}},
+        {"service.udp.xdp.network-interface",
+         {"", ".", "..", "a/b", "a b", "a:b", "a\nb", "abcdefghijklmnop"}},
+        {"xdp-mode", {"", "auto", "Native"}},
+        {"service.udp.xdp.tco", {"true"}},
+        {"service.udp.xdp.memory-limit", {"", "-1", "1k", "18446744073709551616"}},
         {"receive-buffer", {"0", "10001ms", "20 ms"}},
         {"user", {"", "-x", ".x", "a b", "a:b", "abcdefghijklmnopqrstuvwxyz0123456"}},
         {"locality.icao", {"", "EFH", "EFHKX", "efhk", "EF\xc3\x84"}},
@@ -353,6 +358,71 @@ static void values_beyond_the_range_of_a_flag_are_refused(void **state)
     }
 }
 
+static enum config_engine engine_of(struct load loaded)
+{
+    assert_int_equal(loaded.result, CONFIG_SERVE);
+    return loaded.config.engine;
+}
+
+static void the_engine_is_chosen_by_either_flag(void **state)
+{
+    (void)state;
+    assert_int_equal(engine_of(load(ENVIRONMENT(), LIST("--service.qcmp", "--engine=xdp", NULL))),
+                     CONFIG_ENGINE_XDP);
+    assert_int_equal(engine_of(load(ENVIRONMENT(), LIST("--service.qcmp", "--engine=auto", NULL))),
+                     CONFIG_ENGINE_AUTO);
+    assert_int_equal(
+        engine_of(load(ENVIRONMENT(), LIST("--service.qcmp", "--service.udp.xdp", NULL))),
+        CONFIG_ENGINE_XDP);
+    assert_int_equal(engine_of(load(ENVIRONMENT("QUILKIN_SERVICE_UDP_XDP=true", ),
+                                    LIST("--service.qcmp", NULL))),
+                     CONFIG_ENGINE_XDP);
+    assert_int_equal(engine_of(load(ENVIRONMENT("QUILKIN_SERVICE_UDP_XDP=true", ),
+                                    LIST("--service.qcmp", "--engine=mmsg", NULL))),
+                     CONFIG_ENGINE_MMSG);
+    assert_int_equal(engine_of(load(ENVIRONMENT("PADDOCK_ENGINE=mmsg", ),
+                                    LIST("--service.qcmp", "--service.udp.xdp", NULL))),
+                     CONFIG_ENGINE_XDP);
+    assert_int_equal(engine_of(load(ENVIRONMENT("QUILKIN_SERVICE_UDP_XDP=true", ),
+                                    LIST("--service.qcmp", "--service.udp.xdp=false", NULL))),
+                     CONFIG_ENGINE_MMSG);
+    assert_int_equal(engine_of(load(ENVIRONMENT(), LIST("--service.qcmp", "--engine=xdp",
+                                                        "--service.udp.xdp", NULL))),
+                     CONFIG_ENGINE_XDP);
+}
+
+static void two_engines_at_once_are_refused(void **state)
+{
+    (void)state;
+    assert_usage(ENVIRONMENT(), LIST("--service.qcmp", "--service.udp.xdp", "--engine=mmsg", NULL),
+                 "--service.udp.xdp: contradicts --engine mmsg");
+    assert_usage(ENVIRONMENT(), LIST("--service.qcmp", "--service.udp.xdp", "--engine=auto", NULL),
+                 "--service.udp.xdp: contradicts --engine auto");
+    assert_usage(ENVIRONMENT("PADDOCK_ENGINE=mmsg", "QUILKIN_SERVICE_UDP_XDP=true", ),
+                 LIST("--service.qcmp", NULL),
+                 "QUILKIN_SERVICE_UDP_XDP: contradicts PADDOCK_ENGINE mmsg");
+}
+
+static void what_xdp_needs_is_taken(void **state)
+{
+    (void)state;
+    struct load loaded =
+        load(ENVIRONMENT("QUILKIN_SERVICE_UDP_XDP_NETWORK_INTERFACE=eth9", ),
+             LIST("--service.qcmp", "--xdp-mode=generic", "--service.udp.xdp.tco=false",
+                  "--service.udp.xdp.memory-limit=1024", NULL));
+    assert_int_equal(loaded.result, CONFIG_SERVE);
+    assert_string_equal(loaded.config.xdp_interface, "eth9");
+    assert_true(loaded.config.xdp_generic);
+    loaded = load(ENVIRONMENT(), LIST("--service.qcmp", "--service.udp.xdp.zerocopy", NULL));
+    assert_int_equal(loaded.result, CONFIG_SERVE);
+    assert_string_equal(loaded.config.xdp_interface, "");
+    assert_false(loaded.config.xdp_generic);
+    assert_usage(
+        ENVIRONMENT(),
+        LIST("--service.qcmp", "--service.udp.xdp.zerocopy", "--xdp-mode", "generic", NULL),
+        "--service.udp.xdp.zerocopy: contradicts --xdp-mode generic");
+}
+
 static const struct {
     const char *flag;
     const char *variable;
@@ -362,11 +432,6 @@ static const struct {
     {"service.phoenix.port", "QUILKIN_SERVICE_PHOENIX_PORT", false},
     {"service.udp", "QUILKIN_SERVICE_UDP", true},
     {"service.udp.port", "QUILKIN_SERVICE_UDP_PORT", false},
-    {"service.udp.xdp", "QUILKIN_SERVICE_UDP_XDP", true},
-    {"service.udp.xdp.network-interface", "QUILKIN_SERVICE_UDP_XDP_NETWORK_INTERFACE", false},
-    {"service.udp.xdp.zerocopy", "QUILKIN_SERVICE_UDP_XDP_ZEROCOPY", true},
-    {"service.udp.xdp.tco", "QUILKIN_SERVICE_UDP_XDP_TCO", true},
-    {"service.udp.xdp.memory-limit", "QUILKIN_SERVICE_UDP_XDP_MEMORY_LIMIT", false},
     {"provider.fs", "QUILKIN_PROVIDERS_FS", true},
     {"provider.fs.path", "QUILKIN_PROVIDERS_FS_PATH", false},
     {"provider.static.endpoints", "QUILKIN_PROVIDERS_STATIC_ENDPOINTS", false},
@@ -473,6 +538,9 @@ int main(void)
         cmocka_unit_test(host_name_that_is_no_id_does_not_end_the_start),
         cmocka_unit_test(flags_of_an_operator_are_taken),
         cmocka_unit_test(values_beyond_the_range_of_a_flag_are_refused),
+        cmocka_unit_test(the_engine_is_chosen_by_either_flag),
+        cmocka_unit_test(two_engines_at_once_are_refused),
+        cmocka_unit_test(what_xdp_needs_is_taken),
         cmocka_unit_test(flags_that_are_not_supported_are_refused),
         cmocka_unit_test(variables_that_are_not_supported_are_refused),
         cmocka_unit_test(switches_that_are_not_supported_may_be_off),

@@ -238,7 +238,8 @@ static void differences_are_those_that_need_a_restart(void **state)
     assert_difference("paddock: {receive_buffer: 1s}\n", "paddock.receive_buffer");
     assert_difference("paddock: {user: root}\n", "paddock.user");
     assert_difference("paddock: {seccomp: false}\n", "paddock.seccomp");
-    assert_difference("paddock: {engine: auto}\n", NULL);
+    assert_difference("paddock: {engine: auto}\n", "paddock.engine");
+    assert_difference("paddock: {engine: xdp}\n", "paddock.engine");
     assert_difference("id: a\nqcmp_port: 1\nfilters: []\n"
                       "paddock: {max_age: 1s}\n",
                       NULL);

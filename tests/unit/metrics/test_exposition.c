@@ -27,6 +27,7 @@ static struct metrics_sources some_sources(const struct counters_sum *counters)
                                     .failed_port_changes = 1,
                                     .reloads_ok = 2,
                                     .reloads_failed = 3,
+                                    .xdp = {.attached = true, .answered = 7, .transmit_errors = 3},
                                     .clock = &some_clock,
                                     .process = &some_process};
 }
@@ -92,7 +93,8 @@ static const char golden_text[] =
     "quilkin_service_qcmp_errors_total{reason=\"length_mismatch\"} 6\n"
     "quilkin_service_qcmp_errors_total{reason=\"io\"} 4\n"
     "quilkin_service_qcmp_errors_total{reason=\"failed_port_change\"} 1\n"
-    "# HELP paddock_qcmp_received_total Datagrams that were read from the socket.\n"
+    "# HELP paddock_qcmp_received_total Datagrams that were read from the socket, and "
+    "pings that XDP took.\n"
     "# TYPE paddock_qcmp_received_total counter\n"
     "paddock_qcmp_received_total 55\n"
     "# HELP paddock_qcmp_answered_total Replies that the kernel took.\n"
@@ -126,6 +128,16 @@ static const char golden_text[] =
 
 /* Everything after the histograms. */
 static const char golden_openmetrics_end[] =
+    "# HELP paddock_xdp_attached Whether the XDP program is on its interface.\n"
+    "# TYPE paddock_xdp_attached gauge\n"
+    "paddock_xdp_attached 1\n"
+    "# HELP paddock_xdp_answered Replies by the XDP program, which are among all answered.\n"
+    "# TYPE paddock_xdp_answered counter\n"
+    "paddock_xdp_answered_total 7\n"
+    "# HELP paddock_xdp_transmit_errors Frames of XDP programs that the interface lost, as far as "
+    "its driver counts them.\n"
+    "# TYPE paddock_xdp_transmit_errors counter\n"
+    "paddock_xdp_transmit_errors_total 3\n"
     "# HELP paddock_clock_synchronized Whether the kernel's clock is kept in step with others.\n"
     "# TYPE paddock_clock_synchronized gauge\n"
     "paddock_clock_synchronized 1\n"
@@ -179,7 +191,7 @@ static void openmetrics_is_as_it_was_agreed(void **state)
     struct counters_sum sum = counters_sum(&counters, 1);
     struct metrics_sources sources = some_sources(&sum);
     char *text = render(&sources, METRICS_OPENMETRICS);
-    const char *end = strstr(text, "# HELP paddock_clock_synchronized");
+    const char *end = strstr(text, "# HELP paddock_xdp_attached");
     assert_non_null(end);
     assert_string_equal(end, golden_openmetrics_end);
     assert_non_null(strstr(text, "# TYPE quilkin_service_qcmp_bytes counter\n"
@@ -224,6 +236,9 @@ static void every_metric_of_the_specification_has_its_type_and_help(void **state
                                              {"paddock_qcmp_batch_packets", "histogram"},
                                              {"paddock_qcmp_hold_seconds", "histogram"},
                                              {"paddock_qcmp_queue_delay_seconds", "histogram"},
+                                             {"paddock_xdp_attached", "gauge"},
+                                             {"paddock_xdp_answered_total", "counter"},
+                                             {"paddock_xdp_transmit_errors_total", "counter"},
                                              {"paddock_config_reloads_total", "counter"},
                                              {"paddock_clock_synchronized", "gauge"},
                                              {"paddock_clock_max_error_seconds", "gauge"},

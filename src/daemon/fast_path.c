@@ -1,0 +1,75 @@
+#include "daemon/fast_path.h"
+
+#include <stdio.h>
+
+#include "engine/xdp/packet_filter.h"
+
+static void log_attached(const struct xdp *xdp, const struct config *config, struct log *log)
+{
+    if (config->xdp_generic)
+        LOG_EVENT(log, LOG_LEVEL_INFO, log_text("message", "xdp attached"),
+                  log_text("interface", xdp_interface(xdp)), log_text("mode", "generic"),
+                  log_text("reason", "--xdp-mode generic asks for it; native is faster"));
+    else
+        LOG_EVENT(log, LOG_LEVEL_INFO, log_text("message", "xdp attached"),
+                  log_text("interface", xdp_interface(xdp)), log_text("mode", "native"));
+    if (xdp_packet_filter_exists())
+        LOG_EVENT(log, LOG_LEVEL_WARN,
+                  log_text("message", "pings are answered before this host's packet filter sees "
+                                      "them: its rules do not apply to them"),
+                  log_text("interface", xdp_interface(xdp)));
+}
+
+int fast_path_open(struct xdp **xdp, const struct config *config, struct log *log)
+{
+    char error[XDP_ERROR_BYTES];
+    bool automatic = config->engine == CONFIG_ENGINE_AUTO;
+    struct xdp_options options = {.interface = config->xdp_interface,
+                                  .mode = config->xdp_generic && !automatic ? XDP_MODE_GENERIC
+                                                                            : XDP_MODE_NATIVE,
+                                  .automatic = automatic,
+                                  .listen = config->listen,
+                                  .listen_count = config->listen_count};
+    *xdp = NULL;
+    if (config->engine == CONFIG_ENGINE_MMSG)
+        return 0;
+    int code = xdp_open(xdp, &options, error, sizeof error);
+    if (code == 0) {
+        log_attached(*xdp, config, log);
+        return 0;
+    }
+    if (automatic) {
+        LOG_EVENT(log, LOG_LEVEL_INFO, log_text("message", "sockets answer without xdp"),
+                  log_text("reason", error));
+        return 0;
+    }
+    fprintf(stderr, "paddock: cannot answer by XDP: %s\n", error);
+    return code;
+}
+
+void fast_path_report(const struct xdp *xdp, enum xdp_event event, struct log *log)
+{
+    const char *reason = NULL;
+    switch (event) {
+    case XDP_NOTHING:
+        return;
+    case XDP_LOSING:
+        LOG_EVENT(log, LOG_LEVEL_WARN,
+                  log_text("message", "the interface loses answers of xdp; on veth the peer needs "
+                                      "an XDP program, too"),
+                  log_text("interface", xdp_interface(xdp)),
+                  log_uint("lost", xdp_transmit_errors(xdp)));
+        return;
+    case XDP_GONE:
+        reason = "the interface is gone, or somebody took the program off it";
+        break;
+    case XDP_LOSSES:
+        reason = "the interface loses answers";
+        break;
+    case XDP_FAILED:
+        reason = "the addresses of this host cannot be followed";
+        break;
+    }
+    LOG_EVENT(log, LOG_LEVEL_WARN, log_text("message", "xdp detached: the sockets go on alone"),
+              log_text("interface", xdp_interface(xdp)), log_text("reason", reason));
+}

@@ -1,0 +1,9 @@
+#include "engine/xdp/health.h"
+
+bool xdp_health_is_bad(struct xdp_health *health, uint64_t answered, uint64_t errors)
+{
+    uint64_t new_answers = answered - health->answered;
+    uint64_t new_errors = errors > health->errors ? errors - health->errors : 0;
+    *health = (struct xdp_health){.answered = answered, .errors = errors};
+    return new_errors >= XDP_HEALTH_ERRORS && new_errors >= new_answers / XDP_HEALTH_ANSWERS;
+}

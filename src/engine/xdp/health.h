@@ -1,0 +1,26 @@
+/** @file
+ * Whether an interface loses what its XDP program sends; a decision over counters, without I/O.
+ */
+#ifndef PADDOCK_ENGINE_XDP_HEALTH_H
+#define PADDOCK_ENGINE_XDP_HEALTH_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/** Fewer losses than this between two looks are no reason to do anything, */
+#define XDP_HEALTH_ERRORS 10
+
+/** nor are losses of less than one answer in so many. */
+#define XDP_HEALTH_ANSWERS 100
+
+/** Counters at the last look. */
+struct xdp_health {
+    uint64_t answered;
+    uint64_t errors;
+};
+
+/** Looks at the counters, which only grow.
+ * @return whether so much was lost since the last look that sockets serve better. */
+bool xdp_health_is_bad(struct xdp_health *health, uint64_t answered, uint64_t errors);
+
+#endif

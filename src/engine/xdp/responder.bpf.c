@@ -1,0 +1,421 @@
+/* Answers pings in the driver. What it does not answer it leaves as it is and passes on: the
+ * sockets behind it decide about that, and count it. So it need not know every case, but what it
+ * takes for a ping must be one that the sockets would answer. */
+#include <linux/bpf.h>
+#include <linux/if_ether.h>
+#include <linux/in.h>
+#include <linux/ip.h>
+#include <linux/ipv6.h>
+#include <linux/udp.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <bpf/bpf_endian.h>
+#include <bpf/bpf_helpers.h>
+#include <qcmp/wire.h>
+
+#include "base/unicast.h"
+#include "engine/xdp/shared.h"
+#include "wire/layout.h"
+
+#define GROWTH (QCMP_PONG_BYTES - QCMP_PING_BYTES)
+#define PING_UDP_BYTES (sizeof(struct udphdr) + QCMP_PING_BYTES)
+#define PONG_UDP_BYTES (sizeof(struct udphdr) + QCMP_PONG_BYTES)
+#define HOP_LIMIT 64
+#define DO_NOT_FRAGMENT 0x4000
+#define FRAGMENT 0x3fff /* more of them, or an offset */
+#define VLAN_ID 0x0fff
+#define TAG_BYTES 4
+#define PASS_ON (-1)
+
+#define ALWAYS_INLINE static inline __attribute__((always_inline))
+
+/* Ethernet's header in half words, as it lies in memory: the kernel's struct has bytes. */
+struct ethernet {
+    uint16_t destination[3];
+    uint16_t source[3];
+    uint16_t type;
+};
+
+/* Behind the type, if that says so. */
+struct tag {
+    uint16_t control;
+    uint16_t type;
+};
+
+/* All that the answer takes from the question: what the frame holds is gone once it has grown.
+ * Network order, unless it says otherwise. */
+struct ping {
+    uint16_t destination_mac[3], source_mac[3];
+    uint32_t raw_tags[XDP_MAX_TAGS]; /* type and control of each */
+    uint32_t tags_count;
+    uint32_t source[4];         /* IPv4 as v4-mapped */
+    struct xdp_address address; /* the destination, with the tags */
+    uint16_t source_port, port;
+    uint16_t type; /* of what the last header of Ethernet is before */
+    uint8_t nonce;
+    uint64_t client; /* host order */
+    uint64_t received_ns;
+};
+
+struct xdp_settings settings;
+
+struct {
+    __uint(type, BPF_MAP_TYPE_HASH);
+    __uint(max_entries, XDP_MAX_ADDRESSES);
+    __uint(map_flags, BPF_F_NO_PREALLOC);
+    __type(key, struct xdp_address);
+    __type(value, uint8_t);
+} addresses SEC(".maps");
+
+/* One for each CPU, in an array so that it can be mapped, which a per-CPU one cannot: read without
+ * asking the kernel. */
+struct {
+    __uint(type, BPF_MAP_TYPE_ARRAY);
+    __uint(max_entries, 1); /* set to the number of CPUs before it is loaded */
+    __uint(map_flags, BPF_F_MMAPABLE);
+    __type(key, uint32_t);
+    __type(value, struct xdp_counters);
+} counters SEC(".maps");
+
+ALWAYS_INLINE uint64_t now_ns(void)
+{
+    return bpf_ktime_get_tai_ns() - (uint64_t)settings.tai_offset_ns;
+}
+
+/* A sum of numbers below 2^48, as Internet checksums have it, without the last complement. */
+ALWAYS_INLINE uint16_t fold(uint64_t sum)
+{
+    sum = (sum >> 32) + (sum & 0xffffffff);
+    sum = (sum >> 16) + (sum & 0xffff);
+    sum = (sum >> 16) + (sum & 0xffff);
+    sum = (sum >> 16) + (sum & 0xffff);
+    return (uint16_t)sum;
+}
+
+/* The halves of a number, added. */
+ALWAYS_INLINE uint64_t halves(uint64_t number)
+{
+    return (number >> 32) + (number & 0xffffffff);
+}
+
+ALWAYS_INLINE bool is_tag(uint16_t type)
+{
+    return type == bpf_htons(ETH_P_8021Q) || type == bpf_htons(ETH_P_8021AD);
+}
+
+/* An id of 0 says a priority alone: as if there were no tag. */
+ALWAYS_INLINE uint32_t tag_number(uint16_t type, uint16_t control)
+{
+    uint32_t id = bpf_ntohs(control) & VLAN_ID;
+    return id != 0 && type == bpf_htons(ETH_P_8021AD) ? id | XDP_TAG_IS_8021AD : id;
+}
+
+/* Each of what reads and writes moves on by what it has read or written, and returns whether it
+ * could. */
+ALWAYS_INLINE bool read_ethernet(void **next, void *end, struct ping *ping)
+{
+    void *at = *next;
+    struct ethernet *ethernet = at;
+    if (at + sizeof *ethernet > end)
+        return false;
+    __builtin_memcpy(ping->destination_mac, ethernet->destination, sizeof ping->destination_mac);
+    __builtin_memcpy(ping->source_mac, ethernet->source, sizeof ping->source_mac);
+    if (xdp_mac(ping->destination_mac) != settings.mac)
+        return false;
+    ping->type = ethernet->type;
+    at += sizeof *ethernet;
+    uint32_t shift = 0;
+#pragma unroll
+    for (uint32_t i = 0; i < XDP_MAX_TAGS; i++) {
+        if (!is_tag(ping->type))
+            break;
+        struct tag *tag = at;
+        if (at + sizeof *tag > end)
+            return false;
+        ping->raw_tags[i] = (uint32_t)tag->control << 16 | ping->type;
+        ping->tags_count = i + 1;
+        uint32_t number = tag_number(ping->type, tag->control);
+        ping->address.tags |= number << shift;
+        shift += number != 0 ? XDP_TAG_BITS : 0;
+        ping->type = tag->type;
+        at += sizeof *tag;
+    }
+    *next = at;
+    return true;
+}
+
+ALWAYS_INLINE void set_ipv4(uint32_t mapped[4], uint32_t address)
+{
+    mapped[0] = 0;
+    mapped[1] = 0;
+    mapped[2] = bpf_htonl(0xffff);
+    mapped[3] = address;
+}
+
+/* Checks what the kernel would check, and that nothing but a ping's datagram follows. */
+ALWAYS_INLINE bool read_ipv4(void **next, void *end, struct ping *ping)
+{
+    void *at = *next;
+    struct iphdr *ip = at;
+    if (at + sizeof *ip > end)
+        return false;
+    if (*(uint8_t *)at != 0x45 || ip->protocol != IPPROTO_UDP ||
+        ip->tot_len != bpf_htons(sizeof *ip + PING_UDP_BYTES) ||
+        (ip->frag_off & bpf_htons(FRAGMENT)) != 0)
+        return false;
+    uint32_t *words = at;
+    uint64_t sum = 0;
+#pragma unroll
+    for (uint32_t i = 0; i < sizeof *ip / sizeof *words; i++)
+        sum += words[i];
+    uint32_t source = bpf_ntohl(ip->saddr);
+    if (fold(sum) != 0xffff || !unicast_is_ipv4(source) || source >> 24 == 127)
+        return false;
+    set_ipv4(ping->source, ip->saddr);
+    set_ipv4(ping->address.address, ip->daddr);
+    *next = at + sizeof *ip;
+    return true;
+}
+
+/* Of the sources it leaves those to the kernel that have no business on a wire: all that begin with
+ * eight zeros, among them the unspecified, the loopback and v4-mapped ones. */
+ALWAYS_INLINE bool read_ipv6(void **next, void *end, struct ping *ping)
+{
+    void *at = *next;
+    struct ipv6hdr *ip = at;
+    if (at + sizeof *ip > end)
+        return false;
+    const uint8_t *source = (const uint8_t *)&ip->saddr;
+    if (*(uint8_t *)at >> 4 != 6 || ip->nexthdr != IPPROTO_UDP ||
+        ip->payload_len != bpf_htons(PING_UDP_BYTES) || source[0] == 0xff || source[0] == 0)
+        return false;
+#pragma unroll
+    for (int i = 0; i < 4; i++) {
+        ping->source[i] = ip->saddr.in6_u.u6_addr32[i];
+        ping->address.address[i] = ip->daddr.in6_u.u6_addr32[i];
+    }
+    ping->address.tags |= XDP_TAGS_IPV6;
+    *next = at + sizeof *ip;
+    return true;
+}
+
+ALWAYS_INLINE bool is_served(uint16_t port)
+{
+    return settings.ports[port / 64] >> (port % 64) & 1;
+}
+
+/* A checksum of 0 is none, which IPv6 forbids; what else it says is not looked at. */
+ALWAYS_INLINE bool read_udp(void *at, void *end, struct ping *ping)
+{
+    struct udphdr *udp = at;
+    uint8_t *data = at + sizeof *udp;
+    if (at + PING_UDP_BYTES > end)
+        return false;
+    if (!is_served(bpf_ntohs(udp->dest)) || udp->source == 0 ||
+        udp->len != bpf_htons(PING_UDP_BYTES) ||
+        (udp->check == 0 && ping->type == bpf_htons(ETH_P_IPV6)) ||
+        *(uint64_t *)data != bpf_cpu_to_be64(LAYOUT_HEADER(LAYOUT_PING, LAYOUT_PING_LENGTH)))
+        return false;
+    ping->source_port = udp->source;
+    ping->port = udp->dest;
+    ping->nonce = data[LAYOUT_NONCE_OFFSET];
+    ping->client = bpf_be64_to_cpu(*(uint64_t *)(data + LAYOUT_CLIENT_OFFSET));
+    return true;
+}
+
+ALWAYS_INLINE bool read_ping(struct xdp_md *context, struct ping *ping)
+{
+    void *end = (void *)(uintptr_t)context->data_end;
+    void *at = (void *)(uintptr_t)context->data;
+    if (!read_ethernet(&at, end, ping))
+        return false;
+    if (ping->type == bpf_htons(ETH_P_IP))
+        return read_ipv4(&at, end, ping) && read_udp(at, end, ping);
+    if (ping->type == bpf_htons(ETH_P_IPV6))
+        return read_ipv6(&at, end, ping) && read_udp(at, end, ping);
+    return false;
+}
+
+/* Whether, and how, to decide about a ping here, before anything of the frame is changed. Returns
+ * its outcome, or PASS_ON to leave it to the sockets. Limits and access lists belong here. */
+ALWAYS_INLINE int admit(const struct ping *ping)
+{
+    if (bpf_map_lookup_elem(&addresses, &ping->address) == NULL)
+        return PASS_ON;
+    return OUTCOME_VALID;
+}
+
+/* Makes the frame as long as the answer. Where the driver left no room behind the frame, which is
+ * usual, it is taken in front, after any padding is cut. On a failure the frame holds what it held,
+ * but for padding. */
+ALWAYS_INLINE bool grow(struct xdp_md *context, const struct ping *ping)
+{
+    uint32_t ip_bytes =
+        ping->type == bpf_htons(ETH_P_IP) ? sizeof(struct iphdr) : sizeof(struct ipv6hdr);
+    uint32_t used =
+        sizeof(struct ethernet) + ping->tags_count * TAG_BYTES + ip_bytes + PING_UDP_BYTES;
+    int32_t padding = (int32_t)((uint32_t)bpf_xdp_get_buff_len(context) - used);
+    if (bpf_xdp_adjust_tail(context, GROWTH - padding) == 0)
+        return true;
+    if (padding != 0 && bpf_xdp_adjust_tail(context, -padding) != 0)
+        return false;
+    return bpf_xdp_adjust_head(context, -GROWTH) == 0;
+}
+
+ALWAYS_INLINE bool write_ethernet(void **next, void *end, const struct ping *ping)
+{
+    void *at = *next;
+    struct ethernet *ethernet = at;
+    if (at + sizeof *ethernet > end)
+        return false;
+    __builtin_memcpy(ethernet->destination, ping->source_mac, sizeof ethernet->destination);
+    __builtin_memcpy(ethernet->source, ping->destination_mac, sizeof ethernet->source);
+    at += offsetof(struct ethernet, type);
+#pragma unroll
+    for (uint32_t i = 0; i < XDP_MAX_TAGS; i++) {
+        if (i >= ping->tags_count)
+            break;
+        if (at + TAG_BYTES > end)
+            return false;
+        *(uint32_t *)at = ping->raw_tags[i];
+        at += TAG_BYTES;
+    }
+    if (at + sizeof ping->type > end)
+        return false;
+    *(uint16_t *)at = ping->type;
+    *next = at + sizeof ping->type;
+    return true;
+}
+
+ALWAYS_INLINE bool write_ipv4(void **next, void *end, const struct ping *ping)
+{
+    void *at = *next;
+    struct iphdr *ip = at;
+    if (at + sizeof *ip > end)
+        return false;
+    uint32_t source = bpf_ntohl(ping->address.address[3]);
+    uint32_t destination = bpf_ntohl(ping->source[3]);
+    uint32_t bytes = sizeof *ip + PONG_UDP_BYTES;
+    uint64_t sum = 0x4500 + bytes + DO_NOT_FRAGMENT + (HOP_LIMIT << 8 | IPPROTO_UDP) +
+                   (uint64_t)source + destination;
+    *(uint16_t *)at = bpf_htons(0x4500);
+    ip->tot_len = bpf_htons((uint16_t)bytes);
+    ip->id = 0;
+    ip->frag_off = bpf_htons(DO_NOT_FRAGMENT);
+    ip->ttl = HOP_LIMIT;
+    ip->protocol = IPPROTO_UDP;
+    ip->check = bpf_htons((uint16_t)~fold(sum));
+    ip->saddr = ping->address.address[3];
+    ip->daddr = ping->source[3];
+    *next = at + sizeof *ip;
+    return true;
+}
+
+ALWAYS_INLINE bool write_ipv6(void **next, void *end, const struct ping *ping)
+{
+    void *at = *next;
+    struct ipv6hdr *ip = at;
+    if (at + sizeof *ip > end)
+        return false;
+    *(uint32_t *)at = bpf_htonl(0x60000000);
+    ip->payload_len = bpf_htons(PONG_UDP_BYTES);
+    ip->nexthdr = IPPROTO_UDP;
+    ip->hop_limit = HOP_LIMIT;
+#pragma unroll
+    for (int i = 0; i < 4; i++) {
+        ip->saddr.in6_u.u6_addr32[i] = ping->address.address[i];
+        ip->daddr.in6_u.u6_addr32[i] = ping->source[i];
+    }
+    *next = at + sizeof *ip;
+    return true;
+}
+
+/* What addresses, ports and lengths add to the checksum of UDP. The ends of a v4-mapped address are
+ * the IPv4 address. */
+ALWAYS_INLINE uint64_t sum_addresses(const struct ping *ping)
+{
+    uint64_t sum = IPPROTO_UDP + 2 * PONG_UDP_BYTES + bpf_ntohs(ping->source_port) +
+                   (uint64_t)bpf_ntohs(ping->port) + bpf_ntohl(ping->source[3]) +
+                   bpf_ntohl(ping->address.address[3]);
+    if (ping->type == bpf_htons(ETH_P_IPV6)) {
+#pragma unroll
+        for (int i = 0; i < 3; i++)
+            sum += (uint64_t)bpf_ntohl(ping->source[i]) + bpf_ntohl(ping->address.address[i]);
+    }
+    return sum;
+}
+
+/* The pong as numbers of eight bytes: its fields do not lie at multiples of that. */
+ALWAYS_INLINE bool write_udp(void *at, void *end, const struct ping *ping)
+{
+    struct udphdr *udp = at;
+    uint8_t *data = at + sizeof *udp;
+    if (at + PONG_UDP_BYTES > end)
+        return false;
+    uint64_t start = ping->received_ns, transmit = now_ns();
+    uint64_t words[] = {LAYOUT_HEADER(LAYOUT_PONG, LAYOUT_PONG_LENGTH),
+                        (uint64_t)ping->nonce << 56 | ping->client >> 8,
+                        ping->client << 56 | start >> 8, start << 56 | transmit >> 8};
+    uint64_t sum = sum_addresses(ping) + (transmit & 0xff) * 0x100;
+#pragma unroll
+    for (int i = 0; i < 4; i++) {
+        sum += halves(words[i]);
+        *(uint64_t *)(data + 8 * i) = bpf_cpu_to_be64(words[i]);
+    }
+    data[QCMP_PONG_BYTES - 1] = (uint8_t)transmit;
+    uint16_t checksum = (uint16_t)~fold(sum);
+    udp->source = ping->port;
+    udp->dest = ping->source_port;
+    udp->len = bpf_htons(PONG_UDP_BYTES);
+    udp->check = checksum != 0 ? bpf_htons(checksum) : 0xffff; /* 0 would say that there is none */
+    return true;
+}
+
+ALWAYS_INLINE bool write_pong(struct xdp_md *context, const struct ping *ping)
+{
+    void *end = (void *)(uintptr_t)context->data_end;
+    void *at = (void *)(uintptr_t)context->data;
+    if (!write_ethernet(&at, end, ping))
+        return false;
+    if (ping->type == bpf_htons(ETH_P_IP))
+        return write_ipv4(&at, end, ping) && write_udp(at, end, ping);
+    return write_ipv6(&at, end, ping) && write_udp(at, end, ping);
+}
+
+/* Nothing else runs on this CPU meanwhile that writes them. */
+ALWAYS_INLINE void count(uint32_t outcome, bool answered)
+{
+    uint32_t cpu = bpf_get_smp_processor_id();
+    struct xdp_counters *own = bpf_map_lookup_elem(&counters, &cpu);
+    if (own == NULL || outcome >= OUTCOME_COUNT)
+        return;
+    own->packets[outcome]++;
+    own->bytes[outcome] += QCMP_PING_BYTES;
+    own->answered += answered;
+}
+
+SEC("xdp")
+int paddock_qcmp(struct xdp_md *context)
+{
+    struct ping ping = {0};
+    if (!read_ping(context, &ping))
+        return XDP_PASS;
+    ping.received_ns = now_ns();
+    int outcome = admit(&ping);
+    if (outcome == PASS_ON)
+        return XDP_PASS;
+    if (outcome != OUTCOME_VALID) {
+        count((uint32_t)outcome, false);
+        return XDP_DROP;
+    }
+    if (!grow(context, &ping))
+        return XDP_PASS;
+    /* What does not fit cannot be written: the frame has just got its length. */
+    if (!write_pong(context, &ping))
+        return XDP_ABORTED;
+    count(OUTCOME_VALID, true);
+    return XDP_TX;
+}
+
+char LICENSE[] SEC("license") = "Apache-2.0";

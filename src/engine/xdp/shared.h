@@ -1,0 +1,52 @@
+/** @file
+ * What the program in the kernel shares with this process: layouts of its maps.
+ */
+#ifndef PADDOCK_ENGINE_XDP_SHARED_H
+#define PADDOCK_ENGINE_XDP_SHARED_H
+
+#include <stdint.h>
+
+#include "metrics/outcome.h"
+
+/** Addresses that are answered at most; what is sent to more goes to the sockets. */
+#define XDP_MAX_ADDRESSES 16384
+
+/** VLAN tags that are looked into at most. */
+#define XDP_MAX_TAGS 2
+
+/** The tags that a frame bears, as one number: none is 0; 13 bits for each, the outer one lowest.
+ */
+#define XDP_TAG_BITS 13
+#define XDP_TAG_IS_8021AD UINT32_C(0x1000) /**< else 802.1Q; below it the id, 1 to 4095 */
+#define XDP_TAGS_IPV6 (UINT32_C(1) << 31)  /**< with a native IPv6 address */
+
+/** An address of this host, and the tags with which frames for it come: those of the VLAN device
+ * that has it. So nothing is answered that another VLAN sent, nor what a device took the tag off
+ * before the program could see it, whose answer would leave without one. */
+struct xdp_address {
+    uint32_t address[4]; /**< network order; IPv4 as v4-mapped IPv6 */
+    uint32_t tags;
+};
+
+/** Written by this process, read by the program at any time; each member is looked at for itself.
+ * The linkage of C zeroes it: nothing is answered then. */
+struct xdp_settings {
+    int64_t tai_offset_ns;      /**< TAI minus UTC, as the kernel has it */
+    uint64_t mac;               /**< of the interface, as xdp_mac() */
+    uint64_t ports[65536 / 64]; /**< a bit for each UDP port that is served */
+};
+
+/** Counters of one CPU, which is their only writer, on cache lines of its own. */
+struct xdp_counters {
+    uint64_t packets[OUTCOME_COUNT]; /**< that were not passed on */
+    uint64_t bytes[OUTCOME_COUNT];   /**< their UDP payload */
+    uint64_t answered;
+} __attribute__((aligned(64)));
+
+/** A MAC address as one number, from its bytes two by two as they are in memory. */
+static inline uint64_t xdp_mac(const uint16_t mac[3])
+{
+    return (uint64_t)mac[0] | (uint64_t)mac[1] << 16 | (uint64_t)mac[2] << 32;
+}
+
+#endif

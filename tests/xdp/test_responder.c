@@ -1,0 +1,569 @@
+/* The XDP program, run by the kernel over frames made here, without any interface. */
+#include <bpf/bpf.h>
+#include <errno.h>
+#include <linux/bpf.h>
+#include <netinet/in.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include <qcmp/wire.h>
+
+#include "base/clock.h"
+#include "engine/xdp/clock.h"
+#include "engine/xdp/shared.h"
+#include "responder.skel.h"
+#include "responder/responder.h"
+#include "support/cmocka.h"
+#include "support/random.h"
+#include "xdp/frame.h"
+
+#define SKIP 77
+#define PORT 7600
+#define HIGH_PORT 65535
+#define MUTATIONS 200000
+#define MY_MAC                                                                                     \
+    {                                                                                              \
+        0x02, 0x11, 0x22, 0x33, 0x44, 0x55                                                         \
+    }
+#define PEER_MAC                                                                                   \
+    {                                                                                              \
+        0x02, 0xaa, 0xbb, 0xcc, 0xdd, 0xee                                                         \
+    }
+#define IPV4(a, b, c, d)                                                                           \
+    {                                                                                              \
+        .s6_addr = { [10] = 0xff, 0xff, (a), (b), (c), (d) }                                       \
+    }
+#define IPV6(last)                                                                                 \
+    {                                                                                              \
+        .s6_addr = { 0xfd, [15] = (last) }                                                         \
+    }
+
+static const struct in6_addr my_ipv4 = IPV4(10, 1, 2, 3);
+static const struct in6_addr peer_ipv4 = IPV4(10, 1, 2, 4);
+static const struct in6_addr my_ipv6 = IPV6(1);
+static const struct in6_addr peer_ipv6 = IPV6(2);
+
+/* Tags under which the host has both of its addresses. */
+static const struct {
+    uint16_t types[2];
+    uint16_t ids[2];
+    size_t count;
+} my_tags[] = {
+    {.count = 0}, {{0x8100}, {5}, 1}, {{0x88a8}, {6}, 1}, {{0x88a8, 0x8100}, {9, 4095}, 2}};
+
+#define MY_TAGS (sizeof my_tags / sizeof my_tags[0])
+
+static uint32_t tag_number(uint16_t type, uint16_t tag)
+{
+    uint32_t id = tag & 0xfffU;
+    return id != 0 && type == 0x88a8 ? id | XDP_TAG_IS_8021AD : id;
+}
+
+static uint32_t tags_number(const uint16_t *types, const uint16_t *tags, size_t count)
+{
+    uint32_t number = 0;
+    unsigned shift = 0;
+    for (size_t i = 0; i < count; i++) {
+        uint32_t one = tag_number(types[i], tags[i]);
+        number |= one << shift;
+        shift += one != 0 ? XDP_TAG_BITS : 0;
+    }
+    return number;
+}
+
+static void add_address(const struct responder_bpf *programs, const struct in6_addr *address,
+                        uint32_t tags)
+{
+    struct xdp_address key = {.tags = tags};
+    uint8_t present = 1;
+    memcpy(key.address, address, sizeof key.address);
+    int fd = bpf_map__fd(programs->maps.addresses);
+    assert_int_equal(bpf_map_update_elem(fd, &key, &present, BPF_ANY), 0);
+}
+
+static void configure(const struct responder_bpf *programs)
+{
+    struct xdp_settings *settings = &programs->bss->settings;
+    const uint8_t mac[6] = MY_MAC;
+    uint16_t halves[3];
+    memcpy(halves, mac, sizeof halves);
+    settings->mac = xdp_mac(halves);
+    settings->tai_offset_ns = xdp_clock_tai_offset_ns();
+    settings->ports[PORT / 64] |= UINT64_C(1) << PORT % 64;
+    settings->ports[HIGH_PORT / 64] |= UINT64_C(1) << HIGH_PORT % 64;
+    for (size_t i = 0; i < MY_TAGS; i++) {
+        uint32_t tags = tags_number(my_tags[i].types, my_tags[i].ids, my_tags[i].count);
+        add_address(programs, &my_ipv4, tags);
+        add_address(programs, &my_ipv6, tags | XDP_TAGS_IPV6);
+    }
+}
+
+static struct responder_bpf *load_programs(void)
+{
+    int error = -EIO;
+    struct responder_bpf *programs = responder_bpf__open();
+    if (programs != NULL)
+        error =
+            bpf_map__set_max_entries(programs->maps.counters, (uint32_t)libbpf_num_possible_cpus());
+    if (error == 0)
+        error = responder_bpf__load(programs);
+    if (error == 0)
+        return programs;
+    fprintf(stderr, "cannot load the program: %s\n", strerror(-error));
+    exit(error == -EPERM ? SKIP : EXIT_FAILURE);
+}
+
+static int load(void **state)
+{
+    struct responder_bpf *programs = load_programs();
+    configure(programs);
+    *state = programs;
+    return 0;
+}
+
+static int unload(void **state)
+{
+    responder_bpf__destroy(*state);
+    return 0;
+}
+
+/* Runs the program over a frame, which becomes what the program made of it. Returns the verdict. */
+static uint32_t run(const struct responder_bpf *programs, struct frame *frame)
+{
+    uint8_t input[FRAME_MAX_BYTES];
+    memcpy(input, frame->bytes, frame->length);
+    struct bpf_test_run_opts options = {.sz = sizeof options,
+                                        .data_in = input,
+                                        .data_size_in = (uint32_t)frame->length,
+                                        .data_out = frame->bytes,
+                                        .data_size_out = FRAME_MAX_BYTES,
+                                        .repeat = 1};
+    int error = bpf_prog_test_run_opts(bpf_program__fd(programs->progs.paddock_qcmp), &options);
+    if (error != 0)
+        fail_msg("BPF_PROG_TEST_RUN over %zu bytes: %s", frame->length, strerror(-error));
+    frame->length = options.data_size_out;
+    return options.retval;
+}
+
+struct totals {
+    uint64_t packets, others, bytes, answered;
+};
+
+static struct totals count(const struct responder_bpf *programs)
+{
+    struct totals totals = {0};
+    struct xdp_counters counters;
+    uint32_t cpus = (uint32_t)libbpf_num_possible_cpus();
+    for (uint32_t cpu = 0; cpu < cpus; cpu++) {
+        int fd = bpf_map__fd(programs->maps.counters);
+        assert_int_equal(bpf_map_lookup_elem(fd, &cpu, &counters), 0);
+        for (int i = 0; i < OUTCOME_COUNT; i++)
+            totals.others += i != OUTCOME_VALID ? counters.packets[i] + counters.bytes[i] : 0;
+        totals.packets += counters.packets[OUTCOME_VALID];
+        totals.bytes += counters.bytes[OUTCOME_VALID];
+        totals.answered += counters.answered;
+    }
+    return totals;
+}
+
+static struct fields ping_fields(bool ipv6, uint8_t nonce, int64_t client_ns)
+{
+    struct fields fields = {.to_mac = MY_MAC,
+                            .from_mac = PEER_MAC,
+                            .source = ipv6 ? peer_ipv6 : peer_ipv4,
+                            .destination = ipv6 ? my_ipv6 : my_ipv4,
+                            .source_port = 40001,
+                            .port = PORT};
+    struct qcmp_packet ping = {.kind = QCMP_PING, .nonce = nonce, .client_ns = client_ns};
+    fields.data_bytes = (size_t)qcmp_packet_encode(&ping, fields.data, sizeof fields.data);
+    return fields;
+}
+
+/* The oracle: whether a frame is a ping that the sockets would answer, were they asked. */
+static bool is_to_answer(const struct frame *frame, struct fields *fields)
+{
+    static const uint8_t mac[6] = MY_MAC;
+    uint8_t pong[QCMP_PONG_BYTES];
+    if (!frame_read(frame, fields) || memcmp(fields->to_mac, mac, sizeof mac) != 0 ||
+        (fields->port != PORT && fields->port != HIGH_PORT) ||
+        memcmp(&fields->destination, fields->is_ipv6 ? &my_ipv6 : &my_ipv4, 16) != 0)
+        return false;
+    bool has_tags = false;
+    uint32_t tags = tags_number(fields->tag_types, fields->tags, fields->tags_count);
+    for (size_t i = 0; i < MY_TAGS; i++)
+        has_tags =
+            has_tags || tags == tags_number(my_tags[i].types, my_tags[i].ids, my_tags[i].count);
+    struct responder_question question = {.data = fields->data,
+                                          .bytes = fields->data_bytes,
+                                          .source = &fields->source,
+                                          .destination = &fields->destination,
+                                          .source_port = fields->source_port};
+    /* These are the kernel's to refuse. */
+    bool is_strange = fields->is_ipv6 ? fields->checksum == 0 || fields->source.s6_addr[0] == 0
+                                      : fields->source.s6_addr[12] == 127;
+    return has_tags && !is_strange && responder_answer(&question, pong) == OUTCOME_VALID;
+}
+
+/* The timestamps of a pong; fails unless all else of it is as it has to be. */
+static struct qcmp_packet check_answer(const struct frame *answer, const struct fields *asked)
+{
+    struct fields found;
+    struct qcmp_packet ping, pong;
+    assert_true(frame_read(answer, &found));
+    assert_true(frame_udp_checksum_is_right(answer, &found));
+    assert_int_equal(found.padding, 0);
+    assert_memory_equal(found.to_mac, asked->from_mac, 6);
+    assert_memory_equal(found.from_mac, asked->to_mac, 6);
+    assert_int_equal(found.tags_count, asked->tags_count);
+    assert_memory_equal(found.tag_types, asked->tag_types, sizeof found.tag_types);
+    assert_memory_equal(found.tags, asked->tags, sizeof found.tags);
+    assert_int_equal(found.is_ipv6, asked->is_ipv6);
+    assert_memory_equal(&found.source, &asked->destination, 16);
+    assert_memory_equal(&found.destination, &asked->source, 16);
+    assert_int_equal(found.source_port, asked->port);
+    assert_int_equal(found.port, asked->source_port);
+    const uint8_t *ip = answer->bytes + 14 + 4 * found.tags_count;
+    static const uint8_t ipv4_head[] = {0x45, 0, 0, 61, 0, 0, 0x40, 0, 64, IPPROTO_UDP};
+    static const uint8_t ipv6_head[] = {0x60, 0, 0, 0, 0, 41, IPPROTO_UDP, 64};
+    assert_memory_equal(ip, found.is_ipv6 ? ipv6_head : ipv4_head,
+                        found.is_ipv6 ? sizeof ipv6_head : sizeof ipv4_head);
+    assert_int_equal(qcmp_packet_decode(asked->data, asked->data_bytes, &ping, NULL), QCMP_PING);
+    assert_int_equal(qcmp_packet_decode(found.data, found.data_bytes, &pong, NULL), QCMP_PONG);
+    assert_int_equal(pong.nonce, ping.nonce);
+    assert_true(pong.client_ns == ping.client_ns);
+    return pong;
+}
+
+/* Runs it over a frame, and compares what becomes of it with the oracle. Returns whether it was
+ * answered. */
+static bool check(const struct responder_bpf *programs, const struct frame *question)
+{
+    struct fields asked = {0};
+    struct frame answer = *question;
+    struct totals before = count(programs);
+    bool expected = is_to_answer(question, &asked);
+    int64_t before_ns = clock_wall_ns();
+    uint32_t verdict = run(programs, &answer);
+    int64_t after_ns = clock_wall_ns();
+    struct totals after = count(programs);
+    assert_int_equal(verdict, expected ? XDP_TX : XDP_PASS);
+    assert_int_equal(after.packets - before.packets, expected);
+    assert_int_equal(after.answered - before.answered, expected);
+    assert_int_equal(after.bytes - before.bytes, expected ? QCMP_PING_BYTES : 0);
+    assert_int_equal(after.others, 0);
+    if (expected) {
+        struct qcmp_packet pong = check_answer(&answer, &asked);
+        assert_true(before_ns <= pong.server_start_ns);
+        assert_true(pong.server_start_ns <= pong.server_transmit_ns);
+        assert_true(pong.server_transmit_ns <= after_ns);
+    } else {
+        assert_int_equal(answer.length, question->length);
+        assert_memory_equal(answer.bytes, question->bytes, question->length);
+    }
+    return expected;
+}
+
+static bool check_fields(const struct responder_bpf *programs, const struct fields *fields)
+{
+    struct frame frame = frame_make(fields);
+    return check(programs, &frame);
+}
+
+static void every_nonce_is_answered(void **state)
+{
+    for (unsigned nonce = 0; nonce <= UINT8_MAX; nonce++) {
+        struct fields ipv4 = ping_fields(false, (uint8_t)nonce, INT64_MIN + nonce);
+        struct fields ipv6 = ping_fields(true, (uint8_t)nonce, INT64_MAX - nonce);
+        assert_true(check_fields(*state, &ipv4));
+        assert_true(check_fields(*state, &ipv6));
+    }
+}
+
+static void padding_of_any_length_is_cut(void **state)
+{
+    for (size_t padding = 0; padding <= 100; padding++) {
+        for (int ipv6 = 0; ipv6 <= 1; ipv6++) {
+            struct fields fields = ping_fields(ipv6, 1, 2);
+            fields.padding = padding;
+            assert_true(check_fields(*state, &fields));
+        }
+    }
+}
+
+static void tags_of_the_hosts_vlans_are_answered_with_the_same_tags(void **state)
+{
+    for (size_t i = 0; i < MY_TAGS; i++) {
+        for (int ipv6 = 0; ipv6 <= 1; ipv6++) {
+            struct fields fields = ping_fields(ipv6, 3, 4);
+            memcpy(fields.tag_types, my_tags[i].types, sizeof my_tags[i].types);
+            fields.tags_count = my_tags[i].count;
+            for (size_t j = 0; j < fields.tags_count; j++)
+                fields.tags[j] = (uint16_t)(my_tags[i].ids[j] | 0xa000);
+            assert_true(check_fields(*state, &fields));
+        }
+    }
+}
+
+static void a_tag_that_says_priority_alone_is_answered(void **state)
+{
+    struct fields fields = ping_fields(false, 3, 4);
+    fields.tag_types[0] = 0x8100;
+    fields.tags[0] = 0xe000;
+    fields.tags_count = 1;
+    assert_true(check_fields(*state, &fields));
+}
+
+static void tags_that_are_not_the_hosts_are_passed_on(void **state)
+{
+    static const struct {
+        uint16_t types[3], tags[3];
+        size_t count;
+    } cases[] = {
+        {{0x8100}, {6}, 1},
+        {{0x88a8}, {5}, 1},
+        {{0x8100, 0x8100}, {9, 4095}, 2},
+        {{0x8100, 0x8100}, {5, 5}, 2},
+        {{0x88a8, 0x8100}, {4095, 9}, 2},
+        {{0x8100, 0x8100, 0x8100}, {0, 0, 5}, 3},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct fields fields = ping_fields(false, 3, 4);
+        memcpy(fields.tag_types, cases[i].types, sizeof cases[i].types);
+        memcpy(fields.tags, cases[i].tags, sizeof cases[i].tags);
+        fields.tags_count = cases[i].count;
+        assert_false(check_fields(*state, &fields));
+    }
+}
+
+static void datagrams_of_every_length_but_a_pings_are_passed_on(void **state)
+{
+    for (size_t bytes = 0; bytes <= 100; bytes++) {
+        for (int ipv6 = 0; ipv6 <= 1; ipv6++) {
+            struct fields fields = ping_fields(ipv6, 5, 6);
+            fields.data_bytes = bytes;
+            assert_int_equal(check_fields(*state, &fields), bytes == QCMP_PING_BYTES);
+        }
+    }
+}
+
+static void a_ping_with_any_wrong_byte_in_its_header_is_passed_on(void **state)
+{
+    for (size_t at = 0; at < QCMP_HEADER_BYTES; at++) {
+        for (unsigned flip = 1; flip <= UINT8_MAX; flip++) {
+            struct fields fields = ping_fields(flip & 1, 5, 6);
+            fields.data[at] ^= (uint8_t)flip;
+            assert_false(check_fields(*state, &fields));
+        }
+    }
+}
+
+static void a_frame_cut_anywhere_is_passed_on(void **state)
+{
+    for (int ipv6 = 0; ipv6 <= 1; ipv6++) {
+        struct fields fields = ping_fields(ipv6, 5, 6);
+        struct frame frame = frame_make(&fields);
+        /* The kernel takes no frame of less than Ethernet's header. */
+        for (frame.length--; frame.length >= 14; frame.length--)
+            assert_false(check(*state, &frame));
+    }
+}
+
+static void what_is_not_addressed_to_this_host_is_passed_on(void **state)
+{
+    static const struct in6_addr others[] = {IPV4(10, 1, 2, 255),
+                                             IPV4(255, 255, 255, 255),
+                                             IPV4(224, 0, 0, 1),
+                                             IPV6(3),
+                                             {.s6_addr = {0xff, 2, [15] = 1}}};
+    struct fields fields = ping_fields(false, 7, 8);
+    fields.to_mac[5] ^= 1;
+    assert_false(check_fields(*state, &fields));
+    memset(fields.to_mac, 0xff, sizeof fields.to_mac);
+    assert_false(check_fields(*state, &fields));
+    for (size_t i = 0; i < sizeof others / sizeof others[0]; i++) {
+        fields = ping_fields(!IN6_IS_ADDR_V4MAPPED(&others[i]), 7, 8);
+        fields.destination = others[i];
+        assert_false(check_fields(*state, &fields));
+    }
+}
+
+static void sources_that_nobody_can_have_are_passed_on(void **state)
+{
+    static const struct in6_addr sources[] = {
+        IPV4(0, 0, 0, 0),   IPV4(0, 1, 2, 3),         IPV4(127, 0, 0, 1),
+        IPV4(224, 0, 0, 1), IPV4(239, 255, 255, 255), IPV4(255, 255, 255, 255),
+        IN6ADDR_ANY_INIT,   IN6ADDR_LOOPBACK_INIT,    {.s6_addr = {0xff, 2, [15] = 1}}};
+    for (size_t i = 0; i < sizeof sources / sizeof sources[0]; i++) {
+        struct fields fields = ping_fields(!IN6_IS_ADDR_V4MAPPED(&sources[i]), 7, 8);
+        fields.source = sources[i];
+        assert_false(check_fields(*state, &fields));
+    }
+    struct fields fields = ping_fields(false, 7, 8);
+    fields.source_port = 0;
+    assert_false(check_fields(*state, &fields));
+}
+
+static void an_ipv4_address_in_ipv6_is_passed_on(void **state)
+{
+    struct fields fields = ping_fields(true, 7, 8);
+    struct frame frame = frame_make(&fields);
+    memcpy(frame.bytes + 14 + 24, &my_ipv4, 16);
+    assert_false(check(*state, &frame));
+    memcpy(frame.bytes + 14 + 8, &peer_ipv4, 16);
+    assert_false(check(*state, &frame));
+}
+
+static void only_ports_that_are_served_are_answered(void **state)
+{
+    static const uint16_t others[] = {0, 1, PORT - 1, PORT + 1, PORT + 64, HIGH_PORT - 1};
+    struct fields fields = ping_fields(false, 7, 8);
+    fields.port = HIGH_PORT;
+    assert_true(check_fields(*state, &fields));
+    for (size_t i = 0; i < sizeof others / sizeof others[0]; i++) {
+        fields.port = others[i];
+        assert_false(check_fields(*state, &fields));
+    }
+}
+
+static void what_ipv4_may_have_and_a_ping_need_not_is_passed_on(void **state)
+{
+    static const struct {
+        size_t at;
+        uint8_t value;
+    } cases[] = {{0, 0x46},        {0, 0x55}, {6, 0x20}, {6, 0x01}, {7, 0x01},
+                 {9, IPPROTO_TCP}, {3, 46},   {3, 44},   {2, 1}};
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct fields fields = ping_fields(false, 9, 10);
+        fields.padding = 20;
+        struct frame frame = frame_make(&fields);
+        frame.bytes[14 + cases[i].at] = cases[i].value;
+        frame_fix_ipv4(frame.bytes + 14);
+        assert_false(check(*state, &frame));
+    }
+}
+
+static void a_wrong_header_checksum_is_passed_on(void **state)
+{
+    struct fields fields = ping_fields(false, 9, 10);
+    struct frame frame = frame_make(&fields);
+    frame.bytes[14 + 10] ^= 1;
+    assert_false(check(*state, &frame));
+}
+
+static void what_ipv6_may_have_and_a_ping_need_not_is_passed_on(void **state)
+{
+    static const struct {
+        size_t at;
+        uint8_t value;
+    } cases[] = {{0, 0x45}, {6, 0}, {6, 44}, {6, 43}, {6, 60}, {5, 26}, {5, 24}, {4, 1}};
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct fields fields = ping_fields(true, 9, 10);
+        fields.padding = 20;
+        struct frame frame = frame_make(&fields);
+        frame.bytes[14 + cases[i].at] = cases[i].value;
+        assert_false(check(*state, &frame));
+    }
+}
+
+static void a_udp_checksum_is_not_looked_at_but_must_be_there_over_ipv6(void **state)
+{
+    struct fields ipv4 = ping_fields(false, 9, 10), ipv6 = ping_fields(true, 9, 10);
+    struct frame frame = frame_make(&ipv4);
+    frame.bytes[14 + 20 + 6] ^= 1;
+    assert_true(check(*state, &frame));
+    memset(frame.bytes + 14 + 20 + 6, 0, 2);
+    assert_true(check(*state, &frame));
+    frame = frame_make(&ipv6);
+    frame.bytes[14 + 40 + 6] ^= 1;
+    assert_true(check(*state, &frame));
+    memset(frame.bytes + 14 + 40 + 6, 0, 2);
+    assert_false(check(*state, &frame));
+}
+
+static void stamps_follow_the_offset_of_tai(void **state)
+{
+    const struct responder_bpf *programs = *state;
+    struct fields fields = ping_fields(false, 9, 10), asked = {0};
+    struct frame frame = frame_make(&fields);
+    struct frame answer = frame;
+    assert_true(is_to_answer(&frame, &asked));
+    programs->bss->settings.tai_offset_ns += INT64_C(37000000000);
+    int64_t before_ns = clock_wall_ns();
+    assert_int_equal(run(programs, &answer), XDP_TX);
+    int64_t after_ns = clock_wall_ns();
+    programs->bss->settings.tai_offset_ns -= INT64_C(37000000000);
+    struct qcmp_packet pong = check_answer(&answer, &asked);
+    assert_in_range(pong.server_start_ns + INT64_C(37000000000), before_ns, after_ns);
+}
+
+static void mutate(struct frame *frame, uint64_t *random)
+{
+    size_t times = 1 + random_next(random) % 3;
+    for (size_t i = 0; i < times; i++) {
+        size_t at = random_next(random) % frame->length;
+        switch (random_next(random) % 4) {
+        case 0:
+            frame->bytes[at] = (uint8_t)random_next(random);
+            break;
+        case 1:
+            frame->bytes[at] ^= (uint8_t)(1U << random_next(random) % 8);
+            break;
+        case 2: /* what headers hold at other places */
+            frame->bytes[at] = frame->bytes[random_next(random) % frame->length];
+            break;
+        default:
+            if (at >= 14 && random_next(random) % 4 == 0)
+                frame->length = at;
+            break;
+        }
+    }
+}
+
+static void mutated_frames_are_answered_as_the_responder_would(void **state)
+{
+    uint64_t random = 20260101;
+    size_t answered = 0;
+    for (size_t i = 0; i < MUTATIONS; i++) {
+        uint64_t tags = random_next(&random) % MY_TAGS;
+        struct fields fields = ping_fields(i & 1, (uint8_t)i, (int64_t)random_next(&random));
+        memcpy(fields.tag_types, my_tags[tags].types, sizeof my_tags[tags].types);
+        memcpy(fields.tags, my_tags[tags].ids, sizeof my_tags[tags].ids);
+        fields.tags_count = my_tags[tags].count;
+        fields.padding = random_next(&random) % 8;
+        fields.source_port = (uint16_t)random_next(&random);
+        struct frame frame = frame_make(&fields);
+        mutate(&frame, &random);
+        if (!fields.is_ipv6 && random_next(&random) % 2 == 0 && frame.length > 60)
+            frame_fix_ipv4(frame.bytes + 14 + 4 * fields.tags_count);
+        answered += check(*state, &frame);
+    }
+    assert_true(answered > MUTATIONS / 10 && answered < MUTATIONS - MUTATIONS / 10);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(every_nonce_is_answered),
+        cmocka_unit_test(padding_of_any_length_is_cut),
+        cmocka_unit_test(tags_of_the_hosts_vlans_are_answered_with_the_same_tags),
+        cmocka_unit_test(a_tag_that_says_priority_alone_is_answered),
+        cmocka_unit_test(tags_that_are_not_the_hosts_are_passed_on),
+        cmocka_unit_test(datagrams_of_every_length_but_a_pings_are_passed_on),
+        cmocka_unit_test(a_ping_with_any_wrong_byte_in_its_header_is_passed_on),
+        cmocka_unit_test(a_frame_cut_anywhere_is_passed_on),
+        cmocka_unit_test(what_is_not_addressed_to_this_host_is_passed_on),
+        cmocka_unit_test(sources_that_nobody_can_have_are_passed_on),
+        cmocka_unit_test(an_ipv4_address_in_ipv6_is_passed_on),
+        cmocka_unit_test(only_ports_that_are_served_are_answered),
+        cmocka_unit_test(what_ipv4_may_have_and_a_ping_need_not_is_passed_on),
+        cmocka_unit_test(a_wrong_header_checksum_is_passed_on),
+        cmocka_unit_test(what_ipv6_may_have_and_a_ping_need_not_is_passed_on),
+        cmocka_unit_test(a_udp_checksum_is_not_looked_at_but_must_be_there_over_ipv6),
+        cmocka_unit_test(stamps_follow_the_offset_of_tai),
+        cmocka_unit_test(mutated_frames_are_answered_as_the_responder_would),
+    };
+    return cmocka_run_group_tests(tests, load, unload);
+}
