@@ -10,6 +10,7 @@
 #include "base/duration.h"
 #include "base/number.h"
 #include "base/options.h"
+#include "cli/ping_options.h"
 #include "load/cpu.h"
 
 #define SECOND_NS INT64_C(1000000000)
@@ -86,17 +87,13 @@ static const struct option_spec SPECS[] = {
      .kind = OPTION_VALUE,
      .placeholder = "MAC",
      .help = "xdp: the Ethernet address to send to, instead of the one that answers"},
-    {.name = "ipv4", .letter = '4', .kind = OPTION_FLAG, .help = "IPv4 addresses only"},
-    {.name = "ipv6", .letter = '6', .kind = OPTION_FLAG, .help = "IPv6 addresses only"},
-    {.name = "format",
-     .kind = OPTION_VALUE,
-     .placeholder = "human|json",
-     .help = "how to print the results",
-     .default_text = "human"},
+    PING_OPTION_IPV4,
+    PING_OPTION_IPV6,
+    PING_OPTION_FORMAT,
     {.name = "yes-i-own-this-target",
      .kind = OPTION_FLAG,
      .help = "allow a target that is not this host, and more than moderate load"},
-    {.name = "help", .letter = 'h', .kind = OPTION_FLAG, .help = "print this help"},
+    PING_OPTION_HELP,
     {.name = NULL},
 };
 
@@ -190,25 +187,6 @@ static int add_pids(struct load_options *options, const char *list,
     }
 }
 
-static int set_family(struct load_arguments *arguments, enum qcmp_family family,
-                      const struct complaint *complaint)
-{
-    if (arguments->family != QCMP_FAMILY_ANY && arguments->family != family)
-        return COMPLAIN(complaint, "-4 and -6 exclude each other");
-    arguments->family = family;
-    return 0;
-}
-
-static int set_format(struct load_arguments *arguments, const struct options *found,
-                      const struct complaint *complaint)
-{
-    arguments->json = strcmp(found->value, "json") == 0;
-    if (!arguments->json && strcmp(found->value, "human") != 0)
-        return COMPLAIN(complaint, "option '--format': '%s' is neither human nor json",
-                        found->value);
-    return 0;
-}
-
 static int set_via(struct load_arguments *arguments, const struct options *found,
                    const struct complaint *complaint)
 {
@@ -276,14 +254,13 @@ static int apply(struct load_arguments *arguments, const struct options *found,
                  const struct complaint *complaint)
 {
     const char *name = found->spec->name;
-    if (strcmp(name, "ipv4") == 0)
-        return set_family(arguments, QCMP_FAMILY_IPV4, complaint);
-    if (strcmp(name, "ipv6") == 0)
-        return set_family(arguments, QCMP_FAMILY_IPV6, complaint);
+    if (strcmp(name, "ipv4") == 0 || strcmp(name, "ipv6") == 0)
+        return ping_option_family(&arguments->family, name, complaint->text, complaint->capacity);
     if (strcmp(name, "via") == 0)
         return set_via(arguments, found, complaint);
     if (strcmp(name, "format") == 0)
-        return set_format(arguments, found, complaint);
+        return ping_option_format(&arguments->json, found->value, complaint->text,
+                                  complaint->capacity);
     if (strcmp(name, "yes-i-own-this-target") == 0)
         arguments->owned = true;
     else if (strcmp(name, "help") == 0)

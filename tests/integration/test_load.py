@@ -15,6 +15,26 @@ QUANTILES = ("min", "p50", "p90", "p99", "p99_9", "max")
 PATIENT = ("-t", "30s")
 
 
+def twice(server, data, client):
+    server.send(answer_to(data), client)
+    server.send(answer_to(data), client)
+
+
+def holding(seconds, times=1):
+    """A behaviour: answers pings later than that, as many times, when others come."""
+    held = []
+
+    def hold(server, data, client):
+        now = time.monotonic()
+        while held and now - held[0][0] > seconds:
+            _, answer, to = held.pop(0)
+            for _ in range(times):
+                server.send(answer, to)
+        held.append((now, answer_to(data), client))
+
+    return hold
+
+
 class LoadTest(unittest.TestCase):
     def check_report(self, report):
         """The numbers agree with each other."""
@@ -180,10 +200,6 @@ class HostileTest(LoadTest):
         self.assertGreater(report["foreign"], 0)
 
     def test_an_answer_that_comes_twice_counts_once(self):
-        def twice(server, data, client):
-            server.send(answer_to(data), client)
-            server.send(answer_to(data), client)
-
         report = self.against(twice, *PATIENT, "-n", "1")
         self.assertEqual(report["answered"], report["sent"])
         # The run may end between the last answer and its double.
@@ -191,16 +207,7 @@ class HostileTest(LoadTest):
         self.assertEqual((report["late"], report["foreign"]), (0, 0))
 
     def test_an_answer_after_the_time_out_is_late(self):
-        held = []
-
-        def hold(server, data, client):
-            now = time.monotonic()
-            while held and now - held[0][0] > 0.03:
-                _, answer, to = held.pop(0)
-                server.send(answer, to)
-            held.append((now, answer_to(data), client))
-
-        report = self.against(hold, "-t", "20ms", "-r", "200", "-d", "300ms", expect=1)
+        report = self.against(holding(0.03), "-t", "20ms", "-r", "200", "-d", "300ms", expect=1)
         self.assertEqual((report["answered"], report["lost"]), (0, report["sent"]))
         self.assertGreater(report["late"], 0)
         self.assertLessEqual(report["late"], report["sent"])

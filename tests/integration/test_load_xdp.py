@@ -6,13 +6,11 @@ named by $PADDOCK_PASS_OBJECT.
 import json
 import os
 import signal
-import time
-import unittest
 
 import support
 from support import (ANSWER_SECONDS, Namespace, Process, Responder, Server, answer_to, honest, ip, packed_pong, parsed_ping,
                      ping_json, run)
-from test_load import LoadTest
+from test_load import LoadTest, holding, twice
 
 PASS_OBJECT = os.environ["PADDOCK_PASS_OBJECT"]
 OURS, THEIRS = ("10.77.0.1", "fd77::1"), ("10.77.0.2", "fd77::2")
@@ -160,27 +158,13 @@ class HostileTest(XdpTest):
         self.assertGreater(report["foreign"], 0)
 
     def test_an_answer_that_comes_twice_counts_once(self):
-        def twice(server, data, client):
-            server.send(answer_to(data), client)
-            server.send(answer_to(data), client)
-
         report = self.against(twice, *PATIENT, "-n", "1")
         self.assertEqual(report["answered"], report["sent"])
         self.assertIn(report["sent"] - report["duplicates"], (0, 1))
         self.assertEqual((report["late"], report["foreign"]), (0, 0))
 
     def test_an_answer_after_the_time_out_is_late(self):
-        held = []
-
-        def hold(server, data, client):
-            now = time.monotonic()
-            while held and now - held[0][0] > 0.03:
-                _, answer, to = held.pop(0)
-                server.send(answer, to)
-                server.send(answer, to)
-            held.append((now, answer_to(data), client))
-
-        report = self.against(hold, "-t", "20ms", "-r", "200", "-d", "300ms", expect=1)
+        report = self.against(holding(0.03, times=2), "-t", "20ms", "-r", "200", "-d", "300ms", expect=1)
         self.assertEqual((report["answered"], report["lost"]), (0, report["sent"]))
         self.assertGreater(report["late"], 0)
         self.assertIn(report["late"] - report["duplicates"], (0, 1))
