@@ -235,18 +235,14 @@ static void ping_lost(struct run *run, uint32_t flow)
     run->result->counts.lost++;
 }
 
-static void take_datagram(struct run *run, uint32_t index, const struct flow_datagram *datagram)
+static void take_datagram(struct run *run, const struct tracker_datagram *datagram)
 {
     struct load_counts *counts = &run->result->counts;
-    const struct tracker_datagram answer = {.flow = index,
-                                            .data = datagram->data,
-                                            .bytes = datagram->bytes,
-                                            .received_ns = datagram->received_ns};
     struct tracker_ping ping;
     bool was_in_flight;
-    switch (tracker_receive(run->tracker, &answer, &ping, &was_in_flight)) {
+    switch (tracker_receive(run->tracker, datagram, &ping, &was_in_flight)) {
     case TRACKER_ANSWERED:
-        run->flows[index].in_flight--;
+        run->flows[datagram->flow].in_flight--;
         counts->answered++;
         /* Somebody set the clock on which the kernel stamps: then the time of reading counts. */
         record_answer(run, &ping,
@@ -256,7 +252,7 @@ static void take_datagram(struct run *run, uint32_t index, const struct flow_dat
     case TRACKER_LATE:
         counts->late++;
         if (was_in_flight)
-            ping_lost(run, index);
+            ping_lost(run, datagram->flow);
         break;
     case TRACKER_DUPLICATE:
         counts->duplicates++;
@@ -267,6 +263,16 @@ static void take_datagram(struct run *run, uint32_t index, const struct flow_dat
     }
 }
 
+static void take_piece(struct run *run, uint32_t index, const struct flow_piece *piece)
+{
+    size_t count = flow_piece_count(piece);
+    for (size_t i = 0; i < count; i++) {
+        struct tracker_datagram datagram = {.flow = index, .received_ns = piece->received_ns};
+        datagram.data = flow_piece_datagram(piece, i, &datagram.bytes);
+        take_datagram(run, &datagram);
+    }
+}
+
 /* Takes a batch from a flow. Returns whether there may be more. */
 static bool take_answers(struct run *run, uint32_t index)
 {
@@ -274,7 +280,7 @@ static bool take_answers(struct run *run, uint32_t index)
     if (count < 0)
         run->result->counts.network_errors++;
     for (int i = 0; i < count; i++)
-        take_datagram(run, index, &run->io->datagrams[i]);
+        take_piece(run, index, &run->io->pieces[i]);
     if (run->sending && !is_open_loop(run))
         refill(run, index);
     return count == FLOW_BATCH;
@@ -411,7 +417,7 @@ static int flow_start(struct run *run, uint32_t index)
     struct flow *flow = &run->flows[index];
     flow->window = options->in_flight / options->flows;
     flow->window += index < options->in_flight % options->flows;
-    flow->fd = flow_open(&options->target, options->target_bytes);
+    flow->fd = flow_open(&options->target, options->target_bytes, options->burst > 1);
     if (flow->fd < 0)
         return flow->fd;
     return watch(run, flow->fd, index);

@@ -386,7 +386,7 @@ static int open_flows(struct xdp_run *run)
         run->flows[i] = -1;
     flow_raise_limit();
     for (uint32_t i = 0; i < options->flows; i++) {
-        run->flows[i] = flow_open(&options->target, options->target_bytes);
+        run->flows[i] = flow_open(&options->target, options->target_bytes, false);
         if (run->flows[i] < 0)
             return fail(run, run->flows[i], "cannot open a socket to the target");
     }

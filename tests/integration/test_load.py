@@ -2,6 +2,7 @@
 import json
 import os
 import signal
+import struct
 import subprocess
 import time
 import unittest
@@ -9,6 +10,7 @@ import unittest
 from support import (ANSWER_SECONDS, Namespace, PADDOCK, Process, Responder, Server, alone, answer_to, closed_port, counts,
                      environment, honest, ip, main, needs_ipv6, needs_root, packed_pong, parsed_ping, run)
 
+SOL_UDP, UDP_SEGMENT = 17, 103
 TIMES = ("latency_ns", "round_trip_ns", "lag_ns")
 QUANTILES = ("min", "p50", "p90", "p99", "p99_9", "max")
 # With it sanitized builds of any speed keep a ping in flight, and it ends as soon as all are answered.
@@ -140,6 +142,45 @@ class CountsTest(LoadTest):
         self.assertEqual(len(clients), 7)
         self.assertEqual(len(set(stamps)), len(stamps))
         self.assertEqual(len(stamps), report["sent"])
+
+
+class PiecesTest(LoadTest):
+    """Answers that a server sends as one, with GSO, are datagrams all the same."""
+
+    def against(self, junk, *arguments, **options):
+        """A server that answers eight pings at a time in one piece, with this datagram of a pong's size as the ninth."""
+        waiting = []
+
+        def answer_as_one(server, data, client):
+            waiting.append(answer_to(data))
+            if len(waiting) == 8:
+                server.socket.sendmsg([b"".join(waiting) + junk], [(SOL_UDP, UDP_SEGMENT, struct.pack("=H", 33))], 0, client)
+                waiting.clear()
+
+        with Server(answer_as_one) as server:
+            return self.load("-n", "32", "-b", "8", "-d", "100ms", *arguments, server.target, **options)
+
+    def test_each_answer_of_a_piece_counts(self):
+        report = self.against(b"", *PATIENT)
+        self.assertEqual((report["answered"], report["lost"], report["foreign"]), (report["sent"], 0, 0))
+        self.assertEqual(report["sent"] % 8, 0)
+
+    def test_what_else_is_in_a_piece_is_foreign(self):
+        for junk in (b"x", bytes(33), b"QLKN" * 6):
+            report = self.against(junk, *PATIENT)
+            self.assertEqual((report["answered"], report["lost"], report["foreign"]), (report["sent"], 0, report["sent"] // 8))
+
+    def test_a_piece_that_is_too_large_is_cut_and_counted(self):
+        def flood(server, data, client):
+            server.send(answer_to(data), client)
+            server.socket.sendmsg([bytes(60 * 1000)], [(SOL_UDP, UDP_SEGMENT, struct.pack("=H", 1000))], 0, client)
+
+        with Server(flood) as server:
+            report = self.load("-n", "2", "-b", "2", "-d", "50ms", *PATIENT, server.target)
+        self.assertEqual((report["answered"], report["lost"]), (report["sent"], 0))
+        # The run may end before it has read the last of them.
+        self.assertGreaterEqual(report["foreign"], 60 * (report["sent"] - 2))
+        self.assertLessEqual(report["foreign"], 60 * report["sent"])
 
 
 class HonestTimeTest(LoadTest):
