@@ -64,6 +64,8 @@ static enum limit judge_open(const struct load_result *result, const struct shar
             "it could not keep the rate: %" PRIu64 " of %" PRIu64
             " pings never left (it was busy %.0f %% of the time, kept from a CPU %.0f %%)",
             counts->unsent, counts->scheduled, 100 * shares->busy, 100 * shares->waiting);
+    if (counts->answered == 0)
+        return judged(LIMIT_ELSEWHERE, reason, "the schedule was kept, and nothing was answered");
     if (lag_ns > LAG_NS && lag_ns > latency_ns / 2)
         return judged(LIMIT_GENERATOR, reason,
                       "pings left late: at p99 %.3f ms of %.3f ms latency are its own delay",

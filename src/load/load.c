@@ -85,8 +85,8 @@ static int send_prepared(struct run *run, const struct flow *flow, unsigned coun
     return flow_send(run->io, flow->fd, count);
 }
 
-/* Sends pings through a flow. Returns how many of them are done with, sent or refused: fewer than
- * `count` where it has to be tried again. */
+/* Sends pings through a flow. Returns how many of them are done with, sent or refused: those after
+ * an error, which may be that of an earlier one, are not; none where it has to be tried later. */
 static unsigned send_pings(struct run *run, uint32_t index, const int64_t *due_ns, unsigned count)
 {
     struct tracker_ping pings[FLOW_BATCH];
@@ -123,7 +123,7 @@ static void refill(struct run *run, uint32_t index)
         uint64_t sent_before = run->result->counts.sent;
         send_pings(run, index, NULL, count);
         /* What fails at once would fail for ever. */
-        if (run->result->counts.sent != sent_before + count) {
+        if (run->result->counts.sent == sent_before) {
             run->stalled = true;
             return;
         }
@@ -176,7 +176,7 @@ static bool send_taken(struct run *run)
         unsigned count = left < share ? left : share;
         unsigned sent = send_pings(run, run->next_flow, run->due_ns + done, count);
         done += sent;
-        if (sent < count)
+        if (sent == 0)
             break;
         run->next_flow = (run->next_flow + 1) % run->options->flows;
     }

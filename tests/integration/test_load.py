@@ -272,6 +272,12 @@ class HostileTest(LoadTest):
         self.assertGreater(report["network_errors"], 0)
         self.assertEqual((report["answered"], report["lost"]), (0, report["sent"]))
 
+    def test_errors_of_earlier_pings_do_not_keep_others_back(self):
+        """The answer to each ping is an error that the next system call gets, in the middle of a batch."""
+        report = self.load("-d", "50ms", "-t", "20ms", "-r", "100000", f"127.0.0.1:{closed_port()}", expect=1)
+        self.assertEqual((report["scheduled"], report["send_stalls"], report["send_errors"]), (5000, 0, 0))
+        self.assertGreater(report["network_errors"], 0)
+
     def test_a_process_that_ends_meanwhile_has_no_time(self):
         with subprocess.Popen(["sleep", "60"]) as sleeper:
             def end(server, data, client):

@@ -70,6 +70,15 @@ static void pings_that_left_late_are_the_generators_if_that_is_most_of_the_laten
     expect_limit(LIMIT_ELSEWHERE, "kept");
 }
 
+static void without_answers_there_is_no_latency_to_compare_with(void **state)
+{
+    (void)state;
+    memset(&result->latency_ns, 0, sizeof result->latency_ns);
+    hdr_histogram_record(&result->lag_ns, SECOND_NS);
+    result->counts.answered = 0;
+    expect_limit(LIMIT_ELSEWHERE, "nothing was answered");
+}
+
 static void overflowing_buffers_are_the_generators_in_either_loop(void **state)
 {
     (void)state;
@@ -139,7 +148,7 @@ static void a_run_that_ended_at_once_is_judged_without_dividing_by_zero(void **s
 {
     (void)state;
     memset(result, 0, sizeof *result);
-    expect_limit(LIMIT_ELSEWHERE, "kept");
+    expect_limit(LIMIT_ELSEWHERE, "nothing was answered");
     options.rate = 0;
     expect_limit(LIMIT_UNKNOWN, "busy 0 %");
 }
@@ -152,6 +161,7 @@ int main(void)
         TEST(a_schedule_that_was_kept_is_no_limit),
         TEST(pings_that_never_left_are_the_generators),
         TEST(pings_that_left_late_are_the_generators_if_that_is_most_of_the_latency),
+        TEST(without_answers_there_is_no_latency_to_compare_with),
         TEST(overflowing_buffers_are_the_generators_in_either_loop),
         TEST(a_closed_loop_with_time_left_is_no_limit),
         TEST(a_closed_loop_without_an_idle_cpu_cannot_tell),
