@@ -120,6 +120,36 @@ class CountsTest(XdpTest):
         self.check_report(json.loads(output))
 
 
+class EngineTest(XdpTest):
+    """Against a responder that answers with XDP, which takes the place of the passing program."""
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        with cls.peer:
+            ip("link set dev far xdp off")
+
+    def check_against_engine(self, *arguments, address):
+        flags = ("--engine", "xdp", "--service.udp.xdp.network-interface", "far", "--service.udp.workers", "1")
+        with self.peer, Responder(*flags) as responder:
+            host = f"[{address}]" if ":" in address else address
+            report = self.load_xdp(*PATIENT, "-d", "300ms", "--target-mac", self.mac, *arguments, f"{host}:{responder.port}")
+            said = responder.stop()
+        self.assertGreater(report["answered"], 0)
+        self.assertEqual(report["answered"], said["answered"])
+        self.assertEqual((report["late"], report["duplicates"], report["foreign"]), (0, 0, 0))
+
+    # A queue of a veth pair holds 256 frames.
+    def test_a_full_window_over_ipv4_agrees_with_it(self):
+        self.check_against_engine("-n", "192", "-f", "5", address=THEIRS[0])
+
+    def test_a_full_window_over_ipv6_agrees_with_it(self):
+        self.check_against_engine("-n", "192", address=THEIRS[1])
+
+    def test_a_schedule_agrees_with_it(self):
+        self.check_against_engine("-r", "20000", "--arrivals", "poisson", "-f", "9", address=THEIRS[0])
+
+
 class HostileTest(XdpTest):
     def against(self, behave, *arguments, **options):
         with self.peer, Server(behave, THEIRS[0]) as server:
