@@ -161,8 +161,10 @@ static int sender_start(struct xdp_run *run)
     sigemptyset(&action.sa_mask);
     sigaction(WAKE_SIGNAL, &action, &run->action_before);
     int error = pthread_create(&run->sender, NULL, sender_main, run);
-    if (error != 0)
+    if (error != 0) {
+        sigaction(WAKE_SIGNAL, &run->action_before, NULL);
         return fail(run, -error, "cannot start a thread");
+    }
     while (atomic_load(&run->sender_error) == 0 && run->signals == 0 &&
            __atomic_load_n(&run->bpf->bss->control.is_alive, __ATOMIC_RELAXED) == 0)
         wait_for(run, LOOK_NS);
@@ -269,6 +271,7 @@ static void run_draining(struct xdp_run *run)
     }
 }
 
+/* Each number is read once: answers may still come. */
 static void take_counts(struct xdp_run *run)
 {
     const struct load_xdp_counts *from = &run->bpf->bss->counts;
@@ -276,9 +279,9 @@ static void take_counts(struct xdp_run *run)
     counts->sent = from->sent;
     counts->scheduled = count_scheduled(run, counts->sent);
     counts->unsent = counts->scheduled - counts->sent;
-    counts->unfinished = in_flight(run);
     counts->answered = read_count(&from->answered);
-    counts->lost = counts->sent - counts->answered - counts->unfinished;
+    counts->lost = from->overrun + run->bpf->bss->control.expired + read_count(&from->late_first);
+    counts->unfinished = counts->sent - counts->answered - counts->lost;
     counts->late = read_count(&from->late);
     counts->duplicates = read_count(&from->duplicates);
     counts->foreign = read_count(&from->foreign);
