@@ -24,6 +24,8 @@ _paddock_value() {
     --distribution | --up-distribution | --down-distribution)
         mapfile -t COMPREPLY < <(compgen -W 'uniform normal pareto' -- "$word")
         ;;
+    --via) mapfile -t COMPREPLY < <(compgen -W 'sockets xdp' -- "$word") ;;
+    --interface) mapfile -t COMPREPLY < <(cd /sys/class/net && compgen -W "$(echo *)" -- "$word") ;;
     --config | -c) mapfile -t COMPREPLY < <(compgen -f -- "$word") ;;
     --user) mapfile -t COMPREPLY < <(compgen -u -- "$word") ;;
     *) return 1 ;;

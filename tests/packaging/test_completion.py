@@ -50,6 +50,7 @@ def values_are_those_that_the_program_takes(completion, _paddock):
     completion.expect(["--xdp-mode", ""], {"native", "generic"})
     completion.expect(["relay", "--report", ""], {"human", "json"})
     completion.expect(["relay", "--up-distribution", ""], {"uniform", "normal", "pareto"})
+    completion.expect(["load", "--via", ""], {"sockets", "xdp"})
 
 
 def main(shell, source, paddock):
