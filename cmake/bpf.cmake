@@ -5,13 +5,16 @@ set(PADDOCK_XDP AUTO CACHE STRING "Answer in the driver, with XDP: AUTO, ON or O
 set_property(CACHE PADDOCK_XDP PROPERTY STRINGS AUTO ON OFF)
 set(PADDOCK_HAVE_XDP FALSE)
 
-# All that is generated for the compiler, for who wants that without the rest of the build (make lint).
-add_custom_target(paddock_generated)
-
 if(NOT PADDOCK_XDP MATCHES "^(AUTO|ON|OFF)$")
     message(FATAL_ERROR "PADDOCK_XDP is AUTO, ON or OFF, not '${PADDOCK_XDP}'")
 endif()
-if(PADDOCK_XDP STREQUAL OFF OR NOT PADDOCK_BUILD_PROGRAM)
+if(NOT PADDOCK_BUILD_PROGRAM)
+    return()
+endif()
+
+# All that is generated for the compiler, for who wants that without the rest of the build (make lint).
+add_custom_target(paddock_generated)
+if(PADDOCK_XDP STREQUAL OFF)
     return()
 endif()
 
