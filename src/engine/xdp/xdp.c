@@ -147,7 +147,7 @@ static int watch_all(struct xdp *xdp, char *error, size_t capacity)
 static void follow_clock(struct xdp *xdp)
 {
     xdp_clock_rewatch(xdp->clock_fd);
-    __atomic_store_n(&settings_of(xdp)->tai_offset_ns, xdp_clock_tai_offset_ns(), __ATOMIC_RELAXED);
+    __atomic_store_n(&settings_of(xdp)->clock_offset_ns, xdp_clock_offset_ns(), __ATOMIC_RELAXED);
 }
 
 static void follow_mac(struct xdp *xdp)
