@@ -25,7 +25,14 @@ find_package(PkgConfig REQUIRED)
 pkg_check_modules(PADDOCK_LIBBPF IMPORTED_TARGET GLOBAL libbpf>=1.0)
 
 set(missing)
-if(NOT PADDOCK_BPF_CLANG)
+if(PADDOCK_BPF_CLANG)
+    # A clang may have been built without this target.
+    execute_process(COMMAND ${PADDOCK_BPF_CLANG} -target bpf -x c -c /dev/null -o /dev/null
+                    RESULT_VARIABLE failure OUTPUT_QUIET ERROR_QUIET)
+    if(failure)
+        list(APPEND missing "BPF in ${PADDOCK_BPF_CLANG}")
+    endif()
+else()
     list(APPEND missing clang)
 endif()
 if(NOT PADDOCK_BPFTOOL)

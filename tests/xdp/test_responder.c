@@ -66,7 +66,7 @@ static uint32_t tags_number(const uint16_t *types, const uint16_t *tags, size_t 
 {
     uint32_t number = 0;
     unsigned shift = 0;
-    for (size_t i = 0; i < count; i++) {
+    for (size_t i = 0; i < count && i < XDP_MAX_TAGS; i++) {
         uint32_t one = tag_number(types[i], tags[i]);
         number |= one << shift;
         shift += one != 0 ? XDP_TAG_BITS : 0;
