@@ -21,3 +21,4 @@ endfunction()
 
 paddock_xdp_test(attach LINK paddock_xdp_attach paddock_bpf_pass)
 paddock_xdp_test(responder LINK paddock_engine paddock_responder paddock_bpf_responder)
+paddock_xdp_test(addresses LINK paddock_engine -Wl,--wrap=netlink_list)

@@ -80,7 +80,7 @@ struct {
 
 ALWAYS_INLINE uint64_t now_ns(void)
 {
-    return bpf_ktime_get_tai_ns() - (uint64_t)settings.tai_offset_ns;
+    return bpf_ktime_get_ns() + (uint64_t)settings.clock_offset_ns;
 }
 
 /* A sum of numbers below 2^48, as Internet checksums have it, without the last complement. */
