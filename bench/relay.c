@@ -24,7 +24,7 @@
 
 #define RATE 10000
 #define SECONDS 2
-#define COUNT (RATE * SECONDS)
+#define COUNT ((size_t)RATE * SECONDS)
 #define SEED 1
 
 #define NS_PER_S INT64_C(1000000000)
@@ -151,6 +151,11 @@ static size_t errors_compute(struct run *run)
     return count;
 }
 
+static double error_us(const struct run *run, size_t rank)
+{
+    return (double)run->errors_ns[rank] / 1e3;
+}
+
 static void measure(struct run *run, const char *name)
 {
     pthread_t relay, sender;
@@ -164,10 +169,8 @@ static void measure(struct run *run, const char *name)
     pthread_join(relay, NULL);
     size_t count = errors_compute(run);
     if (count > 0)
-        printf("%-24s %9zu %9.1f %9.1f %9.1f\n", name, count,
-               (double)run->errors_ns[count / 2] / 1e3,
-               (double)run->errors_ns[count * 99 / 100] / 1e3,
-               (double)run->errors_ns[count - 1] / 1e3);
+        printf("%-24s %9zu %9.1f %9.1f %9.1f\n", name, count, error_us(run, count / 2),
+               error_us(run, count * 99 / 100), error_us(run, count - 1));
     run_close(run);
 }
 

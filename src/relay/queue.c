@@ -52,19 +52,27 @@ static void sift_down(struct relay_queue *queue, struct relay_queue_entry entry)
     entries[at] = entry;
 }
 
-int relay_queue_push(struct relay_queue *queue, int64_t due_ns, void *owner, const uint8_t *data,
-                     size_t bytes)
+static struct relay_datagram *datagram_new(void *owner, const uint8_t *data, size_t bytes)
 {
-    if (queue->count == queue->capacity)
-        return -1;
     struct relay_datagram *datagram = malloc(sizeof *datagram + bytes);
     if (datagram == NULL)
-        return -1;
+        return NULL;
     datagram->owner = owner;
     datagram->bytes = bytes;
     if (bytes > 0)
         memcpy(datagram->data, data, bytes);
-    struct relay_queue_entry entry = {due_ns, queue->order++, datagram};
+    return datagram;
+}
+
+int relay_queue_push(struct relay_queue *queue, int64_t due_ns, void *owner, const uint8_t *data,
+                     size_t bytes)
+{
+    struct relay_queue_entry entry = {.due_ns = due_ns, .order = queue->order};
+    if (queue->count < queue->capacity)
+        entry.datagram = datagram_new(owner, data, bytes);
+    if (entry.datagram == NULL)
+        return -1;
+    queue->order++;
     sift_up(queue, queue->count++, entry);
     return 0;
 }
