@@ -16,7 +16,7 @@ from support import packed_ping, wait_until
 
 RECEIVED, ANSWERED = "paddock_qcmp_received_total", "paddock_qcmp_answered_total"
 KERNEL_DROPS, SEND_ERRORS = "paddock_qcmp_kernel_drops_total", "paddock_qcmp_send_errors_total"
-RECEIVE_ERRORS = "paddock_qcmp_receive_errors_total"
+RECEIVE_ERRORS = 'quilkin_service_qcmp_errors_total{reason="io"}'
 VALID = 'quilkin_service_qcmp_packets_total{kind="valid"}'
 
 # How soon after a fault's end everything is answered again. A named requirement; the best of several tries counts, because
@@ -146,9 +146,10 @@ SENDING = [(errno.EINTR, A_FEW), *(
     (error, FOR_EVER) for error in (errno.EAGAIN, errno.ENOBUFS, errno.ENOMEM, errno.ECONNREFUSED, errno.ENETDOWN,
                                     errno.EPERM, errno.ENETUNREACH, errno.EHOSTUNREACH, errno.EINVAL, errno.EMSGSIZE,
                                     errno.EIO))]
+REFUSED_FOR_GOOD = errno.EIO  # said of segments by a device that cannot, and believed for good
 TABLE = ([("recvmmsg", error, times) for error, times in RECEIVING] +
          [("sendmsg", error, times) for error, times in SENDING] +
-         [("sendmsg_segmented", error, times) for error, times in SENDING] +
+         [("sendmsg_segmented", error, times) for error, times in SENDING if error != REFUSED_FOR_GOOD] +
          [("epoll_wait", errno.EINTR, A_FEW), ("epoll_wait", errno.ENOMEM, A_FEW), ("poll", errno.EINTR, A_FEW),
           ("getsockopt", errno.ENOBUFS, FOR_EVER)])
 
@@ -171,7 +172,9 @@ class PacketPathTest(FaultTest):
 
         def happened():
             self.burst()
-            self.client.take(time.monotonic_ns() + 10**6)
+            for _ in range(2):
+                self.client.take(time.monotonic_ns() + 10**6)
+                self.client.ping()
             if name == "getsockopt":
                 self.service.metrics()
             return self.faults[name].done >= 3
@@ -194,6 +197,43 @@ class PacketPathTest(FaultTest):
 
     def test_every_fault_of_the_packet_path_with_two_workers(self):
         self.check_table(2)
+
+    def test_segments_that_are_refused_leave_one_by_one_and_nothing_is_lost(self):
+        self.start()
+        for error, times in SENDING:
+            with self.subTest(errno.errorcode[error]):
+                self.faults.inject("sendmsg_segmented", error, times)
+                self.client.await_answers(self.burst() + self.burst())
+                self.assertGreaterEqual(self.faults["sendmsg_segmented"].done, 1)
+                if error == REFUSED_FOR_GOOD:
+                    self.assertEqual(self.faults["sendmsg_segmented"].calls, 1)
+                self.faults.lift()
+        self.assertEqual(self.check_counts()[SEND_ERRORS], 0)
+        self.check_end()
+
+    def test_batches_that_are_short_lose_nothing(self):
+        self.start()
+        for limit in (1, 2, 3):
+            self.faults.limit("recvmmsg", limit)
+            self.client.await_answers(self.burst())
+            self.assertGreater(self.faults["recvmmsg"].done, BURST // 3)
+        self.assertLess(self.client.recovery_ns(self.faults.lift), float("inf"))
+        self.assertEqual(self.check_counts()[SEND_ERRORS], 0)
+        self.check_end()
+
+    def test_a_failure_that_lasts_is_no_busy_loop(self):
+        """After a failure the worker waits for a millisecond."""
+        self.start()
+        for error in (errno.ENOMEM, errno.ENETDOWN):
+            begin = time.monotonic()
+            self.faults.inject("recvmmsg", error)
+            self.client.ping()
+            wait_until(lambda: self.faults["recvmmsg"].done >= 50, "receiving fails")
+            done, elapsed_ms = self.faults["recvmmsg"].done, (time.monotonic() - begin) * 1000
+            self.assertLessEqual(done, elapsed_ms + 1)
+        self.faults.lift()
+        self.client.await_answers(self.client.sent)
+        self.check_end()
 
 
 if __name__ == "__main__":
