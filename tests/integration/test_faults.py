@@ -236,5 +236,58 @@ class PacketPathTest(FaultTest):
         self.check_end()
 
 
+class EndTest(FaultTest):
+    """What has been received by the end is answered, although receiving fails meanwhile."""
+
+    def check_queue(self, error, times):
+        self.start()
+        self.faults.inject("recvmmsg", errno.ENOMEM)
+        pings = [self.client.ping() for _ in range(3 * BURST)]
+        wait_until(lambda: self.faults["recvmmsg"].done > 2, "nothing is received")
+        os.kill(self.service.pid, signal.SIGSTOP)
+        self.faults.inject("recvmmsg", error, times)
+        os.kill(self.service.pid, signal.SIGTERM)
+        os.kill(self.service.pid, signal.SIGCONT)
+        last = self.service.stop()
+        self.assertEqual(self.faults["recvmmsg"].done, times)
+        self.assertEqual((last["received"], last["answered"]), (len(pings), len(pings)))
+        self.client.await_answers(pings)
+
+    def test_what_is_queued_is_answered_although_receiving_fails(self):
+        for error, times in RECEIVING:
+            if error == errno.EAGAIN:
+                continue  # the end of the queue
+            with self.subTest(errno.errorcode[error]):
+                self.check_queue(error, A_FEW if times != FOR_EVER else 5)
+
+    def test_a_failure_that_does_not_end_does_not_hold_up_the_end(self):
+        self.start()
+        self.faults.inject("recvmmsg", errno.ENOMEM)
+        self.client.ping()
+        wait_until(lambda: self.faults["recvmmsg"].done > 2, "nothing is received")
+        self.assertEqual(self.service.stop()["received"], 0)
+
+
+class ClockTest(FaultTest):
+    """The wall clock is set while pings are under way. What a responder does not know by the monotonic clock, it may
+    get wrong for those, but for no other."""
+
+    def test_a_clock_that_is_set_costs_nothing(self):
+        self.start()
+        for by_ns in (HOUR_NS, -HOUR_NS, -HOUR_NS, HOUR_NS):
+            self.best(lambda by_ns=by_ns: self.jump(by_ns))
+        self.assertEqual(len(self.client.answered), len(self.client.sent))
+        self.check_end()
+
+    def jump(self, by_ns):
+        self.faults.inject("recvmmsg", errno.ENOMEM)
+        pings = [self.client.ping() for _ in range(BURST)]
+        wait_until(lambda: self.faults["recvmmsg"].done > 2, "nothing is received")
+        self.faults.jump(by_ns)
+        found = self.client.recovery_ns(self.faults.lift)
+        self.client.await_answers(pings)
+        return found
+
+
 if __name__ == "__main__":
     support.main()
