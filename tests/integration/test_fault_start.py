@@ -2,17 +2,16 @@
 that says so."""
 import contextlib
 import errno
+import json
 import os
 import signal
 import socket
-import subprocess
-import time
 import unittest
 
 import support
 from faults import FAULTY, Faults
 from serving import Manager, Operated, free_ports, public_folder
-from support import Process, packed_ping, udp_ports
+from support import Process, Server, honest, packed_ping, udp_ports
 
 FILE = """\
 version: v1alpha1
@@ -24,6 +23,7 @@ paddock: {workers: 2, listen: ["127.0.0.1", "127.0.0.2"], max_age: 1m}
 """
 
 FAILED, WORKED = 255, 0
+PINGS = 3
 
 # What a start calls, and what the system may say to it.
 CALLS = {"memory": errno.ENOMEM, "socket": errno.EMFILE, "bind": errno.EADDRINUSE, "setsockopt": errno.ENOBUFS,
@@ -31,7 +31,9 @@ CALLS = {"memory": errno.ENOMEM, "socket": errno.EMFILE, "bind": errno.EADDRINUS
          "epoll_create1": errno.EMFILE, "epoll_ctl": errno.ENOMEM, "eventfd": errno.EMFILE, "signalfd": errno.ENFILE,
          "inotify_init1": errno.EMFILE, "inotify_add_watch": errno.ENOSPC, "open": errno.EMFILE, "read": errno.EIO,
          "fstat": errno.EIO, "stat": errno.EACCES, "readlink": errno.EACCES, "pthread_create": errno.EAGAIN,
+         "getentropy": errno.EIO, "recvmmsg": errno.ENOMEM, "recvmsg": errno.ENOMEM,
          "poll": errno.EINTR, "sem_wait": errno.EINTR, "write": errno.ENOSPC, "sendto": errno.ENOBUFS}
+NOT_AT_A_START = {"getentropy", "recvmmsg", "recvmsg"}
 
 
 def is_answered(pid):
@@ -96,8 +98,8 @@ class StartTest(FailingTest):
         return status
 
     def test_each_call_may_fail(self):
-        for name, error in CALLS.items():
-            count = self.sweep(name, error, self.start)
+        for name in sorted(CALLS.keys() - NOT_AT_A_START):
+            count = self.sweep(name, CALLS[name], self.start)
             self.assertGreater(count, 0, f"a start makes no call of {name}")
             print(f"{name}: {count}", flush=True)
 
@@ -165,6 +167,49 @@ class ReloadTest(FailingTest):
             self.can_tell = name != "socket"  # the manager hears of nothing without a socket
             print(name, self.sweep(name, CALLS[name], lambda: self.reload(sum(self.ports) - self.current[1])), flush=True)
         self.assertEqual(self.service.stop()["receive_errors"], 0)
+
+
+class CommandTest(FailingTest):
+    """A command in which a call fails gives its whole result, or says that it has none."""
+
+    def command(self, *arguments):
+        done = support.run(*arguments, program=FAULTY, env=self.faults.environment())
+        if done.returncode == WORKED:
+            self.check_result(arguments, done.stdout)
+            return WORKED
+        self.assertIn(done.returncode, (1, 2, FAILED), done.stderr)
+        self.assertNotEqual(done.stdout + done.stderr, "", arguments)  # a check says on stdout what is wrong
+        return FAILED
+
+    def check_result(self, arguments, text):
+        if "json" in arguments:
+            target, = json.loads(text)["targets"]
+            self.assertEqual((target["sent"], target["received"] + target["lost"]), (PINGS, PINGS))
+            self.assertGreater(target["received"], 0)
+        elif arguments[0] == "generate-config-schema":
+            self.assertIn("properties", json.loads(text))
+        elif arguments[0] == "qcmp":
+            messages = [event["fields"]["message"] for event in support.events(text)]
+            self.assertEqual((len(messages), messages[-1]), (PINGS + 1, "final results"))
+        else:
+            self.assertNotEqual(text, "")
+
+    def check_calls(self, calls, *arguments):
+        for name in calls:
+            print(*arguments, name, self.sweep(name, CALLS[name], lambda: self.command(*arguments)), flush=True)
+
+    def test_each_call_of_a_ping_may_fail(self):
+        calls = "memory", "socket", "setsockopt", "signalfd", "getentropy", "recvmmsg", "recvmsg", "sendto"
+        with Server(honest) as server:
+            for arguments in (("ping", "--format", "json"), ("ping",), ("qcmp", "ping")):
+                self.check_calls(calls, *arguments, "-a", str(PINGS), "-i", "1ms", server.target)
+            self.check_calls(["pthread_create"], "ping", "-4", f"localhost:{server.port}")
+
+    def test_each_call_of_a_check_may_fail(self):
+        self.check_calls(("memory", "open", "fstat", "read"), "check", "-c", str(self.file))
+
+    def test_each_allocation_of_the_schema_may_fail(self):
+        self.check_calls(("memory",), "generate-config-schema")
 
 
 if __name__ == "__main__":
