@@ -1,18 +1,19 @@
 """The service while the system fails it: every fault at every place, what is lost meanwhile, and when it is back."""
-import collections
 import contextlib
 import errno
 import os
+import resource
 import select
 import signal
 import socket
+import tempfile
 import time
 import unittest
 
 import support
 from faults import FAULTY, FOR_EVER, HOUR_NS, Faults
-from serving import Operated
-from support import packed_ping, wait_until
+from serving import NOT_RELOADED, RELOADED, Operated, public_folder
+from support import Process, packed_ping, wait_until
 
 RECEIVED, ANSWERED = "paddock_qcmp_received_total", "paddock_qcmp_answered_total"
 KERNEL_DROPS, SEND_ERRORS = "paddock_qcmp_kernel_drops_total", "paddock_qcmp_send_errors_total"
@@ -22,6 +23,8 @@ VALID = 'quilkin_service_qcmp_packets_total{kind="valid"}'
 # How soon after a fault's end everything is answered again. A named requirement; the best of several tries counts, because
 # the machine may have other things to do.
 RECOVERY_NS, TRIES = 10 * 10**6, 20
+
+ACCEPT_RETRY_MS = 5  # as in src/admin/admin.c
 
 PINGS_AFTER, GAP_NS = 60, 500_000
 BURST = 24
@@ -287,6 +290,149 @@ class ClockTest(FaultTest):
         found = self.client.recovery_ns(self.faults.lift)
         self.client.await_answers(pings)
         return found
+
+
+class DescriptorTest(FaultTest):
+    """Out of descriptors, for real, and then not any more."""
+
+    OWN_USER = "paddock: {user: root}\n"  # so that this process may set its limits
+
+    def setUp(self):
+        super().setUp()
+        self.file = self.stack.enter_context(public_folder()) / "file.yaml"
+        self.file.write_text(self.OWN_USER + "id: before\n", encoding="utf-8")
+        self.start("-c", str(self.file))
+
+    def open_connections(self):
+        """Waits in a new connection to the admin server until it has taken it; returns when, or None."""
+        connection = self.stack.enter_context(socket.socket())
+        connection.settimeout(support.ANSWER_SECONDS)
+        connection.connect(("127.0.0.1", self.service.admin_port))
+        connection.sendall(b"GET /live HTTP/1.0\r\n\r\n")
+        return connection
+
+    def limit(self, descriptors):
+        soft, hard = resource.prlimit(self.service.pid, resource.RLIMIT_NOFILE)
+        resource.prlimit(self.service.pid, resource.RLIMIT_NOFILE, (descriptors or self.before, hard))
+        return soft
+
+    def starve(self):
+        self.before = self.limit(3)
+        self.faults["accept4"].calls = 0
+        connection = self.open_connections()
+        wait_until(lambda: self.faults["accept4"].calls >= 3, "nothing is accepted")
+        return connection
+
+    def attempt(self):
+        connection = self.starve()
+        self.client.await_answers([self.client.ping() for _ in range(BURST)])  # what is open goes on
+        self.limit(None)
+        begin = time.monotonic_ns()
+        self.assertIn(b" 200 ", connection.recv(4096))
+        return time.monotonic_ns() - begin
+
+    def test_the_admin_server_comes_back(self):
+        self.best(self.attempt)
+        self.check_end()
+
+    def test_waiting_for_a_descriptor_is_no_busy_loop(self):
+        begin = time.monotonic()
+        self.starve()
+        wait_until(lambda: self.faults["accept4"].calls >= 20, "nothing is accepted")
+        self.assertLessEqual(self.faults["accept4"].calls, (time.monotonic() - begin) * 1000 / ACCEPT_RETRY_MS + 2)
+        self.limit(None)
+        self.check_end()
+
+    def test_a_reload_without_descriptors_fails_and_comes_back(self):
+        self.before = self.limit(3)
+        self.file.write_text(self.OWN_USER + "id: without\n", encoding="utf-8")
+        self.service.await_event(NOT_RELOADED)
+        self.limit(None)
+        os.kill(self.service.pid, signal.SIGHUP)
+        self.service.await_event(RELOADED)
+        self.assertEqual(self.service.config()["id"], "without")
+        self.assertEqual((self.service.reloads("error"), self.service.reloads("ok")), (1, 1))
+        self.check_end()
+
+
+class AdminTest(FaultTest):
+    """Whatever accepting ends with."""
+
+    ERRORS = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.ECONNABORTED, errno.EINTR, errno.EPERM,
+              errno.ENETDOWN, errno.EPROTO, errno.EHOSTUNREACH, errno.EIO)
+
+    def attempt(self, error):
+        self.faults.inject("accept4", error, A_FEW if error == errno.EINTR else FOR_EVER)
+        with socket.create_connection(("127.0.0.1", self.service.admin_port)) as connection:
+            connection.settimeout(support.ANSWER_SECONDS)
+            connection.sendall(b"GET /live HTTP/1.0\r\n\r\n")
+            wait_until(lambda: self.faults["accept4"].done >= 3, "nothing is accepted")
+            self.faults.lift()
+            begin = time.monotonic_ns()
+            self.assertIn(b" 200 ", connection.recv(4096))
+            return time.monotonic_ns() - begin
+
+    def test_accepting_goes_on_after_every_error(self):
+        self.start()
+        for error in self.ERRORS:
+            with self.subTest(errno.errorcode[error]):
+                self.best(lambda error=error: self.attempt(error))
+        self.check_end()
+
+    def test_an_error_that_lasts_is_no_busy_loop(self):
+        self.start()
+        for error in set(self.ERRORS) - {errno.EINTR, errno.ECONNABORTED, errno.EPERM}:  # these take a connection with them
+            with self.subTest(errno.errorcode[error]), \
+                 socket.create_connection(("127.0.0.1", self.service.admin_port)):
+                begin = time.monotonic()
+                self.faults.inject("accept4", error)
+                wait_until(lambda: self.faults["accept4"].done >= 20, "nothing is accepted")
+                done = self.faults["accept4"].done
+                self.assertLessEqual(done, (time.monotonic() - begin) * 1000 / ACCEPT_RETRY_MS + 2)
+                self.faults.lift()
+        self.check_end()
+
+
+class LogTest(FaultTest):
+    """Nothing that becomes of the log ends or holds up the service."""
+
+    def check_serves(self, stdout):
+        with Process("--service.qcmp", "--service.qcmp.port", "0", program=FAULTY, stdout=stdout,
+                     env=self.faults.environment(RUST_LOG="trace")) as service, Client(service.await_port()) as client:
+            self.assertLess(client.recovery_ns(lambda: None), float("inf"))
+            os.kill(service.pid, signal.SIGHUP)
+            client.await_answers([client.ping() for _ in range(BURST)])
+            self.assertEqual(len(client.answered), len(client.sent))
+            self.assertEqual(service.end(), 0)
+
+    def test_a_full_disk(self):
+        with open("/dev/full", "wb") as full:
+            self.check_serves(full)
+
+    def test_a_closed_pipe(self):
+        reader, writer = os.pipe()
+        os.close(reader)
+        self.check_serves(writer)
+        os.close(writer)
+
+    def test_a_disk_that_is_full_for_a_while(self):
+        for error in (errno.ENOSPC, errno.EIO, errno.EAGAIN, errno.EPIPE):
+            with tempfile.TemporaryFile() as log:
+                self.faults.inject("write", error, 2)
+                self.check_serves(log)
+                log.seek(0)
+                self.assertEqual(support.events(log.read().decode())[-1]["fields"]["message"], "qcmp stopped")
+
+    def test_lines_that_are_written_in_pieces_stay_whole(self):
+        for limit in (1, 7):
+            with tempfile.TemporaryFile() as log:
+                self.faults.limit("write", limit)
+                self.faults.inject("write", errno.EINTR, A_FEW)
+                self.check_serves(log)
+                log.seek(0)
+                messages = [event["fields"]["message"] for event in support.events(log.read().decode())]
+                self.assertEqual(messages[-1], "qcmp stopped")
+                self.assertIn("qcmp ready", messages)
 
 
 if __name__ == "__main__":
