@@ -1,6 +1,7 @@
 """The service while the system fails it: every fault at every place, what is lost meanwhile, and when it is back."""
 import contextlib
 import errno
+import json
 import os
 import resource
 import select
@@ -11,133 +12,11 @@ import time
 import unittest
 
 import support
-from faults import FAULTY, FOR_EVER, HOUR_NS, Faults
+from faults import ANSWERED, BURST, FAULTY, FOR_EVER, HOUR_NS, KERNEL_DROPS, RECEIVED, SEND_ERRORS, Client, FaultTest
 from serving import NOT_RELOADED, RELOADED, Operated, public_folder
 from support import Process, packed_ping, wait_until
 
-RECEIVED, ANSWERED = "paddock_qcmp_received_total", "paddock_qcmp_answered_total"
-KERNEL_DROPS, SEND_ERRORS = "paddock_qcmp_kernel_drops_total", "paddock_qcmp_send_errors_total"
-RECEIVE_ERRORS = 'quilkin_service_qcmp_errors_total{reason="io"}'
-VALID = 'quilkin_service_qcmp_packets_total{kind="valid"}'
-
-# How soon after a fault's end everything is answered again. A named requirement; the best of several tries counts, because
-# the machine may have other things to do.
-RECOVERY_NS, TRIES = 10 * 10**6, 20
-
 ACCEPT_RETRY_MS = 5  # as in src/admin/admin.c
-
-PINGS_AFTER, GAP_NS = 60, 500_000
-BURST = 24
-
-
-class Client:
-    """Pings a responder, and knows what came back. Its buffer holds all that is asked of it."""
-
-    def __init__(self, port, address="127.0.0.1"):
-        self.socket = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_DGRAM)
-        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
-        self.socket.connect((address, port))
-        self.socket.setblocking(False)
-        self.sent, self.answered = {}, {}  # monotonic nanoseconds, by the number of the ping
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.socket.close()
-
-    def ping(self):
-        number = len(self.sent)
-        self.sent[number] = time.monotonic_ns()
-        with contextlib.suppress(OSError):  # a link that is down
-            self.socket.send(packed_ping(number % 128, number))
-        return number
-
-    def take(self, until_ns):
-        """Takes the answers that come before this moment."""
-        while True:
-            left = until_ns - time.monotonic_ns()
-            ready = select.select([self.socket], [], [], max(left, 0) / 1e9)[0]
-            now_ns = time.monotonic_ns()
-            if not ready:
-                return
-            with contextlib.suppress(ConnectionRefusedError):
-                number = support.parsed_pong(self.socket.recv(4096)).client
-                if number in self.answered:
-                    raise AssertionError(f"ping {number} was answered twice")
-                self.answered[number] = now_ns
-
-    def await_answers(self, numbers, seconds=support.ANSWER_SECONDS):
-        deadline = time.monotonic() + seconds
-        while not self.answered.keys() >= set(numbers):
-            if time.monotonic() > deadline:
-                raise AssertionError(f"not answered: {sorted(set(numbers) - self.answered.keys())}")
-            self.take(time.monotonic_ns() + 10**6)
-
-    def recovery_ns(self, lift):
-        """How long after lift() until the first ping was answered from which on all are."""
-        lift()
-        begin = time.monotonic_ns()
-        after = []
-        for i in range(PINGS_AFTER):
-            self.take(begin + i * GAP_NS)
-            after.append(self.ping())
-        self.await_answers(after[-1:])
-        self.take(time.monotonic_ns() + 10**6)
-        lost = [number for number in after if number not in self.answered]
-        first = lost[-1] + 1 if lost else after[0]
-        return self.answered[first] - begin
-
-
-class FaultTest(unittest.TestCase):
-    flags = ()
-
-    def setUp(self):
-        stack = contextlib.ExitStack()
-        self.addCleanup(stack.close)
-        self.stack = stack
-        self.faults = stack.enter_context(Faults())
-
-    def start(self, *flags, workers=1, **options):
-        variables = options.pop("variables", {})
-        self.service = self.stack.enter_context(Operated(
-            "--service.qcmp.port", "0", "--service.udp.workers", str(workers), *flags, program=FAULTY,
-            env=self.faults.environment(**variables), **options))
-        self.client = self.stack.enter_context(Client(self.service.port))
-
-    def best(self, attempt):
-        """attempt() gives a time to recover; asserts that the best of some is within the bound."""
-        found = []
-        while len(found) < TRIES and min(found, default=RECOVERY_NS) >= RECOVERY_NS:
-            found.append(attempt())
-        self.assertLess(min(found), RECOVERY_NS, found)
-
-    def check_counts(self, clients=None):
-        """Everything that was sent is in exactly one count, and the counts are what the clients saw."""
-        clients = clients or [self.client]
-        sent = sum(len(client.sent) for client in clients)
-        answered = sum(len(client.answered) for client in clients)
-
-        def settled():
-            metrics = self.service.metrics()
-            return metrics if metrics[RECEIVED] + metrics[KERNEL_DROPS] >= sent else None
-        metrics = wait_until(settled, "all is counted")
-        dropped = sum(value for series, value in metrics.items() if series.startswith("paddock_qcmp_dropped_total"))
-        self.assertEqual(metrics[RECEIVED] + metrics[KERNEL_DROPS], sent)
-        self.assertEqual(metrics[VALID] + dropped, metrics[RECEIVED])
-        self.assertEqual(metrics[ANSWERED] + metrics[SEND_ERRORS], metrics[VALID])
-        self.assertEqual(metrics[ANSWERED], answered)
-        return metrics
-
-    def check_end(self):
-        """It lives, answers, and ends with the same counts."""
-        self.assertEqual(self.service.http("/live")[0], 200)
-        metrics = self.check_counts()
-        last = self.service.stop()
-        self.assertEqual((last["received"], last["answered"], last["send_errors"], last["kernel_drops"]),
-                         (metrics[RECEIVED], metrics[ANSWERED], metrics[SEND_ERRORS], metrics[KERNEL_DROPS]))
-        self.assertEqual(last["receive_errors"], metrics[RECEIVE_ERRORS])
-
 
 # What the kernel can say to who receives, sends and waits. Some only for a few calls: the kernel interrupts once for a signal,
 # and says "no data" only to who was told of some that turned out to be broken.
@@ -433,6 +312,73 @@ class LogTest(FaultTest):
                 messages = [event["fields"]["message"] for event in support.events(log.read().decode())]
                 self.assertEqual(messages[-1], "qcmp stopped")
                 self.assertIn("qcmp ready", messages)
+
+
+class BufferTest(FaultTest):
+    """A receive buffer that is full."""
+
+    def setUp(self):
+        super().setUp()
+        path = self.stack.enter_context(public_folder()) / "file.yaml"
+        path.write_text("paddock: {receive_buffer: 2ms}\n", encoding="utf-8")
+        self.start("-c", str(path))
+        self.flooder = self.stack.enter_context(Client(self.service.port))
+
+    def flood(self):
+        """Sends until the kernel has dropped some."""
+        before = self.metrics()[KERNEL_DROPS]
+        while self.metrics()[KERNEL_DROPS] < before + 100:
+            for _ in range(500):
+                self.flooder.ping()
+
+    def attempt(self):
+        self.faults.inject("recvmmsg", errno.ENOMEM)
+        self.client.ping()
+        wait_until(lambda: self.faults["recvmmsg"].done > 2, "nothing is received")
+        self.flood()
+        return self.client.recovery_ns(self.faults.lift)
+
+    def test_what_finds_no_room_is_counted_exactly_and_no_more_is_lost_than_that(self):
+        self.best(self.attempt)
+        metrics = self.check_counts(more=len(self.flooder.sent))
+        last = self.service.stop()
+        self.assertEqual((last["received"], last["kernel_drops"]), (metrics[RECEIVED], metrics[KERNEL_DROPS]))
+        self.assertGreaterEqual(last["kernel_drops"], 100)
+
+
+class RefusedTest(FaultTest):
+    def test_clients_that_are_gone_when_the_answer_comes_change_nothing(self):
+        """The kernel tells the worker by ICMP that nobody has the port."""
+        self.start()
+        gone = 200
+        for _ in range(gone):
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asker:
+                asker.sendto(packed_ping(1, 1), ("127.0.0.1", self.service.port))
+            self.client.ping()
+        self.client.await_answers(self.client.sent)
+        metrics = self.check_counts(more=gone)
+        self.assertEqual((metrics[ANSWERED], metrics[SEND_ERRORS]), (len(self.client.sent) + gone, 0))
+        self.assertEqual(self.service.stop()["receive_errors"], 0)
+
+
+class RealClockTest(FaultTest):
+    """The clock of this host, and so of everything on it: on request only."""
+
+    @unittest.skipUnless(os.environ.get("PADDOCK_STEP_CLOCK") == "1", "steps the clock of the whole host: PADDOCK_STEP_CLOCK=1")
+    def test_the_hosts_clock_is_set(self):
+        self.start()
+        target = f"127.0.0.1:{self.service.port}"
+        for by in (3600, -3600):
+            with Process("ping", "--format", "json", "-a", "20", "-i", "20ms", target) as ping:
+                wait_until(lambda: self.metrics()[RECEIVED] > len(self.client.sent) + 5, "it pings")
+                time.clock_settime(time.CLOCK_REALTIME, time.clock_gettime(time.CLOCK_REALTIME) + by)
+                try:
+                    result, = json.loads(ping.process.communicate(timeout=support.ANSWER_SECONDS)[0])["targets"]
+                    self.assertEqual((result["received"], result["lost"]), (20, 0))
+                    self.assertLess(result["raw_rtt_ns"]["max"], 10**9)
+                finally:
+                    time.clock_settime(time.CLOCK_REALTIME, time.clock_gettime(time.CLOCK_REALTIME) - by)
+            self.client.await_answers([self.client.ping() for _ in range(BURST)])
 
 
 if __name__ == "__main__":
