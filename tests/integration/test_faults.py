@@ -361,6 +361,38 @@ class RefusedTest(FaultTest):
         self.assertEqual(self.service.stop()["receive_errors"], 0)
 
 
+class WatchTest(FaultTest):
+    """The system cannot watch a directory for a while: what changes meanwhile, and after it, is noticed all the same."""
+
+    def test_a_directory_that_could_not_be_watched(self):
+        for error in (errno.ENOSPC, errno.ENOMEM):
+            with self.subTest(errno.errorcode[error]):
+                self.check(error)
+
+    def put(self, folder, name):
+        """Swaps the directory in which the file is, as Kubernetes does it."""
+        (folder / name).mkdir()
+        (folder / name / "file.yaml").write_text(f"id: {name}\n", encoding="utf-8")
+        (folder / "next").symlink_to(name)
+        os.replace(folder / "next", folder / "current")
+
+    def check(self, error):
+        folder = self.stack.enter_context(public_folder())
+        self.put(folder, "one")
+        self.start("-c", str(folder / "current" / "file.yaml"))
+        self.faults.inject("inotify_add_watch", error)
+        self.put(folder, "two")
+        self.service.await_event(RELOADED)
+        self.assertGreater(self.faults["inotify_add_watch"].done, 0)
+        (folder / "two" / "file.yaml").write_text("id: changed\n", encoding="utf-8")
+        self.faults.lift()
+        self.service.await_event(RELOADED, 2)
+        self.put(folder, "three")
+        self.service.await_event(RELOADED, 3)
+        self.assertEqual(self.service.config()["id"], "three")
+        self.check_end()
+
+
 class RealClockTest(FaultTest):
     """The clock of this host, and so of everything on it: on request only."""
 
