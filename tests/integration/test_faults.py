@@ -1,6 +1,7 @@
 """The service while the system fails it: every fault at every place, what is lost meanwhile, and when it is back."""
 import contextlib
 import errno
+import http.client
 import json
 import os
 import resource
@@ -169,6 +170,62 @@ class ClockTest(FaultTest):
         found = self.client.recovery_ns(self.faults.lift)
         self.client.await_answers(pings)
         return found
+
+    def test_pings_that_look_too_old_because_of_it_are_counted_and_the_next_are_answered(self):
+        path = self.stack.enter_context(public_folder()) / "file.yaml"
+        path.write_text("paddock: {max_age: 1s}\n", encoding="utf-8")
+        self.start("-c", str(path))
+        for by_ns, dropped in ((HOUR_NS, BURST), (-HOUR_NS, BURST)):
+            self.faults.inject("recvmmsg", errno.ENOMEM)
+            for _ in range(BURST):
+                self.client.ping()
+            wait_until(lambda: self.faults["recvmmsg"].done > 2, "nothing is received")
+            self.faults.jump(by_ns)
+            self.assertLess(self.client.recovery_ns(self.faults.lift), float("inf"))
+            self.check_counts()
+            self.assertEqual(self.metrics()['paddock_qcmp_dropped_total{reason="too_old"}'], dropped)
+        self.check_end()
+
+
+class MemoryTest(FaultTest):
+    """No memory is left for a while."""
+
+    def status(self):
+        """Of /metrics, or None for a connection that ended without an answer."""
+        with contextlib.suppress(http.client.HTTPException, ConnectionError):
+            return self.service.http("/metrics")[0]
+        return None
+
+    def attempt(self):
+        self.faults.inject("memory", errno.ENOMEM)
+        self.assertIn(self.status(), (None, 500))
+        self.assertGreater(self.faults["memory"].done, 0)
+        self.client.await_answers([self.client.ping() for _ in range(BURST)])
+        self.faults.lift()
+        begin = time.monotonic_ns()
+        self.assertEqual(self.status(), 200)
+        return time.monotonic_ns() - begin
+
+    def test_pings_are_answered_without_and_the_rest_comes_back(self):
+        self.start()
+        self.best(self.attempt)
+        self.check_end()
+
+    def test_each_allocation_of_a_scrape_may_fail(self):
+        self.start()
+        for path in ("/metrics", "/config", "/live"):
+            number, failed = 0, True
+            while failed:
+                self.faults.inject("memory", errno.ENOMEM, 1, number)
+                with contextlib.suppress(http.client.HTTPException, ConnectionError):
+                    status, headers, text = self.service.http(path)
+                    self.assertEqual(int(headers["Content-Length"]), len(text))
+                    self.assertIn(status, (200, 500))
+                failed, number = self.faults["memory"].done > 0, number + 1
+            self.assertEqual(status, 200)
+            self.assertGreater(number, 1, path)
+        self.faults.lift()
+        self.check_end()
 
 
 class DescriptorTest(FaultTest):
