@@ -234,8 +234,8 @@ REPLACED(int, clock_gettime, (clockid_t clock, struct timespec *time))
 
 static bool is_segmented(const struct msghdr *message)
 {
-    struct msghdr *readable = (struct msghdr *)(uintptr_t)message; /* CMSG_NXTHDR wants it so */
-    for (struct cmsghdr *c = CMSG_FIRSTHDR(message); c != NULL; c = CMSG_NXTHDR(readable, c)) {
+    struct msghdr copy = *message; /* CMSG_NXTHDR takes no const one */
+    for (struct cmsghdr *c = CMSG_FIRSTHDR(&copy); c != NULL; c = CMSG_NXTHDR(&copy, c)) {
         if (c->cmsg_level == SOL_UDP && c->cmsg_type == UDP_SEGMENT)
             return true;
     }

@@ -8,8 +8,8 @@
  * the memory of jansson, which we ask for by name.
  *
  * A test steers the program, at its start or while it runs, through a file that both map:
- * `$PADDOCK_FAULTS` is its path, its content a struct faults (tests/integration/faults.py). Without it
- * nothing fails. A function here makes no system call but the one that it stands for, so that it
+ * `$PADDOCK_FAULTS` is its path, its content a struct faults (tests/integration/faults.py). Without
+ * it nothing fails. A function here makes no system call but the one that it stands for, so that it
  * works behind a seccomp filter.
  */
 #ifndef PADDOCK_SUPPORT_FAULTS_H
