@@ -153,7 +153,7 @@ class ReloadTest(FailingTest):
             self.assertEqual(self.counts, (before[0], before[1] + 1))
         config = self.service.config()
         self.assertEqual((config["id"], config["qcmp_port"]), self.current)
-        self.assertTrue(is_answered(self.service.pid))
+        support.wait_until(lambda: is_answered(self.service.pid), "it answers")
         return WORKED if self.current == wanted else FAILED
 
     def test_each_call_of_a_reload_may_fail(self):
