@@ -12,7 +12,6 @@ function(paddock_faulty target)
     endforeach()
     target_sources(${target} PRIVATE ${PROJECT_SOURCE_DIR}/tests/support/faults.c)
     target_include_directories(${target} PRIVATE ${PROJECT_SOURCE_DIR}/tests)
-    target_link_libraries(${target} PRIVATE PkgConfig::PADDOCK_JANSSON)
 endfunction()
 
 if(PADDOCK_BUILD_PROGRAM)
