@@ -61,7 +61,7 @@ class XdpTest(LoadTest):
 
 class CountsTest(XdpTest):
     def check_against_responder(self, *arguments, address=THEIRS[0], **expected):
-        with self.peer, Responder("--service.udp.workers", "1") as responder:
+        with self.peer, Responder("--service.qcmp.guard", "false", "--service.udp.workers", "1") as responder:
             host = f"[{address}]" if ":" in address else address
             report = self.load_xdp(*PATIENT, "-d", "200ms", "--target-mac", self.mac, *arguments, f"{host}:{responder.port}")
             said = responder.stop()
@@ -130,7 +130,7 @@ class EngineTest(XdpTest):
             ip("link set dev far xdp off")
 
     def check_against_engine(self, *arguments, address):
-        flags = ("--engine", "xdp", "--service.udp.xdp.network-interface", "far", "--service.udp.workers", "1")
+        flags = ("--service.qcmp.guard", "false", "--engine", "xdp", "--service.udp.xdp.network-interface", "far", "--service.udp.workers", "1")
         with self.peer, Responder(*flags) as responder:
             host = f"[{address}]" if ":" in address else address
             report = self.load_xdp(*PATIENT, "-d", "300ms", "--target-mac", self.mac, *arguments, f"{host}:{responder.port}")
