@@ -2,6 +2,7 @@
 
 PREFIX ?= /usr/local
 FUZZ_SECONDS ?= 60
+SOAK_MINUTES ?= 30
 JOBS ?= $(shell nproc)
 export FUZZ_SECONDS JOBS
 
@@ -10,7 +11,7 @@ TEST_PRESETS := tsan asan dev
 TEST_TARGETS := $(TEST_PRESETS:%=test-%)
 
 .DEFAULT_GOAL := build
-.PHONY: build demo test $(TEST_TARGETS) bench lint fuzz install deb clean help
+.PHONY: build demo test $(TEST_TARGETS) bench soak lint fuzz install deb clean help
 .NOTPARALLEL:
 
 build:
@@ -31,6 +32,9 @@ $(TEST_TARGETS): test-%:
 
 bench: build
 	@scripts/bench build/release/bin
+
+soak: build
+	@PADDOCK=$(CURDIR)/build/release/bin/paddock python3 tests/soak/soak.py $(SOAK_MINUTES)
 
 lint:
 	@scripts/install-dependencies lint
@@ -62,6 +66,7 @@ help:
 	@echo 'make test       build and run every test: ThreadSanitizer, AddressSanitizer, then without'
 	@echo '                (one alone: make test-tsan, make test-asan, make test-dev)'
 	@echo 'make bench      print what the packet path costs'
+	@echo 'make soak       load, reload and disturb a service for SOAK_MINUTES=30 minutes, and see what is left of it'
 	@echo 'make lint       layout, static analysis, the layer, registration and link checks'
 	@echo 'make fuzz       run each fuzz harness for FUZZ_SECONDS=60 seconds'
 	@echo 'make install    install below PREFIX=/usr/local, inside DESTDIR where that is set'
