@@ -159,7 +159,7 @@ class ForwardTest(RelayTest):
         self.assertEqual(report["up"]["forwarded"], report["clients"] + 1)
 
     def test_an_idle_client_goes_and_is_a_new_one_afterwards(self):
-        with Server(echo) as server, Relay(server.target, "--idle", "50ms") as relay, Client(relay) as client:
+        with Server(echo) as server, Relay(server.target, "--idle", "500ms") as relay, Client(relay) as client:
             client.send(1)
             self.assertEqual(client.receive(1), [1])
             support.wait_until(lambda: support.udp_ports(relay.pid) == {relay.port}, "the client's socket is closed")
@@ -169,7 +169,7 @@ class ForwardTest(RelayTest):
         self.assertEqual(report["clients"], 2)
 
     def test_a_client_with_a_datagram_on_its_way_is_not_idle(self):
-        with Server(echo) as server, Relay(server.target, "--idle", "20ms", "--up-delay", "300ms") as relay, \
+        with Server(echo) as server, Relay(server.target, "--idle", "500ms", "--up-delay", "1s") as relay, \
              Client(relay) as client:
             client.send(1)
             self.assertEqual(client.receive(1), [1])
@@ -252,7 +252,7 @@ class ImpairmentTest(RelayTest):
 
     def test_a_reordered_datagram_overtakes_what_came_before(self):
         count = 200
-        with Server() as server, Relay(server.target, "--delay", "500ms", "--reorder", "0.1", "--seed", "3") as relay, \
+        with Server() as server, Relay(server.target, "--delay", "1s", "--reorder", "0.1", "--seed", "3") as relay, \
              Client(relay) as client:
             client.send(*range(count))
             server.await_arrivals(count)
