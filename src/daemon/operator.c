@@ -77,12 +77,9 @@ static int write_metrics(FILE *out, enum metrics_format format, void *user)
     return metrics_render(out, &sources, format);
 }
 
-static int write_config(FILE *out, bool with_access, void *user)
+static int print_config(FILE *out, const struct daemon *daemon, bool with_access)
 {
-    struct daemon *daemon = user;
-    pthread_mutex_lock(&daemon->lock);
     json_t *json = config_to_json(&daemon->config, with_access);
-    pthread_mutex_unlock(&daemon->lock);
     if (json == NULL)
         return -ENOMEM;
     /* The port that serves, where the configuration leaves the choice. */
@@ -93,6 +90,16 @@ static int write_config(FILE *out, bool with_access, void *user)
     }
     int result = json_dumpf(json, out, JSON_INDENT(2)) == 0 && fputc('\n', out) != EOF ? 0 : -EIO;
     json_decref(json);
+    return result;
+}
+
+/* All of it under the lock: what is printed shares parts with the configuration. */
+static int write_config(FILE *out, bool with_access, void *user)
+{
+    struct daemon *daemon = user;
+    pthread_mutex_lock(&daemon->lock);
+    int result = print_config(out, daemon, with_access);
+    pthread_mutex_unlock(&daemon->lock);
     return result;
 }
 

@@ -184,6 +184,12 @@ class Process:
                 raise AssertionError(f"no line with '{wanted}'; log: {self.log!r}; stderr: {self.stderr()}")
             self.log += piece
 
+    def read_log(self):
+        """Takes what there is of the log, so that a pipe that nobody reads does not fill up."""
+        while select.select([self.process.stdout], [], [], 0)[0] and \
+                (piece := os.read(self.process.stdout.fileno(), 65536)):
+            self.log += piece
+
     def await_port(self):
         """The port of its UDP socket, where the log cannot tell."""
         def ports():

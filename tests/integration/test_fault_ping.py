@@ -1,5 +1,4 @@
 """`paddock ping`, and libqcmp's client below it, while the system fails it: no result is another for it."""
-import contextlib
 import errno
 import json
 import threading
@@ -7,7 +6,7 @@ import time
 import unittest
 
 import support
-from faults import FAULTY, FOR_EVER, HOUR_NS, Faults
+from faults import FAULTY, HOUR_NS, Faults
 from support import Server, answer_to, honest, run
 
 PINGS = 5
@@ -82,7 +81,8 @@ class ClockTest(PingTest):
             pings = self.ping(server.target, *arguments)
         if not answer_first:
             self.assertTrue(pings[2]["clock_stepped"])
-        self.assertFalse(pings[0]["clock_stepped"])
+        if arguments == ("-i", "0"):  # else its answer may be read after the third ping was sent
+            self.assertFalse(pings[0]["clock_stepped"])
         for ping in pings:
             if ping["clock_stepped"]:
                 self.assertEqual((ping["transmit_stamp"], ping["receive_stamp"]), ("user", "user"))

@@ -147,6 +147,7 @@ class ReloadTest(FailingTest):
         before, wanted = self.counts, self.write(port)
         self.await_reload()
         self.counts = self.read_counts()
+        self.service.read_log()
         if self.counts == (before[0] + 1, before[1]):
             self.current = wanted
         else:

@@ -5,7 +5,6 @@ import http.client
 import json
 import os
 import resource
-import select
 import signal
 import socket
 import tempfile
@@ -14,7 +13,7 @@ import unittest
 
 import support
 from faults import ANSWERED, BURST, FAULTY, FOR_EVER, HOUR_NS, KERNEL_DROPS, RECEIVED, SEND_ERRORS, Client, FaultTest
-from serving import NOT_RELOADED, RELOADED, Operated, public_folder
+from serving import NOT_RELOADED, RELOADED, public_folder
 from support import Process, packed_ping, wait_until
 
 ACCEPT_RETRY_MS = 5  # as in src/admin/admin.c
