@@ -89,7 +89,7 @@ class XdpTest(unittest.TestCase):
     def start(self, *flags, mode="native", **options):
         """Starts a service with XDP on `way`."""
         with self.server:
-            service = Operated("--service.qcmp.port", "0", "--service.udp.workers", "1", "--service.qcmp.guard", "false", "--engine", "xdp", "--xdp-mode",
+            service = Operated("--service.qcmp.port", "0", "--service.udp.workers", "1", "--engine", "xdp", "--xdp-mode",
                                mode, "--service.udp.xdp.network-interface", "way", *flags, **options)
         self.addCleanup(service.__exit__)
         self.service = service
@@ -344,7 +344,7 @@ class LifeTest(XdpTest):
             first, second = free_ports(2)
         path.write_text(f"qcmp_port: {first}\n", encoding="utf-8")
         with self.server:
-            service = Operated("-c", str(path), "--service.qcmp.guard", "false", "--engine", "xdp", "--service.udp.xdp.network-interface", "way")
+            service = Operated("-c", str(path), "--engine", "xdp", "--service.udp.xdp.network-interface", "way")
         self.addCleanup(service.__exit__)
         self.service = service
         with self.asker(port=first) as asker:
@@ -375,7 +375,7 @@ class LifeTest(XdpTest):
         with self.server:
             ip("route add default via 10.99.0.1 dev way")
             self.addCleanup(self.remove_route)
-            service = Operated("--service.qcmp.port", "0", "--service.qcmp.guard", "false", "--engine", "xdp")
+            service = Operated("--service.qcmp.port", "0", "--engine", "xdp")
         self.addCleanup(service.__exit__)
         self.assertEqual(service.await_event(ATTACHED)["fields"]["interface"], "way")
         service.stop()
@@ -386,7 +386,7 @@ class LifeTest(XdpTest):
 
     def test_automatic_stays_with_sockets_on_veth(self):
         with self.server:
-            service = Operated("--service.qcmp.port", "0", "--service.qcmp.guard", "false", "--engine", "auto", "--service.udp.xdp.network-interface", "way")
+            service = Operated("--service.qcmp.port", "0", "--engine", "auto", "--service.udp.xdp.network-interface", "way")
             self.addCleanup(service.__exit__)
             self.service = service
             self.assertIsNone(holder("way"))
@@ -403,7 +403,7 @@ class LifeTest(XdpTest):
                   "cannot attach to lo in native mode: its driver has no XDP: use the generic mode")]
         for flags, reason in cases:
             with self.subTest(flags), self.server:
-                done = run("--service.qcmp", "--service.qcmp.port", "0", "--service.qcmp.guard", "false", "--engine", "xdp", *flags)
+                done = run("--service.qcmp", "--service.qcmp.port", "0", "--engine", "xdp", *flags)
                 self.assertEqual((done.returncode, done.stderr), (255, f"paddock: cannot answer by XDP: {reason}\n"))
 
     def test_a_start_without_privileges_is_an_error(self):
@@ -411,7 +411,7 @@ class LifeTest(XdpTest):
             self.skipTest("setpriv (package util-linux) is not installed")
         with self.server:
             done = run("--reuid=65534", "--clear-groups", "--bounding-set=-all", support.PADDOCK, "--service.qcmp",
-                       "--service.qcmp.port", "0", "--service.qcmp.guard", "false", "--engine", "xdp", "--service.udp.xdp.network-interface", "way",
+                       "--service.qcmp.port", "0", "--engine", "xdp", "--service.udp.xdp.network-interface", "way",
                        program="setpriv")
         self.assertEqual(done.returncode, 255)
         self.assertIn("it needs CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN", done.stderr)
