@@ -24,6 +24,7 @@
 #define PORT 7600
 #define SECOND_NS INT64_C(1000000000)
 #define TABLE_BYTES (GUARD_TABLE_SETS * sizeof(struct guard_set))
+#define NETWORKS_BYTES (2 * XDP_NETWORKS_WORDS * sizeof(uint64_t))
 #define LIST_MAX 131072
 
 static const struct in6_addr my_ipv4 = PROGRAM_IPV4(10, 1, 2, 3);
@@ -42,6 +43,13 @@ struct fixture {
     struct guard_parameters limits;
 };
 
+static void *map(const struct bpf_map *map, size_t bytes)
+{
+    void *mapped = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, bpf_map__fd(map), 0);
+    assert_ptr_not_equal(mapped, MAP_FAILED);
+    return mapped;
+}
+
 static int setup(void **state)
 {
     static struct fixture f;
@@ -55,13 +63,12 @@ static int setup(void **state)
                                 .versions = {bpf_map__fd(f.programs->maps.first_rules),
                                              bpf_map__fd(f.programs->maps.second_rules)},
                                 .prefixes = {bpf_map__fd(f.programs->maps.first_prefixes),
-                                             bpf_map__fd(f.programs->maps.second_prefixes)}};
+                                             bpf_map__fd(f.programs->maps.second_prefixes)},
+                                .networks = map(f.programs->maps.networks, NETWORKS_BYTES)};
     program_add_port(f.programs, PORT);
     program_add_address(f.programs, &my_ipv4, 0);
     program_add_address(f.programs, &my_ipv6, XDP_TAGS_IPV6);
-    f.table = mmap(NULL, TABLE_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED,
-                   bpf_map__fd(f.programs->maps.table), 0);
-    assert_ptr_not_equal(f.table, MAP_FAILED);
+    f.table = map(f.programs->maps.table, TABLE_BYTES);
     *state = &f;
     return 0;
 }
@@ -70,6 +77,7 @@ static int teardown(void **state)
 {
     struct fixture *f = *state;
     munmap(f->table, TABLE_BYTES);
+    munmap(f->store.maps.networks, NETWORKS_BYTES);
     xdp_rules_fini(&f->store);
     responder_bpf__destroy(f->programs);
     return 0;

@@ -107,6 +107,15 @@ struct prefixes {
     __type(value, uint8_t);
 } first_prefixes SEC(".maps"), second_prefixes SEC(".maps");
 
+/* The same for IPv4 in short: of each version one half. */
+struct {
+    __uint(type, BPF_MAP_TYPE_ARRAY);
+    __uint(max_entries, 2 * XDP_NETWORKS_WORDS);
+    __uint(map_flags, BPF_F_MMAPABLE);
+    __type(key, uint32_t);
+    __type(value, uint64_t);
+} networks SEC(".maps");
+
 /* The version in use. Whoever changes an array of maps goes on only when no program can be using
  * what was there before, so that it may be written to again. */
 struct {
@@ -294,12 +303,36 @@ ALWAYS_INLINE struct xdp_rules *find_rules(void)
     return version != NULL ? bpf_map_lookup_elem(version, &key) : NULL;
 }
 
-ALWAYS_INLINE uint8_t *find_prefix(const struct xdp_rules *rules, const struct ping *ping)
+/* What the lists say of an IPv4 address; XDP_NETWORK_MIXED, too, where there is none. */
+ALWAYS_INLINE uint64_t find_network(const struct xdp_rules *rules, uint32_t address)
+{
+    uint32_t network = address >> 8;
+    uint32_t at = (rules->prefixes != 0) * XDP_NETWORKS_WORDS + network / XDP_NETWORKS_PER_WORD;
+    const uint64_t *word = bpf_map_lookup_elem(&networks, &at);
+    return word != NULL ? *word >> 2 * (network % XDP_NETWORKS_PER_WORD) & 3 : XDP_NETWORK_MIXED;
+}
+
+ALWAYS_INLINE const uint8_t *find_prefix(const struct xdp_rules *rules, const struct ping *ping)
 {
     struct xdp_prefix key = {.bits = 8 * sizeof key.address};
     __builtin_memcpy(key.address, ping->source, sizeof key.address);
     return rules->prefixes == 0 ? bpf_map_lookup_elem(&first_prefixes, &key)
                                 : bpf_map_lookup_elem(&second_prefixes, &key);
+}
+
+/* What the access lists say of a source: OUTCOME_VALID or OUTCOME_ACCESS_DENIED; or PASS_ON if they
+ * are not there. */
+ALWAYS_INLINE int ask_lists(const struct xdp_rules *rules, const struct ping *ping)
+{
+    if (ping->type == bpf_htons(ETH_P_IP)) {
+        uint64_t network = find_network(rules, bpf_ntohl(ping->source[3]));
+        if (network != XDP_NETWORK_MIXED)
+            return network == XDP_NETWORK_ALLOWED ? OUTCOME_VALID : OUTCOME_ACCESS_DENIED;
+    }
+    const uint8_t *may_ask = find_prefix(rules, ping);
+    if (may_ask == NULL)
+        return PASS_ON;
+    return *may_ask ? OUTCOME_VALID : OUTCOME_ACCESS_DENIED;
 }
 
 /* Whether to decide here about a datagram, and whether its source may ask at all, before anything
@@ -311,13 +344,9 @@ ALWAYS_INLINE int admit(const struct xdp_rules *rules, const struct ping *ping)
     if ((!ping->is_ping && !rules->is_listed) ||
         bpf_map_lookup_elem(&addresses, &ping->address) == NULL)
         return PASS_ON;
-    if (rules->is_listed) {
-        const uint8_t *may_ask = find_prefix(rules, ping);
-        if (may_ask == NULL)
-            return PASS_ON;
-        if (!*may_ask)
-            return OUTCOME_ACCESS_DENIED;
-    }
+    int asked = rules->is_listed ? ask_lists(rules, ping) : OUTCOME_VALID;
+    if (asked != OUTCOME_VALID)
+        return asked;
     return ping->is_ping ? OUTCOME_VALID : PASS_ON;
 }
 

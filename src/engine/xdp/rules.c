@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "engine/xdp/networks.h"
+
 /* What stands for a family where no prefix says more. */
 #define DEFAULTS 2
 
@@ -77,6 +79,9 @@ static int fill(struct xdp_rules_store *store, unsigned version,
     store->listed[version] = keys;
     store->listed_count[version] = count;
     int error = bpf_map_update_batch(store->maps.prefixes[version], keys, values, &batch, NULL);
+    if (error == 0)
+        error = xdp_networks_fill(store->maps.networks + (size_t)version * XDP_NETWORKS_WORDS, keys,
+                                  values, count);
     free(values);
     return error;
 }

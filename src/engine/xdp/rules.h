@@ -12,11 +12,12 @@
 #include "base/prefix.h"
 #include "engine/xdp/shared.h"
 
-/** Descriptors of the program's maps, borrowed. */
+/** The program's maps: descriptors, and memory. Borrowed. */
 struct xdp_rules_maps {
-    int current;     /**< array of maps, with the first of the versions in it */
-    int versions[2]; /**< arrays of one struct xdp_rules */
-    int prefixes[2]; /**< tries */
+    int current;        /**< array of maps, with the first of the versions in it */
+    int versions[2];    /**< arrays of one struct xdp_rules */
+    int prefixes[2];    /**< tries */
+    uint64_t *networks; /**< mapped: XDP_NETWORKS_WORDS of each version */
 };
 
 /** What a version says. Borrowed during a call. */

@@ -47,13 +47,23 @@ struct xdp_prefix {
     uint32_t address[4];
 };
 
+/** IPv4 networks of 24 bits, each with two bits about it. */
+#define XDP_NETWORKS_PER_WORD 32
+#define XDP_NETWORKS_WORDS ((1 << 24) / XDP_NETWORKS_PER_WORD)
+
+enum xdp_network {
+    XDP_NETWORK_DENIED,
+    XDP_NETWORK_ALLOWED,
+    XDP_NETWORK_MIXED /**< longer prefixes decide: the trie knows */
+};
+
 /** Whom to answer: one version, which is replaced whole. Zeroed it is everybody. */
 struct xdp_rules {
     struct guard_parameters limits; /**< looked at if is_limited */
     uint32_t is_limited;
     uint32_t is_listed; /**< whether there are prefixes */
-    uint32_t prefixes;  /**< which of the two tries has them: whether a source may ask, by the
-                           longest prefix that it is in */
+    uint32_t prefixes;  /**< which of the two tries, and of the two halves of the networks, has
+                           them: whether a source may ask, by the longest prefix that it is in */
     uint32_t unused;
 };
 

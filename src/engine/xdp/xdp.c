@@ -23,6 +23,7 @@
 
 #define ATTEMPTS 3
 #define TABLE_BYTES mapped_bytes(GUARD_TABLE_SETS * sizeof(struct guard_set))
+#define NETWORKS_BYTES (2 * XDP_NETWORKS_WORDS * sizeof(uint64_t))
 
 struct xdp {
     struct responder_bpf *programs;
@@ -124,27 +125,26 @@ static size_t mapped_bytes(size_t values_bytes)
     return (values_bytes + page - 1) / page * page;
 }
 
-static int map_values(void **values, const struct bpf_map *map, size_t bytes, int protection)
+/* Returns NULL where it cannot. */
+static void *map_values(const struct bpf_map *map, size_t bytes, int protection)
 {
     void *mapped = mmap(NULL, bytes, protection, MAP_SHARED | MAP_POPULATE, bpf_map__fd(map), 0);
-    if (mapped == MAP_FAILED)
-        return -errno;
-    *values = mapped;
-    return 0;
+    return mapped != MAP_FAILED ? mapped : NULL;
 }
 
 static int map_all(struct xdp *xdp, char *error, size_t capacity)
 {
-    void *counters = NULL, *table = NULL;
-    size_t bytes = mapped_bytes(xdp->cpus * sizeof(struct xdp_counters));
-    int code = map_values(&counters, xdp->programs->maps.counters, bytes, PROT_READ);
-    if (code == 0) {
-        xdp->counters = counters;
-        xdp->counters_bytes = bytes;
-        code = map_values(&table, xdp->programs->maps.table, TABLE_BYTES, PROT_READ | PROT_WRITE);
-    }
-    xdp->table = table;
-    return code == 0 ? 0 : fail(error, capacity, code, "cannot map the counters and the table");
+    const struct responder_bpf *programs = xdp->programs;
+    int both = PROT_READ | PROT_WRITE;
+    xdp->counters_bytes = mapped_bytes(xdp->cpus * sizeof(struct xdp_counters));
+    xdp->counters = map_values(programs->maps.counters, xdp->counters_bytes, PROT_READ);
+    if (xdp->counters != NULL)
+        xdp->table = map_values(programs->maps.table, TABLE_BYTES, both);
+    if (xdp->table != NULL)
+        xdp->rules.maps.networks = map_values(programs->maps.networks, NETWORKS_BYTES, both);
+    return xdp->rules.maps.networks != NULL
+               ? 0
+               : fail(error, capacity, -errno, "cannot map what the XDP program works with");
 }
 
 static void find_rules(struct xdp *xdp)
@@ -398,6 +398,12 @@ void xdp_detach(struct xdp *xdp)
     close_fd(&xdp->addresses_fd);
 }
 
+static void unmap(void *mapped, size_t bytes)
+{
+    if (mapped != NULL)
+        munmap(mapped, bytes);
+}
+
 void xdp_close(struct xdp *xdp)
 {
     if (xdp == NULL)
@@ -406,10 +412,9 @@ void xdp_close(struct xdp *xdp)
     close_fd(&xdp->poll_fd);
     xdp_addresses_fini(&xdp->addresses);
     xdp_rules_fini(&xdp->rules);
-    if (xdp->counters != NULL)
-        munmap(xdp->counters, xdp->counters_bytes);
-    if (xdp->table != NULL)
-        munmap(xdp->table, TABLE_BYTES);
+    unmap(xdp->rules.maps.networks, NETWORKS_BYTES);
+    unmap(xdp->table, TABLE_BYTES);
+    unmap(xdp->counters, xdp->counters_bytes);
     responder_bpf__destroy(xdp->programs);
     free(xdp);
 }
