@@ -28,7 +28,7 @@ static int connect_to(uint16_t port)
 
 static void send_pings(uint16_t port, unsigned pings, unsigned clients, unsigned burst)
 {
-    int fds[MAX_CLIENTS];
+    int fds[MAX_CLIENTS] = {0};
     uint8_t data[QCMP_PING_BYTES];
     for (unsigned i = 0; i < clients; i++)
         fds[i] = connect_to(port);

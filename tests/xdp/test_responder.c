@@ -124,7 +124,7 @@ static bool is_to_answer(const struct frame *frame, struct fields *fields)
     bool is_strange = fields->is_ipv6 ? fields->checksum == 0 || fields->source.s6_addr[0] == 0
                                       : fields->source.s6_addr[12] == 127;
     return has_tags && !is_strange &&
-           responder_answer(&question, &(struct responder_rules){NULL}, NULL, pong) ==
+           responder_answer(&question, &(struct responder_rules){.access = NULL}, NULL, pong) ==
                OUTCOME_VALID;
 }
 
