@@ -5,13 +5,16 @@ set(PADDOCK_XDP AUTO CACHE STRING "Answer in the driver, with XDP: AUTO, ON or O
 set_property(CACHE PADDOCK_XDP PROPERTY STRINGS AUTO ON OFF)
 set(PADDOCK_HAVE_XDP FALSE)
 
-# All that is generated for the compiler, for who wants that without the rest of the build (make lint).
-add_custom_target(paddock_generated)
-
 if(NOT PADDOCK_XDP MATCHES "^(AUTO|ON|OFF)$")
     message(FATAL_ERROR "PADDOCK_XDP is AUTO, ON or OFF, not '${PADDOCK_XDP}'")
 endif()
-if(PADDOCK_XDP STREQUAL OFF OR NOT PADDOCK_BUILD_PROGRAM)
+if(NOT PADDOCK_BUILD_PROGRAM)
+    return()
+endif()
+
+# All that is generated for the compiler, for who wants that without the rest of the build (make lint).
+add_custom_target(paddock_generated)
+if(PADDOCK_XDP STREQUAL OFF)
     return()
 endif()
 
@@ -22,7 +25,14 @@ find_package(PkgConfig REQUIRED)
 pkg_check_modules(PADDOCK_LIBBPF IMPORTED_TARGET GLOBAL libbpf>=1.0)
 
 set(missing)
-if(NOT PADDOCK_BPF_CLANG)
+if(PADDOCK_BPF_CLANG)
+    # A clang may have been built without this target.
+    execute_process(COMMAND ${PADDOCK_BPF_CLANG} -target bpf -x c -c /dev/null -o /dev/null
+                    RESULT_VARIABLE failure OUTPUT_QUIET ERROR_QUIET)
+    if(failure)
+        list(APPEND missing "BPF in ${PADDOCK_BPF_CLANG}")
+    endif()
+else()
     list(APPEND missing clang)
 endif()
 if(NOT PADDOCK_BPFTOOL)

@@ -10,7 +10,7 @@ endif()
 
 set(sources libqcmp.3)
 if(PADDOCK_BUILD_PROGRAM)
-    list(APPEND sources paddock.1 paddock-load.1 paddock-ping.1 paddock.yaml.5)
+    list(APPEND sources paddock.1 paddock-load.1 paddock-ping.1 paddock-relay.1 paddock.yaml.5)
 endif()
 file(MAKE_DIRECTORY ${PROJECT_BINARY_DIR}/man)
 foreach(page IN LISTS sources)

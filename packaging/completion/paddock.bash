@@ -16,11 +16,16 @@ _paddock_value() {
     local word=$2
     case $1 in
     --log-format) mapfile -t COMPREPLY < <(compgen -W 'auto json plain pretty' -- "$word") ;;
-    --format) mapfile -t COMPREPLY < <(compgen -W 'human json' -- "$word") ;;
     --engine) mapfile -t COMPREPLY < <(compgen -W 'auto mmsg xdp' -- "$word") ;;
     --xdp-mode) mapfile -t COMPREPLY < <(compgen -W 'generic native' -- "$word") ;;
     --arrivals) mapfile -t COMPREPLY < <(compgen -W 'constant poisson' -- "$word") ;;
     --pid) mapfile -t COMPREPLY < <(compgen -W "$(ps -eo pid=)" -- "$word") ;;
+    --format | --report) mapfile -t COMPREPLY < <(compgen -W 'human json' -- "$word") ;;
+    --distribution | --up-distribution | --down-distribution)
+        mapfile -t COMPREPLY < <(compgen -W 'uniform normal pareto' -- "$word")
+        ;;
+    --via) mapfile -t COMPREPLY < <(compgen -W 'sockets xdp' -- "$word") ;;
+    --interface) mapfile -t COMPREPLY < <(cd /sys/class/net && compgen -W "$(echo *)" -- "$word") ;;
     --config | -c) mapfile -t COMPREPLY < <(compgen -f -- "$word") ;;
     --user) mapfile -t COMPREPLY < <(compgen -u -- "$word") ;;
     *) return 1 ;;

@@ -20,7 +20,8 @@
 #define MEMORY_BYTES                                                                               \
     ((size_t)8192) /* of a connection: a request header must fit, and a reply's                    \
                     */
-#define ACCEPT_RETRY_MS 100
+#define ACCEPT_RETRY_MS 5
+#define RELIEF_MS 100
 
 /* A connection. libmicrohttpd tells of its beginning and its end, and closes its socket. */
 struct slot {
@@ -39,6 +40,7 @@ struct admin {
     void *user;
     int64_t deadline_ns;
     int64_t accept_after_ns; /* not before, after an error */
+    int64_t relief_after_ns; /* no other connection is dropped for want of descriptors before */
     unsigned slot_count;
     struct slot slots[];
 };
@@ -124,11 +126,29 @@ static enum MHD_Result handle(void *user, struct MHD_Connection *connection, con
     return reply_send(&request, &admin->callbacks, admin->user);
 }
 
-/* Descriptors or memory are short: that may last, and must not become a busy loop. One connection
- * less helps, where it was us. */
-static void pause_accepting(struct admin *admin)
+/* Of descriptors or memory. */
+static bool is_shortage(int error)
 {
-    admin->accept_after_ns = clock_monotonic_ns() + (int64_t)ACCEPT_RETRY_MS * NS_PER_MS;
+    return error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM;
+}
+
+/* Whether there is nothing more to do about an error than to accept again: it took the connection
+ * with it, or there was none. */
+static bool is_over(int error)
+{
+    return error == EAGAIN || error == EINTR || error == ECONNABORTED || error == EPERM;
+}
+
+/* Another error may last, and must not become a busy loop. One connection less helps against a
+ * shortage, where it was us; the next only if that was not enough, since each may be an answer
+ * under way. */
+static void pause_accepting(struct admin *admin, int error)
+{
+    int64_t now_ns = clock_monotonic_ns();
+    admin->accept_after_ns = now_ns + (int64_t)ACCEPT_RETRY_MS * NS_PER_MS;
+    if (!is_shortage(error) || now_ns < admin->relief_after_ns)
+        return;
+    admin->relief_after_ns = now_ns + (int64_t)RELIEF_MS * NS_PER_MS;
     drop_oldest(admin);
 }
 
@@ -146,8 +166,8 @@ static void accept_one(struct admin *admin)
                      SOCK_NONBLOCK | SOCK_CLOEXEC);
     if (fd >= 0)
         MHD_add_connection(admin->daemon, fd, (struct sockaddr *)&peer, peer_bytes);
-    else if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM)
-        pause_accepting(admin);
+    else if (!is_over(errno))
+        pause_accepting(admin, errno);
 }
 
 static int min_timeout(int timeout_ms, int64_t other_ms)

@@ -16,6 +16,19 @@ struct in6_addr address_from_ipv4(struct in_addr ipv4)
     return mapped;
 }
 
+bool address_is_any(const struct in6_addr *address)
+{
+    struct in6_addr any_ipv4 = address_from_ipv4((struct in_addr){.s_addr = htonl(INADDR_ANY)});
+    return IN6_IS_ADDR_UNSPECIFIED(address) || memcmp(address, &any_ipv4, sizeof any_ipv4) == 0;
+}
+
+struct in6_addr address_from_socket(const struct sockaddr_storage *address)
+{
+    if (address->ss_family == AF_INET)
+        return address_from_ipv4(((const struct sockaddr_in *)address)->sin_addr);
+    return ((const struct sockaddr_in6 *)address)->sin6_addr;
+}
+
 bool address_fall_back(struct in6_addr *address, int error)
 {
     if (error != -EAFNOSUPPORT || !IN6_IS_ADDR_UNSPECIFIED(address))

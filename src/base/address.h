@@ -32,6 +32,12 @@ bool address_is_link_local(const struct in6_addr *address);
 /** The v4-mapped form of an IPv4 address. */
 struct in6_addr address_from_ipv4(struct in_addr ipv4);
 
+/** Whether it is `::` or 0.0.0.0: any address of this host. */
+bool address_is_any(const struct in6_addr *address);
+
+/** The address in one of a socket; an IPv4 one as v4-mapped. @param address of IPv4 or IPv6. */
+struct in6_addr address_from_socket(const struct sockaddr_storage *address);
+
 /** Makes 0.0.0.0 of `::`, which is for IPv4 as well, where a socket for it could not be had because
  * the host has no IPv6.
  * @param error 0 or the negative errno value of the attempt; anything above 0 is none.

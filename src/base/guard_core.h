@@ -77,6 +77,8 @@ struct guard_set {
                                        total, fresh and leaks */
 };
 
+_Static_assert(sizeof(struct guard_set) == 64, "a set is a cache line");
+
 /** An address in two numbers; IPv4 as ::ffff:a.b.c.d. */
 struct guard_address {
     uint64_t high, low;
@@ -173,8 +175,10 @@ static inline uint64_t guard_entry_seen(uint64_t before, const struct guard_visi
         born = today;
         ahead = 0;
     } else if (state != GUARD_STEADY) {
+        /* The highest ages are those of another CPU whose clock was read a moment before. */
         uint64_t age = (today - born) & GUARD_BORN_MASK;
-        state = age > GUARD_STEADY_NS >> GUARD_AGE_SHIFT ? GUARD_STEADY : GUARD_RETURNED;
+        bool is_old = age > GUARD_STEADY_NS >> GUARD_AGE_SHIFT && age < GUARD_BORN_MASK - 3;
+        state = is_old ? GUARD_STEADY : GUARD_RETURNED;
     }
     uint64_t backlog = ahead > 0 ? (uint64_t)ahead : 0;
     if (backlog > visit->bucket.depth)

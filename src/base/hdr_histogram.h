@@ -24,11 +24,25 @@ struct hdr_histogram {
     double sum; /**< of all values: exact up to 2^53, then to 53 bits */
 };
 
+/** The number of the highest bit of a value above 0. By halves, because BPF programs use it too,
+ * and clang 14 does not survive __builtin_clzll there. */
+static inline uint32_t hdr_histogram_exponent(uint64_t value)
+{
+    uint32_t exponent = 0;
+    for (uint32_t half = 32; half > 0; half /= 2) {
+        if (value >> half == 0)
+            continue;
+        value >>= half;
+        exponent += half;
+    }
+    return exponent;
+}
+
 /** The bucket of a value from 0 to INT64_MAX. */
 static inline uint32_t hdr_histogram_bucket(uint64_t value)
 {
     /* The lowest of these bits keeps small values in the first, linear part. */
-    uint32_t exponent = 63U - (uint32_t)__builtin_clzll(value | UINT64_C(1) << HDR_HISTOGRAM_BITS);
+    uint32_t exponent = hdr_histogram_exponent(value | UINT64_C(1) << HDR_HISTOGRAM_BITS);
     uint32_t shift = exponent - HDR_HISTOGRAM_BITS;
     return (shift << HDR_HISTOGRAM_BITS) + (uint32_t)(value >> shift);
 }

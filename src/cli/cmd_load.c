@@ -57,15 +57,27 @@ static int print_results(const struct load_report *report, bool json)
     return report->result->counts.answered > 0 ? 0 : 1;
 }
 
+static int run(const struct load_arguments *arguments, struct load_result *result,
+               char error[LOAD_ERROR_BYTES])
+{
+    if (arguments->xdp)
+        return load_run_xdp(&arguments->options, result, error);
+    int code = load_run_sockets(&arguments->options, result);
+    if (code != 0)
+        snprintf(error, LOAD_ERROR_BYTES, "%s", strerror(-code));
+    return code;
+}
+
 static int run_and_print(const struct load_arguments *arguments, const struct load_report *about)
 {
+    char message[LOAD_ERROR_BYTES];
     struct load_report report = *about;
     struct load_result *result = calloc(1, sizeof *result);
     if (result == NULL)
         return fail(strerror(ENOMEM));
     report.result = result;
-    int error = load_run(&arguments->options, result);
-    int status = error == 0 ? print_results(&report, arguments->json) : fail(strerror(-error));
+    int error = run(arguments, result, message);
+    int status = error == 0 ? print_results(&report, arguments->json) : fail(message);
     free(result);
     return status;
 }
@@ -96,7 +108,7 @@ static int load_target(struct load_arguments *arguments, const struct ping_targe
     struct load_options *options = &arguments->options;
     const struct load_report about = {.target = target->text,
                                       .address = target->endpoint_text,
-                                      .via = "sockets",
+                                      .via = arguments->xdp ? "xdp" : "sockets",
                                       .options = options};
     if (target->error != NULL) {
         snprintf(message, sizeof message, "'%s': %s", target->text, target->error);

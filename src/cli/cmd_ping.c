@@ -32,13 +32,9 @@ static const struct option_spec SPECS[] = {
     PING_OPTION_INTERVAL("between the pings to one target; 0: as soon as the last was answered",
                          "100ms"),
     PING_OPTION_TIMEOUT,
-    {.name = "ipv4", .letter = '4', .kind = OPTION_FLAG, .help = "IPv4 addresses only"},
-    {.name = "ipv6", .letter = '6', .kind = OPTION_FLAG, .help = "IPv6 addresses only"},
-    {.name = "format",
-     .kind = OPTION_VALUE,
-     .placeholder = "human|json",
-     .help = "how to print the results",
-     .default_text = "human"},
+    PING_OPTION_IPV4,
+    PING_OPTION_IPV6,
+    PING_OPTION_FORMAT,
     PING_OPTION_HELP,
     {.name = NULL},
 };
@@ -67,36 +63,15 @@ static int usage_error(const char *message)
     return EXIT_USAGE;
 }
 
-static int apply_family(struct arguments *arguments, enum qcmp_family family, char *message)
-{
-    if (arguments->family != QCMP_FAMILY_ANY && arguments->family != family) {
-        snprintf(message, MESSAGE_BYTES, "-4 and -6 exclude each other");
-        return -1;
-    }
-    arguments->family = family;
-    return 0;
-}
-
-static int apply_format(struct arguments *arguments, const char *value, char *message)
-{
-    arguments->json = strcmp(value, "json") == 0;
-    if (arguments->json || strcmp(value, "human") == 0)
-        return 0;
-    snprintf(message, MESSAGE_BYTES, "option '--format': '%s' is neither human nor json", value);
-    return -1;
-}
-
 static int apply_option(struct arguments *arguments, const struct options *options, char *message)
 {
     const char *name = options->spec->name;
     if (strcmp(name, "help") == 0)
         arguments->help = true;
-    if (strcmp(name, "ipv4") == 0)
-        return apply_family(arguments, QCMP_FAMILY_IPV4, message);
-    if (strcmp(name, "ipv6") == 0)
-        return apply_family(arguments, QCMP_FAMILY_IPV6, message);
+    if (strcmp(name, "ipv4") == 0 || strcmp(name, "ipv6") == 0)
+        return ping_option_family(&arguments->family, name, message, MESSAGE_BYTES);
     if (strcmp(name, "format") == 0)
-        return apply_format(arguments, options->value, message);
+        return ping_option_format(&arguments->json, options->value, message, MESSAGE_BYTES);
     return ping_option_apply(&arguments->run, name, options->value, message, MESSAGE_BYTES);
 }
 

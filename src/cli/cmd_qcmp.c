@@ -111,6 +111,15 @@ static int ping_endpoint(struct ping_run *run, char *endpoint, struct log *log)
     return status;
 }
 
+/* The log is the result here: a line of it that could not be written must not pass for success. */
+static int finish(const struct log *log, int status)
+{
+    if (status != 0 || log_lost(log) == 0)
+        return status;
+    fputs("paddock: cannot write the results\n", stderr);
+    return EXIT_FAILED;
+}
+
 static int parse(struct ping_run *run, int argc, char *const *argv, char **endpoint, bool *help,
                  char *message)
 {
@@ -150,7 +159,9 @@ static int qcmp_ping(int argc, char *const *argv, struct log *log)
         return usage_error(message);
     if (help)
         return print_help();
-    return endpoint != NULL ? ping_endpoint(&run, endpoint, log) : usage_error("no endpoint given");
+    if (endpoint == NULL)
+        return usage_error("no endpoint given");
+    return finish(log, ping_endpoint(&run, endpoint, log));
 }
 
 int cmd_qcmp(int argc, char *const *argv, struct log *log)

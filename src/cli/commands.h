@@ -23,6 +23,10 @@ int cmd_load(int argc, char *const *argv);
  * none, 2 = usage. */
 int cmd_qcmp(int argc, char *const *argv, struct log *log);
 
+/** `paddock relay`: see paddock-relay(1). 0 = it was told to stop, 2 = usage, 255 = the system
+ * failed. */
+int cmd_relay(int argc, char *const *argv);
+
 /** `paddock check`: says whether a service would take the configuration file. @p config names the
  * file unless an argument does. 0 = it would, 2 = it would not (what is wrong is on stdout), or
  * usage. */

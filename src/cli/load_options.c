@@ -1,12 +1,16 @@
 #include "cli/load_options.h"
 
+#include <ctype.h>
 #include <inttypes.h>
+#include <net/if.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/duration.h"
 #include "base/number.h"
 #include "base/options.h"
+#include "cli/ping_options.h"
 #include "load/cpu.h"
 
 #define SECOND_NS INT64_C(1000000000)
@@ -70,17 +74,26 @@ static const struct option_spec SPECS[] = {
      .kind = OPTION_VALUE,
      .placeholder = "PID[,PID...]",
      .help = "processes whose CPU time is reported for each answered ping"},
-    {.name = "ipv4", .letter = '4', .kind = OPTION_FLAG, .help = "IPv4 addresses only"},
-    {.name = "ipv6", .letter = '6', .kind = OPTION_FLAG, .help = "IPv6 addresses only"},
-    {.name = "format",
+    {.name = "via",
      .kind = OPTION_VALUE,
-     .placeholder = "human|json",
-     .help = "how to print the results",
-     .default_text = "human"},
+     .placeholder = "sockets|xdp",
+     .help = "how to send; xdp is for rates that sockets cannot make",
+     .default_text = "sockets"},
+    {.name = "interface",
+     .kind = OPTION_VALUE,
+     .placeholder = "IF",
+     .help = "xdp: the interface to send from, instead of that of the source address"},
+    {.name = "target-mac",
+     .kind = OPTION_VALUE,
+     .placeholder = "MAC",
+     .help = "xdp: the Ethernet address to send to, instead of the one that answers"},
+    PING_OPTION_IPV4,
+    PING_OPTION_IPV6,
+    PING_OPTION_FORMAT,
     {.name = "yes-i-own-this-target",
      .kind = OPTION_FLAG,
      .help = "allow a target that is not this host, and more than moderate load"},
-    {.name = "help", .letter = 'h', .kind = OPTION_FLAG, .help = "print this help"},
+    PING_OPTION_HELP,
     {.name = NULL},
 };
 
@@ -174,22 +187,40 @@ static int add_pids(struct load_options *options, const char *list,
     }
 }
 
-static int set_family(struct load_arguments *arguments, enum qcmp_family family,
-                      const struct complaint *complaint)
+static int set_via(struct load_arguments *arguments, const struct options *found,
+                   const struct complaint *complaint)
 {
-    if (arguments->family != QCMP_FAMILY_ANY && arguments->family != family)
-        return COMPLAIN(complaint, "-4 and -6 exclude each other");
-    arguments->family = family;
+    arguments->xdp = strcmp(found->value, "xdp") == 0;
+    if (!arguments->xdp && strcmp(found->value, "sockets") != 0)
+        return COMPLAIN(complaint, "option '--via': '%s' is neither sockets nor xdp", found->value);
     return 0;
 }
 
-static int set_format(struct load_arguments *arguments, const struct options *found,
-                      const struct complaint *complaint)
+static int set_interface(struct load_options *options, const struct options *found,
+                         const struct complaint *complaint)
 {
-    arguments->json = strcmp(found->value, "json") == 0;
-    if (!arguments->json && strcmp(found->value, "human") != 0)
-        return COMPLAIN(complaint, "option '--format': '%s' is neither human nor json",
+    options->interface = if_nametoindex(found->value);
+    if (options->interface == 0)
+        return COMPLAIN(complaint, "option '--interface': there is no interface '%s'",
                         found->value);
+    return 0;
+}
+
+static int set_target_mac(struct load_options *options, const struct options *found,
+                          const struct complaint *complaint)
+{
+    const char *text = found->value;
+    for (size_t i = 0; i < sizeof options->target_mac; i++, text += 3) {
+        const char *separator = i + 1 < sizeof options->target_mac ? ":" : "";
+        if (!isxdigit((unsigned char)text[0]) || !isxdigit((unsigned char)text[1]) ||
+            strncmp(text + 2, separator, 1) != 0)
+            return COMPLAIN(complaint,
+                            "option '--target-mac': '%s' is not an Ethernet address such as "
+                            "02:00:5e:10:00:01",
+                            found->value);
+        options->target_mac[i] = (uint8_t)strtoul(text, NULL, 16);
+    }
+    options->has_target_mac = true;
     return 0;
 }
 
@@ -212,6 +243,10 @@ static int apply_load(struct load_options *options, const struct options *found,
         return set_duration(&options->duration_ns, MAX_DURATION_NS, found, complaint);
     if (strcmp(name, "timeout") == 0)
         return set_duration(&options->timeout_ns, MAX_TIMEOUT_NS, found, complaint);
+    if (strcmp(name, "interface") == 0)
+        return set_interface(options, found, complaint);
+    if (strcmp(name, "target-mac") == 0)
+        return set_target_mac(options, found, complaint);
     return add_pids(options, found->value, complaint);
 }
 
@@ -219,12 +254,13 @@ static int apply(struct load_arguments *arguments, const struct options *found,
                  const struct complaint *complaint)
 {
     const char *name = found->spec->name;
-    if (strcmp(name, "ipv4") == 0)
-        return set_family(arguments, QCMP_FAMILY_IPV4, complaint);
-    if (strcmp(name, "ipv6") == 0)
-        return set_family(arguments, QCMP_FAMILY_IPV6, complaint);
+    if (strcmp(name, "ipv4") == 0 || strcmp(name, "ipv6") == 0)
+        return ping_option_family(&arguments->family, name, complaint->text, complaint->capacity);
+    if (strcmp(name, "via") == 0)
+        return set_via(arguments, found, complaint);
     if (strcmp(name, "format") == 0)
-        return set_format(arguments, found, complaint);
+        return ping_option_format(&arguments->json, found->value, complaint->text,
+                                  complaint->capacity);
     if (strcmp(name, "yes-i-own-this-target") == 0)
         arguments->owned = true;
     else if (strcmp(name, "help") == 0)
@@ -284,6 +320,13 @@ static int check_loop(const struct load_options *options, const struct complaint
     return 0;
 }
 
+static int check_via(const struct load_arguments *arguments, const struct complaint *complaint)
+{
+    if (!arguments->xdp && (arguments->options.interface != 0 || arguments->options.has_target_mac))
+        return COMPLAIN(complaint, "--interface and --target-mac are for --via xdp");
+    return 0;
+}
+
 static int check_bounds(const struct load_options *options, const struct complaint *complaint)
 {
     const struct {
@@ -318,7 +361,7 @@ int load_options_parse(struct load_arguments *arguments, int argc, char *const *
         return 0;
     if (arguments->target == NULL)
         return COMPLAIN(&complaint, "no target given");
-    if (check_loop(options, &complaint) != 0)
+    if (check_loop(options, &complaint) != 0 || check_via(arguments, &complaint) != 0)
         return -1;
     if (options->in_flight == 0 && options->rate == 0)
         options->rate = DEFAULT_RATE;

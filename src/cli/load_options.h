@@ -17,6 +17,7 @@ struct load_arguments {
     struct load_options options; /**< without target, seed and stop_fd */
     char *target;                /**< a word of argv; NULL: none */
     enum qcmp_family family;
+    bool xdp;
     bool json;
     bool help;
     bool owned; /**< --yes-i-own-this-target */

@@ -37,6 +37,7 @@ static int print_help(void)
          "  ping TARGET...      measure the round trip to QCMP responders ('paddock ping --help')\n"
          "  qcmp ping ENDPOINT  the same, with Quilkin's arguments and log events\n"
          "  load TARGET         load a QCMP responder of yours ('paddock load --help')\n"
+         "  relay OPTION...     relay UDP as badly as a network can ('paddock relay --help')\n"
          "  check [-c FILE]     check a configuration file\n"
          "  generate-config-schema\n"
          "                      print the JSON Schema of the configuration file");
@@ -86,6 +87,11 @@ static int run_qcmp(const struct invocation *call)
     return cmd_qcmp(call->argc, call->argv, &log);
 }
 
+static int run_relay(const struct invocation *call)
+{
+    return cmd_relay(call->argc, call->argv);
+}
+
 static int run_check(const struct invocation *call)
 {
     return cmd_check(call->argc, call->argv, call->config, call->environment);
@@ -101,11 +107,9 @@ static int run_command(const struct invocation *call, bool service_asked)
     static const struct {
         const char *name;
         int (*run)(const struct invocation *call);
-    } commands[] = {{"ping", run_ping},
-                    {"load", run_load},
-                    {"qcmp", run_qcmp},
-                    {"check", run_check},
-                    {"generate-config-schema", run_schema}};
+    } commands[] = {{"ping", run_ping},   {"load", run_load},
+                    {"qcmp", run_qcmp},   {"relay", run_relay},
+                    {"check", run_check}, {"generate-config-schema", run_schema}};
     char error[CONFIG_ERROR_BYTES];
     for (size_t i = 0; i < sizeof commands / sizeof commands[0]; i++) {
         if (strcmp(call->argv[0], commands[i].name) != 0)

@@ -75,6 +75,21 @@ static void ping_end(struct session *session, struct ping *ping, enum ping_statu
         session->run->ping_ended(ping, (size_t)(ping - target->pings) + 1, session->run->user);
 }
 
+/* The system has no room for a ping, but may have soon: it is due again in a moment, for as long as
+ * it would wait for its answer. */
+static bool ping_postpone(const struct ping_run *run, struct ping_target *target, int error)
+{
+    int os_error = qcmp_error_to_os(error);
+    bool is_short = os_error == ENOBUFS || os_error == ENOMEM || os_error == EAGAIN;
+    int64_t now_ns = is_short ? clock_monotonic_ns() : 0;
+    int64_t since_ns = target->short_since_ns != 0 ? target->short_since_ns : now_ns;
+    bool may_wait = is_short && now_ns - since_ns < run->timeout_ns;
+    target->short_since_ns = may_wait ? since_ns : 0;
+    if (may_wait)
+        target->next_ns = now_ns + RETRY_NS;
+    return may_wait;
+}
+
 /* Returns false when this target has to wait for a lease. */
 static bool ping_send(struct session *session, struct ping_target *target)
 {
@@ -84,6 +99,8 @@ static bool ping_send(struct session *session, struct ping_target *target)
                                  target->address_bytes, run->timeout_ns, ping, NULL);
     if (error == QCMP_ERROR_NO_NONCE || error == QCMP_ERROR_NO_SLOT)
         return false;
+    if (ping_postpone(run, target, error))
+        return true;
     ping->target = target;
     target->sent++;
     target->next_ns = run->interval_ns == 0 ? INT64_MAX : target->next_ns + run->interval_ns;

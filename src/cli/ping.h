@@ -50,7 +50,8 @@ struct ping_target {
     size_t ended;           /**< those of known fate; in a run that ended early fewer than sent */
     size_t received;        /**< those answered */
     size_t late, duplicates, rejected;
-    int64_t next_ns; /**< when the next ping is due, monotonic */
+    int64_t next_ns;        /**< when the next ping is due, monotonic */
+    int64_t short_since_ns; /**< the system has no room for it since then; 0: it has */
 };
 
 /** What to do, and what came of it. */

@@ -44,3 +44,23 @@ int ping_option_apply(struct ping_run *run, const char *name, const char *value,
         return set_duration(&run->timeout_ns, 1, name, value, message, capacity);
     return 0;
 }
+
+int ping_option_family(enum qcmp_family *family, const char *name, char *message, size_t capacity)
+{
+    enum qcmp_family asked = strcmp(name, "ipv4") == 0 ? QCMP_FAMILY_IPV4 : QCMP_FAMILY_IPV6;
+    if (*family != QCMP_FAMILY_ANY && *family != asked) {
+        snprintf(message, capacity, "-4 and -6 exclude each other");
+        return -1;
+    }
+    *family = asked;
+    return 0;
+}
+
+int ping_option_format(bool *json, const char *value, char *message, size_t capacity)
+{
+    *json = strcmp(value, "json") == 0;
+    if (*json || strcmp(value, "human") == 0)
+        return 0;
+    snprintf(message, capacity, "option '--format': '%s' is neither human nor json", value);
+    return -1;
+}

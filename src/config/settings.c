@@ -231,21 +231,13 @@ static int set_low_latency(struct config *config, const char *text)
     return boolean_parse(text, &config->low_latency);
 }
 
-static bool is_any(const struct in6_addr *address)
-{
-    static const struct in_addr any;
-    struct in6_addr any_ipv4 = address_from_ipv4(any);
-
-    return IN6_IS_ADDR_UNSPECIFIED(address) || memcmp(address, &any_ipv4, sizeof any_ipv4) == 0;
-}
-
 static int add_listen(struct config *config, const char *text)
 {
     struct in6_addr address;
 
     if (config->listen_count == CONFIG_MAX_LISTEN || parse_address(text, &address) < 0)
         return -1;
-    if (!is_any(&address) && !address_is_unicast(&address))
+    if (!address_is_any(&address) && !address_is_unicast(&address))
         return -1;
     if (address_is_link_local(&address)) /* of which interface, an address alone does not say */
         return -1;

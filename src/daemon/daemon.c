@@ -318,12 +318,16 @@ static void loop_take_signals(struct loop *loop)
     }
 }
 
-/* Only when told: a file that is being written is not looked at before it is closed. */
+/* Only when told: a file that is being written is not looked at before it is closed. With each tick
+ * where the system may not tell. */
 static void loop_take_changes(struct loop *loop, const struct pollfd fds[MAX_WATCHES])
 {
     bool changed = false;
-    for (unsigned i = 0; i < loop->watches_count; i++)
-        changed = (fds[i].revents != 0 && watch_changed(&loop->watches[i])) || changed;
+    for (unsigned i = 0; i < loop->watches_count; i++) {
+        struct watch *watch = &loop->watches[i];
+        bool is_due = fds[i].revents != 0 || watch->is_incomplete;
+        changed = (is_due && watch_changed(watch)) || changed;
+    }
     if (changed)
         loop_reload(loop);
 }

@@ -1,5 +1,6 @@
 #include "daemon/fast_path.h"
 
+#include <errno.h>
 #include <stdio.h>
 
 #include "engine/xdp/packet_filter.h"
@@ -43,7 +44,9 @@ int fast_path_open(struct xdp **xdp, const struct config *config, struct log *lo
                   log_text("reason", error));
         return 0;
     }
-    fprintf(stderr, "paddock: cannot answer by XDP: %s\n", error);
+    bool other_mode = code == -EOPNOTSUPP && options.mode == XDP_MODE_NATIVE;
+    fprintf(stderr, "paddock: cannot answer by XDP: %s%s\n", error,
+            other_mode ? " (--xdp-mode generic)" : "");
     return code;
 }
 

@@ -115,13 +115,23 @@ static bool has_directory(const struct watch_step *steps, unsigned count, int di
     return false;
 }
 
-/* Watches what is on the way now, and no longer what was. */
+/* The system has no room for another watch, but may have later. */
+static bool is_short(int error)
+{
+    return error == -ENOSPC || error == -ENOMEM || error == -EMFILE;
+}
+
+/* Watches what is on the way now, and no longer what was; but what was stays where the system has
+ * no room for what is. */
 static int resolve(struct watch *watch)
 {
     struct walk walk = {.fd = watch->fd};
     memcpy(walk.at, watch->path[0] == '/' ? "/" : ".", 2);
     memcpy(walk.rest, watch->path, sizeof walk.rest);
     int error = walk_path(&walk);
+    watch->is_incomplete = is_short(error);
+    if (watch->is_incomplete)
+        return error;
     for (unsigned i = 0; i < watch->steps_count; i++) {
         int directory = watch->steps[i].directory;
         if (!has_directory(walk.steps, walk.steps_count, directory))
@@ -207,7 +217,7 @@ void watch_close(struct watch *watch)
  * it also shows whether a link was made: the way is longer then. */
 bool watch_changed(struct watch *watch)
 {
-    bool found = watch->is_new;
+    bool found = watch->is_new || watch->is_incomplete;
     bool made = false;
     watch->is_new = false;
     if (watch->fd < 0)

@@ -24,9 +24,10 @@ struct watch_step {
     char name[NAME_MAX + 1];
 };
 
-/** A path under watch. The members are its own affair, but fd. */
+/** A path under watch. The members are its own affair, but the first two. */
 struct watch {
     int fd; /**< readable when something may have changed; -1: there is nothing to wait for */
+    bool is_incomplete; /**< the system had no room for all watches: to be looked at again soon */
     bool is_new;
     char path[PATH_MAX];
     struct watch_step steps[WATCH_MAX_STEPS];
@@ -46,7 +47,8 @@ int watch_open(struct watch *watch, const char *path, const struct file_identity
 /** Stops. */
 void watch_close(struct watch *watch);
 
-/** Reads what has happened; to be called once after watch_open(), and when fd is readable. A file
+/** Reads what has happened; to be called once after watch_open(), when fd is readable, and every
+ * now and then while it is incomplete. A file
  * that somebody is still writing is not looked at before it is closed, but where it was found in a
  * directory that is new on the way.
  * @return whether the file is another one, or was changed, since the last call; at the first since

@@ -10,9 +10,9 @@
 #include <unistd.h>
 
 #include "base/address.h"
+#include "base/udp_socket.h"
 #include "engine/engine_base.h"
 #include "engine/mmsg_worker.h"
-#include "engine/udp_socket.h"
 
 /* The least that a datagram costs the kernel: what a receive buffer holds at most, follows. */
 #define LEAST_COST_BYTES 256

@@ -11,10 +11,13 @@
 
 #include "base/address.h"
 #include "base/clock.h"
+#include "base/udp_socket.h"
 #include "engine/busy_poll.h"
-#include "engine/udp_socket.h"
 
 #define RETRY_MS 1
+
+/* A failure that does not pass must not hold up the end for long. */
+#define DRAIN_RETRIES 50
 
 /* What receiving changes. */
 static void message_reset(struct msghdr *message)
@@ -80,14 +83,19 @@ void mmsg_worker_fini(struct mmsg_worker *worker)
         close(worker->wait_fd);
 }
 
-/* Returns the number of datagrams, 0 when there are none, or -1. MSG_TRUNC makes the kernel tell
- * true sizes. */
+/* Returns the number of datagrams, 0 when there are none, or -1 after an error, which is counted.
+ * MSG_TRUNC makes the kernel tell true sizes. */
 static int receive(struct mmsg_worker *worker, const struct mmsg_source *source)
 {
-    int received =
-        recvmmsg(source->fd, worker->messages, MMSG_BATCH, MSG_DONTWAIT | MSG_TRUNC, NULL);
-    if (received < 0 && (errno == EAGAIN || errno == EINTR))
+    int received;
+    do
+        received =
+            recvmmsg(source->fd, worker->messages, MMSG_BATCH, MSG_DONTWAIT | MSG_TRUNC, NULL);
+    while (received < 0 && errno == EINTR);
+    if (received < 0 && errno == EAGAIN)
         return 0;
+    if (received < 0)
+        counter_add(&worker->counters->receive_errors, 1);
     return received;
 }
 
@@ -280,10 +288,7 @@ void mmsg_worker_turn(struct mmsg_worker *worker)
         int received = receive(worker, source);
         if (received > 0)
             handle_batch(worker, source, (unsigned)received);
-        if (received < 0) {
-            counter_add(&worker->counters->receive_errors, 1);
-            failed = true;
-        }
+        failed = failed || received < 0;
         idle = idle && received < MMSG_BATCH;
     }
     counter_add_ordered(&worker->counters->turns, 1);
@@ -293,18 +298,27 @@ void mmsg_worker_turn(struct mmsg_worker *worker)
         wait_for_data(worker);
 }
 
-static void drain(struct mmsg_worker *worker, struct mmsg_source *source, size_t most)
+/* An error may pass, and what is queued would be lost with the socket, uncounted. */
+static void drain(struct mmsg_worker *worker, struct mmsg_source *source, size_t most,
+                  unsigned *retries)
 {
-    int received = receive(worker, source);
-    while (received > 0) {
+    int received;
+    while (most > 0 && (received = receive(worker, source)) != 0) {
+        if (received < 0) {
+            if (*retries == 0)
+                return;
+            (*retries)--;
+            poll(NULL, 0, RETRY_MS); /* not for wake_fd, which is readable by now */
+            continue;
+        }
         handle_batch(worker, source, (unsigned)received);
         most -= (size_t)received < most ? (size_t)received : most;
-        received = most > 0 ? receive(worker, source) : 0;
     }
 }
 
 void mmsg_worker_drain(struct mmsg_worker *worker, size_t most)
 {
+    unsigned retries = DRAIN_RETRIES;
     for (unsigned i = 0; i < worker->sources_count; i++)
-        drain(worker, &worker->sources[i], most);
+        drain(worker, &worker->sources[i], most, &retries);
 }

@@ -11,8 +11,8 @@
 #include <stdint.h>
 #include <sys/socket.h>
 
+#include "base/udp_info.h"
 #include "engine/engine.h"
-#include "engine/udp_info.h"
 
 /** Datagrams that one call receives at most. */
 #define MMSG_BATCH 32
@@ -71,7 +71,7 @@ int mmsg_worker_add(struct mmsg_worker *worker, int fd);
 void mmsg_worker_turn(struct mmsg_worker *worker);
 
 /** Handles what had arrived: until each socket is empty, but no more than @p most datagrams of one,
- * because a flood may keep it filled. */
+ * because a flood may keep it filled. A failure to receive is tried again for a short while. */
 void mmsg_worker_drain(struct mmsg_worker *worker, size_t most);
 
 /** Closes what the worker has. */

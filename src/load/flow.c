@@ -4,6 +4,7 @@
 #include <linux/sock_diag.h>
 #include <netinet/udp.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -16,28 +17,39 @@ void flow_io_init(struct flow_io *io, bool gso)
     for (unsigned i = 0; i < FLOW_BATCH; i++) {
         io->send_parts[i] = (struct iovec){io->pings[i], sizeof io->pings[i]};
         io->sends[i].msg_hdr = (struct msghdr){.msg_iov = &io->send_parts[i], .msg_iovlen = 1};
-        io->receive_parts[i] = (struct iovec){io->datagrams[i].data, FLOW_KEPT_BYTES};
+        io->receive_parts[i] = (struct iovec){io->pieces[i].data, FLOW_KEPT_BYTES};
         io->receives[i].msg_hdr = (struct msghdr){
             .msg_iov = &io->receive_parts[i], .msg_iovlen = 1, .msg_control = io->control[i]};
     }
 }
 
-/* Neither option is needed to measure: without the stamp the time of reading counts. */
-static void configure(int fd)
+/* No option is needed to measure: without the stamp the time of reading counts. */
+static void configure(int fd, bool gro)
 {
     const int bytes = RECEIVE_BUFFER_BYTES;
     const int on = 1;
     if (setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &bytes, sizeof bytes) != 0)
         (void)setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &bytes, sizeof bytes);
     (void)setsockopt(fd, SOL_SOCKET, SO_TIMESTAMPNS, &on, sizeof on);
+    if (gro)
+        (void)setsockopt(fd, SOL_UDP, UDP_GRO, &on, sizeof on);
 }
 
-int flow_open(const struct sockaddr_storage *target, socklen_t target_bytes)
+void flow_raise_limit(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
+        return;
+    limit.rlim_cur = limit.rlim_max;
+    (void)setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+int flow_open(const struct sockaddr_storage *target, socklen_t target_bytes, bool gro)
 {
     int fd = socket(target->ss_family, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd < 0)
         return -errno;
-    configure(fd);
+    configure(fd, gro);
     if (connect(fd, (const struct sockaddr *)target, target_bytes) == 0)
         return fd;
     int error = errno;
@@ -93,15 +105,36 @@ static void await_all(struct flow_io *io)
         io->receives[i].msg_hdr.msg_controllen = FLOW_CONTROL_BYTES;
 }
 
-/* The kernel's stamp on the wall clock; now_ns where there is none. */
-static int64_t stamp_of(struct msghdr *message, int64_t now_ns)
+/* The kernel's stamp, on the wall clock. */
+static int64_t read_stamp(const struct cmsghdr *header)
 {
     struct timespec stamp;
-    struct cmsghdr *header = CMSG_FIRSTHDR(message);
-    if (header == NULL || header->cmsg_level != SOL_SOCKET || header->cmsg_type != SO_TIMESTAMPNS)
-        return now_ns;
     memcpy(&stamp, CMSG_DATA(header), sizeof stamp);
     return (int64_t)stamp.tv_sec * 1000000000 + stamp.tv_nsec;
+}
+
+static size_t read_segment(const struct cmsghdr *header)
+{
+    int bytes;
+    memcpy(&bytes, CMSG_DATA(header), sizeof bytes);
+    return bytes > 0 ? (size_t)bytes : 0;
+}
+
+/* The piece's time is that of reading at first, on both clocks. */
+static void take_piece(struct flow_piece *piece, struct mmsghdr *message, int64_t wall_ns)
+{
+    piece->bytes = message->msg_len;
+    piece->datagram_bytes = piece->bytes > 0 ? piece->bytes : 1;
+    struct msghdr *head = &message->msg_hdr;
+    for (struct cmsghdr *c = CMSG_FIRSTHDR(head); c != NULL; c = CMSG_NXTHDR(head, c)) {
+        if (c->cmsg_level == SOL_SOCKET && c->cmsg_type == SO_TIMESTAMPNS) {
+            int64_t age_ns = wall_ns - read_stamp(c);
+            /* Negative when somebody set the clock meanwhile. */
+            piece->received_ns -= age_ns > 0 ? age_ns : 0;
+        } else if (c->cmsg_level == SOL_UDP && c->cmsg_type == UDP_GRO && read_segment(c) > 0) {
+            piece->datagram_bytes = read_segment(c);
+        }
+    }
 }
 
 int flow_receive(struct flow_io *io, int fd)
@@ -113,12 +146,26 @@ int flow_receive(struct flow_io *io, int fd)
     int64_t monotonic_ns = clock_monotonic_ns();
     int64_t wall_ns = clock_wall_ns();
     for (int i = 0; i < count; i++) {
-        int64_t age_ns = wall_ns - stamp_of(&io->receives[i].msg_hdr, wall_ns);
-        io->datagrams[i].bytes = io->receives[i].msg_len;
-        /* Negative when somebody set the clock meanwhile. */
-        io->datagrams[i].received_ns = monotonic_ns - (age_ns > 0 ? age_ns : 0);
+        io->pieces[i].received_ns = monotonic_ns;
+        take_piece(&io->pieces[i], &io->receives[i], wall_ns);
     }
     return count;
+}
+
+size_t flow_piece_count(const struct flow_piece *piece)
+{
+    size_t count = (piece->bytes + piece->datagram_bytes - 1) / piece->datagram_bytes;
+    return count > 0 ? count : 1;
+}
+
+const void *flow_piece_datagram(const struct flow_piece *piece, size_t index, size_t *bytes)
+{
+    size_t at = index * piece->datagram_bytes;
+    size_t left = piece->bytes - at;
+    size_t whole = left < piece->datagram_bytes ? left : piece->datagram_bytes;
+    size_t needed = whole < QCMP_MAX_BYTES ? whole : QCMP_MAX_BYTES;
+    *bytes = at + needed <= FLOW_KEPT_BYTES ? whole : 0;
+    return *bytes > 0 ? piece->data + at : NULL;
 }
 
 uint32_t flow_drops(int fd)

@@ -32,7 +32,9 @@ static struct shares shares_of(const struct load_options *options, const struct 
     if (result->sending_ns <= 0)
         return shares;
     shares.busy = 1 - (double)result->idle_ns / sending_ns;
-    shares.waiting = shares.busy - (double)result->own_cpu_ns / sending_ns;
+    shares.waiting = (result->spins ? 1 : shares.busy) - (double)result->own_cpu_ns / sending_ns;
+    if (shares.waiting < 0)
+        shares.waiting = 0;
     shares.left = (double)result->cpus_idle_ns / sending_ns;
     for (size_t i = 0; i < options->pids_count; i++)
         if (result->pid_cpu_ns[i] > 0)
@@ -62,6 +64,8 @@ static enum limit judge_open(const struct load_result *result, const struct shar
             "it could not keep the rate: %" PRIu64 " of %" PRIu64
             " pings never left (it was busy %.0f %% of the time, kept from a CPU %.0f %%)",
             counts->unsent, counts->scheduled, 100 * shares->busy, 100 * shares->waiting);
+    if (counts->answered == 0)
+        return judged(LIMIT_ELSEWHERE, reason, "the schedule was kept, and nothing was answered");
     if (lag_ns > LAG_NS && lag_ns > latency_ns / 2)
         return judged(LIMIT_GENERATOR, reason,
                       "pings left late: at p99 %.3f ms of %.3f ms latency are its own delay",
@@ -70,8 +74,8 @@ static enum limit judge_open(const struct load_result *result, const struct shar
                   (double)lag_ns / 1e6);
 }
 
-static enum limit judge_closed(const struct load_options *options, const struct shares *shares,
-                               char *reason)
+static enum limit judge_closed(const struct load_options *options, const struct load_result *result,
+                               const struct shares *shares, char *reason)
 {
     if (shares->waiting > KEPT_WAITING)
         return judged(LIMIT_GENERATOR, reason, "it was kept from a CPU %.0f %% of the time",
@@ -83,6 +87,12 @@ static enum limit judge_closed(const struct load_options *options, const struct 
     if (shares->busy < BUSY)
         return judged(LIMIT_ELSEWHERE, reason, "it was busy %.0f %% of the time only",
                       100 * shares->busy);
+    if (result->spins)
+        return judged(
+            LIMIT_UNKNOWN, reason,
+            "it was busy %.0f %% of the time, but what answers in a driver may be part of "
+            "that",
+            100 * shares->busy);
     if (options->pids_count == 0)
         return judged(LIMIT_UNKNOWN, reason,
                       "it was busy %.0f %% of the time; --pid tells whether the server was too",
@@ -106,7 +116,7 @@ enum limit limit_judge(const struct load_options *options, const struct load_res
                       result->counts.receive_drops);
     if (options->rate != 0)
         return judge_open(result, &shares, reason);
-    return judge_closed(options, &shares, reason);
+    return judge_closed(options, result, &shares, reason);
 }
 
 const char *limit_text(enum limit limit)

@@ -6,13 +6,12 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/prctl.h>
-#include <sys/resource.h>
-#include <sys/signalfd.h>
 #include <unistd.h>
 
 #include "base/clock.h"
-#include "load/cpu.h"
 #include "load/flow.h"
+#include "load/meter.h"
+#include "load/stop.h"
 #include "load/tracker.h"
 
 #define EVENTS 256
@@ -86,8 +85,8 @@ static int send_prepared(struct run *run, const struct flow *flow, unsigned coun
     return flow_send(run->io, flow->fd, count);
 }
 
-/* Sends pings through a flow. Returns how many of them are done with, sent or refused: fewer than
- * `count` where it has to be tried again. */
+/* Sends pings through a flow. Returns how many of them are done with, sent or refused: those after
+ * an error, which may be that of an earlier one, are not; none where it has to be tried later. */
 static unsigned send_pings(struct run *run, uint32_t index, const int64_t *due_ns, unsigned count)
 {
     struct tracker_ping pings[FLOW_BATCH];
@@ -124,7 +123,7 @@ static void refill(struct run *run, uint32_t index)
         uint64_t sent_before = run->result->counts.sent;
         send_pings(run, index, NULL, count);
         /* What fails at once would fail for ever. */
-        if (run->result->counts.sent != sent_before + count) {
+        if (run->result->counts.sent == sent_before) {
             run->stalled = true;
             return;
         }
@@ -177,7 +176,7 @@ static bool send_taken(struct run *run)
         unsigned count = left < share ? left : share;
         unsigned sent = send_pings(run, run->next_flow, run->due_ns + done, count);
         done += sent;
-        if (sent < count)
+        if (sent == 0)
             break;
         run->next_flow = (run->next_flow + 1) % run->options->flows;
     }
@@ -236,18 +235,14 @@ static void ping_lost(struct run *run, uint32_t flow)
     run->result->counts.lost++;
 }
 
-static void take_datagram(struct run *run, uint32_t index, const struct flow_datagram *datagram)
+static void take_datagram(struct run *run, const struct tracker_datagram *datagram)
 {
     struct load_counts *counts = &run->result->counts;
-    const struct tracker_datagram answer = {.flow = index,
-                                            .data = datagram->data,
-                                            .bytes = datagram->bytes,
-                                            .received_ns = datagram->received_ns};
     struct tracker_ping ping;
     bool was_in_flight;
-    switch (tracker_receive(run->tracker, &answer, &ping, &was_in_flight)) {
+    switch (tracker_receive(run->tracker, datagram, &ping, &was_in_flight)) {
     case TRACKER_ANSWERED:
-        run->flows[index].in_flight--;
+        run->flows[datagram->flow].in_flight--;
         counts->answered++;
         /* Somebody set the clock on which the kernel stamps: then the time of reading counts. */
         record_answer(run, &ping,
@@ -257,7 +252,7 @@ static void take_datagram(struct run *run, uint32_t index, const struct flow_dat
     case TRACKER_LATE:
         counts->late++;
         if (was_in_flight)
-            ping_lost(run, index);
+            ping_lost(run, datagram->flow);
         break;
     case TRACKER_DUPLICATE:
         counts->duplicates++;
@@ -268,6 +263,16 @@ static void take_datagram(struct run *run, uint32_t index, const struct flow_dat
     }
 }
 
+static void take_piece(struct run *run, uint32_t index, const struct flow_piece *piece)
+{
+    size_t count = flow_piece_count(piece);
+    for (size_t i = 0; i < count; i++) {
+        struct tracker_datagram datagram = {.flow = index, .received_ns = piece->received_ns};
+        datagram.data = flow_piece_datagram(piece, i, &datagram.bytes);
+        take_datagram(run, &datagram);
+    }
+}
+
 /* Takes a batch from a flow. Returns whether there may be more. */
 static bool take_answers(struct run *run, uint32_t index)
 {
@@ -275,7 +280,7 @@ static bool take_answers(struct run *run, uint32_t index)
     if (count < 0)
         run->result->counts.network_errors++;
     for (int i = 0; i < count; i++)
-        take_datagram(run, index, &run->io->datagrams[i]);
+        take_piece(run, index, &run->io->pieces[i]);
     if (run->sending && !is_open_loop(run))
         refill(run, index);
     return count == FLOW_BATCH;
@@ -289,14 +294,6 @@ static void expire(struct run *run, int64_t now_ns)
         if (run->sending && !is_open_loop(run))
             refill(run, (uint32_t)flow);
     }
-}
-
-static void take_signal(struct run *run)
-{
-    struct signalfd_siginfo signal;
-    while (read(run->options->stop_fd, &signal, sizeof signal) == sizeof signal)
-        run->signals++;
-    run->result->interrupted |= run->signals > 0;
 }
 
 /* How long there is nothing to do, unless something comes. */
@@ -344,7 +341,7 @@ static int turn(struct run *run)
         return count;
     for (int i = 0; i < count; i++) {
         if (events[i].data.u32 == STOP_EVENT)
-            take_signal(run);
+            run->signals += stop_signals_take(run->options->stop_fd);
         else
             more |= take_answers(run, events[i].data.u32);
     }
@@ -389,39 +386,19 @@ static int run_draining(struct run *run)
     return error;
 }
 
-static void take_cpu(const struct load_options *options, int64_t *pid_ns, int64_t *own_ns)
-{
-    *own_ns = cpu_own_ns();
-    for (size_t i = 0; i < options->pids_count; i++)
-        pid_ns[i] = cpu_process_ns(options->pids[i]);
-}
-
-/* A smaller time than before is that of another process, with the number of one that ended. */
-static void subtract_cpu(struct load_result *result, const int64_t *before_ns, size_t count)
-{
-    for (size_t i = 0; i < count; i++) {
-        bool known = before_ns[i] >= 0 && result->pid_cpu_ns[i] >= before_ns[i];
-        result->pid_cpu_ns[i] = known ? result->pid_cpu_ns[i] - before_ns[i] : -1;
-    }
-}
-
 static int run_measured(struct run *run)
 {
     struct load_result *result = run->result;
-    int64_t pids_before_ns[LOAD_MAX_PIDS] = {0}, own_before_ns;
-    int64_t idle_before_ns = cpu_idle_ns();
-    take_cpu(run->options, pids_before_ns, &own_before_ns);
-    run->start_ns = clock_monotonic_ns();
+    struct meter meter;
+    meter_start(&meter, run->options);
+    run->start_ns = meter.start_ns;
     run->end_ns = run->start_ns + run->options->duration_ns;
     int error = run_sending(run);
-    int64_t idle_ns = cpu_idle_ns();
-    result->cpus_idle_ns = idle_before_ns >= 0 && idle_ns >= 0 ? idle_ns - idle_before_ns : -1;
+    meter_sending_over(&meter, result);
     if (error == 0)
         error = run_draining(run);
-    result->window_ns = clock_monotonic_ns() - run->start_ns;
-    take_cpu(run->options, result->pid_cpu_ns, &result->own_cpu_ns);
-    result->own_cpu_ns -= own_before_ns;
-    subtract_cpu(result, pids_before_ns, run->options->pids_count);
+    meter_stop(&meter, run->options, result);
+    result->interrupted = run->signals > 0;
     for (uint32_t i = 0; i < run->options->flows; i++)
         result->counts.receive_drops += flow_drops(run->flows[i].fd);
     result->gso = run->io->gso;
@@ -440,20 +417,10 @@ static int flow_start(struct run *run, uint32_t index)
     struct flow *flow = &run->flows[index];
     flow->window = options->in_flight / options->flows;
     flow->window += index < options->in_flight % options->flows;
-    flow->fd = flow_open(&options->target, options->target_bytes);
+    flow->fd = flow_open(&options->target, options->target_bytes, options->burst > 1);
     if (flow->fd < 0)
         return flow->fd;
     return watch(run, flow->fd, index);
-}
-
-/* Room for the descriptors of all flows, where the hard limit leaves it. */
-static void raise_descriptor_limit(void)
-{
-    struct rlimit limit;
-    if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
-        return;
-    limit.rlim_cur = limit.rlim_max;
-    (void)setrlimit(RLIMIT_NOFILE, &limit);
 }
 
 /* Twice what can be in flight, so that a slot rests before it is taken again. */
@@ -483,7 +450,7 @@ static int run_open(struct run *run)
                       options->seed);
     for (uint32_t i = 0; i < options->flows; i++)
         run->flows[i].fd = -1;
-    raise_descriptor_limit();
+    flow_raise_limit();
     run->epoll = epoll_create1(EPOLL_CLOEXEC);
     if (run->epoll < 0)
         return -errno;
@@ -505,7 +472,7 @@ static void run_close(struct run *run)
     free(run->io);
 }
 
-int load_run(const struct load_options *options, struct load_result *result)
+int load_run_sockets(const struct load_options *options, struct load_result *result)
 {
     struct run run = {.options = options, .result = result, .epoll = -1};
     int slack_ns = prctl(PR_GET_TIMERSLACK);

@@ -42,6 +42,10 @@ struct load_options {
     int64_t timeout_ns;              /**< when a ping is lost, above 0 */
     pid_t pids[LOAD_MAX_PIDS];
     size_t pids_count;
+    unsigned
+        interface; /**< XDP: the index of the one to send from; 0: that of the source address */
+    bool has_target_mac;   /**< XDP: otherwise a ping over a socket finds out */
+    uint8_t target_mac[6]; /**< XDP: the Ethernet address of the target, or of the router to it */
     int stop_fd; /**< a non-blocking signalfd. The first signal ends the sending, the second the
                     waiting for answers. */
 };
@@ -80,15 +84,34 @@ struct load_result {
     int64_t pid_cpu_ns[LOAD_MAX_PIDS]; /**< -1: the process ended meanwhile */
     int last_send_error;               /**< errno; 0: none */
     bool interrupted;                  /**< by a signal */
-    bool gso;                          /**< bursts left as GSO sends */
+    bool spins; /**< the generator keeps a CPU busy also when there is nothing to do */
+    bool gso;   /**< bursts left as GSO sends */
 };
 
 /**
- * Makes a run: sends until the time is over, then waits for what is in flight.
+ * Makes a run over sockets: sends until the time is over, then waits for what is in flight.
  *
  * @param[out] result zeroed by the caller.
  * @return 0, or a negative errno when the run could not start, or waiting failed.
  */
-int load_run(const struct load_options *options, struct load_result *result);
+int load_run_sockets(const struct load_options *options, struct load_result *result);
+
+/** Room for the line of load_run_xdp(). */
+#define LOAD_ERROR_BYTES 512
+
+/**
+ * Makes a run with XDP: the kernel makes frames of pings and sends them out of an interface, and a
+ * program on that interface takes the answers. The sockets of the flows only hold their ports.
+ * Needs CAP_NET_ADMIN and CAP_BPF, an interface whose driver has native XDP, and a kernel
+ * from 5.18.
+ *
+ * Answers that the program cannot read (in fragments, or with IP options) count as lost.
+ *
+ * @param[out] result zeroed by the caller.
+ * @param[out] error on failure one line that says what is in the way.
+ * @return 0, or a negative errno.
+ */
+int load_run_xdp(const struct load_options *options, struct load_result *result,
+                 char error[LOAD_ERROR_BYTES]);
 
 #endif

@@ -194,6 +194,9 @@ static void write_packets(struct render *r, const struct metrics_sources *source
     family_begin(r, (struct family){"paddock_qcmp_answered", COUNTER, NULL,
                                     "Replies that the kernel took."});
     sample(r, sum->answered);
+    family_begin(r, (struct family){"paddock_qcmp_send_errors", COUNTER, NULL,
+                                    "Replies that the kernel refused."});
+    sample(r, sum->send_errors);
     family_begin(r, (struct family){"paddock_qcmp_dropped", COUNTER, NULL,
                                     "Datagrams that were refused, whatever they were."});
     write_reasons(r, sum, OUTCOME_KIND_DROPPED);

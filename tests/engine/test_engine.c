@@ -25,8 +25,9 @@
 /* The handler's protocol in these tests: the first byte says what to do. */
 enum order {
     ORDER_DROP = 'd',
-    ORDER_ECHO = 'e', /* the first 16 bytes, as they are */
-    ORDER_STAMP = 's' /* size, arrival and departure: 3 x 8 bytes, the first two in host order */
+    ORDER_ECHO = 'e',  /* the first 16 bytes, as they are */
+    ORDER_STAMP = 's', /* size, arrival and departure: 3 x 8 bytes, the first two in host order */
+    ORDER_TELL = 't'   /* when the batch was read, and by which worker: 2 x 8 bytes, host order */
 };
 
 struct running {
@@ -50,6 +51,13 @@ static struct engine_verdict handle(const struct datagram *packet, uint8_t *repl
     verdict.outcome = OUTCOME_VALID;
     if (packet->data[0] == ORDER_ECHO) {
         memcpy(reply, packet->data, 16);
+        verdict.reply_bytes = 16;
+        return verdict;
+    }
+    if (packet->data[0] == ORDER_TELL) {
+        uint64_t worker = packet->worker;
+        memcpy(reply, &packet->read_ns, 8);
+        memcpy(reply + 8, &worker, 8);
         verdict.reply_bytes = 16;
         return verdict;
     }
@@ -215,6 +223,29 @@ static void tells_the_true_size_of_every_datagram(void **state)
     struct counters_sum sum = stop_engine(&running);
     assert_int_equal(sum.bytes[OUTCOME_VALID], bytes_sent);
     loopback_close(&client);
+}
+
+/* Of several workers one has the packet, and has counted it under the index that it tells. */
+static void tells_when_a_batch_was_read_and_by_whom(void **state)
+{
+    struct running running;
+    uint8_t reply[64];
+    uint64_t told[MAX_WORKERS] = {0};
+    start_engine(&running, *state, MAX_WORKERS);
+    for (int i = 0; i < 100; i++) {
+        struct loopback client = loopback_open(AF_INET); /* another port: any worker */
+        int64_t before_ns = clock_wall_ns();
+        send_order(&client, running.engine, AF_INET, ORDER_TELL, 20);
+        assert_int_equal(loopback_receive(&client, reply, sizeof reply, NULL, NULL), 16);
+        int64_t read_ns = read_host_order(reply), worker = read_host_order(reply + 8);
+        assert_true(before_ns <= read_ns && read_ns <= clock_wall_ns());
+        assert_in_range(worker, 0, MAX_WORKERS - 1);
+        told[worker]++;
+        loopback_close(&client);
+    }
+    for (unsigned i = 0; i < MAX_WORKERS; i++)
+        assert_int_equal(counter_read(&running.counters[i].packets[OUTCOME_VALID]), told[i]);
+    stop_engine(&running);
 }
 
 static void counts_each_datagram_once_whatever_the_verdict(void **state)
@@ -507,6 +538,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         ENGINE_TEST(answers_ipv4_with_both_stamps),
+        ENGINE_TEST(tells_when_a_batch_was_read_and_by_whom),
         ENGINE_TEST(answers_ipv6_with_both_stamps),
         ENGINE_TEST(tells_the_true_size_of_every_datagram),
         ENGINE_TEST(counts_each_datagram_once_whatever_the_verdict),

@@ -59,6 +59,17 @@ static bool model(char *copy, const char **host, unsigned *port)
            count(*host, ']') == 0 && strlen(*host) < TARGET_HOST_BYTES;
 }
 
+/* What was read and written again reads the same. */
+static void check_again(const struct target *target)
+{
+    char text[TARGET_HOST_BYTES + 16];
+    struct target again;
+
+    snprintf(text, sizeof text, "[%s]:%u", target->host, target->port);
+    CHECK(target_parse(text, 1, &again) == TARGET_OK);
+    CHECK(strcmp(again.host, target->host) == 0 && again.port == target->port);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct target target, untouched;
@@ -74,6 +85,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     CHECK((error == TARGET_OK) == model(copy, &host, &port));
     if (error == TARGET_OK) {
         CHECK(strcmp(target.host, host) == 0 && target.port == port);
+        check_again(&target);
     } else {
         CHECK(memcmp(&target, &untouched, sizeof target) == 0);
         CHECK(strlen(target_error_text(error)) > 0);

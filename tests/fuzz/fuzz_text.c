@@ -1,5 +1,5 @@
 /** @file
- * What strangers write, as text: durations, targets, numbers, and text to be shown. Oracles: what
+ * What strangers write, as text: durations, numbers, and text to be shown. Oracles: what
  * was read and written again reads the same; what is escaped is one plain line.
  */
 #include <inttypes.h>
@@ -12,7 +12,6 @@
 
 #include "base/duration.h"
 #include "base/number.h"
-#include "base/target.h"
 #include "base/text.h"
 #include "support/check.h"
 
@@ -62,26 +61,6 @@ static void check_duration(const char *text)
     CHECK(length == duration_format(ns, NULL, 0));
 }
 
-static void check_target(const char *text)
-{
-    struct target target;
-    struct target again;
-
-    if (target_parse(text, 7600, &target) != TARGET_OK)
-        return;
-    CHECK(strlen(target.host) > 0 && target.port > 0);
-    CHECK(strstr(text, target.host) != NULL);
-    CHECK(strpbrk(target.host, "[]") == NULL);
-
-    char *bracketed = text_new("[%s]:%u", target.host, target.port);
-    CHECK(target_parse(bracketed, 1, &again) == TARGET_OK);
-    CHECK(strcmp(again.host, target.host) == 0 && again.port == target.port);
-    bracketed[strlen(target.host) + 2] = '\0';
-    CHECK(target_parse(bracketed, 1, &again) == TARGET_OK);
-    CHECK(strcmp(again.host, target.host) == 0 && again.port == 1);
-    free(bracketed);
-}
-
 static void check_number(const char *text)
 {
     uint64_t value = 0;
@@ -127,7 +106,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
     CHECK(text != NULL);
     check_duration(text);
-    check_target(text);
     check_number(text);
     check_text(text);
     free(text);

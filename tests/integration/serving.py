@@ -105,3 +105,34 @@ class Operated(Process):
         if last.pop("message") != "qcmp stopped":
             raise AssertionError(f"the last event is not 'qcmp stopped': {self.log.decode()}")
         return last
+
+
+class Manager:
+    """The service manager's end of sd_notify(3)."""
+
+    def __init__(self, address):
+        self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self.socket.bind(address)
+        self.socket.settimeout(support.ANSWER_SECONDS)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.socket.close()
+
+    def receive(self):
+        """The next message but WATCHDOG=1, as a mapping."""
+        while (text := self.socket.recv(65536).decode()) == "WATCHDOG=1":
+            pass
+        return dict(line.split("=", 1) for line in text.splitlines())
+
+    def await_watchdogs(self, count):
+        while count > 0:
+            count -= self.socket.recv(65536) == b"WATCHDOG=1"
+
+    def rest(self):
+        messages = []
+        while select.select([self.socket], [], [], 0)[0]:
+            messages.append(self.socket.recv(65536))
+        return messages

@@ -140,7 +140,7 @@ def udp_ports(pid):
     for name in ("udp", "udp6"):
         with contextlib.suppress(FileNotFoundError), open(f"/proc/{pid}/net/{name}", encoding="ascii") as table:
             rows = [line.split() for line in table.readlines()[1:]]
-        ports.update(int(row[1].rpartition(":")[2], 16) for row in rows if row[9] in inodes)
+            ports.update(int(row[1].rpartition(":")[2], 16) for row in rows if row[9] in inodes)
     return ports - {0}
 
 

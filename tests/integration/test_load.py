@@ -2,6 +2,7 @@
 import json
 import os
 import signal
+import struct
 import subprocess
 import time
 import unittest
@@ -9,10 +10,31 @@ import unittest
 from support import (ANSWER_SECONDS, Namespace, PADDOCK, Process, Responder, Server, alone, answer_to, closed_port, counts,
                      environment, honest, ip, main, needs_ipv6, needs_root, packed_pong, parsed_ping, run)
 
+SOL_UDP, UDP_SEGMENT = 17, 103
 TIMES = ("latency_ns", "round_trip_ns", "lag_ns")
 QUANTILES = ("min", "p50", "p90", "p99", "p99_9", "max")
 # With it sanitized builds of any speed keep a ping in flight, and it ends as soon as all are answered.
 PATIENT = ("-t", "30s")
+
+
+def twice(server, data, client):
+    server.send(answer_to(data), client)
+    server.send(answer_to(data), client)
+
+
+def holding(seconds, times=1):
+    """A behaviour: answers pings later than that, as many times, when others come."""
+    held = []
+
+    def hold(server, data, client):
+        now = time.monotonic()
+        while held and now - held[0][0] > seconds:
+            _, answer, to = held.pop(0)
+            for _ in range(times):
+                server.send(answer, to)
+        held.append((now, answer_to(data), client))
+
+    return hold
 
 
 class LoadTest(unittest.TestCase):
@@ -122,6 +144,45 @@ class CountsTest(LoadTest):
         self.assertEqual(len(stamps), report["sent"])
 
 
+class PiecesTest(LoadTest):
+    """Answers that a server sends as one, with GSO, are datagrams all the same."""
+
+    def against(self, junk, *arguments, **options):
+        """A server that answers eight pings at a time in one piece, with this datagram of a pong's size as the ninth."""
+        waiting = []
+
+        def answer_as_one(server, data, client):
+            waiting.append(answer_to(data))
+            if len(waiting) == 8:
+                server.socket.sendmsg([b"".join(waiting) + junk], [(SOL_UDP, UDP_SEGMENT, struct.pack("=H", 33))], 0, client)
+                waiting.clear()
+
+        with Server(answer_as_one) as server:
+            return self.load("-n", "32", "-b", "8", "-d", "100ms", *arguments, server.target, **options)
+
+    def test_each_answer_of_a_piece_counts(self):
+        report = self.against(b"", *PATIENT)
+        self.assertEqual((report["answered"], report["lost"], report["foreign"]), (report["sent"], 0, 0))
+        self.assertEqual(report["sent"] % 8, 0)
+
+    def test_what_else_is_in_a_piece_is_foreign(self):
+        for junk in (b"x", bytes(33), b"QLKN" * 6):
+            report = self.against(junk, *PATIENT)
+            self.assertEqual((report["answered"], report["lost"], report["foreign"]), (report["sent"], 0, report["sent"] // 8))
+
+    def test_a_piece_that_is_too_large_is_cut_and_counted(self):
+        def flood(server, data, client):
+            server.send(answer_to(data), client)
+            server.socket.sendmsg([bytes(60 * 1000)], [(SOL_UDP, UDP_SEGMENT, struct.pack("=H", 1000))], 0, client)
+
+        with Server(flood) as server:
+            report = self.load("-n", "2", "-b", "2", "-d", "50ms", *PATIENT, server.target)
+        self.assertEqual((report["answered"], report["lost"]), (report["sent"], 0))
+        # The run may end before it has read the last of them.
+        self.assertGreaterEqual(report["foreign"], 60 * (report["sent"] - 2))
+        self.assertLessEqual(report["foreign"], 60 * report["sent"])
+
+
 class HonestTimeTest(LoadTest):
     def test_a_generator_that_stalls_does_not_hide_it(self):
         """Stopped for 50 ms, it sends what was due meanwhile, and counts the time from when it was due."""
@@ -180,10 +241,6 @@ class HostileTest(LoadTest):
         self.assertGreater(report["foreign"], 0)
 
     def test_an_answer_that_comes_twice_counts_once(self):
-        def twice(server, data, client):
-            server.send(answer_to(data), client)
-            server.send(answer_to(data), client)
-
         report = self.against(twice, *PATIENT, "-n", "1")
         self.assertEqual(report["answered"], report["sent"])
         # The run may end between the last answer and its double.
@@ -191,16 +248,7 @@ class HostileTest(LoadTest):
         self.assertEqual((report["late"], report["foreign"]), (0, 0))
 
     def test_an_answer_after_the_time_out_is_late(self):
-        held = []
-
-        def hold(server, data, client):
-            now = time.monotonic()
-            while held and now - held[0][0] > 0.03:
-                _, answer, to = held.pop(0)
-                server.send(answer, to)
-            held.append((now, answer_to(data), client))
-
-        report = self.against(hold, "-t", "20ms", "-r", "200", "-d", "300ms", expect=1)
+        report = self.against(holding(0.03), "-t", "20ms", "-r", "200", "-d", "300ms", expect=1)
         self.assertEqual((report["answered"], report["lost"]), (0, report["sent"]))
         self.assertGreater(report["late"], 0)
         self.assertLessEqual(report["late"], report["sent"])
@@ -223,6 +271,12 @@ class HostileTest(LoadTest):
         report = self.load("-d", "100ms", "-t", "20ms", "-n", "2", f"127.0.0.1:{closed_port()}", expect=1)
         self.assertGreater(report["network_errors"], 0)
         self.assertEqual((report["answered"], report["lost"]), (0, report["sent"]))
+
+    def test_errors_of_earlier_pings_do_not_keep_others_back(self):
+        """The answer to each ping is an error that the next system call gets, in the middle of a batch."""
+        report = self.load("-d", "50ms", "-t", "20ms", "-r", "100000", f"127.0.0.1:{closed_port()}", expect=1)
+        self.assertEqual((report["scheduled"], report["send_stalls"], report["send_errors"]), (5000, 0, 0))
+        self.assertGreater(report["network_errors"], 0)
 
     def test_a_process_that_ends_meanwhile_has_no_time(self):
         with subprocess.Popen(["sleep", "60"]) as sleeper:

@@ -114,6 +114,8 @@ class StartTest(ServiceTest):
             (["--log-format", "xml"], ["--log-format", "xml"]),
             (["--service.udp"], ["--service.udp", "not supported yet"]),
             (["--admin.address", "localhost"], ["--admin.address", "localhost"]),
+            (["--engine", "dpdk"], ["--engine", "auto, mmsg or xdp", "dpdk"]),
+            (["--service.udp.xdp", "--engine", "mmsg"], ["--service.udp.xdp", "contradicts --engine mmsg"]),
             (["--help=yes"], ["--help", "no value"]),
             (["launch"], ["launch", "not a command"]),
         ]

@@ -9,7 +9,7 @@ import time
 import unittest
 
 import support
-from serving import NOT_RELOADED, RELOADED, Operated, public_folder
+from serving import NOT_RELOADED, RELOADED, Manager, Operated, public_folder
 from support import Asker, environment, wait_until
 
 PORT_0 = ("--service.qcmp.port", "0")
@@ -82,37 +82,6 @@ class EndTest(unittest.TestCase):
             self.assertEqual(service.process.wait(support.STOP_SECONDS), 0)
             answered = {support.parsed_pong(asker.recv(65536)).client for _ in range(count)}
             self.assertEqual(answered, set(range(count)))
-
-
-class Manager:
-    """The service manager's end of sd_notify(3)."""
-
-    def __init__(self, address):
-        self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-        self.socket.bind(address)
-        self.socket.settimeout(support.ANSWER_SECONDS)
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.socket.close()
-
-    def receive(self):
-        """The next message but WATCHDOG=1, as a mapping."""
-        while (text := self.socket.recv(65536).decode()) == "WATCHDOG=1":
-            pass
-        return dict(line.split("=", 1) for line in text.splitlines())
-
-    def await_watchdogs(self, count):
-        while count > 0:
-            count -= self.socket.recv(65536) == b"WATCHDOG=1"
-
-    def rest(self):
-        messages = []
-        while select.select([self.socket], [], [], 0)[0]:
-            messages.append(self.socket.recv(65536))
-        return messages
 
 
 class NotifyTest(unittest.TestCase):

@@ -493,7 +493,7 @@ class LifeTest(XdpTest):
         cases = [(("--service.udp.xdp.network-interface", "none9"), "there is no network interface 'none9'"),
                  ((), "no default route says which network interface: name it with --service.udp.xdp.network-interface"),
                  (("--service.udp.xdp.network-interface", "lo"),
-                  "cannot attach to lo in native mode: its driver has no XDP: use the generic mode")]
+                  "cannot attach to lo in native mode: its driver has no XDP: use the generic mode (--xdp-mode generic)")]
         for flags, reason in cases:
             with self.subTest(flags), self.server:
                 done = run("--service.qcmp", "--service.qcmp.port", "0", "--engine", "xdp", *flags)

@@ -4,8 +4,9 @@ if(NOT PADDOCK_BUILD_PROGRAM)
 endif()
 foreach(case pages_render_without_warnings paddock_1_names_the_options_of_the_help
              paddock_ping_1_names_the_options_of_the_help paddock_load_1_names_the_options_of_the_help
-             json_keys_of_load_are_those_that_the_program_prints other_pages_name_no_option_that_is_not_there
-             json_keys_are_those_that_the_program_prints)
+             paddock_relay_1_names_the_options_of_the_help json_keys_of_load_are_those_that_the_program_prints
+             other_pages_name_no_option_that_is_not_there
+             json_keys_are_those_that_the_program_prints json_keys_of_the_relay_are_those_that_it_prints)
     add_test(NAME paddock.packaging.man.${case}
              COMMAND ${Python3_EXECUTABLE} ${CMAKE_CURRENT_LIST_DIR}/test_man.py ${case} ${PROJECT_SOURCE_DIR}
                      $<TARGET_FILE:paddock>)

@@ -48,6 +48,9 @@ def values_are_those_that_the_program_takes(completion, _paddock):
     completion.expect(["load", "--arrivals", ""], {"constant", "poisson"})
     completion.expect(["--engine", ""], {"auto", "mmsg", "xdp"})
     completion.expect(["--xdp-mode", ""], {"native", "generic"})
+    completion.expect(["relay", "--report", ""], {"human", "json"})
+    completion.expect(["relay", "--up-distribution", ""], {"uniform", "normal", "pareto"})
+    completion.expect(["load", "--via", ""], {"sockets", "xdp"})
 
 
 def main(shell, source, paddock):

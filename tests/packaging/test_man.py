@@ -18,7 +18,8 @@ from support import commands, expect, help_options, long_options, run, skip
 def pages(source):
     found = sorted((source / "docs/man").glob("*.scd"))
     names = [page.name for page in found]
-    expect(names == ["libqcmp.3.scd", "paddock-load.1.scd", "paddock-ping.1.scd", "paddock.1.scd", "paddock.yaml.5.scd"], f"pages: {names}")
+    expect(names == ["libqcmp.3.scd", "paddock-load.1.scd", "paddock-ping.1.scd", "paddock-relay.1.scd", "paddock.1.scd", "paddock.yaml.5.scd"],
+           f"pages: {names}")
     return found
 
 
@@ -50,7 +51,7 @@ def compare(page, options, allowed, wanted):
 def paddock_1_names_the_options_of_the_help(source, paddock):
     wanted = help_options(paddock)
     for command in commands(paddock):
-        if command not in (("load",), ("ping",)):
+        if command not in (("load",), ("ping",), ("relay",)):
             wanted |= help_options(paddock, *command)
     compare("paddock.1", described(source, "paddock.1.scd"), wanted, wanted)
 
@@ -65,20 +66,27 @@ def paddock_load_1_names_the_options_of_the_help(source, paddock):
     compare("paddock-load.1", described(source, "paddock-load.1.scd"), wanted, wanted)
 
 
+def paddock_relay_1_names_the_options_of_the_help(source, paddock):
+    wanted = help_options(paddock, "relay")
+    ping = help_options(paddock, "ping")  # which an example calls
+    compare("paddock-relay.1", described(source, "paddock-relay.1.scd"), wanted | ping, wanted)
+
+
 def other_pages_name_no_option_that_is_not_there(source, paddock):
     allowed = help_options(paddock) | {"--cflags", "--libs"}
     for name in ("paddock.yaml.5.scd", "libqcmp.3.scd"):
         compare(name, described(source, name), allowed, set())
 
 
-def described_keys(source, name):
+def json_keys(source, name):
+    """The keys that a page explains in its section on JSON."""
     _, _, keys = (source / "docs/man" / name).read_text().partition("# JSON OUTPUT")
     return {word.strip("*") for line in keys.partition("\n# ")[0].splitlines() if line.startswith("*")
             for word in line.split(", ")}
 
 
 def json_keys_of_load_are_those_that_the_program_prints(source, paddock):
-    named = described_keys(source, "paddock-load.1.scd")
+    named = json_keys(source, "paddock-load.1.scd")
     # Nobody answers on the discard port; what counts here is the shape.
     result = subprocess.run([paddock, "load", "--format", "json", "-d", "10ms", "-t", "10ms", "127.0.0.1:9"],
                             capture_output=True, text=True, timeout=60)
@@ -87,7 +95,7 @@ def json_keys_of_load_are_those_that_the_program_prints(source, paddock):
 
 
 def json_keys_are_those_that_the_program_prints(source, paddock):
-    named = described_keys(source, "paddock-ping.1.scd")
+    named = json_keys(source, "paddock-ping.1.scd")
     # As above: nobody answers.
     result = subprocess.run([paddock, "ping", "--format", "json", "-a", "1", "-t", "10ms", "127.0.0.1:9"],
                             capture_output=True, text=True, timeout=60)
@@ -97,10 +105,23 @@ def json_keys_are_those_that_the_program_prints(source, paddock):
     expect(named == has, f"described or printed, but not both: {sorted(named ^ has)}")
 
 
+def json_keys_of_the_relay_are_those_that_it_prints(source, paddock):
+    named = json_keys(source, "paddock-relay.1.scd")
+    command = [paddock, "relay", "--listen", "127.0.0.1:0", "--to", "127.0.0.1:9", "--report", "json"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as relay:
+        ready = relay.stderr.readline()
+        expect("listening on" in ready, f"the relay did not start: {ready}")
+        relay.terminate()
+        printed = json.loads(relay.communicate(timeout=60)[0])
+    has = {*printed, *printed["up"], *printed["down"]}
+    expect(named == has, f"described or printed, but not both: {sorted(named ^ has)}")
+
+
 CASES = {case.__name__: case for case in (
     pages_render_without_warnings, paddock_1_names_the_options_of_the_help, paddock_ping_1_names_the_options_of_the_help,
     paddock_load_1_names_the_options_of_the_help, json_keys_of_load_are_those_that_the_program_prints,
-    other_pages_name_no_option_that_is_not_there, json_keys_are_those_that_the_program_prints)}
+    paddock_relay_1_names_the_options_of_the_help, other_pages_name_no_option_that_is_not_there, json_keys_are_those_that_the_program_prints,
+    json_keys_of_the_relay_are_those_that_it_prints)}
 
 if __name__ == "__main__":
     CASES[sys.argv[1]](pathlib.Path(sys.argv[2]), sys.argv[3])

@@ -21,7 +21,7 @@ static void configure(const struct responder_bpf *programs)
     uint16_t halves[3];
     memcpy(halves, mac, sizeof halves);
     settings->mac = xdp_mac(halves);
-    settings->tai_offset_ns = xdp_clock_tai_offset_ns();
+    settings->clock_offset_ns = xdp_clock_offset_ns();
 }
 
 struct responder_bpf *program_load(void)

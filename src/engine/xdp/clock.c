@@ -1,39 +1,31 @@
 #include "engine/xdp/clock.h"
 
 #include <errno.h>
-#include <stdlib.h>
 #include <sys/timerfd.h>
 #include <time.h>
 #include <unistd.h>
 
-#define SECOND_NS INT64_C(1000000000)
+#include "base/clock.h"
 
-/* Between two reads of clocks passes less, but for a pause that makes them be read again. */
-#define SKEW_NS INT64_C(10000000)
-#define ATTEMPTS 100
+/* As often as it takes for one of them not to be interrupted. */
+#define READS 16
 
 /* A date that never comes: the timer is there to be cancelled. */
 #define NEVER_SECONDS (INT64_C(1) << 33)
 
-static int64_t read_ns(clockid_t id)
+int64_t xdp_clock_offset_ns(void)
 {
-    struct timespec now = {0};
-    clock_gettime(id, &now);
-    return (int64_t)now.tv_sec * SECOND_NS + now.tv_nsec;
-}
-
-/* The kernel keeps whole seconds; what is beside them is the time between the two reads. */
-int64_t xdp_clock_tai_offset_ns(void)
-{
-    int64_t offset_ns = 0;
-    for (int i = 0; i < ATTEMPTS; i++) {
-        int64_t utc_ns = read_ns(CLOCK_REALTIME);
-        int64_t apart_ns = read_ns(CLOCK_TAI) - utc_ns;
-        offset_ns = (apart_ns + SECOND_NS / 2) / SECOND_NS * SECOND_NS;
-        if (llabs(apart_ns - offset_ns) < SKEW_NS)
-            break;
+    int64_t best_ns = 0, closest_ns = INT64_MAX;
+    for (int i = 0; i < READS; i++) {
+        int64_t before_ns = clock_monotonic_ns();
+        int64_t utc_ns = clock_wall_ns();
+        int64_t apart_ns = clock_monotonic_ns() - before_ns;
+        if (apart_ns < closest_ns) {
+            closest_ns = apart_ns;
+            best_ns = utc_ns - before_ns - apart_ns / 2;
+        }
     }
-    return offset_ns;
+    return best_ns;
 }
 
 static int arm(int fd)

@@ -58,6 +58,7 @@ struct ping {
     bool is_ping;       /* or something else that reaches the sockets */
     uint8_t nonce;
     uint64_t client;
+    uint64_t seen_ns; /* monotonic */
     uint64_t received_ns;
 };
 
@@ -125,9 +126,9 @@ struct {
     __array(values, struct version);
 } current_rules SEC(".maps") = {.values = {&first_rules}};
 
-ALWAYS_INLINE uint64_t now_ns(void)
+ALWAYS_INLINE uint64_t wall_ns(uint64_t monotonic_ns)
 {
-    return bpf_ktime_get_tai_ns() - (uint64_t)settings.tai_offset_ns;
+    return monotonic_ns + (uint64_t)settings.clock_offset_ns;
 }
 
 /* A sum of numbers below 2^48, as Internet checksums have it, without the last complement. */
@@ -366,7 +367,7 @@ ALWAYS_INLINE int limit(const struct xdp_rules *rules, const struct ping *ping)
     if (!rules->is_limited)
         return OUTCOME_VALID;
     struct guard_address source = {address_half(ping->source), address_half(ping->source + 2)};
-    uint64_t now = bpf_ktime_get_ns();
+    uint64_t now = ping->seen_ns;
     enum guard_verdict verdict = guard_decide(&rules->limits, &source, now, find_set, &table);
     if (verdict == GUARD_ANSWER)
         return OUTCOME_VALID;
@@ -484,7 +485,7 @@ ALWAYS_INLINE bool write_udp(void *at, void *end, const struct ping *ping)
     uint8_t *data = at + sizeof *udp;
     if (at + PONG_UDP_BYTES > end)
         return false;
-    uint64_t start = ping->received_ns, transmit = now_ns();
+    uint64_t start = ping->received_ns, transmit = wall_ns(bpf_ktime_get_ns());
     uint64_t words[] = {LAYOUT_HEADER(LAYOUT_PONG, LAYOUT_PONG_LENGTH),
                         (uint64_t)ping->nonce << 56 | ping->client >> 8,
                         ping->client << 56 | start >> 8, start << 56 | transmit >> 8};
@@ -540,7 +541,8 @@ int paddock_qcmp(struct xdp_md *context)
     struct ping ping = {0};
     if (!read_datagram(context, &ping))
         return XDP_PASS;
-    ping.received_ns = now_ns();
+    ping.seen_ns = bpf_ktime_get_ns();
+    ping.received_ns = wall_ns(ping.seen_ns);
     const struct xdp_rules *rules = find_rules();
     int outcome = rules != NULL ? admit(rules, &ping) : PASS_ON;
     if (outcome == PASS_ON)

@@ -32,7 +32,7 @@ struct xdp_address {
 /** Written by this process, read by the program at any time; each member is looked at for itself.
  * The linkage of C zeroes it: nothing is answered then. */
 struct xdp_settings {
-    int64_t tai_offset_ns;      /**< TAI minus UTC, as the kernel has it */
+    int64_t clock_offset_ns;    /**< UTC minus the monotonic clock */
     uint64_t mac;               /**< of the interface, as xdp_mac() */
     uint64_t ports[65536 / 64]; /**< a bit for each UDP port that is served */
 };

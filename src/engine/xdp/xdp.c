@@ -12,6 +12,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "engine/engine.h"
 #include "engine/xdp/addresses.h"
 #include "engine/xdp/clock.h"
@@ -24,6 +25,9 @@
 #define ATTEMPTS 3
 #define TABLE_BYTES mapped_bytes(GUARD_TABLE_SETS * sizeof(struct guard_set))
 #define NETWORKS_BYTES (2 * XDP_NETWORKS_WORDS * sizeof(uint64_t))
+
+/* A host whose interfaces come and go by the hundred must not keep us busy. */
+#define LIST_AGAIN_NS INT64_C(100000000)
 
 struct xdp {
     struct responder_bpf *programs;
@@ -46,6 +50,7 @@ struct xdp {
     size_t listen_count;
     struct xdp_addresses addresses; /* as the map holds them */
     bool addresses_stale;
+    int64_t listed_ns; /* monotonic */
 
     int poll_fd;
     int clock_fd;
@@ -85,11 +90,11 @@ static int find_interface(struct xdp *xdp, const struct xdp_options *options, ch
         return fail(error, capacity, code, "cannot ask for the network interface");
     if (!xdp->device.has_ethernet) {
         snprintf(error, capacity, "%s is no Ethernet interface", xdp->device.name);
-        return -EOPNOTSUPP;
+        return -EAFNOSUPPORT;
     }
     if (options->automatic && !xdp->device.is_hardware) {
         snprintf(error, capacity, "%s is no hardware interface", xdp->device.name);
-        return -EOPNOTSUPP;
+        return -ENODEV;
     }
     return 0;
 }
@@ -181,7 +186,7 @@ static int watch_all(struct xdp *xdp, char *error, size_t capacity)
 static void follow_clock(struct xdp *xdp)
 {
     xdp_clock_rewatch(xdp->clock_fd);
-    __atomic_store_n(&settings_of(xdp)->tai_offset_ns, xdp_clock_tai_offset_ns(), __ATOMIC_RELAXED);
+    __atomic_store_n(&settings_of(xdp)->clock_offset_ns, xdp_clock_offset_ns(), __ATOMIC_RELAXED);
 }
 
 static void follow_mac(struct xdp *xdp)
@@ -201,14 +206,16 @@ static int list_addresses(const struct xdp *xdp, struct xdp_addresses *addresses
     return code;
 }
 
-/* A list that keeps changing while it is read is left for later. */
+/* A list that keeps changing is left for a later tick. */
 static int follow_addresses(struct xdp *xdp)
 {
     struct xdp_addresses next = {.items = NULL};
     if (xdp_addresses_changed(xdp->addresses_fd))
         xdp->addresses_stale = true;
-    if (!xdp->addresses_stale)
+    int64_t now_ns = clock_monotonic_ns();
+    if (!xdp->addresses_stale || now_ns - xdp->listed_ns < LIST_AGAIN_NS)
         return 0;
+    xdp->listed_ns = now_ns;
     follow_mac(xdp);
     int code = list_addresses(xdp, &next);
     if (code == -EINTR)
@@ -251,6 +258,7 @@ int xdp_open(struct xdp **xdp, const struct xdp_options *options, char *error, s
         return fail(error, capacity, -ENOMEM, "cannot open XDP");
     opened->link_fd = opened->poll_fd = opened->clock_fd = opened->addresses_fd = -1;
     opened->automatic = options->automatic;
+    opened->listed_ns = INT64_MIN / 2;
     opened->listen_count = options->listen_count;
     memcpy(opened->listen, options->listen, options->listen_count * sizeof *options->listen);
     int code = prepare(opened, options, error, capacity);

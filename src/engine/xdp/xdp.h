@@ -48,7 +48,7 @@ enum xdp_event {
  * @param[out] xdp   allocated; untouched on failure. Closed with xdp_close().
  * @param[out] error set on failure: as in engine/xdp/attach.h.
  * @param capacity   bytes at @p error, at least 1.
- * @return 0 or a negative errno value.
+ * @return 0 or a negative errno value; -EOPNOTSUPP alone says that another mode may be had.
  */
 int xdp_open(struct xdp **xdp, const struct xdp_options *options, char *error, size_t capacity);
 

@@ -11,7 +11,7 @@ int xdp_open(struct xdp **xdp, const struct xdp_options *options, char *error, s
     (void)xdp;
     (void)options;
     snprintf(error, capacity, "this build of paddock has no XDP");
-    return -EOPNOTSUPP;
+    return -ENOSYS;
 }
 
 const char *xdp_mode_name(enum xdp_mode mode)

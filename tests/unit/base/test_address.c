@@ -61,6 +61,28 @@ static void any_other_address_is_one_of_ipv6_for_a_socket(void **state)
     assert_memory_equal(&v6->sin6_addr, &address, sizeof address);
 }
 
+static void an_address_of_a_socket_is_read_as_it_was_written(void **state)
+{
+    static const char *const texts[] = {"::1", "2001:db8::1", "::ffff:192.0.2.1", "::"};
+    (void)state;
+    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
+        struct sockaddr_storage storage;
+        struct in6_addr address = parsed(texts[i]);
+        address_to_socket(&address, 7600, &storage);
+        struct in6_addr again = address_from_socket(&storage);
+        assert_memory_equal(&again, &address, sizeof address);
+    }
+}
+
+static void any_address_is_that_of_ipv6_or_of_ipv4(void **state)
+{
+    struct in6_addr any_ipv4 = parsed("::ffff:0.0.0.0"), one = parsed("::1");
+    struct in6_addr one_ipv4 = parsed("::ffff:0.0.0.1");
+    (void)state;
+    assert_true(address_is_any(&any) && address_is_any(&any_ipv4));
+    assert_false(address_is_any(&one) || address_is_any(&one_ipv4));
+}
+
 static void the_bound_port_is_told(void **state)
 {
     struct sockaddr_storage storage;
@@ -87,6 +109,8 @@ int main(void)
         cmocka_unit_test(nothing_falls_back_for_another_reason),
         cmocka_unit_test(a_mapped_address_is_one_of_ipv4_for_a_socket),
         cmocka_unit_test(any_other_address_is_one_of_ipv6_for_a_socket),
+        cmocka_unit_test(an_address_of_a_socket_is_read_as_it_was_written),
+        cmocka_unit_test(any_address_is_that_of_ipv6_or_of_ipv4),
         cmocka_unit_test(the_bound_port_is_told),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

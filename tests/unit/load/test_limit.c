@@ -70,6 +70,15 @@ static void pings_that_left_late_are_the_generators_if_that_is_most_of_the_laten
     expect_limit(LIMIT_ELSEWHERE, "kept");
 }
 
+static void without_answers_there_is_no_latency_to_compare_with(void **state)
+{
+    (void)state;
+    memset(&result->latency_ns, 0, sizeof result->latency_ns);
+    hdr_histogram_record(&result->lag_ns, SECOND_NS);
+    result->counts.answered = 0;
+    expect_limit(LIMIT_ELSEWHERE, "nothing was answered");
+}
+
 static void overflowing_buffers_are_the_generators_in_either_loop(void **state)
 {
     (void)state;
@@ -105,6 +114,21 @@ static void being_kept_from_a_cpu_is_the_generators(void **state)
     expect_limit(LIMIT_GENERATOR, "kept from a CPU 20 %");
 }
 
+static void what_spins_wants_a_cpu_all_the_time(void **state)
+{
+    (void)state;
+    options.rate = 0;
+    result->spins = true;
+    result->own_cpu_ns = SECOND_NS * 8 / 10;
+    expect_limit(LIMIT_GENERATOR, "kept from a CPU 20 %");
+    result->own_cpu_ns = SECOND_NS;
+    expect_limit(LIMIT_ELSEWHERE, "busy 50 %");
+    result->own_cpu_ns = SECOND_NS + 1000;
+    result->idle_ns = 0;
+    options.pids_count = 1;
+    expect_limit(LIMIT_UNKNOWN, "answers in a driver");
+}
+
 static void a_busy_generator_is_the_limit_only_if_the_server_had_time_left(void **state)
 {
     (void)state;
@@ -124,7 +148,7 @@ static void a_run_that_ended_at_once_is_judged_without_dividing_by_zero(void **s
 {
     (void)state;
     memset(result, 0, sizeof *result);
-    expect_limit(LIMIT_ELSEWHERE, "kept");
+    expect_limit(LIMIT_ELSEWHERE, "nothing was answered");
     options.rate = 0;
     expect_limit(LIMIT_UNKNOWN, "busy 0 %");
 }
@@ -137,10 +161,12 @@ int main(void)
         TEST(a_schedule_that_was_kept_is_no_limit),
         TEST(pings_that_never_left_are_the_generators),
         TEST(pings_that_left_late_are_the_generators_if_that_is_most_of_the_latency),
+        TEST(without_answers_there_is_no_latency_to_compare_with),
         TEST(overflowing_buffers_are_the_generators_in_either_loop),
         TEST(a_closed_loop_with_time_left_is_no_limit),
         TEST(a_closed_loop_without_an_idle_cpu_cannot_tell),
         TEST(being_kept_from_a_cpu_is_the_generators),
+        TEST(what_spins_wants_a_cpu_all_the_time),
         TEST(a_busy_generator_is_the_limit_only_if_the_server_had_time_left),
         TEST(a_run_that_ended_at_once_is_judged_without_dividing_by_zero),
     };

@@ -52,6 +52,7 @@ static void count_something(struct counters *counters)
         counter_add(&counters->bytes[i], 100 * (i + 1));
     }
     counter_add(&counters->answered, 9);
+    counter_add(&counters->send_errors, 3);
     counter_add(&counters->receive_errors, 4);
     for (uint64_t n = 1; n <= 33; n += 16)
         histogram_record(&counters->batch_packets, n);
@@ -100,6 +101,9 @@ static const char golden_text[] =
     "# HELP paddock_qcmp_answered_total Replies that the kernel took.\n"
     "# TYPE paddock_qcmp_answered_total counter\n"
     "paddock_qcmp_answered_total 9\n"
+    "# HELP paddock_qcmp_send_errors_total Replies that the kernel refused.\n"
+    "# TYPE paddock_qcmp_send_errors_total counter\n"
+    "paddock_qcmp_send_errors_total 3\n"
     "# HELP paddock_qcmp_dropped_total Datagrams that were refused, whatever they were.\n"
     "# TYPE paddock_qcmp_dropped_total counter\n"
     "paddock_qcmp_dropped_total{reason=\"source_port_zero\"} 7\n"
@@ -238,6 +242,7 @@ static void every_metric_of_the_specification_has_its_type_and_help(void **state
                                              {"paddock_build_info", "gauge"},
                                              {"paddock_qcmp_received_total", "counter"},
                                              {"paddock_qcmp_answered_total", "counter"},
+                                             {"paddock_qcmp_send_errors_total", "counter"},
                                              {"paddock_qcmp_dropped_total", "counter"},
                                              {"paddock_qcmp_leaked_total", "counter"},
                                              {"paddock_qcmp_kernel_drops_total", "counter"},

@@ -1,4 +1,4 @@
-#include "engine/udp_socket.h"
+#include "base/udp_socket.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -27,11 +27,16 @@ static void size_receive_buffer(int fd, size_t bytes)
         set_option(fd, SOL_SOCKET, SO_RCVBUF, half);
 }
 
+static int enable_stamps(int fd)
+{
+    return set_option(fd, SOL_SOCKET, SO_TIMESTAMPING,
+                      SOF_TIMESTAMPING_SOFTWARE | SOF_TIMESTAMPING_RX_SOFTWARE);
+}
+
 /* IP_PKTINFO as well on a dual-stack socket: it alone tells a broadcast destination of an IPv4
  * datagram. */
 static int configure(int fd, const struct udp_binding *binding)
 {
-    int stamps = SOF_TIMESTAMPING_SOFTWARE | SOF_TIMESTAMPING_RX_SOFTWARE;
     bool ipv6 = udp_binding_is_ipv6(binding);
     size_receive_buffer(fd, binding->buffer_bytes);
     int error = set_option(fd, IPPROTO_IP, IP_PKTINFO, 1);
@@ -40,7 +45,7 @@ static int configure(int fd, const struct udp_binding *binding)
     if (error == 0 && ipv6)
         error = set_option(fd, IPPROTO_IPV6, IPV6_RECVPKTINFO, 1);
     if (error == 0)
-        error = set_option(fd, SOL_SOCKET, SO_TIMESTAMPING, stamps);
+        error = enable_stamps(fd);
     return error;
 }
 
@@ -107,6 +112,21 @@ int udp_sockets_open(int *fds, unsigned n, struct udp_binding *binding, uint16_t
     fds[0] = first;
     *binding = used;
     return 0;
+}
+
+int udp_socket_connect(const struct sockaddr *peer, socklen_t peer_bytes, size_t buffer_bytes)
+{
+    int fd = socket(peer->sa_family, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (fd < 0)
+        return -errno;
+    size_receive_buffer(fd, buffer_bytes);
+    int error = enable_stamps(fd);
+    if (error == 0 && connect(fd, peer, peer_bytes) != 0)
+        error = -errno;
+    if (error == 0)
+        return fd;
+    close(fd);
+    return error;
 }
 
 int udp_socket_drops(int fd, uint32_t *drops)

@@ -2,8 +2,8 @@
  * What the control messages of a received datagram say, and the one that a reply is sent with.
  * Inline, because it is read for each datagram.
  */
-#ifndef PADDOCK_ENGINE_UDP_INFO_H
-#define PADDOCK_ENGINE_UDP_INFO_H
+#ifndef PADDOCK_BASE_UDP_INFO_H
+#define PADDOCK_BASE_UDP_INFO_H
 
 #include <netinet/in.h>
 #include <stdbool.h>

@@ -1,8 +1,8 @@
 /** @file
- * The UDP sockets of a service: dual-stack, with packet info and the kernel's receive timestamps.
+ * UDP sockets to be asked at: dual-stack, with packet info and the kernel's receive timestamps.
  */
-#ifndef PADDOCK_ENGINE_UDP_SOCKET_H
-#define PADDOCK_ENGINE_UDP_SOCKET_H
+#ifndef PADDOCK_BASE_UDP_SOCKET_H
+#define PADDOCK_BASE_UDP_SOCKET_H
 
 #include <netinet/in.h>
 #include <stdbool.h>
@@ -32,6 +32,15 @@ bool udp_binding_is_ipv6(const struct udp_binding *binding);
  * @return 0 or a negative errno value.
  */
 int udp_sockets_open(int *fds, unsigned n, struct udp_binding *binding, uint16_t port);
+
+/**
+ * Opens a non-blocking socket towards one peer, with the kernel's receive timestamps: it takes
+ * datagrams from there alone, and errors that the network reports about what it sent.
+ *
+ * @param buffer_bytes as in struct udp_binding.
+ * @return the descriptor, the caller's, or a negative errno value.
+ */
+int udp_socket_connect(const struct sockaddr *peer, socklen_t peer_bytes, size_t buffer_bytes);
 
 /** Datagrams that the kernel dropped at a socket because its buffer was full, modulo 2^32.
  * @return 0 or a negative errno value; @p drops is untouched then. */

@@ -1,0 +1,330 @@
+/* Which addresses are answered at, in a network namespace of its own; VLAN devices from made
+ * answers of the kernel, since not every kernel has them. */
+#include "engine/xdp/addresses.h"
+
+#include <arpa/inet.h>
+#include <bpf/bpf.h>
+#include <errno.h>
+#include <linux/if_link.h>
+#include <linux/rtnetlink.h>
+#include <net/if.h>
+#include <poll.h>
+#include <stdalign.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "engine/xdp/netlink.h"
+#include "support/cmocka.h"
+#include "xdp/netns.h"
+
+#define BASE 10
+#define ANY IN6ADDR_ANY_INIT
+
+/* Answers of the kernel that are made here, while there are any. */
+static struct {
+    alignas(NLMSG_ALIGNTO) char bytes[4096];
+    size_t length;
+} links, made_addresses;
+static bool is_made;
+
+int __real_netlink_list(const struct netlink_question *question, netlink_each_fn *each, void *user);
+int __wrap_netlink_list(const struct netlink_question *question, netlink_each_fn *each, void *user);
+
+int __wrap_netlink_list(const struct netlink_question *question, netlink_each_fn *each, void *user)
+{
+    if (!is_made)
+        return __real_netlink_list(question, each, user);
+    const char *at = question->type == RTM_GETLINK ? links.bytes : made_addresses.bytes;
+    const char *end = at + (question->type == RTM_GETLINK ? links.length : made_addresses.length);
+    while (at < end) {
+        const struct nlmsghdr *message = (const void *)at;
+        each(message, user);
+        at += NLMSG_ALIGN(message->nlmsg_len);
+    }
+    return 0;
+}
+
+static char *append(char *at, uint16_t type, const void *value, size_t bytes)
+{
+    struct nlattr head = {.nla_len = (uint16_t)(sizeof head + bytes), .nla_type = type};
+    memcpy(at, &head, sizeof head);
+    memcpy(at + sizeof head, value, bytes);
+    return at + (sizeof head + bytes + 3) / 4 * 4;
+}
+
+/* Ends a message that began at @p start. */
+static size_t finish(char *start, const char *end, uint16_t type)
+{
+    struct nlmsghdr head = {.nlmsg_len = (uint32_t)(end - start), .nlmsg_type = type};
+    memcpy(start, &head, sizeof head);
+    return (size_t)(end - start);
+}
+
+/* A device; a VLAN one when it has an id. */
+static void make_link(unsigned index, unsigned below, uint16_t id, uint16_t protocol)
+{
+    char *start = links.bytes + links.length, data[64] = {0}, info[128] = {0};
+    struct ifinfomsg head = {.ifi_index = (int)index, .ifi_flags = IFF_UP};
+    uint16_t network_protocol = htons(protocol);
+    char *at = start + sizeof(struct nlmsghdr);
+    memcpy(at, &head, sizeof head);
+    at += sizeof head;
+    if (id != 0) {
+        char *data_end = append(data, IFLA_VLAN_ID, &id, sizeof id);
+        data_end = append(data_end, IFLA_VLAN_PROTOCOL, &network_protocol, sizeof network_protocol);
+        char *info_end = append(info, IFLA_INFO_KIND, "vlan", sizeof "vlan");
+        info_end = append(info_end, IFLA_INFO_DATA, data, (size_t)(data_end - data));
+        at = append(at, IFLA_LINK, &below, sizeof below);
+        at = append(at, IFLA_LINKINFO, info, (size_t)(info_end - info));
+    }
+    links.length += finish(start, at, RTM_NEWLINK);
+}
+
+static struct in6_addr parse(const char *text)
+{
+    struct in6_addr address = {.s6_addr = {[10] = 0xff, [11] = 0xff}};
+    if (inet_pton(AF_INET, text, address.s6_addr + 12) != 1)
+        assert_int_equal(inet_pton(AF_INET6, text, &address), 1);
+    return address;
+}
+
+static void make_address(unsigned index, const char *text, uint8_t flags)
+{
+    char *start = made_addresses.bytes + made_addresses.length;
+    struct ifaddrmsg head = {.ifa_index = index, .ifa_flags = flags};
+    struct in6_addr address = parse(text);
+    bool ipv4 = IN6_IS_ADDR_V4MAPPED(&address);
+    char *at = start + sizeof(struct nlmsghdr);
+    memcpy(at, &head, sizeof head);
+    at = append(at + sizeof head, ipv4 ? IFA_LOCAL : IFA_ADDRESS, address.s6_addr + (ipv4 ? 12 : 0),
+                ipv4 ? 4 : 16);
+    made_addresses.length += finish(start, at, RTM_NEWADDR);
+}
+
+static int make_nothing(void **state)
+{
+    (void)state;
+    links.length = made_addresses.length = 0;
+    is_made = true;
+    return 0;
+}
+
+static int ask_the_kernel(void **state)
+{
+    (void)state;
+    is_made = false;
+    return 0;
+}
+
+static struct xdp_addresses list(unsigned interface, const struct in6_addr *listen, size_t count)
+{
+    struct xdp_address_filter filter = {
+        .interface = interface, .listen = listen, .listen_count = count};
+    struct xdp_addresses found = {.items = NULL};
+    assert_int_equal(xdp_addresses_list(&found, &filter), 0);
+    return found;
+}
+
+static struct xdp_addresses list_all(unsigned interface)
+{
+    static const struct in6_addr any = ANY;
+    return list(interface, &any, 1);
+}
+
+static bool has(const struct xdp_addresses *addresses, const char *text, uint32_t tags)
+{
+    struct in6_addr address = parse(text);
+    bool found = false;
+    tags |= IN6_IS_ADDR_V4MAPPED(&address) ? 0 : XDP_TAGS_IPV6;
+    for (size_t i = 0; i < addresses->count; i++)
+        found = found || (addresses->items[i].tags == tags &&
+                          memcmp(addresses->items[i].address, &address, sizeof address) == 0);
+    return found;
+}
+
+static void an_address_of_a_vlan_is_known_under_its_tags_alone(void **state)
+{
+    (void)state;
+    make_link(BASE, 0, 0, 0);
+    make_link(11, BASE, 5, 0x8100);
+    make_link(12, BASE, 6, 0x88a8);
+    make_link(13, 12, 4095, 0x8100);
+    make_address(BASE, "10.0.0.1", 0);
+    make_address(11, "10.0.5.1", 0);
+    make_address(12, "fd00::6", 0);
+    make_address(13, "10.0.7.1", 0);
+    make_address(11, "fe80::1", 0);
+    make_address(BASE, "fe80::1", 0);
+    struct xdp_addresses found = list_all(BASE);
+    assert_int_equal(found.count, 6);
+    assert_true(has(&found, "10.0.0.1", 0));
+    assert_true(has(&found, "10.0.5.1", 5));
+    assert_true(has(&found, "fd00::6", 6 | XDP_TAG_IS_8021AD));
+    assert_true(has(&found, "10.0.7.1", (6 | XDP_TAG_IS_8021AD) | 4095U << XDP_TAG_BITS));
+    assert_true(has(&found, "fe80::1", 0));
+    assert_true(has(&found, "fe80::1", 5));
+    xdp_addresses_fini(&found);
+}
+
+static void addresses_of_vlans_elsewhere_or_too_deep_are_unknown(void **state)
+{
+    (void)state;
+    make_link(BASE, 0, 0, 0);
+    make_link(20, 0, 0, 0);
+    make_link(21, 20, 5, 0x8100);
+    make_link(22, 99, 5, 0x8100);
+    make_link(23, BASE, 1, 0x8100);
+    make_link(24, 23, 2, 0x8100);
+    make_link(25, 24, 3, 0x8100);
+    make_link(26, 26, 3, 0x8100);
+    for (unsigned index = 21; index <= 26; index++) {
+        char text[16];
+        snprintf(text, sizeof text, "10.0.0.%u", index);
+        if (index != 23 && index != 24)
+            make_address(index, text, 0);
+    }
+    struct xdp_addresses found = list_all(BASE);
+    assert_int_equal(found.count, 0);
+    xdp_addresses_fini(&found);
+}
+
+static void of_another_interface_only_what_is_routed_is_known(void **state)
+{
+    (void)state;
+    make_link(BASE, 0, 0, 0);
+    make_link(20, 0, 0, 0);
+    make_address(20, "192.0.2.1", 0);
+    make_address(20, "fe80::2", 0);
+    make_address(20, "127.0.0.9", 0);
+    make_address(20, "::1", 0);
+    make_address(20, "224.0.0.1", 0);
+    make_address(30, "192.0.2.3", 0); /* of a device that is down */
+    struct xdp_addresses found = list_all(BASE);
+    assert_int_equal(found.count, 1);
+    assert_true(has(&found, "192.0.2.1", 0));
+    xdp_addresses_fini(&found);
+}
+
+static void an_address_that_is_not_ready_is_unknown(void **state)
+{
+    (void)state;
+    make_link(BASE, 0, 0, 0);
+    make_address(BASE, "fd00::1", IFA_F_TENTATIVE);
+    make_address(BASE, "fd00::2", IFA_F_DADFAILED);
+    make_address(BASE, "fd00::3", IFA_F_TENTATIVE | IFA_F_OPTIMISTIC);
+    make_address(BASE, "fd00::4", IFA_F_PERMANENT);
+    make_address(BASE, "fd00::4", IFA_F_PERMANENT);
+    struct xdp_addresses found = list_all(BASE);
+    assert_int_equal(found.count, 2);
+    assert_true(has(&found, "fd00::3", 0));
+    assert_true(has(&found, "fd00::4", 0));
+    xdp_addresses_fini(&found);
+}
+
+static void only_what_is_listened_on_is_known(void **state)
+{
+    static const char *const addresses[] = {"10.0.0.1", "10.0.0.2", "fd00::1", "fd00::2"};
+    static const struct {
+        const char *listen[2];
+        bool known[4];
+    } cases[] = {
+        {{"::"}, {true, true, true, true}},
+        {{"0.0.0.0"}, {true, true, false, false}},
+        {{"10.0.0.2"}, {false, true, false, false}},
+        {{"fd00::1"}, {false, false, true, false}},
+        {{"::", "10.0.0.1"}, {true, false, true, true}},
+        {{"::", "0.0.0.0"}, {true, true, true, true}},
+        {{"10.0.0.1", "fd00::2"}, {true, false, false, true}},
+    };
+    (void)state;
+    make_link(BASE, 0, 0, 0);
+    for (size_t i = 0; i < 4; i++)
+        make_address(BASE, addresses[i], 0);
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct in6_addr listen[2];
+        size_t count = 0;
+        for (; count < 2 && cases[i].listen[count] != NULL; count++)
+            listen[count] = parse(cases[i].listen[count]);
+        struct xdp_addresses found = list(BASE, listen, count);
+        for (size_t j = 0; j < 4; j++)
+            assert_int_equal(has(&found, addresses[j], 0), cases[i].known[j]);
+        xdp_addresses_fini(&found);
+    }
+}
+
+static void a_map_holds_what_was_stored_last(void **state)
+{
+    LargestIntegralType keys = 0;
+    (void)state;
+    int map = bpf_map_create(BPF_MAP_TYPE_HASH, "test", sizeof(struct xdp_address), 1, 64, NULL);
+    if (map == -EPERM)
+        exit(NETNS_SKIP);
+    assert_true(map >= 0);
+    struct xdp_addresses before = {.items = NULL};
+    for (unsigned round = 0; round < 64; round++) {
+        struct xdp_address items[6];
+        struct xdp_addresses next = {.items = items};
+        for (uint32_t bit = 0; bit < 6; bit++) {
+            if (round * 37 >> bit & 1)
+                items[next.count++] = (struct xdp_address){.address = {bit}};
+        }
+        assert_int_equal(xdp_addresses_store(map, &before, &next), 0);
+        for (uint32_t bit = 0; bit < 6; bit++) {
+            struct xdp_address key = {.address = {bit}};
+            uint8_t value;
+            bool present = bpf_map_lookup_elem(map, &key, &value) == 0;
+            assert_int_equal(present, round * 37 >> bit & 1);
+            keys += present;
+        }
+        before.items = realloc(before.items, sizeof items);
+        assert_non_null(before.items);
+        memcpy(before.items, items, next.count * sizeof items[0]);
+        before.count = next.count;
+    }
+    assert_true(keys > 0);
+    xdp_addresses_fini(&before);
+    close(map);
+}
+
+static void a_change_is_told(void **state)
+{
+    (void)state;
+    netns_ip("link add here type veth peer name there");
+    netns_ip("link set here up");
+    int fd = xdp_addresses_watch();
+    assert_true(fd >= 0);
+    assert_false(xdp_addresses_changed(fd));
+    netns_ip("addr add 10.9.0.1/24 dev here");
+    struct pollfd poll_fd = {.fd = fd, .events = POLLIN};
+    assert_int_equal(poll(&poll_fd, 1, 10000), 1);
+    assert_true(xdp_addresses_changed(fd));
+    assert_false(xdp_addresses_changed(fd));
+    struct xdp_addresses found = list_all(if_nametoindex("here"));
+    assert_true(has(&found, "10.9.0.1", 0));
+    assert_false(has(&found, "127.0.0.1", 0));
+    xdp_addresses_fini(&found);
+    found = list_all(if_nametoindex("lo"));
+    assert_true(has(&found, "127.0.0.1", 0));
+    xdp_addresses_fini(&found);
+    netns_ip("link del here");
+    close(fd);
+}
+
+#define MADE_TEST(name) cmocka_unit_test_setup_teardown(name, make_nothing, ask_the_kernel)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        MADE_TEST(an_address_of_a_vlan_is_known_under_its_tags_alone),
+        MADE_TEST(addresses_of_vlans_elsewhere_or_too_deep_are_unknown),
+        MADE_TEST(of_another_interface_only_what_is_routed_is_known),
+        MADE_TEST(an_address_that_is_not_ready_is_unknown),
+        MADE_TEST(only_what_is_listened_on_is_known),
+        cmocka_unit_test(a_map_holds_what_was_stored_last),
+        cmocka_unit_test(a_change_is_told),
+    };
+    netns_enter();
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
