@@ -36,6 +36,7 @@ struct xdp {
     unsigned cpus;
 
     struct guard_set *table; /* mapped */
+    uint64_t *networks;      /* mapped */
     struct xdp_rules_store rules;
     bool unruled; /* not said yet */
 
@@ -146,8 +147,8 @@ static int map_all(struct xdp *xdp, char *error, size_t capacity)
     if (xdp->counters != NULL)
         xdp->table = map_values(programs->maps.table, TABLE_BYTES, both);
     if (xdp->table != NULL)
-        xdp->rules.maps.networks = map_values(programs->maps.networks, NETWORKS_BYTES, both);
-    return xdp->rules.maps.networks != NULL
+        xdp->networks = map_values(programs->maps.networks, NETWORKS_BYTES, both);
+    return xdp->networks != NULL
                ? 0
                : fail(error, capacity, -errno, "cannot map what the XDP program works with");
 }
@@ -160,7 +161,8 @@ static void find_rules(struct xdp *xdp)
                                 .versions = {bpf_map__fd(programs->maps.first_rules),
                                              bpf_map__fd(programs->maps.second_rules)},
                                 .prefixes = {bpf_map__fd(programs->maps.first_prefixes),
-                                             bpf_map__fd(programs->maps.second_prefixes)}};
+                                             bpf_map__fd(programs->maps.second_prefixes)},
+                                .networks = xdp->networks};
 }
 
 static int watch(struct xdp *xdp, int *fd, int opened)
@@ -420,7 +422,7 @@ void xdp_close(struct xdp *xdp)
     close_fd(&xdp->poll_fd);
     xdp_addresses_fini(&xdp->addresses);
     xdp_rules_fini(&xdp->rules);
-    unmap(xdp->rules.maps.networks, NETWORKS_BYTES);
+    unmap(xdp->networks, NETWORKS_BYTES);
     unmap(xdp->table, TABLE_BYTES);
     unmap(xdp->counters, xdp->counters_bytes);
     responder_bpf__destroy(xdp->programs);
