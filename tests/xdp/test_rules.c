@@ -24,7 +24,7 @@
 #define PORT 7600
 #define SECOND_NS INT64_C(1000000000)
 #define TABLE_BYTES (GUARD_TABLE_SETS * sizeof(struct guard_set))
-#define NETWORKS_BYTES (2 * XDP_NETWORKS_WORDS * sizeof(uint64_t))
+#define NETWORKS_BYTES (sizeof(uint64_t) * 2 * XDP_NETWORKS_WORDS)
 #define LIST_MAX 131072
 
 static const struct in6_addr my_ipv4 = PROGRAM_IPV4(10, 1, 2, 3);

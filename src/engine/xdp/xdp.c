@@ -24,7 +24,7 @@
 
 #define ATTEMPTS 3
 #define TABLE_BYTES mapped_bytes(GUARD_TABLE_SETS * sizeof(struct guard_set))
-#define NETWORKS_BYTES (2 * XDP_NETWORKS_WORDS * sizeof(uint64_t))
+#define NETWORKS_BYTES (sizeof(uint64_t) * 2 * XDP_NETWORKS_WORDS)
 
 /* A host whose interfaces come and go by the hundred must not keep us busy. */
 #define LIST_AGAIN_NS INT64_C(100000000)
