@@ -72,6 +72,9 @@ void fast_path_report(const struct xdp *xdp, enum xdp_event event, struct log *l
     case XDP_FAILED:
         reason = "the addresses of this host cannot be followed";
         break;
+    case XDP_UNRULED:
+        reason = "it does not take the new limits and access lists";
+        break;
     }
     LOG_EVENT(log, LOG_LEVEL_WARN, log_text("message", "xdp detached: the sockets go on alone"),
               log_text("interface", xdp_interface(xdp)), log_text("reason", reason));

@@ -50,7 +50,7 @@ struct qcmp_service {
     struct rules *rules_waiting; /* replaced, until every worker has turned */
     struct rules *rules_retired; /* replaced later: wait for the next round */
     struct siphash_key key;
-    struct guard_set *table; /* NULL as long as the guard was never on */
+    struct guard_set *table; /* NULL as long as the guard was never on; that of XDP, if there */
     uint32_t swept;          /* sets of it */
 
     pthread_mutex_t lock;        /* over what follows */
@@ -235,14 +235,24 @@ static int listener_open(struct listener **listener, struct qcmp_service *servic
 /* The guard's table comes with the first rules that need it, and stays. */
 static int table_open(struct qcmp_service *service)
 {
+    struct xdp *xdp = service->options.xdp;
     if (service->table != NULL)
         return 0;
     int error = guard_key_init(&service->key);
     if (error == 0)
-        service->table = guard_table_new();
+        service->table = xdp != NULL ? xdp_guard_table(xdp) : guard_table_new();
     if (error == 0 && service->table == NULL)
         error = -ENOMEM;
     return error;
+}
+
+/* The same lists and limits for the program in the driver. */
+static int prepare_xdp(struct xdp *xdp, const struct rules_options *options,
+                       const struct rules *rules)
+{
+    const struct xdp_rules_options same = {
+        .allow = options->allow, .deny = options->deny, .limits = rules->responder.limits};
+    return xdp != NULL ? xdp_prepare_rules(xdp, &same) : 0;
 }
 
 int qcmp_service_prepare(struct qcmp_service *service, const struct rules_options *options,
@@ -250,10 +260,21 @@ int qcmp_service_prepare(struct qcmp_service *service, const struct rules_option
 {
     bool is_limited =
         options->guard != NULL || options->allow->count > 0 || options->deny->count > 0;
-    if (is_limited && (!service->options.engine->hands_over_all || service->options.xdp != NULL))
+    struct rules *made;
+    if (is_limited && !service->options.engine->hands_over_all)
         return -EOPNOTSUPP;
     int error = options->guard != NULL ? table_open(service) : 0;
-    return error != 0 ? error : rules_new(rules, options, service->table, &service->key);
+    if (error == 0)
+        error = rules_new(&made, options, service->table, &service->key);
+    if (error != 0)
+        return error;
+    error = prepare_xdp(service->options.xdp, options, made);
+    if (error != 0) {
+        rules_free(made);
+        return error;
+    }
+    *rules = made;
+    return 0;
 }
 
 static bool has_turned(struct listener *listener)
@@ -292,6 +313,9 @@ void qcmp_service_apply(struct qcmp_service *service, struct rules *rules)
     before->next = service->rules_retired;
     service->rules_retired = before;
     release_rules(service);
+    /* On a failure the sockets go on alone, by these rules. */
+    if (service->options.xdp != NULL)
+        xdp_replace_rules(service->options.xdp);
 }
 
 enum xdp_event qcmp_service_tick(struct qcmp_service *service, int64_t now_ns)
@@ -309,7 +333,8 @@ static void service_free(struct qcmp_service *service)
     rules_free(service->rules_retired);
     rules_free(service->rules_waiting);
     rules_free(service->rules);
-    guard_table_free(service->table);
+    if (service->options.xdp == NULL)
+        guard_table_free(service->table);
     free(service);
 }
 
@@ -324,6 +349,9 @@ static int service_init(struct qcmp_service *service)
     if (error != 0)
         return error;
     atomic_init(&service->rules, rules);
+    error = options->xdp != NULL ? xdp_replace_rules(options->xdp) : 0;
+    if (error != 0)
+        return error;
     return listener_open(&service->current, service, options->port);
 }
 

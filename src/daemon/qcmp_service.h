@@ -77,13 +77,16 @@ void qcmp_service_set_max_age(struct qcmp_service *service, int64_t max_age_ns);
 
 /**
  * Makes rules ready, so that qcmp_service_apply() cannot fail.
- * @param[out] rules for qcmp_service_apply(), or rules_free(); untouched on failure.
- * @return 0; -ENOMEM; -EOPNOTSUPP as for qcmp_service_open(). Nothing has changed.
+ * @param[out] rules for qcmp_service_apply(), or rules_free(); untouched on failure. With XDP only
+ * what was made ready last may be applied.
+ * @return 0; -EOPNOTSUPP as for qcmp_service_open(); or another negative errno value. Nothing has
+ * changed.
  */
 int qcmp_service_prepare(struct qcmp_service *service, const struct rules_options *options,
                          struct rules **rules);
 
-/** Decides by these rules from now on; takes them. What sources have used up they have used up. */
+/** Decides by these rules from now on; takes them. What sources have used up they have used up. XDP
+ * that cannot go by them is taken off, which the next qcmp_service_tick() tells. */
 void qcmp_service_apply(struct qcmp_service *service, struct rules *rules);
 
 /** To be called every second: releases rules that are not used any more, sweeps the guard's table,

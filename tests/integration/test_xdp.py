@@ -14,6 +14,7 @@ import unittest
 
 import hosts
 import support
+import test_guard
 from serving import PORT_CHANGED, RELOADED, Operated, free_ports, public_folder
 from support import Asker, ip, packed_ping, packed_pong, run, scaled
 
@@ -64,6 +65,14 @@ def ipv6(source, destination, payload, following=socket.IPPROTO_UDP):
     return struct.pack(">IHBB16s16s", 6 << 28, len(payload), following, 9, source, destination) + payload
 
 
+def pass_all():
+    """Has a program on `way` that passes everything, without which veth loses what XDP at its other end sends."""
+    done = subprocess.run(["ip", "link", "set", "dev", "way", "xdp", "obj", PASS_OBJECT, "sec", "xdp"],
+                          stderr=subprocess.PIPE, text=True, check=False)
+    if done.returncode != 0:
+        raise unittest.SkipTest(f"no XDP here: {done.stderr}")
+
+
 class XdpTest(unittest.TestCase):
     """What the tests below share: two hosts, and a service on the second."""
     peer_passes = True
@@ -78,10 +87,7 @@ class XdpTest(unittest.TestCase):
             raise unittest.SkipTest(f"no network namespaces here: {error}") from error
         if cls.peer_passes:
             with cls.client:
-                done = subprocess.run(["ip", "link", "set", "dev", "way", "xdp", "obj", PASS_OBJECT, "sec", "xdp"],
-                                      stderr=subprocess.PIPE, text=True, check=False)
-            if done.returncode != 0:
-                raise unittest.SkipTest(f"no XDP here: {done.stderr}")
+                pass_all()
 
     def setUp(self):
         self.sent = collections.Counter()
@@ -89,7 +95,7 @@ class XdpTest(unittest.TestCase):
     def start(self, *flags, mode="native", **options):
         """Starts a service with XDP on `way`."""
         with self.server:
-            service = Operated("--service.qcmp.port", "0", "--service.udp.workers", "1", "--service.qcmp.guard", "false", "--engine", "xdp", "--xdp-mode",
+            service = Operated("--service.qcmp.port", "0", "--service.udp.workers", "1", "--engine", "xdp", "--xdp-mode",
                                mode, "--service.udp.xdp.network-interface", "way", *flags, **options)
         self.addCleanup(service.__exit__)
         self.service = service
@@ -177,7 +183,7 @@ class ModeTests:
 
     def setUp(self):
         super().setUp()
-        self.start(mode=self.mode)
+        self.start("--service.qcmp.guard", "false", mode=self.mode)
 
     def test_every_nonce_is_answered_once_by_xdp_with_true_stamps(self):
         for address in (SERVER_IPV4, SERVER_IPV6):
@@ -284,6 +290,93 @@ class GenericTest(ModeTests, XdpTest):
     peer_passes = False
 
 
+def delivered():
+    """The datagrams that sockets of this namespace were given."""
+    counted = 0
+    for name, family in (("snmp", "Udp: "), ("snmp6", "Udp6InDatagrams")):
+        lines = [line.split() for line in pathlib.Path(f"/proc/self/net/{name}").read_text(encoding="ascii").splitlines()
+                 if line.startswith(family)]
+        counted += int(lines[-1][1])
+    return counted
+
+
+@support.needs_root
+class GuardTest(test_guard.GuardTest):
+    """The guard's tests, and what is of XDP alone: where it is decided, and that both ways share their memory."""
+    mode = "native"
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        with cls.client:
+            pass_all()
+
+    def setUp(self):
+        super().setUp()
+        self.sent = collections.Counter()
+
+    def serve(self, keys, *flags):
+        super().serve(keys, "--engine", "xdp", "--xdp-mode", self.mode, "--service.udp.xdp.network-interface", "way", *flags)
+
+    def delivered(self):
+        with self.server:
+            return delivered()
+
+    def test_what_is_refused_never_gets_to_a_socket(self):
+        self.serve(test_guard.STRICT + "  access: {deny: [\"fd00:99::/64\"]}\n")
+        before = self.delivered()
+        answered = self.answers(500)
+        self.assertIn(answered, range(test_guard.BURST, test_guard.BURST + 30))
+        self.assertEqual(self.answers(7, SERVER_IPV6), 0)
+        with self.client:
+            asker = Asker(self.service.port, self.sent, SERVER_IPV6)
+        with asker:
+            for data in (b"", b"x", os.urandom(1000), b"QLKN" + bytes(100)):
+                asker.socket.sendto(data, asker.to)
+        support.wait_until(lambda: self.dropped("access_denied") == 11, "whatever is denied is counted")
+        self.assertEqual(self.dropped("rate_limited"), 500 - answered)
+        self.assertEqual(self.metrics()["paddock_xdp_answered_total"], answered)
+        self.assertEqual(self.delivered(), before)
+        self.check_sums()
+
+    def test_a_source_has_its_tokens_once_whichever_way_its_pings_take(self):
+        self.serve(test_guard.STRICT)
+        frames = Frames(self)  # which takes a token
+        self.addCleanup(frames.close)
+        self.assertGreaterEqual(self.answers(2 * test_guard.BURST), test_guard.BURST - 1)
+        before = self.delivered()
+        limited = self.dropped("rate_limited")
+        base = self.metrics()
+        ends = frames.ping(4, 3)
+        for _ in range(20):
+            frames.send(ipv4(*ends, options=b"\x01" * 4))
+        # An option makes it one for the sockets; a token or two may have come meanwhile.
+        support.wait_until(lambda: self.metrics()["paddock_qcmp_received_total"] == base["paddock_qcmp_received_total"] + 20,
+                           "the sockets have counted them")
+        self.assertEqual(self.delivered() - before, 20)
+        self.assertGreaterEqual(self.dropped("rate_limited") - limited, 15)
+        self.check_sums()
+
+    def test_rules_change_without_privileges(self):
+        self.serve("  access: {deny: [10.99.0.0/24]}\n")
+        status = pathlib.Path(f"/proc/{self.service.pid}/status").read_text(encoding="ascii")
+        self.assertEqual(int(re.search(r"CapEff:\s*([0-9a-f]+)", status)[1], 16) & ~(1 << 10), 0)
+        before = self.delivered()
+        for _ in range(3):
+            self.assertEqual(self.answers(3), 0)
+            self.reload("  access: {deny: [10.98.0.0/24], allow: [10.99.0.1, \"::/0\"]}\n")
+            self.assertEqual(self.answers(3), 3)
+            self.assertEqual(self.answers(3, SERVER_IPV6), 3)
+            self.reload("  access: {deny: [10.99.0.0/24]}\n")
+        self.assertEqual(self.delivered(), before)
+        self.check_sums()
+
+
+@support.needs_root
+class GenericGuardTest(GuardTest):
+    mode = "generic"
+
+
 @support.needs_root
 class LifeTest(XdpTest):
     def wait_until_by_xdp(self, asker, wanted, what):
@@ -344,7 +437,7 @@ class LifeTest(XdpTest):
             first, second = free_ports(2)
         path.write_text(f"qcmp_port: {first}\n", encoding="utf-8")
         with self.server:
-            service = Operated("-c", str(path), "--service.qcmp.guard", "false", "--engine", "xdp", "--service.udp.xdp.network-interface", "way")
+            service = Operated("-c", str(path), "--engine", "xdp", "--service.udp.xdp.network-interface", "way")
         self.addCleanup(service.__exit__)
         self.service = service
         with self.asker(port=first) as asker:
@@ -375,7 +468,7 @@ class LifeTest(XdpTest):
         with self.server:
             ip("route add default via 10.99.0.1 dev way")
             self.addCleanup(self.remove_route)
-            service = Operated("--service.qcmp.port", "0", "--service.qcmp.guard", "false", "--engine", "xdp")
+            service = Operated("--service.qcmp.port", "0", "--engine", "xdp")
         self.addCleanup(service.__exit__)
         self.assertEqual(service.await_event(ATTACHED)["fields"]["interface"], "way")
         service.stop()
@@ -386,7 +479,7 @@ class LifeTest(XdpTest):
 
     def test_automatic_stays_with_sockets_on_veth(self):
         with self.server:
-            service = Operated("--service.qcmp.port", "0", "--service.qcmp.guard", "false", "--engine", "auto", "--service.udp.xdp.network-interface", "way")
+            service = Operated("--service.qcmp.port", "0", "--engine", "auto", "--service.udp.xdp.network-interface", "way")
             self.addCleanup(service.__exit__)
             self.service = service
             self.assertIsNone(holder("way"))
@@ -403,7 +496,7 @@ class LifeTest(XdpTest):
                   "cannot attach to lo in native mode: its driver has no XDP: use the generic mode (--xdp-mode generic)")]
         for flags, reason in cases:
             with self.subTest(flags), self.server:
-                done = run("--service.qcmp", "--service.qcmp.port", "0", "--service.qcmp.guard", "false", "--engine", "xdp", *flags)
+                done = run("--service.qcmp", "--service.qcmp.port", "0", "--engine", "xdp", *flags)
                 self.assertEqual((done.returncode, done.stderr), (255, f"paddock: cannot answer by XDP: {reason}\n"))
 
     def test_a_start_without_privileges_is_an_error(self):
@@ -411,7 +504,7 @@ class LifeTest(XdpTest):
             self.skipTest("setpriv (package util-linux) is not installed")
         with self.server:
             done = run("--reuid=65534", "--clear-groups", "--bounding-set=-all", support.PADDOCK, "--service.qcmp",
-                       "--service.qcmp.port", "0", "--service.qcmp.guard", "false", "--engine", "xdp", "--service.udp.xdp.network-interface", "way",
+                       "--service.qcmp.port", "0", "--engine", "xdp", "--service.udp.xdp.network-interface", "way",
                        program="setpriv")
         self.assertEqual(done.returncode, 255)
         self.assertIn("it needs CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN", done.stderr)

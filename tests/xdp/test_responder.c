@@ -1,50 +1,27 @@
 /* The XDP program, run by the kernel over frames made here, without any interface. */
-#include <bpf/bpf.h>
-#include <errno.h>
 #include <linux/bpf.h>
 #include <netinet/in.h>
 #include <stdbool.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include <qcmp/wire.h>
 
 #include "base/clock.h"
-#include "engine/xdp/clock.h"
 #include "engine/xdp/shared.h"
 #include "responder.skel.h"
 #include "responder/responder.h"
 #include "support/cmocka.h"
 #include "support/random.h"
 #include "xdp/frame.h"
+#include "xdp/program.h"
 
-#define SKIP 77
 #define PORT 7600
 #define HIGH_PORT 65535
 #define MUTATIONS 200000
-#define MY_MAC                                                                                     \
-    {                                                                                              \
-        0x02, 0x11, 0x22, 0x33, 0x44, 0x55                                                         \
-    }
-#define PEER_MAC                                                                                   \
-    {                                                                                              \
-        0x02, 0xaa, 0xbb, 0xcc, 0xdd, 0xee                                                         \
-    }
-#define IPV4(a, b, c, d)                                                                           \
-    {                                                                                              \
-        .s6_addr = { [10] = 0xff, 0xff, (a), (b), (c), (d) }                                       \
-    }
-#define IPV6(last)                                                                                 \
-    {                                                                                              \
-        .s6_addr = { 0xfd, [15] = (last) }                                                         \
-    }
-
-static const struct in6_addr my_ipv4 = IPV4(10, 1, 2, 3);
-static const struct in6_addr peer_ipv4 = IPV4(10, 1, 2, 4);
-static const struct in6_addr my_ipv6 = IPV6(1);
-static const struct in6_addr peer_ipv6 = IPV6(2);
+static const struct in6_addr my_ipv4 = PROGRAM_IPV4(10, 1, 2, 3);
+static const struct in6_addr peer_ipv4 = PROGRAM_IPV4(10, 1, 2, 4);
+static const struct in6_addr my_ipv6 = PROGRAM_IPV6(1);
+static const struct in6_addr peer_ipv6 = PROGRAM_IPV6(2);
 
 /* Tags under which the host has both of its addresses. */
 static const struct {
@@ -74,51 +51,20 @@ static uint32_t tags_number(const uint16_t *types, const uint16_t *tags, size_t 
     return number;
 }
 
-static void add_address(const struct responder_bpf *programs, const struct in6_addr *address,
-                        uint32_t tags)
-{
-    struct xdp_address key = {.tags = tags};
-    uint8_t present = 1;
-    memcpy(key.address, address, sizeof key.address);
-    int fd = bpf_map__fd(programs->maps.addresses);
-    assert_int_equal(bpf_map_update_elem(fd, &key, &present, BPF_ANY), 0);
-}
-
 static void configure(const struct responder_bpf *programs)
 {
-    struct xdp_settings *settings = &programs->bss->settings;
-    const uint8_t mac[6] = MY_MAC;
-    uint16_t halves[3];
-    memcpy(halves, mac, sizeof halves);
-    settings->mac = xdp_mac(halves);
-    settings->clock_offset_ns = xdp_clock_offset_ns();
-    settings->ports[PORT / 64] |= UINT64_C(1) << PORT % 64;
-    settings->ports[HIGH_PORT / 64] |= UINT64_C(1) << HIGH_PORT % 64;
+    program_add_port(programs, PORT);
+    program_add_port(programs, HIGH_PORT);
     for (size_t i = 0; i < MY_TAGS; i++) {
         uint32_t tags = tags_number(my_tags[i].types, my_tags[i].ids, my_tags[i].count);
-        add_address(programs, &my_ipv4, tags);
-        add_address(programs, &my_ipv6, tags | XDP_TAGS_IPV6);
+        program_add_address(programs, &my_ipv4, tags);
+        program_add_address(programs, &my_ipv6, tags | XDP_TAGS_IPV6);
     }
-}
-
-static struct responder_bpf *load_programs(void)
-{
-    int error = -EIO;
-    struct responder_bpf *programs = responder_bpf__open();
-    if (programs != NULL)
-        error =
-            bpf_map__set_max_entries(programs->maps.counters, (uint32_t)libbpf_num_possible_cpus());
-    if (error == 0)
-        error = responder_bpf__load(programs);
-    if (error == 0)
-        return programs;
-    fprintf(stderr, "cannot load the program: %s\n", strerror(-error));
-    exit(error == -EPERM ? SKIP : EXIT_FAILURE);
 }
 
 static int load(void **state)
 {
-    struct responder_bpf *programs = load_programs();
+    struct responder_bpf *programs = program_load();
     configure(programs);
     *state = programs;
     return 0;
@@ -130,24 +76,6 @@ static int unload(void **state)
     return 0;
 }
 
-/* Runs the program over a frame, which becomes what the program made of it. Returns the verdict. */
-static uint32_t run(const struct responder_bpf *programs, struct frame *frame)
-{
-    uint8_t input[FRAME_MAX_BYTES];
-    memcpy(input, frame->bytes, frame->length);
-    struct bpf_test_run_opts options = {.sz = sizeof options,
-                                        .data_in = input,
-                                        .data_size_in = (uint32_t)frame->length,
-                                        .data_out = frame->bytes,
-                                        .data_size_out = FRAME_MAX_BYTES,
-                                        .repeat = 1};
-    int error = bpf_prog_test_run_opts(bpf_program__fd(programs->progs.paddock_qcmp), &options);
-    if (error != 0)
-        fail_msg("BPF_PROG_TEST_RUN over %zu bytes: %s", frame->length, strerror(-error));
-    frame->length = options.data_size_out;
-    return options.retval;
-}
-
 struct totals {
     uint64_t packets, others, bytes, answered;
 };
@@ -155,37 +83,28 @@ struct totals {
 static struct totals count(const struct responder_bpf *programs)
 {
     struct totals totals = {0};
-    struct xdp_counters counters;
-    uint32_t cpus = (uint32_t)libbpf_num_possible_cpus();
-    for (uint32_t cpu = 0; cpu < cpus; cpu++) {
-        int fd = bpf_map__fd(programs->maps.counters);
-        assert_int_equal(bpf_map_lookup_elem(fd, &cpu, &counters), 0);
-        for (int i = 0; i < OUTCOME_COUNT; i++)
-            totals.others += i != OUTCOME_VALID ? counters.packets[i] + counters.bytes[i] : 0;
-        totals.packets += counters.packets[OUTCOME_VALID];
-        totals.bytes += counters.bytes[OUTCOME_VALID];
-        totals.answered += counters.answered;
-    }
+    struct xdp_counters counters = program_counters(programs);
+    for (int i = 0; i < OUTCOME_COUNT; i++)
+        totals.others += i != OUTCOME_VALID ? counters.packets[i] + counters.bytes[i] : 0;
+    totals.packets = counters.packets[OUTCOME_VALID];
+    totals.bytes = counters.bytes[OUTCOME_VALID];
+    totals.answered = counters.answered;
     return totals;
 }
 
 static struct fields ping_fields(bool ipv6, uint8_t nonce, int64_t client_ns)
 {
-    struct fields fields = {.to_mac = MY_MAC,
-                            .from_mac = PEER_MAC,
-                            .source = ipv6 ? peer_ipv6 : peer_ipv4,
-                            .destination = ipv6 ? my_ipv6 : my_ipv4,
-                            .source_port = 40001,
-                            .port = PORT};
+    struct fields fields =
+        program_ping(ipv6 ? &peer_ipv6 : &peer_ipv4, ipv6 ? &my_ipv6 : &my_ipv4, PORT);
     struct qcmp_packet ping = {.kind = QCMP_PING, .nonce = nonce, .client_ns = client_ns};
-    fields.data_bytes = (size_t)qcmp_packet_encode(&ping, fields.data, sizeof fields.data);
+    qcmp_packet_encode(&ping, fields.data, sizeof fields.data);
     return fields;
 }
 
 /* The oracle: whether a frame is a ping that the sockets would answer, were they asked. */
 static bool is_to_answer(const struct frame *frame, struct fields *fields)
 {
-    static const uint8_t mac[6] = MY_MAC;
+    static const uint8_t mac[6] = PROGRAM_MAC;
     uint8_t pong[QCMP_PONG_BYTES];
     if (!frame_read(frame, fields) || memcmp(fields->to_mac, mac, sizeof mac) != 0 ||
         (fields->port != PORT && fields->port != HIGH_PORT) ||
@@ -205,7 +124,7 @@ static bool is_to_answer(const struct frame *frame, struct fields *fields)
     bool is_strange = fields->is_ipv6 ? fields->checksum == 0 || fields->source.s6_addr[0] == 0
                                       : fields->source.s6_addr[12] == 127;
     return has_tags && !is_strange &&
-           responder_answer(&question, &(struct responder_rules){NULL}, NULL, pong) ==
+           responder_answer(&question, &(struct responder_rules){.access = NULL}, NULL, pong) ==
                OUTCOME_VALID;
 }
 
@@ -248,7 +167,7 @@ static bool check(const struct responder_bpf *programs, const struct frame *ques
     struct totals before = count(programs);
     bool expected = is_to_answer(question, &asked);
     int64_t before_ns = clock_wall_ns();
-    uint32_t verdict = run(programs, &answer);
+    uint32_t verdict = program_run(programs, &answer);
     int64_t after_ns = clock_wall_ns();
     struct totals after = count(programs);
     assert_int_equal(verdict, expected ? XDP_TX : XDP_PASS);
@@ -375,10 +294,10 @@ static void a_frame_cut_anywhere_is_passed_on(void **state)
 
 static void what_is_not_addressed_to_this_host_is_passed_on(void **state)
 {
-    static const struct in6_addr others[] = {IPV4(10, 1, 2, 255),
-                                             IPV4(255, 255, 255, 255),
-                                             IPV4(224, 0, 0, 1),
-                                             IPV6(3),
+    static const struct in6_addr others[] = {PROGRAM_IPV4(10, 1, 2, 255),
+                                             PROGRAM_IPV4(255, 255, 255, 255),
+                                             PROGRAM_IPV4(224, 0, 0, 1),
+                                             PROGRAM_IPV6(3),
                                              {.s6_addr = {0xff, 2, [15] = 1}}};
     struct fields fields = ping_fields(false, 7, 8);
     fields.to_mac[5] ^= 1;
@@ -394,10 +313,15 @@ static void what_is_not_addressed_to_this_host_is_passed_on(void **state)
 
 static void sources_that_nobody_can_have_are_passed_on(void **state)
 {
-    static const struct in6_addr sources[] = {
-        IPV4(0, 0, 0, 0),   IPV4(0, 1, 2, 3),         IPV4(127, 0, 0, 1),
-        IPV4(224, 0, 0, 1), IPV4(239, 255, 255, 255), IPV4(255, 255, 255, 255),
-        IN6ADDR_ANY_INIT,   IN6ADDR_LOOPBACK_INIT,    {.s6_addr = {0xff, 2, [15] = 1}}};
+    static const struct in6_addr sources[] = {PROGRAM_IPV4(0, 0, 0, 0),
+                                              PROGRAM_IPV4(0, 1, 2, 3),
+                                              PROGRAM_IPV4(127, 0, 0, 1),
+                                              PROGRAM_IPV4(224, 0, 0, 1),
+                                              PROGRAM_IPV4(239, 255, 255, 255),
+                                              PROGRAM_IPV4(255, 255, 255, 255),
+                                              IN6ADDR_ANY_INIT,
+                                              IN6ADDR_LOOPBACK_INIT,
+                                              {.s6_addr = {0xff, 2, [15] = 1}}};
     for (size_t i = 0; i < sizeof sources / sizeof sources[0]; i++) {
         struct fields fields = ping_fields(!IN6_IS_ADDR_V4MAPPED(&sources[i]), 7, 8);
         fields.source = sources[i];
@@ -494,7 +418,7 @@ static void stamps_follow_the_offset_of_the_clock(void **state)
     assert_true(is_to_answer(&frame, &asked));
     programs->bss->settings.clock_offset_ns -= INT64_C(37000000000);
     int64_t before_ns = clock_wall_ns();
-    assert_int_equal(run(programs, &answer), XDP_TX);
+    assert_int_equal(program_run(programs, &answer), XDP_TX);
     int64_t after_ns = clock_wall_ns();
     programs->bss->settings.clock_offset_ns += INT64_C(37000000000);
     struct qcmp_packet pong = check_answer(&answer, &asked);

@@ -40,6 +40,17 @@ int __wrap_xdp_device_read(unsigned interface, struct xdp_device *device)
     return error;
 }
 
+/* What putting rules in place says; 0 is to do it. */
+static int rules_error;
+
+int __real_xdp_rules_apply(struct xdp_rules_store *store);
+int __wrap_xdp_rules_apply(struct xdp_rules_store *store);
+
+int __wrap_xdp_rules_apply(struct xdp_rules_store *store)
+{
+    return rules_error != 0 ? rules_error : __real_xdp_rules_apply(store);
+}
+
 static int make_pair(void **state)
 {
     (void)state;
@@ -54,6 +65,7 @@ static int remove_pair(void **state)
 {
     (void)state;
     is_hardware = false;
+    rules_error = 0;
     netns_ip("link del here");
     return 0;
 }
@@ -223,6 +235,65 @@ static void it_does_not_come_by_itself_to_what_is_no_hardware(void **state)
     assert_null(xdp);
 }
 
+/* How many pings were refused for their source. */
+static uint64_t denied(const struct xdp *xdp)
+{
+    struct counters_sum sum = {0};
+    uint64_t count = 0;
+    xdp_count(xdp, &sum, &count);
+    return sum.packets[OUTCOME_ACCESS_DENIED];
+}
+
+static void await_denied(const struct xdp *xdp, uint64_t wanted)
+{
+    const struct timespec pause = {.tv_nsec = 1000000};
+    int64_t end_ns = clock_monotonic_ns() + PATIENCE_NS;
+    while (denied(xdp) != wanted && clock_monotonic_ns() < end_ns)
+        nanosleep(&pause, NULL);
+    assert_int_equal(denied(xdp), wanted);
+}
+
+static void deny_all(struct xdp *xdp)
+{
+    static const struct prefix_list none;
+    struct prefix all = {.bits = PREFIX_IPV4_BITS, .address = {.s6_addr = {[10] = 0xff, 0xff}}};
+    struct prefix_list list = {.items = &all, .count = 1};
+    struct xdp_rules_options options = {.allow = &none, .deny = &list};
+    assert_int_equal(xdp_prepare_rules(xdp, &options), 0);
+}
+
+static void rules_hold_from_the_change_on(void **state)
+{
+    (void)state;
+    struct xdp *xdp = opened(false);
+    xdp_port_add(xdp, PORT);
+    deny_all(xdp);
+    send_pings(2);
+    await_answered(xdp, 2);
+    assert_int_equal(xdp_replace_rules(xdp), 0);
+    send_pings(3);
+    await_denied(xdp, 3);
+    assert_int_equal(xdp_tick(xdp), XDP_NOTHING);
+    assert_true(xdp_is_attached(xdp));
+    xdp_close(xdp);
+}
+
+static void it_leaves_rather_than_go_on_by_old_rules(void **state)
+{
+    (void)state;
+    struct xdp *xdp = opened(false);
+    xdp_port_add(xdp, PORT);
+    deny_all(xdp);
+    rules_error = -EPERM;
+    assert_int_equal(xdp_replace_rules(xdp), -EPERM);
+    assert_false(xdp_is_attached(xdp));
+    send_pings(5);
+    assert_int_equal(xdp_tick(xdp), XDP_UNRULED);
+    assert_int_equal(xdp_tick(xdp), XDP_NOTHING);
+    assert_int_equal(answered(xdp), 0);
+    xdp_close(xdp);
+}
+
 static void closing_nothing_does_nothing(void **state)
 {
     (void)state;
@@ -239,6 +310,8 @@ int main(void)
         PAIR_TEST(losses_are_said_once_to_who_asked_for_it),
         PAIR_TEST(losses_make_it_leave_when_it_came_by_itself),
         PAIR_TEST(it_does_not_come_by_itself_to_what_is_no_hardware),
+        PAIR_TEST(rules_hold_from_the_change_on),
+        PAIR_TEST(it_leaves_rather_than_go_on_by_old_rules),
         cmocka_unit_test(closing_nothing_does_nothing),
     };
     netns_enter();

@@ -14,6 +14,7 @@
 #include <bpf/bpf_helpers.h>
 #include <qcmp/wire.h>
 
+#include "base/guard_core.h"
 #include "base/unicast.h"
 #include "engine/xdp/shared.h"
 #include "wire/layout.h"
@@ -52,9 +53,12 @@ struct ping {
     uint32_t source[4];         /* IPv4 as v4-mapped */
     struct xdp_address address; /* the destination, with the tags */
     uint16_t source_port, port;
-    uint16_t type; /* of what the last header of Ethernet is before */
+    uint16_t type;      /* of what the last header of Ethernet is before */
+    uint16_t udp_bytes; /* host order, as the two below */
+    bool is_ping;       /* or something else that reaches the sockets */
     uint8_t nonce;
-    uint64_t client; /* host order */
+    uint64_t client;
+    uint64_t seen_ns; /* monotonic */
     uint64_t received_ns;
 };
 
@@ -78,9 +82,53 @@ struct {
     __type(value, struct xdp_counters);
 } counters SEC(".maps");
 
-ALWAYS_INLINE uint64_t now_ns(void)
+/* The guard's, which the sockets' workers map: a source has its tokens once, whichever way its
+ * pings take. */
+struct {
+    __uint(type, BPF_MAP_TYPE_ARRAY);
+    __uint(max_entries, GUARD_TABLE_SETS);
+    __uint(map_flags, BPF_F_MMAPABLE);
+    __type(key, uint32_t);
+    __type(value, struct guard_set);
+} table SEC(".maps");
+
+/* Two versions of the rules, each with a trie: one is in use, the other waits to be the next. */
+struct version {
+    __uint(type, BPF_MAP_TYPE_ARRAY);
+    __uint(max_entries, 1);
+    __type(key, uint32_t);
+    __type(value, struct xdp_rules);
+} first_rules SEC(".maps"), second_rules SEC(".maps");
+
+struct prefixes {
+    __uint(type, BPF_MAP_TYPE_LPM_TRIE);
+    __uint(max_entries, XDP_MAX_PREFIXES);
+    __uint(map_flags, BPF_F_NO_PREALLOC);
+    __type(key, struct xdp_prefix);
+    __type(value, uint8_t);
+} first_prefixes SEC(".maps"), second_prefixes SEC(".maps");
+
+/* The same for IPv4 in short: of each version one half. */
+struct {
+    __uint(type, BPF_MAP_TYPE_ARRAY);
+    __uint(max_entries, 2 * XDP_NETWORKS_WORDS);
+    __uint(map_flags, BPF_F_MMAPABLE);
+    __type(key, uint32_t);
+    __type(value, uint64_t);
+} networks SEC(".maps");
+
+/* The version in use. Whoever changes an array of maps goes on only when no program can be using
+ * what was there before, so that it may be written to again. */
+struct {
+    __uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
+    __uint(max_entries, 1);
+    __type(key, uint32_t);
+    __array(values, struct version);
+} current_rules SEC(".maps") = {.values = {&first_rules}};
+
+ALWAYS_INLINE uint64_t wall_ns(uint64_t monotonic_ns)
 {
-    return bpf_ktime_get_ns() + (uint64_t)settings.clock_offset_ns;
+    return monotonic_ns + (uint64_t)settings.clock_offset_ns;
 }
 
 /* A sum of numbers below 2^48, as Internet checksums have it, without the last complement. */
@@ -153,15 +201,15 @@ ALWAYS_INLINE void set_ipv4(uint32_t mapped[4], uint32_t address)
     mapped[3] = address;
 }
 
-/* Checks what the kernel would check, and that nothing but a ping's datagram follows. */
+/* Checks what the kernel would check. */
 ALWAYS_INLINE bool read_ipv4(void **next, void *end, struct ping *ping)
 {
     void *at = *next;
     struct iphdr *ip = at;
     if (at + sizeof *ip > end)
         return false;
-    if (*(uint8_t *)at != 0x45 || ip->protocol != IPPROTO_UDP ||
-        ip->tot_len != bpf_htons(sizeof *ip + PING_UDP_BYTES) ||
+    uint16_t bytes = bpf_ntohs(ip->tot_len);
+    if (*(uint8_t *)at != 0x45 || ip->protocol != IPPROTO_UDP || bytes < sizeof *ip ||
         (ip->frag_off & bpf_htons(FRAGMENT)) != 0)
         return false;
     uint32_t *words = at;
@@ -172,6 +220,7 @@ ALWAYS_INLINE bool read_ipv4(void **next, void *end, struct ping *ping)
     uint32_t source = bpf_ntohl(ip->saddr);
     if (fold(sum) != 0xffff || !unicast_is_ipv4(source) || source >> 24 == 127)
         return false;
+    ping->udp_bytes = (uint16_t)(bytes - sizeof *ip);
     set_ipv4(ping->source, ip->saddr);
     set_ipv4(ping->address.address, ip->daddr);
     *next = at + sizeof *ip;
@@ -187,9 +236,10 @@ ALWAYS_INLINE bool read_ipv6(void **next, void *end, struct ping *ping)
     if (at + sizeof *ip > end)
         return false;
     const uint8_t *source = (const uint8_t *)&ip->saddr;
-    if (*(uint8_t *)at >> 4 != 6 || ip->nexthdr != IPPROTO_UDP ||
-        ip->payload_len != bpf_htons(PING_UDP_BYTES) || source[0] == 0xff || source[0] == 0)
+    if (*(uint8_t *)at >> 4 != 6 || ip->nexthdr != IPPROTO_UDP || source[0] == 0xff ||
+        source[0] == 0)
         return false;
+    ping->udp_bytes = bpf_ntohs(ip->payload_len);
 #pragma unroll
     for (int i = 0; i < 4; i++) {
         ping->source[i] = ip->saddr.in6_u.u6_addr32[i];
@@ -205,26 +255,36 @@ ALWAYS_INLINE bool is_served(uint16_t port)
     return settings.ports[port / 64] >> (port % 64) & 1;
 }
 
+/* Takes what a datagram says if it is a ping. */
+ALWAYS_INLINE void read_payload(void *at, void *end, struct ping *ping)
+{
+    uint8_t *data = at + sizeof(struct udphdr);
+    if (at + PING_UDP_BYTES > end || ping->udp_bytes != PING_UDP_BYTES ||
+        *(uint64_t *)data != bpf_cpu_to_be64(LAYOUT_HEADER(LAYOUT_PING, LAYOUT_PING_LENGTH)))
+        return;
+    ping->nonce = data[LAYOUT_NONCE_OFFSET];
+    ping->client = bpf_be64_to_cpu(*(uint64_t *)(data + LAYOUT_CLIENT_OFFSET));
+    ping->is_ping = true;
+}
+
 /* A checksum of 0 is none, which IPv6 forbids; what else it says is not looked at. */
 ALWAYS_INLINE bool read_udp(void *at, void *end, struct ping *ping)
 {
     struct udphdr *udp = at;
-    uint8_t *data = at + sizeof *udp;
-    if (at + PING_UDP_BYTES > end)
+    if (at + sizeof *udp > end || (uint64_t)(end - at) < ping->udp_bytes)
         return false;
     if (!is_served(bpf_ntohs(udp->dest)) || udp->source == 0 ||
-        udp->len != bpf_htons(PING_UDP_BYTES) ||
-        (udp->check == 0 && ping->type == bpf_htons(ETH_P_IPV6)) ||
-        *(uint64_t *)data != bpf_cpu_to_be64(LAYOUT_HEADER(LAYOUT_PING, LAYOUT_PING_LENGTH)))
+        udp->len != bpf_htons(ping->udp_bytes) || ping->udp_bytes < sizeof *udp ||
+        (udp->check == 0 && ping->type == bpf_htons(ETH_P_IPV6)))
         return false;
     ping->source_port = udp->source;
     ping->port = udp->dest;
-    ping->nonce = data[LAYOUT_NONCE_OFFSET];
-    ping->client = bpf_be64_to_cpu(*(uint64_t *)(data + LAYOUT_CLIENT_OFFSET));
+    read_payload(at, end, ping);
     return true;
 }
 
-ALWAYS_INLINE bool read_ping(struct xdp_md *context, struct ping *ping)
+/* Reads a datagram that a socket of ours would get, were it not answered here. */
+ALWAYS_INLINE bool read_datagram(struct xdp_md *context, struct ping *ping)
 {
     void *end = (void *)(uintptr_t)context->data_end;
     void *at = (void *)(uintptr_t)context->data;
@@ -237,13 +297,85 @@ ALWAYS_INLINE bool read_ping(struct xdp_md *context, struct ping *ping)
     return false;
 }
 
-/* Whether, and how, to decide about a ping here, before anything of the frame is changed. Returns
- * its outcome, or PASS_ON to leave it to the sockets. Limits and access lists belong here. */
-ALWAYS_INLINE int admit(const struct ping *ping)
+ALWAYS_INLINE struct xdp_rules *find_rules(void)
 {
-    if (bpf_map_lookup_elem(&addresses, &ping->address) == NULL)
+    uint32_t key = 0;
+    void *version = bpf_map_lookup_elem(&current_rules, &key);
+    return version != NULL ? bpf_map_lookup_elem(version, &key) : NULL;
+}
+
+/* What the lists say of an IPv4 address; XDP_NETWORK_MIXED, too, where there is none. */
+ALWAYS_INLINE uint64_t find_network(const struct xdp_rules *rules, uint32_t address)
+{
+    uint32_t network = address >> 8;
+    uint32_t at = (rules->prefixes != 0) * XDP_NETWORKS_WORDS + network / XDP_NETWORKS_PER_WORD;
+    const uint64_t *word = bpf_map_lookup_elem(&networks, &at);
+    return word != NULL ? *word >> 2 * (network % XDP_NETWORKS_PER_WORD) & 3 : XDP_NETWORK_MIXED;
+}
+
+ALWAYS_INLINE const uint8_t *find_prefix(const struct xdp_rules *rules, const struct ping *ping)
+{
+    struct xdp_prefix key = {.bits = 8 * sizeof key.address};
+    __builtin_memcpy(key.address, ping->source, sizeof key.address);
+    return rules->prefixes == 0 ? bpf_map_lookup_elem(&first_prefixes, &key)
+                                : bpf_map_lookup_elem(&second_prefixes, &key);
+}
+
+/* What the access lists say of a source: OUTCOME_VALID or OUTCOME_ACCESS_DENIED; or PASS_ON if they
+ * are not there. */
+ALWAYS_INLINE int ask_lists(const struct xdp_rules *rules, const struct ping *ping)
+{
+    if (ping->type == bpf_htons(ETH_P_IP)) {
+        uint64_t network = find_network(rules, bpf_ntohl(ping->source[3]));
+        if (network != XDP_NETWORK_MIXED)
+            return network == XDP_NETWORK_ALLOWED ? OUTCOME_VALID : OUTCOME_ACCESS_DENIED;
+    }
+    const uint8_t *may_ask = find_prefix(rules, ping);
+    if (may_ask == NULL)
         return PASS_ON;
-    return OUTCOME_VALID;
+    return *may_ask ? OUTCOME_VALID : OUTCOME_ACCESS_DENIED;
+}
+
+/* Whether to decide here about a datagram, and whether its source may ask at all, before anything
+ * of the frame is changed. Returns OUTCOME_VALID for a ping that may be answered, why not, or
+ * PASS_ON to leave it to the sockets. Whoever may not ask is refused whatever he sends, as by them.
+ */
+ALWAYS_INLINE int admit(const struct xdp_rules *rules, const struct ping *ping)
+{
+    if ((!ping->is_ping && !rules->is_listed) ||
+        bpf_map_lookup_elem(&addresses, &ping->address) == NULL)
+        return PASS_ON;
+    int asked = rules->is_listed ? ask_lists(rules, ping) : OUTCOME_VALID;
+    if (asked != OUTCOME_VALID)
+        return asked;
+    return ping->is_ping ? OUTCOME_VALID : PASS_ON;
+}
+
+ALWAYS_INLINE struct guard_set *find_set(void *map, uint32_t index)
+{
+    return bpf_map_lookup_elem(map, &index);
+}
+
+ALWAYS_INLINE uint64_t address_half(const uint32_t words[2])
+{
+    return (uint64_t)bpf_ntohl(words[0]) << 32 | bpf_ntohl(words[1]);
+}
+
+/* Whether a ping is within the limits, as the responder's sockets decide it. */
+ALWAYS_INLINE int limit(const struct xdp_rules *rules, const struct ping *ping)
+{
+    if (!rules->is_limited)
+        return OUTCOME_VALID;
+    struct guard_address source = {address_half(ping->source), address_half(ping->source + 2)};
+    uint64_t now = ping->seen_ns;
+    enum guard_verdict verdict = guard_decide(&rules->limits, &source, now, find_set, &table);
+    if (verdict == GUARD_ANSWER)
+        return OUTCOME_VALID;
+    if (verdict == GUARD_CAPPED)
+        return OUTCOME_PROCESS_CAP;
+    return guard_leaks(&rules->limits, bpf_get_prandom_u32(), now, find_set, &table)
+               ? OUTCOME_LEAKED
+               : OUTCOME_RATE_LIMITED;
 }
 
 /* Makes the frame as long as the answer. Where the driver left no room behind the frame, which is
@@ -353,7 +485,7 @@ ALWAYS_INLINE bool write_udp(void *at, void *end, const struct ping *ping)
     uint8_t *data = at + sizeof *udp;
     if (at + PONG_UDP_BYTES > end)
         return false;
-    uint64_t start = ping->received_ns, transmit = now_ns();
+    uint64_t start = ping->received_ns, transmit = wall_ns(bpf_ktime_get_ns());
     uint64_t words[] = {LAYOUT_HEADER(LAYOUT_PONG, LAYOUT_PONG_LENGTH),
                         (uint64_t)ping->nonce << 56 | ping->client >> 8,
                         ping->client << 56 | start >> 8, start << 56 | transmit >> 8};
@@ -383,38 +515,50 @@ ALWAYS_INLINE bool write_pong(struct xdp_md *context, const struct ping *ping)
     return write_ipv6(&at, end, ping) && write_udp(at, end, ping);
 }
 
-/* Nothing else runs on this CPU meanwhile that writes them. */
-ALWAYS_INLINE void count(uint32_t outcome, bool answered)
+/* Nothing else runs on this CPU meanwhile that writes them. The verifier has to see the check of an
+ * outcome, which the compiler would leave out. */
+ALWAYS_INLINE void count(int known_outcome, const struct ping *ping, bool answered)
 {
+    uint64_t outcome = shared_word_opaque((uint32_t)known_outcome);
     uint32_t cpu = bpf_get_smp_processor_id();
     struct xdp_counters *own = bpf_map_lookup_elem(&counters, &cpu);
     if (own == NULL || outcome >= OUTCOME_COUNT)
         return;
     own->packets[outcome]++;
-    own->bytes[outcome] += QCMP_PING_BYTES;
+    own->bytes[outcome] += ping->udp_bytes - sizeof(struct udphdr);
     own->answered += answered;
+}
+
+ALWAYS_INLINE int refuse(int outcome, const struct ping *ping)
+{
+    count(outcome, ping, false);
+    return XDP_DROP;
 }
 
 SEC("xdp")
 int paddock_qcmp(struct xdp_md *context)
 {
     struct ping ping = {0};
-    if (!read_ping(context, &ping))
+    if (!read_datagram(context, &ping))
         return XDP_PASS;
-    ping.received_ns = now_ns();
-    int outcome = admit(&ping);
+    ping.seen_ns = bpf_ktime_get_ns();
+    ping.received_ns = wall_ns(ping.seen_ns);
+    const struct xdp_rules *rules = find_rules();
+    int outcome = rules != NULL ? admit(rules, &ping) : PASS_ON;
     if (outcome == PASS_ON)
         return XDP_PASS;
-    if (outcome != OUTCOME_VALID) {
-        count((uint32_t)outcome, false);
-        return XDP_DROP;
-    }
+    if (outcome != OUTCOME_VALID)
+        return refuse(outcome, &ping);
+    /* Before it has cost its source anything: a ping that is passed on is judged by the sockets. */
     if (!grow(context, &ping))
         return XDP_PASS;
+    outcome = limit(rules, &ping);
+    if (outcome != OUTCOME_VALID && outcome != OUTCOME_LEAKED)
+        return refuse(outcome, &ping);
     /* What does not fit cannot be written: the frame has just got its length. */
     if (!write_pong(context, &ping))
         return XDP_ABORTED;
-    count(OUTCOME_VALID, true);
+    count(outcome, &ping, true);
     return XDP_TX;
 }
 

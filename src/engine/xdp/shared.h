@@ -6,6 +6,7 @@
 
 #include <stdint.h>
 
+#include "base/guard_core.h"
 #include "metrics/outcome.h"
 
 /** Addresses that are answered at most; what is sent to more goes to the sockets. */
@@ -34,6 +35,36 @@ struct xdp_settings {
     int64_t clock_offset_ns;    /**< UTC minus the monotonic clock */
     uint64_t mac;               /**< of the interface, as xdp_mac() */
     uint64_t ports[65536 / 64]; /**< a bit for each UDP port that is served */
+};
+
+/** Prefixes that one version of the rules can list: two lists of 131072, and what is left to none.
+ */
+#define XDP_MAX_PREFIXES (2 * 131072 + 2)
+
+/** A prefix, as the kernel's tries have their keys. Network order; IPv4 as v4-mapped IPv6. */
+struct xdp_prefix {
+    uint32_t bits;
+    uint32_t address[4];
+};
+
+/** IPv4 networks of 24 bits, each with two bits about it. */
+#define XDP_NETWORKS_PER_WORD 32
+#define XDP_NETWORKS_WORDS ((1 << 24) / XDP_NETWORKS_PER_WORD)
+
+enum xdp_network {
+    XDP_NETWORK_DENIED,
+    XDP_NETWORK_ALLOWED,
+    XDP_NETWORK_MIXED /**< longer prefixes decide: the trie knows */
+};
+
+/** Whom to answer: one version, which is replaced whole. Zeroed it is everybody. */
+struct xdp_rules {
+    struct guard_parameters limits; /**< looked at if is_limited */
+    uint32_t is_limited;
+    uint32_t is_listed; /**< whether there are prefixes */
+    uint32_t prefixes;  /**< which of the two tries, and of the two halves of the networks, has
+                           them: whether a source may ask, by the longest prefix that it is in */
+    uint32_t unused;
 };
 
 /** Counters of one CPU, which is their only writer, on cache lines of its own. */

@@ -18,10 +18,13 @@
 #include "engine/xdp/clock.h"
 #include "engine/xdp/device.h"
 #include "engine/xdp/health.h"
+#include "engine/xdp/rules.h"
 #include "engine/xdp/shared.h"
 #include "responder.skel.h"
 
 #define ATTEMPTS 3
+#define TABLE_BYTES mapped_bytes(GUARD_TABLE_SETS * sizeof(struct guard_set))
+#define NETWORKS_BYTES (sizeof(uint64_t) * 2 * XDP_NETWORKS_WORDS)
 
 /* A host whose interfaces come and go by the hundred must not keep us busy. */
 #define LIST_AGAIN_NS INT64_C(100000000)
@@ -31,6 +34,11 @@ struct xdp {
     struct xdp_counters *counters; /* one a CPU, mapped to be read */
     size_t counters_bytes;
     unsigned cpus;
+
+    struct guard_set *table; /* mapped */
+    uint64_t *networks;      /* mapped */
+    struct xdp_rules_store rules;
+    bool unruled; /* not said yet */
 
     struct xdp_device device; /* as it was at the start */
     unsigned interface;
@@ -116,17 +124,45 @@ static int load(struct xdp *xdp, char *error, size_t capacity)
     return code == 0 ? 0 : fail(error, capacity, code, load_hint(code));
 }
 
-static int map_counters(struct xdp *xdp, char *error, size_t capacity)
+/* Pages of a map's values. */
+static size_t mapped_bytes(size_t values_bytes)
 {
     size_t page = (size_t)sysconf(_SC_PAGESIZE);
-    size_t bytes = (xdp->cpus * sizeof(struct xdp_counters) + page - 1) / page * page;
-    int fd = bpf_map__fd(xdp->programs->maps.counters);
-    void *mapped = mmap(NULL, bytes, PROT_READ, MAP_SHARED, fd, 0);
-    if (mapped == MAP_FAILED)
-        return fail(error, capacity, -errno, "cannot map the counters");
-    xdp->counters = mapped;
-    xdp->counters_bytes = bytes;
-    return 0;
+    return (values_bytes + page - 1) / page * page;
+}
+
+/* Returns NULL where it cannot. */
+static void *map_values(const struct bpf_map *map, size_t bytes, int protection)
+{
+    void *mapped = mmap(NULL, bytes, protection, MAP_SHARED | MAP_POPULATE, bpf_map__fd(map), 0);
+    return mapped != MAP_FAILED ? mapped : NULL;
+}
+
+static int map_all(struct xdp *xdp, char *error, size_t capacity)
+{
+    const struct responder_bpf *programs = xdp->programs;
+    int both = PROT_READ | PROT_WRITE;
+    xdp->counters_bytes = mapped_bytes(xdp->cpus * sizeof(struct xdp_counters));
+    xdp->counters = map_values(programs->maps.counters, xdp->counters_bytes, PROT_READ);
+    if (xdp->counters != NULL)
+        xdp->table = map_values(programs->maps.table, TABLE_BYTES, both);
+    if (xdp->table != NULL)
+        xdp->networks = map_values(programs->maps.networks, NETWORKS_BYTES, both);
+    return xdp->networks != NULL
+               ? 0
+               : fail(error, capacity, -errno, "cannot map what the XDP program works with");
+}
+
+static void find_rules(struct xdp *xdp)
+{
+    const struct responder_bpf *programs = xdp->programs;
+    xdp->rules.maps =
+        (struct xdp_rules_maps){.current = bpf_map__fd(programs->maps.current_rules),
+                                .versions = {bpf_map__fd(programs->maps.first_rules),
+                                             bpf_map__fd(programs->maps.second_rules)},
+                                .prefixes = {bpf_map__fd(programs->maps.first_prefixes),
+                                             bpf_map__fd(programs->maps.second_prefixes)},
+                                .networks = xdp->networks};
 }
 
 static int watch(struct xdp *xdp, int *fd, int opened)
@@ -205,11 +241,12 @@ static int prepare(struct xdp *xdp, const struct xdp_options *options, char *err
     if (code == 0)
         code = load(xdp, error, capacity);
     if (code == 0)
-        code = map_counters(xdp, error, capacity);
+        code = map_all(xdp, error, capacity);
     if (code == 0)
         code = watch_all(xdp, error, capacity);
     if (code != 0)
         return code;
+    find_rules(xdp);
     follow_clock(xdp);
     xdp->addresses_stale = true;
     code = follow_addresses(xdp);
@@ -245,6 +282,26 @@ int xdp_open(struct xdp **xdp, const struct xdp_options *options, char *error, s
 const char *xdp_interface(const struct xdp *xdp)
 {
     return xdp->device.name;
+}
+
+struct guard_set *xdp_guard_table(const struct xdp *xdp)
+{
+    return xdp->table;
+}
+
+int xdp_prepare_rules(struct xdp *xdp, const struct xdp_rules_options *options)
+{
+    return xdp_rules_prepare(&xdp->rules, options);
+}
+
+int xdp_replace_rules(struct xdp *xdp)
+{
+    int error = xdp_rules_apply(&xdp->rules);
+    if (error != 0 && xdp->link_fd >= 0) {
+        xdp->unruled = true;
+        xdp_detach(xdp);
+    }
+    return error;
 }
 
 void xdp_port_add(struct xdp *xdp, uint16_t port)
@@ -298,6 +355,10 @@ static enum xdp_event look(struct xdp *xdp)
 
 enum xdp_event xdp_tick(struct xdp *xdp)
 {
+    if (xdp->unruled) {
+        xdp->unruled = false;
+        return XDP_UNRULED;
+    }
     if (xdp->link_fd < 0)
         return XDP_NOTHING;
     enum xdp_event event = look(xdp);
@@ -347,6 +408,12 @@ void xdp_detach(struct xdp *xdp)
     close_fd(&xdp->addresses_fd);
 }
 
+static void unmap(void *mapped, size_t bytes)
+{
+    if (mapped != NULL)
+        munmap(mapped, bytes);
+}
+
 void xdp_close(struct xdp *xdp)
 {
     if (xdp == NULL)
@@ -354,8 +421,10 @@ void xdp_close(struct xdp *xdp)
     xdp_detach(xdp);
     close_fd(&xdp->poll_fd);
     xdp_addresses_fini(&xdp->addresses);
-    if (xdp->counters != NULL)
-        munmap(xdp->counters, xdp->counters_bytes);
+    xdp_rules_fini(&xdp->rules);
+    unmap(xdp->networks, NETWORKS_BYTES);
+    unmap(xdp->table, TABLE_BYTES);
+    unmap(xdp->counters, xdp->counters_bytes);
     responder_bpf__destroy(xdp->programs);
     free(xdp);
 }

@@ -14,6 +14,7 @@
 #include <stdint.h>
 
 #include "engine/xdp/attach.h"
+#include "engine/xdp/rules.h"
 #include "metrics/counters.h"
 
 struct xdp;
@@ -35,7 +36,8 @@ enum xdp_event {
     XDP_LOSING, /**< the interface loses answers; it goes on, and says it once */
     XDP_GONE,   /**< the interface, or somebody took the program off */
     XDP_LOSSES, /**< the interface lost answers; when automatic, instead of #XDP_LOSING */
-    XDP_FAILED  /**< the addresses of the host could not be followed */
+    XDP_FAILED, /**< the addresses of the host could not be followed */
+    XDP_UNRULED /**< xdp_replace_rules() has failed */
 };
 
 /**
@@ -53,6 +55,20 @@ int xdp_open(struct xdp **xdp, const struct xdp_options *options, char *error, s
 /** The name of the interface; lives as long as @p xdp. From any thread. */
 const char *xdp_interface(const struct xdp *xdp);
 
+/** The memory of the guard's table by which the program decides, for the sockets to share; all of
+ * it resident, and zeroed at first. It lives as long as @p xdp; the words of it may be used by any
+ * thread. */
+struct guard_set *xdp_guard_table(const struct xdp *xdp);
+
+/** Makes rules ready: as xdp_rules_prepare(). The limits are for xdp_guard_table(). Everybody is
+ * answered before the first ones. */
+int xdp_prepare_rules(struct xdp *xdp, const struct xdp_rules_options *options);
+
+/** Decides by what xdp_prepare_rules() has made ready last: as xdp_rules_apply(). Where that fails,
+ * the program is taken off, so that nothing is answered by the rules before; xdp_tick() tells.
+ * @return 0 or a negative errno value. */
+int xdp_replace_rules(struct xdp *xdp);
+
 /** Answers on a UDP port from now on. */
 void xdp_port_add(struct xdp *xdp, uint16_t port);
 
@@ -66,7 +82,7 @@ int xdp_poll_fd(const struct xdp *xdp);
  * Follows clock, addresses and interface; to be called about once a second, and when
  * xdp_poll_fd() says so. Does not block.
  * @return #XDP_NOTHING, also after it has left; #XDP_LOSING; or what has made it leave everything
- * to the sockets, for good.
+ * to the sockets, for good, once.
  */
 enum xdp_event xdp_tick(struct xdp *xdp);
 

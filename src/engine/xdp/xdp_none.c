@@ -30,6 +30,25 @@ const char *xdp_interface(const struct xdp *xdp)
     return "";
 }
 
+struct guard_set *xdp_guard_table(const struct xdp *xdp)
+{
+    (void)xdp;
+    return NULL;
+}
+
+int xdp_prepare_rules(struct xdp *xdp, const struct xdp_rules_options *options)
+{
+    (void)xdp;
+    (void)options;
+    return -EOPNOTSUPP;
+}
+
+int xdp_replace_rules(struct xdp *xdp)
+{
+    (void)xdp;
+    return -EOPNOTSUPP;
+}
+
 void xdp_port_add(struct xdp *xdp, uint16_t port)
 {
     (void)xdp;
