@@ -135,8 +135,27 @@ def backlog_drops():
     return sum(int(row.split()[1], 16) for row in rows)
 
 
-def move(service, path, number):
-    """To another port, between two rounds."""
+def check_counts(service, sent, drops_before):
+    """Waits for what is still queued, as long as the counts come nearer."""
+    def differences():
+        metrics = service.metrics()
+        received, kernel = metrics["paddock_qcmp_received_total"], metrics["paddock_qcmp_kernel_drops_total"]
+        backlog = backlog_drops() - drops_before
+        text = f"sent {sent.datagrams}, received {received:.0f}, dropped by the kernel at the socket {kernel:.0f}, before it {backlog}"
+        return sent.datagrams - received - kernel - backlog, text
+    missing, text = differences()
+    deadline = time.monotonic() + SETTLE_SECONDS
+    while missing and time.monotonic() < deadline:
+        time.sleep(0.1)
+        missing, text = differences()
+    print(text, flush=True)
+    if missing:
+        raise AssertionError(f"the counts do not add up: {missing:.0f} are missing")
+
+
+def move(service, path, number, sent, drops_before):
+    """To another port, once all that was sent to this one has arrived: on a busy host the kernel may be late with it."""
+    check_counts(service, sent, drops_before)
     moved, port = service.config()["qcmp_port"], free_ports(1)[0]
     path.write_text(FILE.format(port=port, round=number, age="0", leak=64, bits=24), encoding="utf-8")
     support.wait_until(lambda: service.config()["qcmp_port"] == port, f"the move from {moved} to {port}")
@@ -161,24 +180,6 @@ def one_round(random_, service, path, port, number, sent):
             sent.add(*job.result())
 
 
-def check_counts(service, sent, drops_before):
-    """Waits for what is still queued, as long as the counts come nearer."""
-    def differences():
-        metrics = service.metrics()
-        received, kernel = metrics["paddock_qcmp_received_total"], metrics["paddock_qcmp_kernel_drops_total"]
-        backlog = backlog_drops() - drops_before
-        text = f"sent {sent.datagrams}, received {received:.0f}, dropped by the kernel at the socket {kernel:.0f}, before it {backlog}"
-        return sent.datagrams - received - kernel - backlog, text
-    missing, text = differences()
-    deadline = time.monotonic() + SETTLE_SECONDS
-    while missing and time.monotonic() < deadline:
-        time.sleep(0.1)
-        missing, text = differences()
-    print(text, flush=True)
-    if missing:
-        raise AssertionError(f"the counts do not add up: {missing:.0f} are missing")
-
-
 def check_state(pid, first):
     last = state(pid)
     print(f"after the first minute {first}\nat the end             {last}", flush=True)
@@ -201,13 +202,11 @@ def soak(minutes, seed):
             while time.monotonic() - start < 60 * minutes:
                 number += 1
                 one_round(random_, service, path, port, number, sent)
-                port = move(service, path, number) if random_.random() < 0.3 else port
+                port = move(service, path, number, sent, drops_before) if random_.random() < 0.3 else port
                 read_log(service)
                 if first is None and time.monotonic() - start >= min(60, 20 * minutes):
                     time.sleep(SETTLE_SECONDS)
                     first = state(service.pid)
-                if number % 10 == 0:
-                    check_counts(service, sent, drops_before)
             time.sleep(SETTLE_SECONDS)
             check_counts(service, sent, drops_before)
             check_state(service.pid, first)
