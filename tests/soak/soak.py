@@ -21,6 +21,8 @@ from serving import Operated, free_ports, public_folder
 
 ROUND_SECONDS = 6
 SETTLE_SECONDS = 3
+# Longer than the admin server keeps a connection on which nothing comes.
+IDLE_SECONDS = 15
 # What the allocator and the kernel may keep or give back at any moment.
 MEMORY_TOLERANCE_KIB = 512
 FILE = "qcmp_port: {port}\nid: soak-{round}\npaddock:\n  max_age: {age}\n  guard: {{leak: {leak}}}\n  access: {{deny: [192.0.2.0/{bits}]}}\n"
@@ -181,7 +183,12 @@ def one_round(random_, service, path, port, number, sent):
 
 
 def check_state(pid, first):
+    """Waits for connections of the admin server that are about to end."""
+    deadline = time.monotonic() + IDLE_SECONDS
     last = state(pid)
+    while (last["descriptors"], last["threads"]) != (first["descriptors"], first["threads"]) and time.monotonic() < deadline:
+        time.sleep(0.2)
+        last = state(pid)
     print(f"after the first minute {first}\nat the end             {last}", flush=True)
     if (last["descriptors"], last["threads"]) != (first["descriptors"], first["threads"]):
         raise AssertionError("descriptors or threads are not where they were")
@@ -205,7 +212,7 @@ def soak(minutes, seed):
                 port = move(service, path, number, sent, drops_before) if random_.random() < 0.3 else port
                 read_log(service)
                 if first is None and time.monotonic() - start >= min(60, 20 * minutes):
-                    time.sleep(SETTLE_SECONDS)
+                    time.sleep(IDLE_SECONDS)
                     first = state(service.pid)
             time.sleep(SETTLE_SECONDS)
             check_counts(service, sent, drops_before)
