@@ -31,6 +31,7 @@ $(TEST_TARGETS): test-%:
 	@ctest --preset $* -j $(JOBS)
 
 bench: build
+	@scripts/install-dependencies bench
 	@scripts/bench build/release/bin
 
 soak: build
@@ -65,7 +66,7 @@ help:
 	@echo 'make demo       start a responder on loopback, ping it over IPv4 and IPv6, stop it'
 	@echo 'make test       build and run every test: ThreadSanitizer, AddressSanitizer, then without'
 	@echo '                (one alone: make test-tsan, make test-asan, make test-dev)'
-	@echo 'make bench      print what the packet path costs'
+	@echo 'make bench      measure the responder and write docs/performance.md (about 15 minutes, best on an idle machine)'
 	@echo 'make soak       load, reload and disturb a service for SOAK_MINUTES=30 minutes, and see what is left of it'
 	@echo 'make lint       layout, static analysis, the layer, registration and link checks'
 	@echo 'make fuzz       run each fuzz harness for FUZZ_SECONDS=60 seconds'

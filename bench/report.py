@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""report.py [--rounds N] [--seconds S] [--only SECTION,...] [--write]: measures what docs/performance.md shows, and prints it.
+"""report.py [--rounds N] [--seconds S] [--only SECTION,...] [--parts FILE] [--write]: measures what docs/performance.md shows, and prints it.
 
 Every figure is the median of interleaved rounds, beside the baseline's of the same round (bench/baseline.c: one thread, epoll,
 recvfrom, sendto, user-space stamps). --write writes docs/performance.md and its plots; without it nothing is changed.
@@ -262,6 +262,7 @@ def arguments():
     parser.add_argument("--rounds", type=int, default=7, help="interleaved rounds of each comparison")
     parser.add_argument("--seconds", type=int, default=1, help="of load in each round")
     parser.add_argument("--only", default=",".join(SECTIONS), help="sections, with commas between them")
+    parser.add_argument("--parts", type=pathlib.Path, help="what the benchmarks of parts printed, to be written as well")
     parser.add_argument("--write", action="store_true", help="write docs/performance.md and its plots")
     return parser.parse_args()
 
@@ -283,7 +284,10 @@ def main():
         head = (TREE / "bench/performance.head.md").read_text(encoding="utf-8")
         about = f"Measured on {machine()}: median of {options.rounds} rounds of {options.seconds} s, with the least and the greatest.\n"
         left = "".join(f"\nNot measured: {line}\n" for line in skipped)
-        (TREE / "docs/performance.md").write_text(head + "\n" + about + left + "\n" + "\n".join(s.markdown() for s in made), encoding="utf-8")
+        text = head + "\n" + about + left + "\n" + "\n".join(section.markdown() for section in made)
+        if options.parts:
+            text += "\n## Parts\n\n```\n" + options.parts.read_text(encoding="utf-8").rstrip() + "\n```\n"
+        (TREE / "docs/performance.md").write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":
