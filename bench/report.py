@@ -80,13 +80,13 @@ def cost(options):
 
 
 def scaling(options):
-    section = Section("Two workers", "Pings are queued first, and then answered by workers that have the machine for themselves (bench/scaling.c): "
+    section = Section("Two workers", "Pings are queued first, and then answered by workers that have the machine for themselves (tests/engine/answer_queued.c): "
                       "on two CPUs a generator would take one of them. Pings a second of two workers to that of one, of the same round.",
                       ("workers", "pings a second", "of one worker", "target"))
     rates = {1: [], 2: []}
     for _ in range(options.rounds):
         for workers, found in rates.items():
-            done = lab.measure("scaling", workers, 100000 * workers)
+            done = lab.measure("scaling", workers, 100000 * workers, 256, 1)
             found.append(done["answered"] / done["elapsed_ns"] * 1e9)
     for workers, found in rates.items():
         ratio = Summary(own / one for own, one in zip(found, rates[1]))

@@ -1,68 +1,95 @@
-/* Answers pings that were queued before its worker began, so that a tool which counts instructions
- * finds the same work every time. usage: answer_queued PINGS CLIENTS BURST; the clients take turns,
- * each with BURST pings. */
-#include <arpa/inet.h>
+/* Answers pings that were queued before its workers began: so that a tool which counts instructions
+ * finds the same work every time, and so that workers can be timed while nobody else uses the
+ * machine. The clients take turns, each with BURST pings. Prints one JSON object.
+ * usage: answer_queued WORKERS PINGS CLIENTS BURST */
+#include <inttypes.h>
+#include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include <qcmp/wire.h>
 
+#include "base/clock.h"
 #include "daemon/qcmp_service.h"
 
-#define MAX_CLIENTS 64
+#define MAX_CLIENTS 256
+#define RECEIVE_BUFFER_NS INT64_C(2000000000)
 
-static int connect_to(uint16_t port)
+/* Their pongs are not read: what does not fit into a small buffer is dropped. */
+static int client_open(uint16_t port)
 {
     struct sockaddr_in6 to = {
-        .sin6_family = AF_INET6, .sin6_port = htons(port), .sin6_addr = in6addr_loopback};
+        .sin6_family = AF_INET6, .sin6_addr = in6addr_loopback, .sin6_port = htons(port)};
+    int small = 1;
     int fd = socket(AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-    if (fd < 0 || connect(fd, (struct sockaddr *)&to, sizeof to) != 0) {
+    if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &small, sizeof small) != 0 ||
+        connect(fd, (struct sockaddr *)&to, sizeof to) != 0) {
         perror("answer_queued");
         exit(1);
     }
     return fd;
 }
 
-static void send_pings(uint16_t port, unsigned pings, unsigned clients, unsigned burst)
+/* What the kernel drops is told at the end. The sockets stay open, as those of clients do. */
+static void queue_pings(uint16_t port, unsigned pings, unsigned clients, unsigned burst)
 {
     int fds[MAX_CLIENTS] = {0};
     uint8_t data[QCMP_PING_BYTES];
     for (unsigned i = 0; i < clients; i++)
-        fds[i] = connect_to(port);
+        fds[i] = client_open(port);
     for (unsigned i = 0; i < pings; i++) {
         struct qcmp_packet ping = {.kind = QCMP_PING, .nonce = (uint8_t)i, .client_ns = i};
         qcmp_packet_encode(&ping, data, sizeof data);
         if (send(fds[i / burst % clients], data, sizeof data, 0) != sizeof data)
             perror("answer_queued");
     }
-    for (unsigned i = 0; i < clients; i++)
-        close(fds[i]);
+}
+
+static int64_t cpu_ns(void)
+{
+    struct rusage usage;
+    getrusage(RUSAGE_SELF, &usage);
+    return (usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) * INT64_C(1000000000) +
+           (usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) * INT64_C(1000);
+}
+
+/* Returns the exit status: 1 unless all that was queued was answered. */
+static int answer(struct qcmp_service *service, unsigned pings)
+{
+    struct counters_sum sum;
+    uint64_t drops;
+    int64_t start_ns = clock_monotonic_ns(), start_cpu_ns = cpu_ns();
+    if (qcmp_service_start(service) != 0)
+        return 1;
+    qcmp_service_stop(service, &sum, &drops);
+    int64_t end_ns = clock_monotonic_ns();
+    printf("{\"answered\":%" PRIu64 ",\"drops\":%" PRIu64 ",\"elapsed_ns\":%" PRId64
+           ",\"cpu_ns\":%" PRId64 "}\n",
+           sum.answered, drops, end_ns - start_ns, cpu_ns() - start_cpu_ns);
+    return sum.answered == pings ? 0 : 1;
 }
 
 int main(int argc, char **argv)
 {
     struct in6_addr any = in6addr_any;
-    struct qcmp_service_options options = {
-        .addresses = &any, .addresses_count = 1, .workers = 1, .receive_buffer_ns = 100000000};
     struct qcmp_service *service;
-    struct counters_sum sum;
-    uint64_t drops;
-    unsigned pings = argc == 4 ? (unsigned)atoi(argv[1]) : 0;
-    unsigned clients = argc == 4 ? (unsigned)atoi(argv[2]) : 0;
-    unsigned burst = argc == 4 ? (unsigned)atoi(argv[3]) : 0;
-    if (pings == 0 || clients == 0 || clients > MAX_CLIENTS || burst == 0) {
-        fprintf(stderr, "usage: %s PINGS CLIENTS BURST\n", argv[0]);
+    struct qcmp_service_options options = {.addresses = &any,
+                                           .addresses_count = 1,
+                                           .pin = true,
+                                           .receive_buffer_ns = RECEIVE_BUFFER_NS};
+    unsigned numbers[4] = {0};
+    for (int i = 0; i < 4 && argc == 5; i++)
+        numbers[i] = (unsigned)strtoul(argv[1 + i], NULL, 10);
+    if (numbers[0] == 0 || numbers[2] == 0 || numbers[2] > MAX_CLIENTS || numbers[3] == 0) {
+        fprintf(stderr, "usage: %s WORKERS PINGS CLIENTS BURST\n", argv[0]);
         return 2;
     }
+    options.workers = numbers[0];
     if (qcmp_service_open(&service, &options) != 0)
         return 1;
-    send_pings(qcmp_service_port(service), pings, clients, burst);
-    if (qcmp_service_start(service) != 0)
-        return 1;
-    qcmp_service_stop(service, &sum, &drops);
-    printf("answered %llu\n", (unsigned long long)sum.packets[OUTCOME_VALID]);
-    return sum.packets[OUTCOME_VALID] == pings ? 0 : 1;
+    queue_pings(qcmp_service_port(service), numbers[1], numbers[2], numbers[3]);
+    return answer(service, numbers[1]);
 }

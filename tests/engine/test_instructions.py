@@ -19,7 +19,7 @@ LIMIT = 330
 def count(pings, clients, burst):
     with tempfile.TemporaryDirectory() as folder:
         command = ["valgrind", "--tool=callgrind", "--toggle-collect=engine_run",
-                   f"--callgrind-out-file={folder}/out", PROGRAM, str(pings), str(clients), str(burst)]
+                   f"--callgrind-out-file={folder}/out", PROGRAM, "1", str(pings), str(clients), str(burst)]
         run = subprocess.run(command, capture_output=True, text=True, timeout=110, check=False)
     found = re.search(r"Collected : (\d+)", run.stderr)
     if run.returncode != 0 or found is None:
