@@ -58,3 +58,10 @@ paddock_integration_test(valgrind TIMEOUT 300 ENVIRONMENT "PADDOCK_SUITES=${suit
 if(PADDOCK_HAVE_XDP)
     paddock_integration_test(xdp TIMEOUT 300 ENVIRONMENT "PADDOCK_PASS_OBJECT=${PROJECT_BINARY_DIR}/bpf/pass.bpf.o")
 endif()
+
+# The queue in which packets wait for their CPU is one for all namespaces: a flood overruns it also for those who would miss a single packet.
+foreach(name network guard load many faults fault_network load_xdp xdp)
+    if(TEST paddock.integration.${name})
+        set_tests_properties(paddock.integration.${name} PROPERTIES RESOURCE_LOCK backlog)
+    endif()
+endforeach()
