@@ -312,6 +312,10 @@ class SignalTest(LoadTest):
         self.assertEqual((status, report["unfinished"], report["lost"]), (0, 0, 0))
         self.assertEqual(report["scheduled"], report["sent"] + report["unsent"])
 
+    def test_what_was_due_before_a_signal_is_sent(self):
+        report, _ = self.interrupted(None, [signal.SIGINT], "-t", "10ms", "-r", "50000")
+        self.assertEqual((report["unsent"], report["limit"]), (0, "elsewhere"), report["limit_reason"])
+
     def test_sigterm_ends_a_closed_loop(self):
         report, status = self.interrupted(honest, [signal.SIGTERM], *PATIENT, "-n", "2")
         self.assertEqual((status, report["lost"]), (0, 0))
