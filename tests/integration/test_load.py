@@ -351,6 +351,12 @@ class RefusalTest(LoadTest):
             with self.subTest(arguments=arguments):
                 self.check_usage(arguments, *words)
 
+    def test_what_is_refused_is_shown_without_its_controls(self):
+        for option in ("-r", "-n", "-f", "-b", "-d", "-t", "-p", "--arrivals", "--via", "--interface", "--target-mac", "--format"):
+            with self.subTest(option=option):
+                self.check_usage([option, "\x1b[31m\n", "127.0.0.1"], r"\u{1b}[31m\n")
+        self.check_usage(["127.0.0.1", "\x1b[31m\n"], r"\u{1b}[31m\n")
+
     @needs_root
     def test_an_address_of_an_interface_is_this_host(self):
         namespace = Namespace()
