@@ -18,6 +18,16 @@ __attribute__((format(printf, 2, 3))) static enum options_event fail(struct opti
     return OPTIONS_ERROR;
 }
 
+int options_refuse(const char *name, const char *value, const char *expected, char *message,
+                   size_t capacity)
+{
+    char shown[SHOWN_BYTES];
+
+    text_escape(value, shown, sizeof shown);
+    snprintf(message, capacity, "option '--%s': '%s' is not %s", name, shown, expected);
+    return -1;
+}
+
 static enum options_event fail_unknown(struct options *options, const char *word)
 {
     char shown[SHOWN_BYTES];

@@ -74,6 +74,13 @@ void options_init(struct options *options, const struct option_spec *specs,
  */
 enum options_event options_next(struct options *options);
 
+/** Says that an option's value is refused: "option '--NAME': 'VALUE' is not EXPECTED", with the
+ * value fit to be shown.
+ * @param expected such as "a number from 1 to 5"; as it is.
+ * @return -1. */
+int options_refuse(const char *name, const char *value, const char *expected, char *message,
+                   size_t capacity);
+
 /** Prints one line of help for each row that is not hidden, aligned, with environment and default
  * where the table has them. */
 void options_print_help(FILE *stream, const struct option_spec *specs);

@@ -2,6 +2,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/text.h"
 #include "cli/commands.h"
 #include "cli/output.h"
 #include "cli/ping.h"
@@ -9,6 +10,7 @@
 #include "cli/ping_report.h"
 
 #define MESSAGE_BYTES 512
+#define SHOWN_BYTES 200
 #define NUMBER_BYTES 32
 
 static const struct option_spec SPECS[] = {
@@ -132,7 +134,9 @@ static int parse(struct ping_run *run, int argc, char *const *argv, char **endpo
             return -1;
         }
         if (event == OPTIONS_WORD && *endpoint != NULL) {
-            snprintf(message, MESSAGE_BYTES, "one endpoint only: '%s' is too many", options.value);
+            char shown[SHOWN_BYTES];
+            text_escape(options.value, shown, sizeof shown);
+            snprintf(message, MESSAGE_BYTES, "one endpoint only: '%s' is too many", shown);
             return -1;
         }
         if (event == OPTIONS_WORD)

@@ -10,6 +10,7 @@
 #include "base/duration.h"
 #include "base/number.h"
 #include "base/options.h"
+#include "base/text.h"
 #include "cli/ping_options.h"
 #include "load/cpu.h"
 
@@ -103,8 +104,17 @@ struct complaint {
     size_t capacity;
 };
 
+#define EXPECTED_BYTES 96
+
 #define COMPLAIN(complaint, ...)                                                                   \
     (snprintf((complaint)->text, (complaint)->capacity, __VA_ARGS__), -1)
+
+static int refuse(const struct options *found, const char *expected,
+                  const struct complaint *complaint)
+{
+    return options_refuse(found->spec->name, found->value, expected, complaint->text,
+                          complaint->capacity);
+}
 
 void load_options_print_help(FILE *stream)
 {
@@ -114,10 +124,11 @@ void load_options_print_help(FILE *stream)
 static int set_number(uint32_t *number, uint64_t max, const struct options *found,
                       const struct complaint *complaint)
 {
+    char expected[EXPECTED_BYTES];
     uint64_t value;
+    snprintf(expected, sizeof expected, "a number from 1 to %" PRIu64, max);
     if (number_parse(found->value, 1, max, &value) != 0)
-        return COMPLAIN(complaint, "option '--%s': '%s' is not a number from 1 to %" PRIu64,
-                        found->spec->name, found->value, max);
+        return refuse(found, expected, complaint);
     *number = (uint32_t)value;
     return 0;
 }
@@ -135,13 +146,12 @@ static int set_rate(struct load_options *options, const struct options *found,
 static int set_duration(int64_t *ns, int64_t max_ns, const struct options *found,
                         const struct complaint *complaint)
 {
-    char most[DURATION_TEXT_BYTES];
+    char most[DURATION_TEXT_BYTES], expected[EXPECTED_BYTES];
     int64_t value_ns;
     duration_format(max_ns, most, sizeof most);
+    snprintf(expected, sizeof expected, "a duration above 0 up to %s, such as 500ms", most);
     if (duration_parse(found->value, &value_ns) != 0 || value_ns <= 0 || value_ns > max_ns)
-        return COMPLAIN(complaint,
-                        "option '--%s': '%s' is not a duration above 0 up to %s, such as 500ms",
-                        found->spec->name, found->value, most);
+        return refuse(found, expected, complaint);
     *ns = value_ns;
     return 0;
 }
@@ -151,8 +161,7 @@ static int set_arrivals(struct load_options *options, const struct options *foun
 {
     bool is_poisson = strcmp(found->value, "poisson") == 0;
     if (!is_poisson && strcmp(found->value, "constant") != 0)
-        return COMPLAIN(complaint, "option '--arrivals': '%s' is neither constant nor poisson",
-                        found->value);
+        return refuse(found, "constant or poisson", complaint);
     options->arrivals = is_poisson ? SCHEDULE_POISSON : SCHEDULE_CONSTANT;
     return 0;
 }
@@ -165,7 +174,8 @@ static int add_pid(struct load_options *options, const char *word, size_t length
     if (length < sizeof text)
         memcpy(text, word, length);
     if (number_parse(text, 1, INT32_MAX, &pid) != 0)
-        return COMPLAIN(complaint, "option '--pid': '%.*s' is not a process ID", (int)length, word);
+        return options_refuse("pid", length < sizeof text ? text : word, "a process ID",
+                              complaint->text, complaint->capacity);
     if (options->pids_count == LOAD_MAX_PIDS)
         return COMPLAIN(complaint, "option '--pid': more than %d processes", LOAD_MAX_PIDS);
     if (cpu_process_ns((pid_t)pid) < 0)
@@ -192,7 +202,7 @@ static int set_via(struct load_arguments *arguments, const struct options *found
 {
     arguments->xdp = strcmp(found->value, "xdp") == 0;
     if (!arguments->xdp && strcmp(found->value, "sockets") != 0)
-        return COMPLAIN(complaint, "option '--via': '%s' is neither sockets nor xdp", found->value);
+        return refuse(found, "sockets or xdp", complaint);
     return 0;
 }
 
@@ -201,8 +211,7 @@ static int set_interface(struct load_options *options, const struct options *fou
 {
     options->interface = if_nametoindex(found->value);
     if (options->interface == 0)
-        return COMPLAIN(complaint, "option '--interface': there is no interface '%s'",
-                        found->value);
+        return refuse(found, "an interface of this host", complaint);
     return 0;
 }
 
@@ -214,10 +223,7 @@ static int set_target_mac(struct load_options *options, const struct options *fo
         const char *separator = i + 1 < sizeof options->target_mac ? ":" : "";
         if (!isxdigit((unsigned char)text[0]) || !isxdigit((unsigned char)text[1]) ||
             strncmp(text + 2, separator, 1) != 0)
-            return COMPLAIN(complaint,
-                            "option '--target-mac': '%s' is not an Ethernet address such as "
-                            "02:00:5e:10:00:01",
-                            found->value);
+            return refuse(found, "an Ethernet address such as 02:00:5e:10:00:01", complaint);
         options->target_mac[i] = (uint8_t)strtoul(text, NULL, 16);
     }
     options->has_target_mac = true;
@@ -273,8 +279,10 @@ static int apply(struct load_arguments *arguments, const struct options *found,
 static int take_word(struct load_arguments *arguments, char *word,
                      const struct complaint *complaint)
 {
+    char shown[EXPECTED_BYTES];
+    text_escape(word, shown, sizeof shown);
     if (arguments->target != NULL)
-        return COMPLAIN(complaint, "one target only: '%s' is too many", word);
+        return COMPLAIN(complaint, "one target only: '%s' is too many", shown);
     arguments->target = word;
     return 0;
 }

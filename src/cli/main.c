@@ -6,10 +6,13 @@
 
 #include <qcmp/version.h>
 
+#include "base/text.h"
 #include "cli/commands.h"
 #include "cli/output.h"
 #include "config/config.h"
 #include "daemon/daemon.h"
+
+#define SHOWN_BYTES 200
 
 /* Where a standard stream is closed, the first socket or eventfd would get its number, and the
  * log's lines with it. */
@@ -118,7 +121,9 @@ static int run_command(const struct invocation *call, bool service_asked)
             return usage_error("--service.qcmp and a command exclude each other");
         return commands[i].run(call);
     }
-    snprintf(error, sizeof error, "'%s' is not a command", call->argv[0]);
+    char shown[SHOWN_BYTES];
+    text_escape(call->argv[0], shown, sizeof shown);
+    snprintf(error, sizeof error, "'%s' is not a command", shown);
     return usage_error(error);
 }
 

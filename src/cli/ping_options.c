@@ -5,14 +5,17 @@
 
 #include "base/duration.h"
 #include "base/number.h"
+#include "base/options.h"
+
+#define EXPECTED_BYTES 64
 
 static int set_amount(struct ping_run *run, const char *value, char *message, size_t capacity)
 {
+    char expected[EXPECTED_BYTES];
     uint64_t amount;
     if (number_parse(value, 1, PING_MAX_AMOUNT, &amount) != 0) {
-        snprintf(message, capacity, "option '--amount': '%s' is not a number from 1 to %d", value,
-                 PING_MAX_AMOUNT);
-        return -1;
+        snprintf(expected, sizeof expected, "a number from 1 to %d", PING_MAX_AMOUNT);
+        return options_refuse("amount", value, expected, message, capacity);
     }
     run->amount = (size_t)amount;
     return 0;
@@ -23,12 +26,11 @@ static int set_duration(int64_t *ns, int64_t least_ns, const char *name, const c
 {
     int64_t parsed_ns;
     if (duration_parse(value, &parsed_ns) != 0 || parsed_ns < least_ns ||
-        parsed_ns > PING_MAX_INTERVAL_NS) {
-        snprintf(message, capacity,
-                 "option '--%s': '%s' is not a duration%s up to one day, such as 500ms", name,
-                 value, least_ns > 0 ? " above 0" : "");
-        return -1;
-    }
+        parsed_ns > PING_MAX_INTERVAL_NS)
+        return options_refuse(name, value,
+                              least_ns > 0 ? "a duration above 0 up to one day, such as 500ms"
+                                           : "a duration up to one day, such as 500ms",
+                              message, capacity);
     *ns = parsed_ns;
     return 0;
 }
@@ -61,6 +63,5 @@ int ping_option_format(bool *json, const char *value, char *message, size_t capa
     *json = strcmp(value, "json") == 0;
     if (*json || strcmp(value, "human") == 0)
         return 0;
-    snprintf(message, capacity, "option '--format': '%s' is neither human nor json", value);
-    return -1;
+    return options_refuse("format", value, "human or json", message, capacity);
 }

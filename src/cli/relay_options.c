@@ -194,11 +194,7 @@ static const char *impairment_expected(enum impairment impairment)
 static int refuse(char *message, size_t capacity, const struct options *options,
                   const char *expected)
 {
-    char shown[SHOWN_BYTES];
-    text_escape(options->value, shown, sizeof shown);
-    snprintf(message, capacity, "option '--%s': '%s' is not %s", options->spec->name, shown,
-             expected);
-    return -1;
+    return options_refuse(options->spec->name, options->value, expected, message, capacity);
 }
 
 /* Each value is tried on settings that nobody uses, so that the error names the option it came by.

@@ -211,10 +211,8 @@ static void give_up_unsent(struct run *run)
     }
 }
 
-static void stop_sending(struct run *run, int64_t now_ns)
+static void stop_sending(struct run *run)
 {
-    if (now_ns < run->end_ns)
-        run->end_ns = now_ns;
     run->sending = false;
     run->result->sending_ns = run->end_ns - run->start_ns;
     if (is_open_loop(run))
@@ -350,9 +348,16 @@ static int turn(struct run *run)
     return 0;
 }
 
+/* A signal ends the schedule, not what was due before it: that it was asleep then is no limit. */
+static void end_at_signal(struct run *run, int64_t now_ns)
+{
+    if (run->signals > 0 && now_ns < run->end_ns)
+        run->end_ns = now_ns;
+}
+
 static bool sending_is_over(const struct run *run, int64_t now_ns)
 {
-    if (run->signals > 0 || now_ns >= run->end_ns + SEND_GRACE_NS)
+    if (run->signals > 1 || now_ns >= run->end_ns + SEND_GRACE_NS)
         return true;
     return now_ns >= run->end_ns && (!is_open_loop(run) || nothing_due(run, now_ns));
 }
@@ -364,8 +369,9 @@ static int run_sending(struct run *run)
     run->stalled = true;
     while (error == 0) {
         int64_t now_ns = clock_monotonic_ns();
+        end_at_signal(run, now_ns);
         if (sending_is_over(run, now_ns)) {
-            stop_sending(run, now_ns);
+            stop_sending(run);
             return 0;
         }
         if (is_open_loop(run))

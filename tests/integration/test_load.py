@@ -312,6 +312,10 @@ class SignalTest(LoadTest):
         self.assertEqual((status, report["unfinished"], report["lost"]), (0, 0, 0))
         self.assertEqual(report["scheduled"], report["sent"] + report["unsent"])
 
+    def test_what_was_due_before_a_signal_is_sent(self):
+        report, _ = self.interrupted(None, [signal.SIGINT], "-t", "10ms", "-r", "50000")
+        self.assertEqual((report["unsent"], report["limit"]), (0, "elsewhere"), report["limit_reason"])
+
     def test_sigterm_ends_a_closed_loop(self):
         report, status = self.interrupted(honest, [signal.SIGTERM], *PATIENT, "-n", "2")
         self.assertEqual((status, report["lost"]), (0, 0))
@@ -346,6 +350,12 @@ class RefusalTest(LoadTest):
         for arguments, *words in wrong:
             with self.subTest(arguments=arguments):
                 self.check_usage(arguments, *words)
+
+    def test_what_is_refused_is_shown_without_its_controls(self):
+        for option in ("-r", "-n", "-f", "-b", "-d", "-t", "-p", "--arrivals", "--via", "--interface", "--target-mac", "--format"):
+            with self.subTest(option=option):
+                self.check_usage([option, "\x1b[31m\n", "127.0.0.1"], r"\u{1b}[31m\n")
+        self.check_usage(["127.0.0.1", "\x1b[31m\n"], r"\u{1b}[31m\n")
 
     @needs_root
     def test_an_address_of_an_interface_is_this_host(self):

@@ -398,6 +398,16 @@ class UsageTest(PingTest):
             with self.subTest(arguments):
                 self.check_usage(arguments, *words)
 
+    def test_what_is_refused_is_shown_without_its_controls(self):
+        word = "\x1b[31m\n"
+        cases = [["ping", flag, word, "127.0.0.1"] for flag in ("-a", "-i", "-t", "--format")]
+        for arguments in [*cases, ["qcmp", "ping", "-a", word, "127.0.0.1"], ["qcmp", "ping", "127.0.0.1", word], [word]]:
+            with self.subTest(arguments):
+                done = run(*arguments)
+                self.assertEqual((done.returncode, done.stdout), (2, ""))
+                self.assertIn(r"\u{1b}[31m\n", done.stderr)
+                self.assertNotIn("\x1b", done.stderr)
+
     def test_services_and_commands_exclude_each_other(self):
         for command in ("ping", "qcmp"):
             done = run("--service.qcmp", command, "127.0.0.1")

@@ -251,6 +251,18 @@ static void parses_do_not_disturb_each_other(void **state)
     assert_string_equal(outer.value, "word");
 }
 
+static void a_refused_value_is_shown_without_its_controls(void **state)
+{
+    (void)state;
+    char message[64];
+
+    assert_int_equal(options_refuse("amount", "\033[31m5", "a number", message, sizeof message),
+                     -1);
+    assert_string_equal(message, "option '--amount': '\\u{1b}[31m5' is not a number");
+    assert_int_equal(options_refuse("amount", "five", "a number", message, 10), -1);
+    assert_string_equal(message, "option '-");
+}
+
 static void help_is_aligned_and_complete(void **state)
 {
     (void)state;
@@ -284,6 +296,7 @@ int main(void)
         cmocka_unit_test(words_end_the_options_where_a_command_follows),
         cmocka_unit_test(two_dashes_end_the_options),
         cmocka_unit_test(parses_do_not_disturb_each_other),
+        cmocka_unit_test(a_refused_value_is_shown_without_its_controls),
         cmocka_unit_test(help_is_aligned_and_complete),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
