@@ -5,9 +5,9 @@
 
 #include "engine/xdp/packet_filter.h"
 
-static void log_attached(const struct xdp *xdp, const struct config *config, struct log *log)
+static void log_attached(const struct xdp *xdp, enum xdp_mode mode, struct log *log)
 {
-    if (config->xdp_generic)
+    if (mode == XDP_MODE_GENERIC)
         LOG_EVENT(log, LOG_LEVEL_INFO, log_text("message", "xdp attached"),
                   log_text("interface", xdp_interface(xdp)), log_text("mode", "generic"),
                   log_text("reason", "--xdp-mode generic asks for it; native is faster"));
@@ -36,7 +36,7 @@ int fast_path_open(struct xdp **xdp, const struct config *config, struct log *lo
         return 0;
     int code = xdp_open(xdp, &options, error, sizeof error);
     if (code == 0) {
-        log_attached(*xdp, config, log);
+        log_attached(*xdp, options.mode, log);
         return 0;
     }
     if (automatic) {

@@ -120,9 +120,11 @@ static bool is_to_answer(const struct frame *frame, struct fields *fields)
                                 .source = &fields->source,
                                 .destination = &fields->destination,
                                 .source_port = fields->source_port};
-    /* These are the kernel's to refuse. */
+    /* These are the kernel's to refuse, or to answer another way. */
     bool is_strange = fields->is_ipv6 ? fields->checksum == 0 || fields->source.s6_addr[0] == 0
                                       : fields->source.s6_addr[12] == 127;
+    is_strange = is_strange || (fields->from_mac[0] & 1) != 0 ||
+                 memcmp(&fields->source, &fields->destination, 16) == 0;
     return has_tags && !is_strange &&
            responder_answer(&question, &(struct responder_rules){.access = NULL}, NULL, pong) ==
                OUTCOME_VALID;
@@ -332,6 +334,22 @@ static void sources_that_nobody_can_have_are_passed_on(void **state)
     assert_false(check_fields(*state, &fields));
 }
 
+/* An answer would go to many, or to this host itself, which the sockets are never asked by. */
+static void what_came_from_many_or_from_where_it_goes_is_passed_on(void **state)
+{
+    static const uint8_t many[][6] = {{0xff, 0xff, 0xff, 0xff, 0xff, 0xff}, {1, 0, 0x5e, 0, 0, 1}};
+    for (int ipv6 = 0; ipv6 < 2; ipv6++) {
+        struct fields fields = ping_fields(ipv6, 7, 8);
+        for (size_t i = 0; i < sizeof many / sizeof many[0]; i++) {
+            memcpy(fields.from_mac, many[i], sizeof fields.from_mac);
+            assert_false(check_fields(*state, &fields));
+        }
+        fields = ping_fields(ipv6, 7, 8);
+        fields.source = fields.destination;
+        assert_false(check_fields(*state, &fields));
+    }
+}
+
 static void an_ipv4_address_in_ipv6_is_passed_on(void **state)
 {
     struct fields fields = ping_fields(true, 7, 8);
@@ -482,6 +500,7 @@ int main(void)
         cmocka_unit_test(a_frame_cut_anywhere_is_passed_on),
         cmocka_unit_test(what_is_not_addressed_to_this_host_is_passed_on),
         cmocka_unit_test(sources_that_nobody_can_have_are_passed_on),
+        cmocka_unit_test(what_came_from_many_or_from_where_it_goes_is_passed_on),
         cmocka_unit_test(an_ipv4_address_in_ipv6_is_passed_on),
         cmocka_unit_test(only_ports_that_are_served_are_answered),
         cmocka_unit_test(what_ipv4_may_have_and_a_ping_need_not_is_passed_on),

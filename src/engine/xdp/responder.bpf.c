@@ -159,6 +159,21 @@ ALWAYS_INLINE uint32_t tag_number(uint16_t type, uint16_t control)
     return id != 0 && type == bpf_htons(ETH_P_8021AD) ? id | XDP_TAG_IS_8021AD : id;
 }
 
+/* Which no sender has: an answer would go to many. */
+ALWAYS_INLINE bool is_group(const uint16_t mac[3])
+{
+    return (mac[0] & bpf_htons(0x0100)) != 0;
+}
+
+ALWAYS_INLINE bool is_source_the_destination(const struct ping *ping)
+{
+    uint32_t differs = 0;
+#pragma unroll
+    for (int i = 0; i < 4; i++)
+        differs |= ping->source[i] ^ ping->address.address[i];
+    return differs == 0;
+}
+
 /* Each of what reads and writes moves on by what it has read or written, and returns whether it
  * could. */
 ALWAYS_INLINE bool read_ethernet(void **next, void *end, struct ping *ping)
@@ -169,7 +184,7 @@ ALWAYS_INLINE bool read_ethernet(void **next, void *end, struct ping *ping)
         return false;
     __builtin_memcpy(ping->destination_mac, ethernet->destination, sizeof ping->destination_mac);
     __builtin_memcpy(ping->source_mac, ethernet->source, sizeof ping->source_mac);
-    if (xdp_mac(ping->destination_mac) != settings.mac)
+    if (xdp_mac(ping->destination_mac) != settings.mac || is_group(ping->source_mac))
         return false;
     ping->type = ethernet->type;
     at += sizeof *ethernet;
@@ -273,7 +288,7 @@ ALWAYS_INLINE bool read_udp(void *at, void *end, struct ping *ping)
     struct udphdr *udp = at;
     if (at + sizeof *udp > end || (uint64_t)(end - at) < ping->udp_bytes)
         return false;
-    if (!is_served(bpf_ntohs(udp->dest)) || udp->source == 0 ||
+    if (!is_served(bpf_ntohs(udp->dest)) || udp->source == 0 || is_source_the_destination(ping) ||
         udp->len != bpf_htons(ping->udp_bytes) || ping->udp_bytes < sizeof *udp ||
         (udp->check == 0 && ping->type == bpf_htons(ETH_P_IPV6)))
         return false;

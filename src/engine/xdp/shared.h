@@ -22,8 +22,9 @@
 #define XDP_TAGS_IPV6 (UINT32_C(1) << 31)  /**< with a native IPv6 address */
 
 /** An address of this host, and the tags with which frames for it come: those of the VLAN device
- * that has it. So nothing is answered that another VLAN sent, nor what a device took the tag off
- * before the program could see it, whose answer would leave without one. */
+ * that has it. So nothing is answered that another VLAN sent; nor, at an address of a VLAN device,
+ * what hardware took the tag off before the program could see it. At other addresses that cannot be
+ * told from what had none. */
 struct xdp_address {
     uint32_t address[4]; /**< network order; IPv4 as v4-mapped IPv6 */
     uint32_t tags;
