@@ -77,10 +77,13 @@ def quilkin(port):
     return program and [program, "--service.qcmp", "--service.qcmp.port", port, "--admin.enabled", "false"]
 
 
-def load(target, *flags, space=None, cpu=CLIENT_CPU):
-    """The report of `paddock load`, also if there was no answer."""
+def load(target, *flags, space=None, cpu=CLIENT_CPU, silent=False):
+    """The report of `paddock load`; Failed if there was no answer, unless the target is silent."""
     command = inside(space, on_cpu(cpu, [PADDOCK, "load", "--format", "json", *flags, target]))
-    return json.loads(run(command, fine=(0, 1)))
+    report = json.loads(run(command, fine=(0, 1)))
+    if not report["answered"] and not silent:
+        raise Failed(f"{target} answered nothing")
+    return report
 
 
 def measure(name, *arguments, cpu=None):

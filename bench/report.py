@@ -264,7 +264,11 @@ def arguments():
     parser.add_argument("--only", default=",".join(SECTIONS), help="sections, with commas between them")
     parser.add_argument("--parts", type=pathlib.Path, help="what the benchmarks of parts printed, to be written as well")
     parser.add_argument("--write", action="store_true", help="write docs/performance.md and its plots")
-    return parser.parse_args()
+    options = parser.parse_args()
+    unknown = set(options.only.split(",")) - set(SECTIONS)
+    if unknown:
+        parser.error(f"no such section: {', '.join(sorted(unknown))}; there are {', '.join(SECTIONS)}")
+    return options
 
 
 def main():

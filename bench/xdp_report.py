@@ -24,10 +24,10 @@ def dropping(wire):
         lab.run([*device, "xdpdrv", "off"])
 
 
-def generate(wire, options, *flags):
+def generate(wire, options, *flags, silent=False):
     """The report of a generator on the CPU that does all the work."""
     return load(f"{wire.server_address}:7600", "--via", "xdp", "--interface", wire.interface, "-d", f"{options.seconds}s", YES, *flags,
-                space=wire.client, cpu=lab.SERVER_CPU)
+                space=wire.client, cpu=lab.SERVER_CPU, silent=silent)
 
 
 def program_ns():
@@ -60,7 +60,7 @@ def baseline_ns(wire, options):
 def drop_ns(wire, options):
     mac = lab.run(lab.inside(wire.server, ["cat", f"/sys/class/net/{wire.interface}/address"])).strip()
     with dropping(wire):
-        return 1e9 / generate(wire, options, "-r", DROP_RATE, "-t", "10ms", "--target-mac", mac)["sent_per_s"]
+        return 1e9 / generate(wire, options, "-r", DROP_RATE, "-t", "10ms", "--target-mac", mac, silent=True)["sent_per_s"]
 
 
 def one_round(wire, options, found):

@@ -57,14 +57,14 @@ static int print_results(const struct load_report *report, bool json)
     return report->result->counts.answered > 0 ? 0 : 1;
 }
 
-static int run(const struct load_arguments *arguments, struct load_result *result,
-               char error[LOAD_ERROR_BYTES])
+static int run(const struct load_arguments *arguments, const char *address,
+               struct load_result *result, char error[LOAD_ERROR_BYTES])
 {
     if (arguments->xdp)
         return load_run_xdp(&arguments->options, result, error);
     int code = load_run_sockets(&arguments->options, result);
     if (code != 0)
-        snprintf(error, LOAD_ERROR_BYTES, "%s", strerror(-code));
+        snprintf(error, LOAD_ERROR_BYTES, "cannot load %s: %s", address, strerror(-code));
     return code;
 }
 
@@ -76,7 +76,7 @@ static int run_and_print(const struct load_arguments *arguments, const struct lo
     if (result == NULL)
         return fail(strerror(ENOMEM));
     report.result = result;
-    int error = run(arguments, result, message);
+    int error = run(arguments, about->address, result, message);
     int status = error == 0 ? print_results(&report, arguments->json) : fail(message);
     free(result);
     return status;

@@ -203,7 +203,8 @@ static const struct key paddock_members[] = {
      .expected = "a list of 1 to 16 numeric addresses",
      .start = forget_listen},
     {.name = "receive_buffer",
-     .help = "What a socket holds, as time at a worker's full rate: above 0, at most 10s.",
+     .help = "What a socket holds, as time at a worker's full rate: above 0, at most 10s. Not at "
+             "run time.",
      .setting = &setting_receive_buffer},
     {.name = "max_age",
      .help = "A ping that waited longer is dropped; 0 is never. At most 365d.",

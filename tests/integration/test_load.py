@@ -351,6 +351,11 @@ class RefusalTest(LoadTest):
             with self.subTest(arguments=arguments):
                 self.check_usage(arguments, *words)
 
+    def test_an_error_of_the_system_names_the_target(self):
+        done = run("load", "-d", "10ms", "127.255.255.255:9")
+        self.assertEqual((done.returncode, done.stdout), (255, ""))
+        self.assertEqual(done.stderr, "paddock load: cannot load 127.255.255.255:9: Permission denied\n")
+
     def test_what_is_refused_is_shown_without_its_controls(self):
         for option in ("-r", "-n", "-f", "-b", "-d", "-t", "-p", "--arrivals", "--via", "--interface", "--target-mac", "--format"):
             with self.subTest(option=option):

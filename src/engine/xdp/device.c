@@ -121,34 +121,40 @@ static uint32_t count_counters(int fd, struct ifreq *question)
     return head.sset_mask != 0 && count <= MAX_COUNTERS ? count : 0;
 }
 
-static uint64_t read_errors(int fd, struct ifreq *question)
+/* 0, or a negative errno value; a driver without counters has lost nothing that could be known. */
+static int read_errors(int fd, struct ifreq *question, uint64_t *errors)
 {
-    uint64_t errors = 0;
     uint32_t count = count_counters(fd, question);
-    if (count == 0)
+    if (count == 0) {
+        *errors = 0;
         return 0;
+    }
+    int result = -ENOMEM;
     struct ethtool_gstrings *names = calloc(1, sizeof *names + (size_t)count * ETH_GSTRING_LEN);
     struct ethtool_stats *values = calloc(1, sizeof *values + count * sizeof values->data[0]);
     if (names != NULL && values != NULL) {
         *names = (struct ethtool_gstrings){
             .cmd = ETHTOOL_GSTRINGS, .string_set = ETH_SS_STATS, .len = count};
         *values = (struct ethtool_stats){.cmd = ETHTOOL_GSTATS, .n_stats = count};
+        result = -EIO;
         if (ask_ethtool(fd, question, names) == 0 && ask_ethtool(fd, question, values) == 0 &&
-            names->len == count && values->n_stats == count)
-            errors = sum_errors(names, values, count);
+            names->len == count && values->n_stats == count) {
+            *errors = sum_errors(names, values, count);
+            result = 0;
+        }
     }
     free(names);
     free(values);
-    return errors;
+    return result;
 }
 
-uint64_t xdp_device_transmit_errors(unsigned interface)
+int xdp_device_transmit_errors(unsigned interface, uint64_t *errors)
 {
     struct ifreq question;
     int fd = open_question(interface, &question);
     if (fd < 0)
-        return 0;
-    uint64_t errors = read_errors(fd, &question);
+        return fd;
+    int result = read_errors(fd, &question, errors);
     close(fd);
-    return errors;
+    return result;
 }

@@ -29,8 +29,10 @@ int xdp_device_read(unsigned interface, struct xdp_device *device);
  * Frames that XDP programs sent and the interface lost, since it is there, as its driver counts
  * them (`ethtool -S`). Drivers differ: one may not count them at all, which is 0.
  * Allocates for the time of the call.
+ * @param[out] errors untouched on failure.
+ * @return 0 or a negative errno value: they cannot be read now.
  */
-uint64_t xdp_device_transmit_errors(unsigned interface);
+int xdp_device_transmit_errors(unsigned interface, uint64_t *errors);
 
 /** Whether a driver's counter of this name is about frames that an XDP program sent and that were
  * lost. */

@@ -265,7 +265,7 @@ int xdp_open(struct xdp **xdp, const struct xdp_options *options, char *error, s
     memcpy(opened->listen, options->listen, options->listen_count * sizeof *options->listen);
     int code = prepare(opened, options, error, capacity);
     if (code == 0) {
-        opened->errors_before = xdp_device_transmit_errors(opened->interface);
+        xdp_device_transmit_errors(opened->interface, &opened->errors_before);
         opened->link_fd = xdp_attach(bpf_program__fd(opened->programs->progs.paddock_qcmp),
                                      opened->interface, options->mode, error, capacity);
         code = opened->link_fd < 0 ? opened->link_fd : 0;
@@ -333,7 +333,10 @@ static bool loses_answers(struct xdp *xdp)
 {
     struct counters_sum sum = {0};
     uint64_t answered = 0;
-    uint64_t errors = xdp_device_transmit_errors(xdp->interface);
+    uint64_t errors;
+    /* What cannot be read now is looked at the next time: as 0 it would look like a loss then. */
+    if (xdp_device_transmit_errors(xdp->interface, &errors) != 0)
+        return false;
     errors = errors > xdp->errors_before ? errors - xdp->errors_before : 0;
     atomic_store_explicit(&xdp->transmit_errors, errors, memory_order_relaxed);
     xdp_count(xdp, &sum, &answered);
