@@ -1,6 +1,8 @@
 #include "base/address.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 bool address_is_link_local(const struct in6_addr *address)
@@ -58,4 +60,12 @@ uint16_t address_bound_port(int fd)
     if (getsockname(fd, (struct sockaddr *)&address, &bytes) != 0)
         return 0;
     return ntohs(address.sin6_port); /* where an IPv4 address has it, too */
+}
+
+void address_format(const struct in6_addr *address, uint16_t port, char text[ADDRESS_TEXT_BYTES])
+{
+    char host[INET6_ADDRSTRLEN] = "";
+    bool ipv4 = IN6_IS_ADDR_V4MAPPED(address);
+    inet_ntop(ipv4 ? AF_INET : AF_INET6, address->s6_addr + (ipv4 ? 12 : 0), host, sizeof host);
+    snprintf(text, ADDRESS_TEXT_BYTES, ipv4 ? "%s:%u" : "[%s]:%u", host, (unsigned)port);
 }

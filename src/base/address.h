@@ -52,4 +52,10 @@ uint16_t address_bound_port(int fd);
 socklen_t address_to_socket(const struct in6_addr *address, uint16_t port,
                             struct sockaddr_storage *socket_address);
 
+/** Room for what address_format() writes. */
+#define ADDRESS_TEXT_BYTES 64
+
+/** Writes "192.0.2.1:7600" or "[2001:db8::1]:7600". */
+void address_format(const struct in6_addr *address, uint16_t port, char text[ADDRESS_TEXT_BYTES]);
+
 #endif

@@ -9,6 +9,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "base/address.h"
 #include "base/signals.h"
 #include "cli/commands.h"
 #include "cli/output.h"
@@ -71,6 +72,14 @@ static int fail(const char *what, int error)
     fprintf(stderr, "paddock relay: %s: %s\n", what,
             error == -ELOOP ? "it would be its own server" : strerror(-error));
     return EXIT_FAILED;
+}
+
+static int fail_open(const struct relay_options *options, int error)
+{
+    char listen[ADDRESS_TEXT_BYTES], what[ADDRESS_TEXT_BYTES + 32];
+    address_format(&options->listen, options->listen_port, listen);
+    snprintf(what, sizeof what, "cannot relay from %s", listen);
+    return fail(what, error);
 }
 
 /* As many descriptors as clients may need, or as many as are granted. */
@@ -198,7 +207,7 @@ static int relay_and_report(struct relay_arguments *arguments)
     if (error == 0)
         error = relay_open(&relay, &arguments->options);
     if (error != 0)
-        return fail("cannot open the relay", error);
+        return fail_open(&arguments->options, error);
     error = run_until_signal(relay, arguments, &relayed);
     int status =
         error != 0 ? fail("cannot relay", error) : report(relay, &relayed, arguments->json);

@@ -33,7 +33,6 @@
 /* After a second signal. A stop of threads that all work takes a fraction of it. */
 #define STOP_GRACE_USEC 500000L
 
-#define ADDRESS_BYTES 80
 
 /* What a service still does with privilege: it binds another port. */
 #define KEPT_CAPABILITIES PRIVILEGES_CAPABILITY(CAP_NET_BIND_SERVICE)
@@ -119,14 +118,6 @@ static unsigned worker_count(const struct config *config)
     return cpus > 0 ? (unsigned)cpus : 1;
 }
 
-static void format_address(const struct in6_addr *address, unsigned port, char text[ADDRESS_BYTES])
-{
-    char host[INET6_ADDRSTRLEN] = "";
-    bool ipv4 = IN6_IS_ADDR_V4MAPPED(address);
-    inet_ntop(ipv4 ? AF_INET : AF_INET6, address->s6_addr + (ipv4 ? 12 : 0), host, sizeof host);
-    snprintf(text, ADDRESS_BYTES, ipv4 ? "%s:%u" : "[%s]:%u", host, port);
-}
-
 /* The first that is served: where the host has no IPv6, `::` is not, or it is 0.0.0.0. */
 static struct in6_addr first_address(const struct daemon *daemon)
 {
@@ -144,10 +135,10 @@ static struct in6_addr first_address(const struct daemon *daemon)
 
 static void log_ready(struct daemon *daemon)
 {
-    char address[ADDRESS_BYTES];
+    char address[ADDRESS_TEXT_BYTES];
     unsigned port = qcmp_service_port(daemon->service);
     struct in6_addr first = first_address(daemon);
-    format_address(&first, port, address);
+    address_format(&first, (uint16_t)port, address);
     LOG_EVENT(daemon->log, LOG_LEVEL_INFO, log_text("message", "qcmp ready"),
               log_uint("port", port), log_text("address", address));
 }

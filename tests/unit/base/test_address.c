@@ -102,6 +102,18 @@ static void the_bound_port_is_told(void **state)
     assert_int_equal(address_bound_port(fd), 0);
 }
 
+static void an_address_is_written_with_its_port(void **state)
+{
+    char text[ADDRESS_TEXT_BYTES];
+    struct in6_addr ipv4 = address_from_ipv4((struct in_addr){.s_addr = htonl(0xc0000201)});
+    struct in6_addr ipv6 = IN6ADDR_LOOPBACK_INIT;
+    (void)state;
+    address_format(&ipv4, 7600, text);
+    assert_string_equal(text, "192.0.2.1:7600");
+    address_format(&ipv6, 65535, text);
+    assert_string_equal(text, "[::1]:65535");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -112,6 +124,7 @@ int main(void)
         cmocka_unit_test(an_address_of_a_socket_is_read_as_it_was_written),
         cmocka_unit_test(any_address_is_that_of_ipv6_or_of_ipv4),
         cmocka_unit_test(the_bound_port_is_told),
+        cmocka_unit_test(an_address_is_written_with_its_port),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
