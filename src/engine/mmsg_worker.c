@@ -206,18 +206,67 @@ static void send_burst(struct mmsg_worker *worker, struct mmsg_source *source,
         send_one(worker, source, replies[i]);
 }
 
+/* A set of clients by the lower bits of their ports, so that it may hold some too many. */
+struct clients {
+    uint64_t words[16];
+};
+
+static bool clients_have(const struct clients *clients, unsigned port)
+{
+    return (clients->words[port >> 6 & 15] >> (port & 63) & 1) != 0;
+}
+
+static void clients_add(struct clients *clients, unsigned port)
+{
+    clients->words[port >> 6 & 15] |= UINT64_C(1) << (port & 63);
+}
+
+/* The clients that have more than one reply. */
+static void find_several(struct mmsg_slot *const *replies, unsigned count, struct clients *several)
+{
+    struct clients once = {{0}};
+    for (unsigned i = 0; i < count; i++) {
+        unsigned port = replies[i]->packet.source_port;
+        if (clients_have(&once, port))
+            clients_add(several, port);
+        clients_add(&once, port);
+    }
+}
+
+/* Brings the replies that leave together with the first one to it, in their order, as all others
+ * stay in theirs. Returns how many they are with the first. */
+static unsigned gather(struct mmsg_slot **replies, unsigned count)
+{
+    unsigned together = 1;
+    for (unsigned i = 1; i < count; i++) {
+        struct mmsg_slot *reply = replies[i];
+        if (!leave_together(replies[0], reply))
+            continue;
+        if (i > together)
+            memmove(&replies[together + 1], &replies[together],
+                    (i - together) * sizeof replies[together]);
+        replies[together++] = reply;
+    }
+    return together;
+}
+
 static void send_replies(struct mmsg_worker *worker, struct mmsg_source *source)
 {
-    struct mmsg_slot **reply = worker->replies, **end = reply + worker->replies_count;
-    while (reply < end) {
-        struct mmsg_slot **next = reply + 1;
-        while (next < end && source->can_segment && leave_together(*reply, *next))
-            next++;
-        if (next == reply + 1)
+    struct mmsg_slot **reply = worker->replies;
+    unsigned left = worker->replies_count;
+    struct clients several = {{0}};
+    if (source->can_segment)
+        find_several(reply, left, &several);
+    while (left > 0) {
+        unsigned together = 1;
+        if (clients_have(&several, (*reply)->packet.source_port))
+            together = gather(reply, left);
+        if (together == 1)
             send_one(worker, source, *reply);
         else
-            send_burst(worker, source, reply, (unsigned)(next - reply));
-        reply = next;
+            send_burst(worker, source, reply, together);
+        reply += together;
+        left -= together;
     }
     worker->replies_count = 0;
 }

@@ -307,40 +307,62 @@ static void send_numbered(const struct loopback *client, const struct engine *en
     loopback_send(client, data, sizeof data, &to, to_bytes);
 }
 
-static void expect_numbered(const struct loopback *client, uint8_t number, uint32_t ipv4)
+struct numbered {
+    size_t bytes; /* 16 with the number, or 24 with stamps instead */
+    int number;
+    uint32_t ipv4; /* where it comes from */
+};
+
+static struct numbered receive_numbered(const struct loopback *client)
 {
     uint8_t reply[64];
     struct sockaddr_storage from;
     socklen_t from_bytes;
-    bool stamped = number % 5 == 4;
     size_t bytes = loopback_receive(client, reply, sizeof reply, &from, &from_bytes);
-    assert_int_equal(bytes, stamped ? 24 : 16);
-    if (!stamped)
-        assert_int_equal(reply[1], number);
-    assert_int_equal(((struct sockaddr_in *)&from)->sin_addr.s_addr, htonl(ipv4));
+    assert_true(bytes == 16 || bytes == 24);
+    return (struct numbered){bytes, reply[1],
+                             ntohl(((struct sockaddr_in *)&from)->sin_addr.s_addr)};
 }
 
-/* Runs of one client, of two and of three that take turns, with replies of two sizes and from two
- * addresses: what may leave in one call must not go to another client, or from another address. */
+/* Of which client ping number i is: runs of one, then two that take turns, then three. */
+static int client_of(int i)
+{
+    return i < 40 ? 0 : i % (i / 40 + 1);
+}
+
+/* With replies of two sizes and from two addresses: what may leave in one call must not go to
+ * another client, from another address, or before an earlier one like it. */
 static void each_of_a_burst_gets_its_own_reply(void **state)
 {
     enum {
         PINGS = 120,
-        CLIENTS = 3
+        CLIENTS = 3,
+        HOSTS = 2,
+        SIZES = 2
     };
-    static const uint32_t hosts[] = {INADDR_LOOPBACK, INADDR_LOOPBACK + 256};
+    static const uint32_t hosts[HOSTS] = {INADDR_LOOPBACK, INADDR_LOOPBACK + 256};
     struct running running;
     struct loopback clients[CLIENTS];
+    int last[CLIENTS][HOSTS][SIZES];
     struct engine_options options = options_for(&running, 1);
+    memset(last, -1, sizeof last);
     assert_int_equal(engine_open(&running.engine, *state, &options), 0);
     for (int i = 0; i < CLIENTS; i++)
         clients[i] = loopback_open(AF_INET);
     for (int i = 0; i < PINGS; i++)
-        send_numbered(&clients[i < 40 ? 0 : i % (i / 40 + 1)], running.engine, (uint8_t)i,
-                      hosts[i / 7 % 2]);
+        send_numbered(&clients[client_of(i)], running.engine, (uint8_t)i, hosts[i / 7 % HOSTS]);
     start_workers(&running);
-    for (int i = 0; i < PINGS; i++)
-        expect_numbered(&clients[i < 40 ? 0 : i % (i / 40 + 1)], (uint8_t)i, hosts[i / 7 % 2]);
+    for (int i = 0; i < PINGS; i++) {
+        int client = client_of(i);
+        struct numbered reply = receive_numbered(&clients[client]);
+        int *before = &last[client][reply.ipv4 == hosts[1]][reply.bytes == 24];
+        if (reply.bytes == 24)
+            continue; /* has no number */
+        assert_int_equal(client_of(reply.number), client);
+        assert_int_equal(reply.ipv4, hosts[reply.number / 7 % HOSTS]);
+        assert_true(reply.number > *before);
+        *before = reply.number;
+    }
     struct counters_sum sum = stop_engine(&running);
     assert_int_equal(sum.received, PINGS);
     assert_int_equal(sum.answered, PINGS);
