@@ -178,6 +178,12 @@ def switches(pid):
     return total
 
 
+def datagrams_read(space):
+    """How many UDP datagrams over IPv4 programs in a network namespace have read."""
+    rows = [line.split() for line in run(inside(space, ["cat", "/proc/net/snmp"])).splitlines() if line.startswith("Udp:")]
+    return int(dict(zip(*rows))["InDatagrams"])
+
+
 def resident_kib(pid):
     for line in pathlib.Path(f"/proc/{pid}/smaps_rollup").read_text(encoding="ascii").splitlines():
         if line.startswith("Pss:"):
