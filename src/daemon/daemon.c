@@ -33,7 +33,6 @@
 /* After a second signal. A stop of threads that all work takes a fraction of it. */
 #define STOP_GRACE_USEC 500000L
 
-
 /* What a service still does with privilege: it binds another port. */
 #define KEPT_CAPABILITIES PRIVILEGES_CAPABILITY(CAP_NET_BIND_SERVICE)
 

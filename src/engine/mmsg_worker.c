@@ -242,9 +242,8 @@ static unsigned gather(struct mmsg_slot **replies, unsigned count)
         struct mmsg_slot *reply = replies[i];
         if (!leave_together(replies[0], reply))
             continue;
-        if (i > together)
-            memmove(&replies[together + 1], &replies[together],
-                    (i - together) * sizeof replies[together]);
+        for (unsigned k = i; k > together; k--)
+            replies[k] = replies[k - 1];
         replies[together++] = reply;
     }
     return together;
