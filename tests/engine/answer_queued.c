@@ -2,6 +2,7 @@
  * finds the same work every time, and so that workers can be timed while nobody else uses the
  * machine. The clients take turns, each with BURST pings. Prints one JSON object.
  * usage: answer_queued WORKERS PINGS CLIENTS BURST */
+#include <assert.h>
 #include <inttypes.h>
 #include <netinet/in.h>
 #include <stdio.h>
@@ -38,6 +39,7 @@ static void queue_pings(uint16_t port, unsigned pings, unsigned clients, unsigne
 {
     int fds[MAX_CLIENTS] = {0};
     uint8_t data[QCMP_PING_BYTES];
+    assert(clients > 0 && burst > 0);
     for (unsigned i = 0; i < clients; i++)
         fds[i] = client_open(port);
     for (unsigned i = 0; i < pings; i++) {
