@@ -2,7 +2,8 @@
 """report.py [--rounds N] [--seconds S] [--only SECTION,...] [--parts FILE] [--write]: measures what docs/performance.md shows, and prints it.
 
 Every figure is the median of interleaved rounds, beside the baseline's of the same round (bench/baseline.c: one thread, epoll,
-recvfrom, sendto, user-space stamps). --write writes docs/performance.md and its plots; without it nothing is changed.
+recvfrom, sendto, user-space stamps). --write writes docs/performance.md and its plots, of which the sections stay that were not measured; without
+it nothing is changed.
 """
 import argparse
 import contextlib
@@ -273,6 +274,29 @@ def arguments():
     return options
 
 
+def merged(made, parts, document):
+    """The sections of the document, those of this run in place of the ones with the same title."""
+    pieces = {}
+    if document.exists():
+        for piece in document.read_text(encoding="utf-8").split("\n## ")[1:]:
+            pieces[piece.partition("\n")[0]] = "## " + piece.rstrip() + "\n"
+    for section in made:
+        pieces[section.title] = section.markdown()
+    if parts:
+        pieces["Parts"] = "## Parts\n\n```\n" + parts.read_text(encoding="utf-8").rstrip() + "\n```\n"
+    last = pieces.pop("Parts", None)
+    return "\n".join([*pieces.values(), *([last] if last else [])])
+
+
+def write(made, skipped, options):
+    plots.write(made, TREE / "docs/performance")
+    document = TREE / "docs/performance.md"
+    head = (TREE / "bench/performance.head.md").read_text(encoding="utf-8")
+    about = f"Measured on {machine()}: medians of {options.rounds} rounds of {options.seconds} s, with the least and the greatest.\n"
+    left = "".join(f"\nNot measured: {line}\n" for line in skipped)
+    document.write_text(head + "\n" + about + left + "\n" + merged(made, options.parts, document), encoding="utf-8")
+
+
 def main():
     options = arguments()
     made, skipped = [], []
@@ -286,14 +310,7 @@ def main():
         made.append(section)
         print(section.text(), flush=True)
     if options.write:
-        plots.write(made, TREE / "docs/performance")
-        head = (TREE / "bench/performance.head.md").read_text(encoding="utf-8")
-        about = f"Measured on {machine()}: median of {options.rounds} rounds of {options.seconds} s, with the least and the greatest.\n"
-        left = "".join(f"\nNot measured: {line}\n" for line in skipped)
-        text = head + "\n" + about + left + "\n" + "\n".join(section.markdown() for section in made)
-        if options.parts:
-            text += "\n## Parts\n\n```\n" + options.parts.read_text(encoding="utf-8").rstrip() + "\n```\n"
-        (TREE / "docs/performance.md").write_text(text, encoding="utf-8")
+        write(made, skipped, options)
 
 
 if __name__ == "__main__":
