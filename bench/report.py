@@ -12,7 +12,9 @@ import json
 import os
 import pathlib
 import platform
+import subprocess
 import sys
+import time
 
 import lab
 import plots
@@ -162,10 +164,9 @@ def stamps(options):
 
 def with_departure(port, flags, options):
     """Runs the load against the program that checks its own stamps."""
-    import subprocess
     command = lab.on_cpu(lab.SERVER_CPU, [lab.PROGRAMS / "paddock_departure", port, options.seconds + 1])
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        lab.time.sleep(0.3)
+        time.sleep(0.3)
         load(f"[::1]:{port}", *flags, "-d", f"{options.seconds}s")
         return json.loads(process.communicate(timeout=60)[0])
 
@@ -173,10 +174,9 @@ def with_departure(port, flags, options):
 @contextlib.contextmanager
 def saturated(port, options):
     """A load beside what is measured, for as long as that lasts."""
-    import subprocess
     command = lab.on_cpu(lab.CLIENT_CPU, [lab.PADDOCK, "load", "--format", "json", *SINGLES, "-d", "30s", f"[::1]:{port}"])
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
-    lab.time.sleep(0.3)
+    time.sleep(0.3)
     try:
         yield
     finally:
@@ -216,9 +216,9 @@ def idle(options):
         commands["quilkin"] = lab.quilkin
     for name, make in commands.items():
         with server(make(lab.free_port())) as pid:
-            lab.time.sleep(1)
+            time.sleep(1)
             slept, cpu = lab.switches(pid), lab.cpu_ns(pid)
-            lab.time.sleep(10)
+            time.sleep(10)
             section.add(name, f"{(lab.switches(pid) - slept) / 10:.1f}", f"{(lab.cpu_ns(pid) - cpu) / 1e4:.0f}",
                         f"{lab.resident_kib(pid) / 1024:.1f}")
     return section
