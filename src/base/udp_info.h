@@ -14,6 +14,8 @@
 
 #include <linux/errqueue.h>
 
+#include "base/address.h"
+
 /** What the control messages of one datagram say. Pointers last until the control buffer is
  * received to again. */
 struct udp_info {
@@ -50,7 +52,7 @@ static inline void udp_info_read_ipv4(struct cmsghdr *header, struct udp_info *i
         packet->ipi_ifindex != 0 && packet->ipi_spec_dst.s_addr != packet->ipi_addr.s_addr;
     if (info->reply != NULL)
         return;
-    info->ipv4 = (struct in6_addr){.s6_addr32 = {0, 0, htonl(0xffff), packet->ipi_addr.s_addr}};
+    info->ipv4 = address_from_ipv4(packet->ipi_addr);
     info->destination = &info->ipv4;
     info->reply = header;
     info->reply_bytes = CMSG_SPACE(sizeof *packet);

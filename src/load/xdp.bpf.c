@@ -8,19 +8,16 @@
 #include <stdbool.h>
 
 #include "load/xdp_shared.h"
+#include "wire/layout.h"
 
 #define NONCE_BITS 8
 #define ETHERNET_BYTES 14
 #define IPV4_BYTES 20
 #define IPV6_BYTES 40
 #define UDP_BYTES 8
-#define PONG_BYTES 33
 #define UDP 17
 #define ETHERTYPE_IPV4 0x0800
 #define ETHERTYPE_IPV6 0x86dd
-
-/* QLKN, version 0, a pong, 25 bytes. */
-#define PONG_HEADER UINT64_C(0x514c4b4e00010019)
 
 #define ALWAYS static inline __attribute__((always_inline))
 
@@ -132,8 +129,8 @@ ALWAYS void write_ping(uint8_t *udp, uint32_t port, uint8_t nonce, uint64_t stam
 {
     *(uint16_t *)(void *)udp = bpf_htons((uint16_t)port);
     *(uint16_t *)(void *)(udp + 6) = bpf_htons(checksum(port, nonce, stamp));
-    udp[UDP_BYTES + 8] = nonce;
-    *(uint64_t *)(void *)(udp + UDP_BYTES + 9) = bpf_cpu_to_be64(stamp);
+    udp[UDP_BYTES + LAYOUT_NONCE_OFFSET] = nonce;
+    *(uint64_t *)(void *)(udp + UDP_BYTES + LAYOUT_CLIENT_OFFSET) = bpf_cpu_to_be64(stamp);
 }
 
 ALWAYS uint32_t next_port(void)
@@ -342,8 +339,9 @@ int load_receive(struct xdp_md *context)
         return XDP_PASS;
     }
     const uint8_t *pong = udp + UDP_BYTES;
-    if (load16(udp + 4) != UDP_BYTES + PONG_BYTES || pong + PONG_BYTES > end ||
-        *(const uint64_t *)(const void *)pong != bpf_cpu_to_be64(PONG_HEADER))
+    if (load16(udp + 4) != UDP_BYTES + QCMP_PONG_BYTES || pong + QCMP_PONG_BYTES > end ||
+        *(const uint64_t *)(const void *)pong !=
+            bpf_cpu_to_be64(LAYOUT_HEADER(LAYOUT_PONG, LAYOUT_PONG_LENGTH)))
         count(&counts.foreign);
     else
         take_pong(udp);

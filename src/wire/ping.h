@@ -3,8 +3,8 @@
  * qcmp_packet: what a valid ping looks like is eight fixed bytes and a length. Agrees with
  * qcmp_packet_decode() and qcmp_packet_encode(), which tests hold it against.
  */
-#ifndef QCMP_WIRE_PING_H
-#define QCMP_WIRE_PING_H
+#ifndef PADDOCK_WIRE_PING_H
+#define PADDOCK_WIRE_PING_H
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -13,16 +13,14 @@
 #include <qcmp/wire.h>
 
 #include "wire/bits.h"
-
-/** The header of a ping and of a pong: magic, version, command and length as one number. */
-#define WIRE_PING_HEADER UINT64_C(0x514c4b4e00000009)
-#define WIRE_PONG_HEADER UINT64_C(0x514c4b4e00010019)
+#include "wire/layout.h"
 
 /** Whether a datagram is a valid ping.
  * @param bytes its true size; as many are readable, or QCMP_MAX_BYTES of them. */
 static inline bool wire_is_ping(const uint8_t *data, size_t bytes)
 {
-    return bytes == QCMP_PING_BYTES && bits_load64(data) == WIRE_PING_HEADER;
+    return bytes == QCMP_PING_BYTES &&
+           bits_load64(data) == LAYOUT_HEADER(LAYOUT_PING, LAYOUT_PING_LENGTH);
 }
 
 /**
@@ -33,10 +31,10 @@ static inline bool wire_is_ping(const uint8_t *data, size_t bytes)
 static inline void wire_answer(const uint8_t *restrict ping, int64_t start_ns,
                                uint8_t *restrict pong)
 {
-    bits_store64(WIRE_PONG_HEADER, pong);
-    pong[QCMP_HEADER_BYTES] = ping[QCMP_HEADER_BYTES];
-    bits_store64(bits_load64(ping + QCMP_HEADER_BYTES + 1), pong + QCMP_HEADER_BYTES + 1);
-    bits_store64((uint64_t)start_ns, pong + QCMP_PING_BYTES);
+    bits_store64(LAYOUT_HEADER(LAYOUT_PONG, LAYOUT_PONG_LENGTH), pong);
+    pong[LAYOUT_NONCE_OFFSET] = ping[LAYOUT_NONCE_OFFSET];
+    bits_store64(bits_load64(ping + LAYOUT_CLIENT_OFFSET), pong + LAYOUT_CLIENT_OFFSET);
+    bits_store64((uint64_t)start_ns, pong + LAYOUT_START_OFFSET);
     bits_store64(0, pong + QCMP_TRANSMIT_OFFSET);
 }
 
