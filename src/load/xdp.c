@@ -239,7 +239,7 @@ static void run_sending(struct xdp_run *run)
             schedule_ahead(run);
     }
     set_sending(run, 0);
-    if (now_ns < run->end_ns)
+    if (now_ns < run->end_ns || !is_open_loop(run)) /* a closed loop sends until it is stopped */
         run->end_ns = now_ns;
     run->result->sending_ns = run->end_ns - run->start_ns;
 }
@@ -365,7 +365,9 @@ static int run_measured(struct xdp_run *run)
     uint64_t idle_before_ns = read_count(&run->bpf->bss->counts.idle_ns);
     run->result->spins = true;
     run_sending(run);
-    run->result->idle_ns = (int64_t)(read_count(&run->bpf->bss->counts.idle_ns) - idle_before_ns);
+    int64_t idle_ns = (int64_t)(read_count(&run->bpf->bss->counts.idle_ns) - idle_before_ns);
+    run->result->idle_ns = /* a schedule is over before its end is noticed */
+        idle_ns < run->result->sending_ns ? idle_ns : run->result->sending_ns;
     meter_sending_over(&meter, run->result);
     error = sender_stop(run);
     if (error != 0)
