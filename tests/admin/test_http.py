@@ -207,7 +207,7 @@ class Strangers(unittest.TestCase):
                 select.select([connection], [], [], 0.05)
 
     def test_an_answer_that_nobody_reads_ends_at_the_deadline(self):
-        server = self.enterContext(Server(PROGRAM, 0, 300))
+        server = self.enterContext(Server(PROGRAM, 0, 3000))  # which are for making it, too
         server.order("b")
         idle_fds = server.open_fds()
         with connect(server) as connection:

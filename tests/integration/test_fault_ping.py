@@ -28,7 +28,7 @@ class PingTest(unittest.TestCase):
 
     def ping(self, target, *arguments):
         """The pings of a run that was answered; every one is what it would have been."""
-        done = run("ping", "--format", "json", "-a", str(PINGS), *arguments, target, program=FAULTY,
+        done = run("ping", "--format", "json", *support.PATIENT, "-a", str(PINGS), *arguments, target, program=FAULTY,
                    env=self.faults.environment())
         self.assertEqual(done.returncode, 0, done.stderr)
         result, = json.loads(done.stdout)["targets"]

@@ -1,5 +1,4 @@
 """Access lists and the guard, between two hosts (network namespaces): who is answered, how often, and what is counted."""
-import contextlib
 import json
 import socket
 
@@ -9,6 +8,8 @@ from serving import Operated, RELOADED, public_folder
 from support import packed_ping
 
 SERVER_IPV4, SERVER_IPV6 = "10.99.0.2", "fd00:99::2"
+RECEIVED, ANSWERED = "paddock_qcmp_received_total", "paddock_qcmp_answered_total"
+VALID = 'quilkin_service_qcmp_packets_total{kind="valid"}'
 BURST = 50
 STRICT = f"""
   guard:
@@ -43,35 +44,38 @@ class GuardTest(HostsCase):
     def dropped(self, reason):
         return self.metrics()[f'paddock_qcmp_dropped_total{{reason="{reason}"}}']
 
+    def settled(self, received=0):
+        """The metrics once so many have been received, and what is valid has been answered: it is counted before it is."""
+        def found():
+            metrics = self.metrics()
+            return metrics if metrics[RECEIVED] >= received and metrics[ANSWERED] == metrics[VALID] else None
+        return support.wait_until(found, "all pings are counted, and every valid one is answered")
+
     def answers(self, pings, address=SERVER_IPV4, namespace=None):
         """Sends so many pings; returns how many are answered once all have been counted."""
         family = socket.AF_INET6 if ":" in address else socket.AF_INET
-        received = self.metrics()["paddock_qcmp_received_total"]
+        before = self.settled()
         with namespace or self.client:
             asker = socket.socket(family, socket.SOCK_DGRAM)
         with asker:
-            asker.setsockopt(socket.SOL_SOCKET, 33, 1 << 22)  # SO_RCVBUFFORCE
+            support.make_room(asker)
             for i in range(pings):
                 asker.sendto(packed_ping(i % 256, i), (address, self.service.port))
-            support.wait_until(lambda: self.metrics()["paddock_qcmp_received_total"] >= received + pings,
-                               "all pings are counted")
+            answered = int(self.settled(before[RECEIVED] + pings)[ANSWERED] - before[ANSWERED])
+            asker.settimeout(support.ANSWER_SECONDS)  # answers are on their way when they are counted
+            for _ in range(answered):
+                support.parsed_pong(asker.recv(100))
             asker.setblocking(False)
-            answered = 0
-            with contextlib.suppress(BlockingIOError):
-                while support.parsed_pong(asker.recv(100)):
-                    answered += 1
+            with self.assertRaises(BlockingIOError):
+                asker.recv(100)
         return answered
 
     def check_sums(self):
         """What was received is in exactly one place, and what is valid was answered."""
-        def settled():
-            found = self.metrics()
-            return found if found["paddock_qcmp_answered_total"] == \
-                found['quilkin_service_qcmp_packets_total{kind="valid"}'] else None
-        found = support.wait_until(settled, "every valid ping is answered")
+        found = self.settled()
         kinds = sum(value for series, value in found.items()
                     if series.startswith(("quilkin_service_qcmp_packets_total", "paddock_qcmp_dropped_total")))
-        self.assertEqual(found["paddock_qcmp_received_total"], kinds)
+        self.assertEqual(found[RECEIVED], kinds)
         self.assertEqual(found["paddock_qcmp_kernel_drops_total"], 0)
         with self.server:
             last = self.service.stop()

@@ -62,7 +62,7 @@ class RejectionTest(HostileTest):
         with contextlib.ExitStack() as stack:
             servers = [stack.enter_context(Server(lambda server, ping, client, wrong=wrong: server.send(wrong(ping), client),
                                                   address)) for wrong in WRONG.values()]
-            status, document = ping_json("-a1", "-t500ms", *[server.target for server in servers])
+            status, document = ping_json("-a1", "-t3s", *[server.target for server in servers])
         self.assertEqual((status, document["rejected_elsewhere"]), (1, 0))
         for name, target in zip(WRONG, document["targets"]):
             with self.subTest(name):
@@ -88,7 +88,7 @@ class RejectionTest(HostileTest):
                     server.send(wrong(ping), client)
                 server.send(answer_to(ping), client)
             with Server(behave) as server:
-                done = run("ping", "-a1", server.target)
+                done = run("ping", "-a1", *support.PATIENT, server.target)
             self.assertEqual((done.returncode, done.stderr), (0, ""))
             reasons += [line.split("rejected: ")[1] for line in done.stdout.splitlines() if "rejected: " in line]
             self.assertIn(f"{len(some)} rejected", done.stdout)
@@ -110,7 +110,7 @@ class TimingTest(HostileTest):
             if len(server.arrivals) == 2:
                 server.send(answer_to(server.arrivals[0][1]), client)
                 server.send(answer_to(ping), client)
-        target = self.ping(behave, "-a2", "-t300ms", "-i600ms")
+        target = self.ping(behave, "-a2", "-t2s", "-i3s")
         self.check_counts(target, received=1, late=1)
         self.assertEqual([ping["status"] for ping in target["pings"]], ["timeout", "ok"])
         self.assertIsNone(target["pings"][0]["rtt_ns"])
@@ -204,7 +204,7 @@ class HoldTest(HostileTest):
         def behave(server, ping, client):
             server.send(packed_pong(*parsed_ping(ping), *stamps[len(server.arrivals) - 1]), client)
         with Server(behave) as server:
-            done = run("ping", "-i0", "-a3", server.target)
+            done = run("ping", "-i0", "-a3", *support.PATIENT, server.target)
         self.assertEqual((done.returncode, done.stderr), (0, ""))
         lines = done.stdout.splitlines()
         self.assertIn("raw: the server says it held the ping for 10000.000 ms", lines[0])

@@ -185,25 +185,21 @@ class PiecesTest(LoadTest):
 
 class HonestTimeTest(LoadTest):
     def test_a_generator_that_stalls_does_not_hide_it(self):
-        """Stopped for 50 ms, it sends what was due meanwhile, and counts the time from when it was due."""
-        started = []
-
-        def stall(server, data, client):
-            if len(server.arrivals) == 5:
-                os.kill(started[0].pid, signal.SIGSTOP)
-                time.sleep(0.05)
-                os.kill(started[0].pid, signal.SIGCONT)
-            honest(server, data, client)
-
-        with Server(stall) as server, Process("load", "--format", "json", "-d", "300ms", "-r", "1000", *PATIENT,
-                                              server.target) as process:
-            started.append(process)
+        """Stopped for 100 ms, it sends what was due meanwhile, and counts the time from when it was due."""
+        # Long enough that it is still sending when this process has noticed that it has begun.
+        with Server(honest) as server, Process("load", "--format", "json", "-d", "3s", "-r", "100", *PATIENT,
+                                               server.target) as process:
+            server.await_arrivals(5)
+            os.kill(process.pid, signal.SIGSTOP)
+            os.waitid(os.P_PID, process.pid, os.WSTOPPED)
+            time.sleep(0.1)
+            os.kill(process.pid, signal.SIGCONT)
             output, _ = process.process.communicate(timeout=ANSWER_SECONDS)
         report = json.loads(output)
         self.check_report(report)
         self.assertEqual((report["scheduled"], report["lost"]), (300, 0))
-        self.assertGreaterEqual(report["lag_ns"]["max"], 40000000)
-        self.assertGreaterEqual(report["latency_ns"]["max"], 40000000)
+        self.assertGreaterEqual(report["lag_ns"]["max"], 80000000)
+        self.assertGreaterEqual(report["latency_ns"]["max"], 80000000)
 
 
 class HostileTest(LoadTest):
@@ -216,7 +212,7 @@ class HostileTest(LoadTest):
             for junk in (b"", b"QLKN", data, os.urandom(33), answer_to(data) + b"x", answer_to(data)[:-1], bytes(9000)):
                 server.send(junk, client)
 
-        report = self.against(garbage, "-t", "50ms", "-r", "100", expect=1)
+        report = self.against(garbage, "-t", "3s", "-r", "100", expect=1)
         self.assertEqual((report["answered"], report["late"], report["duplicates"]), (0, 0, 0))
         self.assertEqual(report["lost"], report["sent"])
         self.assertGreaterEqual(report["foreign"], 7 * (report["sent"] - 1))
@@ -236,7 +232,7 @@ class HostileTest(LoadTest):
             if other != client:
                 server.send(packed_pong(nonce, stamp, 0, 0), other)
 
-        report = self.against(lie, "-t", "50ms", "-r", "100", "-f", "2", expect=1)
+        report = self.against(lie, "-t", "3s", "-r", "100", "-f", "2", expect=1)
         self.assertEqual((report["answered"], report["late"], report["duplicates"]), (0, 0, 0))
         self.assertGreater(report["foreign"], 0)
 
@@ -248,7 +244,7 @@ class HostileTest(LoadTest):
         self.assertEqual((report["late"], report["foreign"]), (0, 0))
 
     def test_an_answer_after_the_time_out_is_late(self):
-        report = self.against(holding(0.03), "-t", "20ms", "-r", "200", "-d", "300ms", expect=1)
+        report = self.against(holding(0.03), "-t", "20ms", "-r", "200", "-d", "2s", expect=1)
         self.assertEqual((report["answered"], report["lost"]), (0, report["sent"]))
         self.assertGreater(report["late"], 0)
         self.assertLessEqual(report["late"], report["sent"])
@@ -291,11 +287,14 @@ class HostileTest(LoadTest):
 
 class SignalTest(LoadTest):
     def interrupted(self, behave, numbers, *arguments):
-        """The report of a run that is sent signals once it has sent five pings, and its exit status."""
+        """The report of a run that is sent signals once it has sent five pings, and its exit status. What was due while it was
+        stopped is there when it sees them."""
         with Server(behave) as server, Process("load", "--format", "json", "-d", "60s", *arguments, server.target) as process:
             server.await_arrivals(5)
             # Together, so that neither is seen before the other.
             process.process.send_signal(signal.SIGSTOP)
+            os.waitid(os.P_PID, process.pid, os.WSTOPPED)
+            time.sleep(0.02)
             for number in numbers:
                 process.process.send_signal(number)
             process.process.send_signal(signal.SIGCONT)
@@ -313,7 +312,7 @@ class SignalTest(LoadTest):
         self.assertEqual(report["scheduled"], report["sent"] + report["unsent"])
 
     def test_what_was_due_before_a_signal_is_sent(self):
-        report, _ = self.interrupted(None, [signal.SIGINT], "-t", "10ms", "-r", "50000")
+        report, _ = self.interrupted(None, [signal.SIGINT], "-t", "10ms", "-r", "5000")
         self.assertEqual((report["unsent"], report["limit"]), (0, "elsewhere"), report["limit_reason"])
 
     def test_sigterm_ends_a_closed_loop(self):

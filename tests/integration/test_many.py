@@ -12,11 +12,13 @@ from support import Responder, ping_json
 TARGETS = 1000
 DEAD_EVERY = 5
 AMOUNT = 5
-PLAN = ("-a", str(AMOUNT), "-i", "100ms", "-t", "1s")
+PLAN = ("-a", str(AMOUNT), "-i", "100ms", "-t", "3s")
 
-# What a run with a thousand targets may take beyond one with a dead one: start-up and writing of the results.
-MARGIN_SECONDS = 1 if not support.SANITIZE else 15
-ROUND_TRIP_LIMIT_NS = 5_000_000 if not support.SANITIZE else 100_000_000
+# What a run with a thousand targets may take beyond one with a dead one: start-up and writing of the results. And what the
+# living may take where the machine has other things to do. Of dead targets that hold up others, two hundred take ten minutes
+# and each takes three seconds.
+MARGIN_SECONDS = 30
+ROUND_TRIP_LIMIT_NS = 1_000_000_000
 
 
 def address(number):

@@ -11,7 +11,7 @@ import time
 import unittest
 
 import support
-from support import Asker, Process, Responder, Server, alone, honest, ping_json, run
+from support import PATIENT, Asker, Process, Responder, Server, alone, honest, ping_json, run
 
 TARGET_KEYS = {"target", "address", "error", "sent", "received", "lost", "late", "duplicates", "rejected", "rtt_ns",
                "raw_rtt_ns", "pings"}
@@ -97,13 +97,13 @@ class OutputTest(PingTest):
     def test_a_person_sees_a_line_for_each_ping_and_a_summary(self):
         with Responder() as responder, Server() as dead:
             target = f"127.0.0.1:{responder.port}"
-            done = run("ping", "-a3", "-i10ms", "-t200ms", target, dead.target)
+            done = run("ping", "-a3", "-i10ms", "-t2s", target, dead.target)
             responder.stop()
         self.assertEqual((done.returncode, done.stderr), (1, ""))
         lines = done.stdout.splitlines()
         for seq in (1, 2, 3):
             self.assertEqual(len([line for line in lines if line.startswith(f"{target}  {seq}  ") and " ms" in line]), 1)
-            self.assertIn(f"{dead.target}  {seq}  no answer in 200.000 ms", lines)
+            self.assertIn(f"{dead.target}  {seq}  no answer in 2 s", lines)
         answered = lines.index(f"{target} ({target})")
         self.assertEqual(lines[answered + 1], "  3 sent, 3 received, 0 lost (0 %)")
         self.assertRegex(lines[answered + 2], r"^  round trip: min \S+, median \S+, mean \S+, max \S+ ms$")
@@ -143,7 +143,7 @@ class OutputTest(PingTest):
             honest(server, data, client)
 
         with Server(noisy) as server:
-            done = run("ping", "-a1", server.target)
+            done = run("ping", "-a1", *PATIENT, server.target)
         self.assertEqual(done.stdout.count("  rejected: "), 10)
         self.assertIn("  1 sent, 1 received, 0 lost (0 %), 50 rejected", done.stdout.splitlines())
 
@@ -159,7 +159,7 @@ class OutputTest(PingTest):
 
         if support.SANITIZE:
             self.skipTest("sanitizers reserve address space of their own")
-        target, = self.ping("-a200000", "-i0", f"127.0.0.1:{support.closed_port()}", expect=1, preexec_fn=limit)
+        target, = self.ping("-a200000", "-i0", "-t1s", f"127.0.0.1:{support.closed_port()}", expect=1, preexec_fn=limit)
         self.assertEqual(target["sent"], 200000)
 
     def test_results_that_cannot_be_written_are_an_error(self):
@@ -175,6 +175,7 @@ class ScheduleTest(PingTest):
         with Server() as server:
             start = time.monotonic()
             self.ping("-a", "11", "-i", "50ms", "-t", "10ms", server.target, expect=1)
+            server.await_arrivals(11)
             arrivals = [arrived - start for arrived, _ in server.arrivals]
         self.assertEqual(len(arrivals), 11)
         for seq, arrived in enumerate(arrivals):
@@ -184,7 +185,6 @@ class ScheduleTest(PingTest):
     def test_the_first_pings_to_a_thousand_targets_are_spread(self):
         """At most one in 100 us, where the interval leaves room for it."""
         with Server(address="0.0.0.0") as server:
-            server.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
             texts = [f"127.0.{1 + number // 250}.{1 + number % 250}:{server.port}" for number in range(1000)]
             start = time.time_ns()
             self.ping("-a1", "-t100ms", *texts, expect=1)
@@ -207,7 +207,7 @@ class ScheduleTest(PingTest):
     def test_the_timeout_is_kept(self):
         times = []
         with Server() as server:
-            for _ in range(3):
+            while min(times, default=1) >= 0.9 and len(times) < 50:  # the machine may have other things to do
                 start = time.monotonic()
                 target, = self.ping("-a1", "-t0.2", server.target, expect=1)
                 times.append(time.monotonic() - start)
@@ -224,10 +224,10 @@ class ScheduleTest(PingTest):
 
     def test_more_pings_in_flight_than_there_are_nonces_wait_for_one(self):
         with Server() as server:
-            server.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
             start = time.monotonic()
             target, = self.ping("-i1us", "-t500ms", "-a400", server.target, expect=1)
             elapsed = time.monotonic() - start
+            server.await_arrivals(400)
             packets = [support.parsed_ping(data) for _, data in server.arrivals]
         self.assertEqual((target["sent"], target["received"]), (400, 0))
         self.assertEqual({ping["status"] for ping in target["pings"]}, {"timeout"})
@@ -239,7 +239,7 @@ class ScheduleTest(PingTest):
     def test_sigint_ends_it_with_a_summary_of_what_was_sent(self):
         for form in ("json", "human"):
             with self.subTest(form), Server(honest) as server, \
-                 Process("ping", "--format", form, "-a100000", "-i10ms", server.target) as process:
+                 Process("ping", "--format", form, *PATIENT, "-a100000", "-i10ms", server.target) as process:
                 server.await_arrivals(5)
                 self.assertEqual(process.end(signal.SIGINT), 0)
                 output = process.log.decode()
@@ -335,7 +335,7 @@ class TargetTest(PingTest):
 
     def test_one_dead_target_makes_the_exit_status_1_and_spoils_nothing_else(self):
         with Server(honest) as server, Server() as dead:
-            answered, silent = self.ping("-a2", "-i0", "-t100ms", server.target, dead.target, expect=1)
+            answered, silent = self.ping("-a2", "-i0", "-t2s", server.target, dead.target, expect=1)
         self.assertEqual((answered["received"], silent["received"], silent["lost"]), (2, 0, 2))
 
     def test_a_name_that_does_not_resolve_is_that_targets_error(self):
@@ -344,7 +344,7 @@ class TargetTest(PingTest):
             self.assertTrue(nowhere["error"])
             self.assertEqual((nowhere["address"], nowhere["sent"], nowhere["pings"]), (None, 0, []))
             self.assertEqual(answered["received"], 2)
-            done = run("ping", "-a1", NO_NAME, server.target)
+            done = run("ping", "-a1", *PATIENT, NO_NAME, server.target)
             self.assertEqual(done.returncode, 2)
             self.assertIn(f"{NO_NAME}: {nowhere['error']}", done.stdout.splitlines())
             self.assertIn("  1 sent, 1 received, 0 lost (0 %)", done.stdout.splitlines())

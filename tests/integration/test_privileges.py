@@ -33,7 +33,11 @@ def kept_capabilities(service):
 def threads(pid):
     """The name and the status of each thread."""
     for task in pathlib.Path(f"/proc/{pid}/task").iterdir():
-        status = dict(line.split(":", 1) for line in (task / "status").read_text(encoding="ascii").splitlines())
+        try:
+            lines = (task / "status").read_text(encoding="ascii").splitlines()
+        except (FileNotFoundError, ProcessLookupError):  # it has ended meanwhile
+            continue
+        status = dict(line.split(":", 1) for line in lines)
         yield status["Name"].strip(), {key: value.split() for key, value in status.items()}
 
 

@@ -4,7 +4,7 @@ import time
 import unittest
 
 import support
-from support import Responder, Server, alone, answer_to, environment, events, honest, run
+from support import PATIENT, Responder, Server, alone, answer_to, environment, events, honest, run
 
 DECIMALS = r"^-?\d+\.\d\d$"
 
@@ -18,7 +18,7 @@ def half(server, data, client):
 class QcmpPingTest(unittest.TestCase):
     def ping(self, *arguments, expect=0, **options):
         """Runs it; returns its events as (level, fields)."""
-        done = run("qcmp", "ping", *arguments, **options)
+        done = run("qcmp", "ping", *PATIENT, *arguments, **options)
         self.assertEqual(done.returncode, expect, done.stdout + done.stderr)
         return [(event["level"], event["fields"]) for event in events(done.stdout)]
 
@@ -59,13 +59,14 @@ class QcmpPingTest(unittest.TestCase):
 
     def test_an_interval_is_kept_where_one_is_given(self):
         with Server(honest) as server:
+            start = time.monotonic()
             self.check_results(self.ping("-a4", "-i100ms", server.target), 4, 4)
-            arrivals = [arrived for arrived, _ in server.arrivals]
-        self.assertGreaterEqual(arrivals[-1] - arrivals[0], 0.2)
+            last = server.arrivals[-1][0]
+        self.assertGreaterEqual(last - start, 0.3)
 
     def test_a_ping_without_answer_is_an_error_in_the_log(self):
         with Server(half) as server:
-            found = self.ping("-a4", "-t100ms", server.target)
+            found = self.ping("-a4", "-t2s", server.target)
             self.check_results(found, 4, 2)
             failed = [(level, fields) for level, fields in found if fields["message"] == "ping failed"]
             self.assertEqual(len(failed), 2)
@@ -115,10 +116,10 @@ class QcmpPingTest(unittest.TestCase):
 
     def test_flags_and_variables_of_the_log_apply(self):
         with Server(honest) as server:
-            done = run("--log-format", "plain", "qcmp", "ping", "-a1", server.target)
+            done = run("--log-format", "plain", "qcmp", "ping", "-a1", *PATIENT, server.target)
             self.assertRegex(done.stdout, r"\S+Z +INFO successful ping delay_millis=\d+\.\d\d\n")
-            for quiet in (run("-q", "qcmp", "ping", "-a1", server.target),
-                          run("qcmp", "ping", "-a1", server.target, env=environment(QUIET="true"))):
+            for quiet in (run("-q", "qcmp", "ping", "-a1", *PATIENT, server.target),
+                          run("qcmp", "ping", "-a1", *PATIENT, server.target, env=environment(QUIET="true"))):
                 self.assertEqual((quiet.returncode, quiet.stdout, quiet.stderr), (0, "", ""))
 
     def test_variables_of_the_service_beside_it_do_not_disturb_it(self):

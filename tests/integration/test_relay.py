@@ -37,7 +37,7 @@ class Client:
 
     def __init__(self, relay, address="127.0.0.1"):
         self.socket = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_DGRAM)
-        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
+        support.make_room(self.socket)
         self.socket.settimeout(support.ANSWER_SECONDS)
         self.socket.connect((address, relay.port))
 
@@ -159,7 +159,7 @@ class ForwardTest(RelayTest):
         self.assertEqual(report["up"]["forwarded"], report["clients"] + 1)
 
     def test_an_idle_client_goes_and_is_a_new_one_afterwards(self):
-        with Server(echo) as server, Relay(server.target, "--idle", "500ms") as relay, Client(relay) as client:
+        with Server(echo) as server, Relay(server.target, "--idle", "2s") as relay, Client(relay) as client:
             client.send(1)
             self.assertEqual(client.receive(1), [1])
             support.wait_until(lambda: support.udp_ports(relay.pid) == {relay.port}, "the client's socket is closed")
@@ -169,7 +169,7 @@ class ForwardTest(RelayTest):
         self.assertEqual(report["clients"], 2)
 
     def test_a_client_with_a_datagram_on_its_way_is_not_idle(self):
-        with Server(echo) as server, Relay(server.target, "--idle", "500ms", "--up-delay", "1s") as relay, \
+        with Server(echo) as server, Relay(server.target, "--idle", "2s", "--up-delay", "3s") as relay, \
              Client(relay) as client:
             client.send(1)
             self.assertEqual(client.receive(1), [1])
@@ -252,7 +252,7 @@ class ImpairmentTest(RelayTest):
 
     def test_a_reordered_datagram_overtakes_what_came_before(self):
         count = 200
-        with Server() as server, Relay(server.target, "--delay", "1s", "--reorder", "0.1", "--seed", "3") as relay, \
+        with Server() as server, Relay(server.target, "--delay", "3s", "--reorder", "0.1", "--seed", "3") as relay, \
              Client(relay) as client:
             client.send(*range(count))
             server.await_arrivals(count)
@@ -365,7 +365,7 @@ class PingTest(RelayTest):
     def test_what_a_client_lost_is_what_the_relay_lost(self):
         with Responder() as responder, \
              Relay(f"127.0.0.1:{responder.port}", "--loss", "0.2", "--down-loss", "0.1", "--seed", "6") as relay:
-            target = self.ping(relay, "-a", "200", "-i", "1ms", "-t", "2s")
+            target = self.ping(relay, "-a", "200", "-i", "1ms", "-t", "5s")
             report = relay.stop()
             counts = responder.stop()
         up, down = report["up"], report["down"]
@@ -377,10 +377,11 @@ class PingTest(RelayTest):
 
     def test_a_pong_after_the_time_out_is_late(self):
         with Responder() as responder, Relay(f"127.0.0.1:{responder.port}", "--down-delay", "200ms") as relay:
-            target = self.ping(relay, "-a", "5", "-i", "100ms", "-t", "50ms", expect=1)
+            target = self.ping(relay, "-a", "10", "-i", "100ms", "-t", "50ms", expect=1)
             relay.stop()
         self.assertEqual((target["received"], target["duplicates"]), (0, 0))
-        self.assertIn(target["late"], range(1, 5))
+        # The run may end before the last ones come back, or be kept from its end for as long as they take.
+        self.assertIn(target["late"], range(1, 11))
 
     def test_a_pong_that_comes_twice_is_a_duplicate(self):
         with Responder() as responder, Relay(f"127.0.0.1:{responder.port}", "--down-duplicate", "1") as relay:
@@ -400,9 +401,9 @@ class PingTest(RelayTest):
         self.assertIn(target["duplicates"], (9, 10))
 
     def test_pongs_in_another_order_are_each_the_answer_to_their_ping(self):
-        delay = 100 * MS
+        delay = 1000 * MS  # far more than what is not delayed takes
         with Responder() as responder, \
-             Relay(f"127.0.0.1:{responder.port}", "--down-delay", "100ms", "--down-reorder", "0.5", "--seed", "8") as relay:
+             Relay(f"127.0.0.1:{responder.port}", "--down-delay", "1s", "--down-reorder", "0.5", "--seed", "8") as relay:
             target = self.ping(relay, "-a", "40", "-i", "2ms", "-t", "10s")
             report = relay.stop()
         reordered = report["down"]["reordered"]

@@ -11,8 +11,6 @@ import unittest
 import support
 from support import Asker, Responder, packed_ping, packed_pong
 
-SO_RCVBUFFORCE = 33
-
 BURST = 32  # datagrams between markers: few enough that no receive buffer overflows
 
 PING = bytes.fromhex("514c4b4e 00000009 bf 0000000063b6e957")
@@ -199,7 +197,7 @@ class ResponderTest(unittest.TestCase):
         """As root, because net.core.rmem_max limits the buffer for everybody else."""
         burst = 2000
         with Responder("--service.udp.workers", "1") as responder, Asker(responder.port, self.sent) as asker:
-            asker.socket.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, 1 << 22)
+            support.make_room(asker.socket)
             responder.process.send_signal(signal.SIGSTOP)
             os.waitid(os.P_PID, responder.pid, os.WSTOPPED)
             for number in range(burst):

@@ -343,6 +343,7 @@ class GuardTest(test_guard.GuardTest):
         self.serve(test_guard.STRICT)
         frames = Frames(self)  # which takes a token
         self.addCleanup(frames.close)
+        start = time.monotonic()
         self.assertGreaterEqual(self.answers(2 * test_guard.BURST), test_guard.BURST - 1)
         before = self.delivered()
         limited = self.dropped("rate_limited")
@@ -350,11 +351,13 @@ class GuardTest(test_guard.GuardTest):
         ends = frames.ping(4, 3)
         for _ in range(20):
             frames.send(ipv4(*ends, options=b"\x01" * 4))
-        # An option makes it one for the sockets; a token or two may have come meanwhile.
+        # An option makes it one for the sockets.
         support.wait_until(lambda: self.metrics()["paddock_qcmp_received_total"] == base["paddock_qcmp_received_total"] + 20,
                            "the sockets have counted them")
         self.assertEqual(self.delivered() - before, 20)
-        self.assertGreaterEqual(self.dropped("rate_limited") - limited, 15)
+        refused = self.dropped("rate_limited") - limited
+        self.assertGreater(refused, 0)
+        self.assertGreaterEqual(refused, 20 - 2 - (time.monotonic() - start))  # one a second is added
         self.check_sums()
 
     def test_rules_change_without_privileges(self):
@@ -550,7 +553,7 @@ class EndTest(XdpTest):
             for _ in range(20):
                 asker.send(packed_ping(1, 1))
         self.assertGreaterEqual(self.service.await_event(LOSING)["fields"]["lost"], 10)
-        self.assertEqual(self.metrics()["paddock_xdp_transmit_errors_total"], 20)
+        support.wait_until(lambda: self.metrics()["paddock_xdp_transmit_errors_total"] == 20, "all losses are counted")
         self.check_counts()
         self.assertEqual(len(self.service.events(LOSING)), 1)
 
