@@ -12,6 +12,7 @@
 #include <qcmp/wire.h>
 
 #include "base/clock.h"
+#include "base/siphash.h"
 #include "engine/engine.h"
 #include "responder/responder.h"
 
@@ -238,7 +239,7 @@ static int table_open(struct qcmp_service *service)
     struct xdp *xdp = service->options.xdp;
     if (service->table != NULL)
         return 0;
-    int error = guard_key_init(&service->key);
+    int error = siphash_key_init(&service->key);
     if (error == 0)
         service->table = xdp != NULL ? xdp_guard_table(xdp) : guard_table_new();
     if (error == 0 && service->table == NULL)
