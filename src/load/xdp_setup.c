@@ -254,8 +254,12 @@ int xdp_setup_open(struct xdp_setup *setup)
         error = load_programs(setup);
     if (error != 0)
         return error;
-    setup->link = xdp_attach(bpf_program__fd(setup->bpf->progs.load_receive), setup->interface,
-                             XDP_MODE_NATIVE, setup->error, LOAD_ERROR_BYTES);
+    const struct xdp_attachment wanted = {.program_fd =
+                                              bpf_program__fd(setup->bpf->progs.load_receive),
+                                          .interface = setup->interface,
+                                          .mode = XDP_MODE_NATIVE,
+                                          .instead = "--via sockets"};
+    setup->link = xdp_attach(&wanted, setup->error, LOAD_ERROR_BYTES);
     return setup->link < 0 ? setup->link : make_frame(setup);
 }
 

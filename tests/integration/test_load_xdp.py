@@ -224,7 +224,8 @@ class LifeTest(XdpTest):
         self.assertIn("near already has XDP program", done.stderr)
 
     def test_an_interface_without_native_xdp_is_an_error(self):
-        self.check_failure(["127.0.0.1", "--interface", "lo"], "lo", "native")
+        self.check_failure(["127.0.0.1", "--interface", "lo"],
+                           "cannot attach to lo in native mode: its driver has no XDP: use --via sockets\n")
 
     def test_without_privileges_it_says_what_it_needs(self):
         with self.us:
