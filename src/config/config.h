@@ -72,6 +72,7 @@ struct config {
     bool low_latency;                           /**< at the price of CPU time */
     char xdp_interface[CONFIG_INTERFACE_BYTES]; /**< empty: that of the default route */
     bool xdp_generic;                           /**< otherwise native */
+    bool xdp_mode_given;                        /**< somebody wrote which of the two */
     bool xdp_zerocopy;   /**< asked for; only with the native mode, which copies nothing */
     unsigned workers;    /**< 1 to #CONFIG_MAX_WORKERS, or 0: as many as there are CPUs */
     size_t listen_count; /**< 1 to #CONFIG_MAX_LISTEN */
