@@ -193,15 +193,14 @@ static int service_open(struct daemon *daemon)
         options.low_latency = low_latency_can_poll(daemon->log);
     }
     int error = qcmp_service_open(&daemon->service, &options);
+    if (error == 0)
+        return 0;
+    xdp_close(xdp);
     if (error == -EOPNOTSUPP)
         return fail("the engine cannot enforce access lists or the guard", error);
-    if (error != 0) {
-        xdp_close(xdp);
-        char what[64];
-        snprintf(what, sizeof what, "cannot serve QCMP on UDP port %u", config->qcmp_port);
-        return fail(what, error);
-    }
-    return 0;
+    char what[64];
+    snprintf(what, sizeof what, "cannot serve QCMP on UDP port %u", config->qcmp_port);
+    return fail(what, error);
 }
 
 /* Whoever the process has become must be able to read the file again. */
