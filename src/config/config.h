@@ -125,6 +125,8 @@ struct config_report {
     bool service_asked; /**< of #CONFIG_COMMAND: a flag, not a variable, turns a service on */
     char error[CONFIG_ERROR_BYTES]; /**< of #CONFIG_USAGE and #CONFIG_BAD_FILE: one line without a
                                        full stop, fit to be shown */
+    bool is_passing; /**< of #CONFIG_BAD_FILE: the system had no descriptor for it, so that it is
+                        worth another try as it is */
 };
 
 /**
