@@ -147,16 +147,14 @@ static void take_route_attribute(unsigned type, const void *value, size_t bytes,
 {
     struct route *route = user;
     struct rtnexthop hop;
-    if (type == RTA_OIF && bytes >= sizeof route->interface)
-        memcpy(&route->interface, value, sizeof route->interface);
-    else if (type == RTA_PRIORITY && bytes >= sizeof route->metric)
-        memcpy(&route->metric, value, sizeof route->metric);
-    else if (type == RTA_TABLE && bytes >= sizeof route->table)
-        memcpy(&route->table, value, sizeof route->table);
-    else if (type == RTA_MULTIPATH && bytes >= sizeof hop) {
-        memcpy(&hop, value, sizeof hop);
+    if (type == RTA_OIF)
+        netlink_value(value, bytes, &route->interface, sizeof route->interface);
+    else if (type == RTA_PRIORITY)
+        netlink_value(value, bytes, &route->metric, sizeof route->metric);
+    else if (type == RTA_TABLE)
+        netlink_value(value, bytes, &route->table, sizeof route->table);
+    else if (type == RTA_MULTIPATH && netlink_value(value, bytes, &hop, sizeof hop))
         route->interface = (unsigned)hop.rtnh_ifindex;
-    }
 }
 
 static void take_route(const struct nlmsghdr *message, void *user)
