@@ -10,7 +10,7 @@ set(QCMP_SOURCES
     client/client.c
     client/clock.c
     client/distance.c
-    client/socket_open.c)
+    client/socket_common.c)
 if(CMAKE_SYSTEM_NAME STREQUAL "Linux")
     list(APPEND QCMP_SOURCES client/socket_linux.c)
 else()

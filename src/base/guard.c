@@ -1,8 +1,6 @@
 #include "base/guard.h"
 
-#include <errno.h>
 #include <sys/mman.h>
-#include <sys/random.h>
 
 #define TABLE_BYTES (GUARD_TABLE_SETS * sizeof(struct guard_set))
 #define SECOND_NS UINT64_C(1000000000)
@@ -64,15 +62,6 @@ void guard_parameters_init(struct guard_parameters *parameters, const struct gua
                                             .loopback = rules->loopback};
     family_init(&parameters->ipv4, &rules->ipv4, 96);
     family_init(&parameters->ipv6, &rules->ipv6, 0);
-}
-
-int guard_key_init(struct siphash_key *key)
-{
-    ssize_t bytes;
-    do
-        bytes = getrandom(key, sizeof *key, 0);
-    while (bytes < 0 && errno == EINTR);
-    return bytes == sizeof *key ? 0 : -EIO;
 }
 
 struct guard_set *guard_table_new(void)

@@ -45,9 +45,6 @@ extern const struct guard_rules guard_default_rules;
 void guard_parameters_init(struct guard_parameters *parameters, const struct guard_rules *rules,
                            const struct siphash_key *key);
 
-/** A random key. @return 0 or a negative errno value. */
-int guard_key_init(struct siphash_key *key);
-
 /** A table, all of whose memory is resident from the start. @return NULL without memory; to be
  * released by guard_table_free(). */
 struct guard_set *guard_table_new(void);

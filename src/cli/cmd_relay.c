@@ -98,8 +98,10 @@ static int randomise(struct relay_arguments *arguments)
 {
     uint32_t seed = 0;
     struct relay_options *options = &arguments->options;
-    if (getrandom(&options->key, sizeof options->key, 0) != sizeof options->key ||
-        getrandom(&seed, sizeof seed, 0) != sizeof seed)
+    int error = siphash_key_init(&options->key);
+    if (error != 0)
+        return error;
+    if (getrandom(&seed, sizeof seed, 0) != sizeof seed)
         return -errno;
     if (!arguments->seed_given)
         options->seed = seed;

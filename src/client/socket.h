@@ -49,6 +49,13 @@ struct qcmp_notice {
  * @return 0 or an error of the operating system, with @p sock untouched. */
 int qcmp_socket_create(struct qcmp_socket *sock, enum qcmp_family family, int type);
 
+/** Sends one datagram as the system does it: the part of qcmp_socket_send() that all platforms
+ * share.
+ * @return 0 or an error of the operating system: of this send, of an earlier one, or that the
+ * socket's family cannot reach @p to. */
+int qcmp_socket_send_once(struct qcmp_socket *sock, const struct qcmp_endpoint *to,
+                          const void *data, size_t bytes);
+
 /** Opens a non-blocking UDP socket, with a receive buffer for the answers to @p slots pings as far
  * as the system grants it. Kernel stamps that the system does not grant are done without.
  * @return 0 or an error of the operating system. */

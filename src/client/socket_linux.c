@@ -12,7 +12,6 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "client/address.h"
 #include "client/clock.h"
 
 /* An answer of 33 bytes occupies some 768 bytes of the buffer on loopback, more with other devices;
@@ -88,16 +87,6 @@ void qcmp_socket_close(struct qcmp_socket *sock)
     close(sock->fd);
 }
 
-static int send_once(struct qcmp_socket *sock, const struct sockaddr_storage *address,
-                     socklen_t address_bytes, const void *data, size_t bytes)
-{
-    ssize_t sent;
-    do
-        sent = sendto(sock->fd, data, bytes, 0, (const struct sockaddr *)address, address_bytes);
-    while (sent < 0 && errno == EINTR);
-    return sent < 0 ? os_error() : 0;
-}
-
 /* An ICMP error about an earlier ping makes the next send fail, once, with the number that a
  * failure of its own would have; only ECONNREFUSED is never an unconnected send's own. */
 static bool may_be_anothers(int error)
@@ -122,13 +111,9 @@ static bool may_be_anothers(int error)
 int qcmp_socket_send(struct qcmp_socket *sock, const struct qcmp_endpoint *to, const void *data,
                      size_t bytes)
 {
-    if (qcmp_endpoint_is_ipv4(to) ? sock->ipv6_only : !sock->ipv6)
-        return qcmp_error_from_os(EAFNOSUPPORT);
-    struct sockaddr_storage address;
-    socklen_t address_bytes = qcmp_endpoint_to_sockaddr(to, sock->ipv6, &address);
-    int error = send_once(sock, &address, address_bytes, data, bytes);
+    int error = qcmp_socket_send_once(sock, to, data, bytes);
     for (int tries = 1; may_be_anothers(error) && tries < PENDING_ERRORS; tries++)
-        error = send_once(sock, &address, address_bytes, data, bytes);
+        error = qcmp_socket_send_once(sock, to, data, bytes);
     return error;
 }
 

@@ -8,7 +8,6 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "client/address.h"
 #include "client/clock.h"
 
 static int os_error(void)
@@ -44,17 +43,7 @@ void qcmp_socket_close(struct qcmp_socket *sock)
 int qcmp_socket_send(struct qcmp_socket *sock, const struct qcmp_endpoint *to, const void *data,
                      size_t bytes)
 {
-    if (qcmp_endpoint_is_ipv4(to) ? sock->ipv6_only : !sock->ipv6)
-        return qcmp_error_from_os(EAFNOSUPPORT);
-    struct sockaddr_storage address;
-    socklen_t address_bytes = qcmp_endpoint_to_sockaddr(to, sock->ipv6, &address);
-    ssize_t sent;
-    do
-        sent = sendto(sock->fd, data, bytes, 0, (const struct sockaddr *)&address, address_bytes);
-    while (sent < 0 && errno == EINTR);
-    if (sent < 0)
-        return os_error();
-    return 0;
+    return qcmp_socket_send_once(sock, to, data, bytes);
 }
 
 int qcmp_socket_receive(struct qcmp_socket *sock, struct qcmp_arrival *arrivals, int capacity)

@@ -21,7 +21,7 @@ static enum config_result load_file(struct config *config, const struct flags *f
                                     const struct config_environment *environment,
                                     struct config_report *report)
 {
-    if (file_load(config, report->error) < 0)
+    if (file_load(config, report) < 0)
         return CONFIG_BAD_FILE;
     return flags_apply(config, flags, environment, false, report) == 0 ? CONFIG_SERVE
                                                                        : CONFIG_USAGE;

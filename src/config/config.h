@@ -72,6 +72,7 @@ struct config {
     bool low_latency;                           /**< at the price of CPU time */
     char xdp_interface[CONFIG_INTERFACE_BYTES]; /**< empty: that of the default route */
     bool xdp_generic;                           /**< otherwise native */
+    bool xdp_mode_given;                        /**< somebody wrote which of the two */
     bool xdp_zerocopy;   /**< asked for; only with the native mode, which copies nothing */
     unsigned workers;    /**< 1 to #CONFIG_MAX_WORKERS, or 0: as many as there are CPUs */
     size_t listen_count; /**< 1 to #CONFIG_MAX_LISTEN */
@@ -124,6 +125,8 @@ struct config_report {
     bool service_asked; /**< of #CONFIG_COMMAND: a flag, not a variable, turns a service on */
     char error[CONFIG_ERROR_BYTES]; /**< of #CONFIG_USAGE and #CONFIG_BAD_FILE: one line without a
                                        full stop, fit to be shown */
+    bool is_passing; /**< of #CONFIG_BAD_FILE: the system had no descriptor for it, so that it is
+                        worth another try as it is */
 };
 
 /**

@@ -107,7 +107,7 @@ int file_apply(struct config *config, const struct file_text *file, char error[C
     return -1;
 }
 
-int file_load(struct config *config, char error[CONFIG_ERROR_BYTES])
+int file_load(struct config *config, struct config_report *report)
 {
     const char *path = config->file;
     int fd = config->file_given ? file_open(path) : -ENOENT;
@@ -118,12 +118,13 @@ int file_load(struct config *config, char error[CONFIG_ERROR_BYTES])
             return 0;
         fd = file_open(path);
     }
+    report->is_passing = fd == -EMFILE || fd == -ENFILE;
     if (fd < 0)
-        return fail_reading(error, path, -fd);
+        return fail_reading(report->error, path, -fd);
     if (path != config->file)
         snprintf(config->file, sizeof config->file, "%s", path);
     config->file_loaded = true;
-    int result = apply_fd(config, fd, config->file, error);
+    int result = apply_fd(config, fd, config->file, report->error);
     close(fd);
     return result;
 }

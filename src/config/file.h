@@ -17,10 +17,10 @@ const char *file_default_path(unsigned index);
  * that exists) and applies it.
  *
  * @param config may be half changed on failure: hand in one that nobody uses yet.
- * @param[out] error set on failure: one line without a full stop that starts with the path.
+ * @param[out] report set on failure, as of #CONFIG_BAD_FILE; the error starts with the path.
  * @return 0, also if there is no default file; otherwise -1.
  */
-int file_load(struct config *config, char error[CONFIG_ERROR_BYTES]);
+int file_load(struct config *config, struct config_report *report);
 
 /** The text of a file, and how messages call it. */
 struct file_text {
@@ -29,7 +29,8 @@ struct file_text {
     size_t bytes;
 };
 
-/** As file_load(), with a text that was read already. A text without keys is fine. */
+/** As file_load(), with a text that was read already. A text without keys is fine.
+ * @param[out] error as that of the report. */
 int file_apply(struct config *config, const struct file_text *file, char error[CONFIG_ERROR_BYTES]);
 
 #endif

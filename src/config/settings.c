@@ -195,6 +195,7 @@ static int set_xdp_mode(struct config *config, const char *text)
     if (strcmp(text, "native") != 0 && strcmp(text, "generic") != 0)
         return -1;
     config->xdp_generic = text[0] == 'g';
+    config->xdp_mode_given = true;
     return 0;
 }
 

@@ -30,6 +30,9 @@
 #define TICK_MS 1000
 #define MAX_WATCHES 4
 
+/* Until a reload that lacked a descriptor is tried again. */
+#define RETRY_NS INT64_C(1000000000)
+
 /* After a second signal. A stop of threads that all work takes a fraction of it. */
 #define STOP_GRACE_USEC 500000L
 
@@ -45,7 +48,8 @@ struct loop {
     int signal_fd;
     struct watch watches[MAX_WATCHES];
     unsigned watches_count;
-    int64_t stop_ns; /* when to stop, monotonic; INT64_MAX until told */
+    int64_t retry_ns; /* when to reload again, monotonic; INT64_MAX: not by itself */
+    int64_t stop_ns;  /* when to stop, the same; INT64_MAX until told */
 };
 
 /* Whoever reads the log may go away; that must not end the service. */
@@ -193,15 +197,14 @@ static int service_open(struct daemon *daemon)
         options.low_latency = low_latency_can_poll(daemon->log);
     }
     int error = qcmp_service_open(&daemon->service, &options);
+    if (error == 0)
+        return 0;
+    xdp_close(xdp);
     if (error == -EOPNOTSUPP)
         return fail("the engine cannot enforce access lists or the guard", error);
-    if (error != 0) {
-        xdp_close(xdp);
-        char what[64];
-        snprintf(what, sizeof what, "cannot serve QCMP on UDP port %u", config->qcmp_port);
-        return fail(what, error);
-    }
-    return 0;
+    char what[64];
+    snprintf(what, sizeof what, "cannot serve QCMP on UDP port %u", config->qcmp_port);
+    return fail(what, error);
 }
 
 /* Whoever the process has become must be able to read the file again. */
@@ -271,7 +274,13 @@ static void tell(const struct loop *loop, const char *state)
                   log_text("error", strerror(-error)));
 }
 
-static void loop_reload(struct loop *loop)
+static void loop_read(struct loop *loop, bool is_repeated)
+{
+    bool again = reload(loop->daemon, is_repeated);
+    loop->retry_ns = again ? clock_monotonic_ns() + RETRY_NS : INT64_MAX;
+}
+
+static void loop_reload(struct loop *loop, bool is_repeated)
 {
     if (loop->stop_ns != INT64_MAX)
         return;
@@ -279,7 +288,7 @@ static void loop_reload(struct loop *loop)
     snprintf(state, sizeof state, "RELOADING=1\nMONOTONIC_USEC=%lld",
              (long long)(clock_monotonic_ns() / 1000));
     tell(loop, state);
-    reload(loop->daemon);
+    loop_read(loop, is_repeated);
     tell(loop, "READY=1");
 }
 
@@ -293,6 +302,7 @@ static void loop_begin_stop(struct loop *loop, const char *reason)
     LOG_EVENT(daemon->log, LOG_LEVEL_INFO, log_text("message", "shutting down"),
               log_text("reason", reason));
     tell(loop, "STOPPING=1");
+    loop->retry_ns = INT64_MAX;
     atomic_store_explicit(&daemon->stopping, true, memory_order_relaxed);
     loop->stop_ns = clock_monotonic_ns() + daemon->config.termination_timeout_ns;
 }
@@ -302,14 +312,14 @@ static void loop_take_signals(struct loop *loop)
     int taken;
     while ((taken = signals_take(loop->signal_fd)) != 0) {
         if (taken == SIGHUP)
-            loop_reload(loop);
+            loop_reload(loop, false);
         else
             loop_begin_stop(loop, taken == SIGINT ? "SIGINT" : "SIGTERM");
     }
 }
 
 /* Only when told: a file that is being written is not looked at before it is closed. With each tick
- * where the system may not tell. */
+ * where the system may not tell; and again, as it is then, after a reload that could not look. */
 static void loop_take_changes(struct loop *loop, const struct pollfd fds[MAX_WATCHES])
 {
     bool changed = false;
@@ -319,7 +329,9 @@ static void loop_take_changes(struct loop *loop, const struct pollfd fds[MAX_WAT
         changed = (is_due && watch_changed(watch)) || changed;
     }
     if (changed)
-        loop_reload(loop);
+        loop_reload(loop, false);
+    else if (clock_monotonic_ns() >= loop->retry_ns)
+        loop_reload(loop, true);
 }
 
 static void loop_tick(struct loop *loop)
@@ -339,9 +351,10 @@ static void loop_tick(struct loop *loop)
 
 static int loop_timeout_ms(const struct loop *loop)
 {
-    if (loop->stop_ns == INT64_MAX)
+    int64_t next_ns = loop->stop_ns < loop->retry_ns ? loop->stop_ns : loop->retry_ns;
+    if (next_ns == INT64_MAX)
         return loop->tick_ms;
-    int64_t left_ms = (loop->stop_ns - clock_monotonic_ns()) / 1000000 + 1;
+    int64_t left_ms = (next_ns - clock_monotonic_ns()) / 1000000 + 1;
     if (left_ms < 0)
         return 0;
     return left_ms < loop->tick_ms ? (int)left_ms : loop->tick_ms;
@@ -387,7 +400,7 @@ static int serve(struct loop *loop)
     if (error != 0)
         return fail("cannot start the workers", error);
     if (loop_watch_files(loop))
-        reload(daemon); /* changed since it was read */
+        loop_read(loop, false); /* changed since it was read */
     int status = admin_open(daemon, &admin);
     if (status == 0) {
         log_ready(daemon);
@@ -421,6 +434,7 @@ static int run(struct daemon *daemon)
                         .notify_socket = environment(daemon, "NOTIFY_SOCKET"),
                         .watchdog = usec != 0,
                         .tick_ms = tick_ms(usec),
+                        .retry_ns = INT64_MAX,
                         .stop_ns = INT64_MAX};
     struct counters_sum sum;
     uint64_t drops;

@@ -21,6 +21,26 @@ static void log_attached(const struct xdp *xdp, enum xdp_mode mode, struct log *
                   log_text("interface", xdp_interface(xdp)));
 }
 
+/* Of what is asked for with the flags of XDP. */
+static void warn_about_ineffective(const struct config *config, struct log *log)
+{
+    bool sockets = config->engine == CONFIG_ENGINE_MMSG;
+    bool automatic = config->engine == CONFIG_ENGINE_AUTO;
+    const struct {
+        const char *name;
+        bool is_ineffective;
+    } settings[] = {
+        {"service.udp.xdp.network-interface", sockets && config->xdp_interface[0] != '\0'},
+        {"xdp-mode", (sockets && config->xdp_mode_given) || (automatic && config->xdp_generic)}};
+    for (size_t i = 0; i < sizeof settings / sizeof settings[0]; i++) {
+        if (settings[i].is_ineffective)
+            LOG_EVENT(log, LOG_LEVEL_WARN,
+                      log_text("message", "this setting has no effect with this engine"),
+                      log_text("setting", settings[i].name),
+                      log_text("engine", sockets ? "mmsg" : "auto"));
+    }
+}
+
 int fast_path_open(struct xdp **xdp, const struct config *config, struct log *log)
 {
     char error[XDP_ERROR_BYTES];
@@ -32,6 +52,7 @@ int fast_path_open(struct xdp **xdp, const struct config *config, struct log *lo
                                   .listen = config->listen,
                                   .listen_count = config->listen_count};
     *xdp = NULL;
+    warn_about_ineffective(config, log);
     if (config->engine == CONFIG_ENGINE_MMSG)
         return 0;
     int code = xdp_open(xdp, &options, error, sizeof error);

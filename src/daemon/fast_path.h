@@ -11,7 +11,7 @@
 
 /**
  * Attaches XDP where the configuration asks for it, or leaves it to us and the host has what it
- * takes. Needs privileges; see engine/xdp/xdp.h.
+ * takes. Needs privileges; see engine/xdp/xdp.h. Logs what was set for XDP and has no effect.
  *
  * @param[out] xdp NULL where the sockets are alone; the caller's, for xdp_close().
  * @return 0, or a negative errno value after a line on stderr.

@@ -12,6 +12,7 @@
 #include <qcmp/wire.h>
 
 #include "base/clock.h"
+#include "base/siphash.h"
 #include "engine/engine.h"
 #include "responder/responder.h"
 
@@ -114,18 +115,25 @@ static void choose_cpu(const cpu_set_t *allowed, unsigned index, cpu_set_t *chos
     }
 }
 
-/* As a thread is made, because its filter of system calls permits no change later. */
-static int worker_create(struct worker_thread *worker)
+/* As a thread is made, because its filter of system calls permits no change later. Returns errno.
+ */
+static int set_cpu(pthread_attr_t *attributes, unsigned index)
 {
     cpu_set_t allowed, chosen;
+    if (sched_getaffinity(0, sizeof allowed, &allowed) != 0)
+        return errno;
+    choose_cpu(&allowed, index, &chosen);
+    return pthread_attr_setaffinity_np(attributes, sizeof chosen, &chosen);
+}
+
+static int worker_create(struct worker_thread *worker)
+{
     pthread_attr_t attributes;
     int error = pthread_attr_init(&attributes);
     if (error != 0)
         return -error;
-    if (worker->service->options.pin && sched_getaffinity(0, sizeof allowed, &allowed) == 0) {
-        choose_cpu(&allowed, worker->index, &chosen);
-        error = pthread_attr_setaffinity_np(&attributes, sizeof chosen, &chosen);
-    }
+    if (worker->service->options.pin)
+        error = set_cpu(&attributes, worker->index);
     if (error == 0)
         error = pthread_create(&worker->thread, &attributes, worker_main, worker);
     pthread_attr_destroy(&attributes);
@@ -238,7 +246,7 @@ static int table_open(struct qcmp_service *service)
     struct xdp *xdp = service->options.xdp;
     if (service->table != NULL)
         return 0;
-    int error = guard_key_init(&service->key);
+    int error = siphash_key_init(&service->key);
     if (error == 0)
         service->table = xdp != NULL ? xdp_guard_table(xdp) : guard_table_new();
     if (error == 0 && service->table == NULL)

@@ -28,7 +28,8 @@ struct qcmp_service_options {
     const struct in6_addr *addresses; /**< as in engine/engine.h; copied */
     size_t addresses_count;
     unsigned workers;                  /**< at least 1 */
-    bool pin;                          /**< each worker to one of the CPUs of the process */
+    bool pin;                          /**< each worker to one of the CPUs of the process, or it
+                                          does not start */
     bool low_latency;                  /**< as in engine/engine.h */
     int64_t receive_buffer_ns;         /**< as in engine/engine.h */
     int64_t max_age_ns;                /**< a ping that waited longer is dropped; 0 = never */

@@ -101,30 +101,48 @@ static void apply(struct daemon *daemon, struct config *next, struct rules *rule
     LOG_EVENT(daemon->log, LOG_LEVEL_INFO, log_text("message", "configuration reloaded"));
 }
 
-void reload(struct daemon *daemon)
+static void fail_for_now(struct daemon *daemon, const char *error)
+{
+    fail(daemon, error);
+    LOG_EVENT(daemon->log, LOG_LEVEL_INFO,
+              log_text("message", "the configuration file is tried again until it can be read"));
+}
+
+/* Of a configuration that is fine by itself; takes it. */
+static void take_over(struct daemon *daemon, struct config *next)
+{
+    struct rules *rules;
+    struct rules_options options = reload_rules(next);
+    int error = qcmp_service_prepare(daemon->service, &options, &rules);
+    if (error != 0) {
+        fail(daemon, error == -EOPNOTSUPP ? "the engine cannot enforce access lists or the guard"
+                                          : strerror(-error));
+        config_fini(next);
+        return;
+    }
+    if (!move(daemon, next)) {
+        rules_free(rules);
+        config_fini(next);
+        return;
+    }
+    apply(daemon, next, rules);
+}
+
+bool reload(struct daemon *daemon, bool is_repeated)
 {
     const struct daemon_start *start = daemon->start;
     struct config_report report;
     struct config next;
     enum config_result result =
         config_load(&next, start->argc, start->argv, start->environment, &report);
-    if (result == CONFIG_USAGE || result == CONFIG_BAD_FILE) {
+    if (result == CONFIG_BAD_FILE && report.is_passing) {
+        if (!is_repeated)
+            fail_for_now(daemon, report.error);
+        return true;
+    }
+    if (result == CONFIG_USAGE || result == CONFIG_BAD_FILE)
         fail(daemon, report.error);
-        return;
-    }
-    struct rules *rules;
-    struct rules_options options = reload_rules(&next);
-    int error = qcmp_service_prepare(daemon->service, &options, &rules);
-    if (error != 0) {
-        fail(daemon, error == -EOPNOTSUPP ? "the engine cannot enforce access lists or the guard"
-                                          : strerror(-error));
-        config_fini(&next);
-        return;
-    }
-    if (!move(daemon, &next)) {
-        rules_free(rules);
-        config_fini(&next);
-        return;
-    }
-    apply(daemon, &next, rules);
+    else
+        take_over(daemon, &next);
+    return false;
 }

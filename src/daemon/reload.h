@@ -4,6 +4,8 @@
 #ifndef PADDOCK_DAEMON_RELOAD_H
 #define PADDOCK_DAEMON_RELOAD_H
 
+#include <stdbool.h>
+
 #include "daemon/state.h"
 
 /** Warns about what a configuration has and nothing here uses yet.
@@ -22,7 +24,12 @@ void reload_warn_receive_buffer(const struct daemon *daemon);
  * where that fails, nothing of the new configuration applies. What cannot change at run time keeps
  * its value, and a warning names it. Logged and counted, whatever comes of it. Called by the main
  * loop.
+ *
+ * @param is_repeated the last call asked for this one: if there is still no descriptor, that is
+ * neither logged nor counted again.
+ * @return whether to call it again in a while: there was no descriptor to open the file with, and
+ * nothing tells when there is.
  */
-void reload(struct daemon *daemon);
+bool reload(struct daemon *daemon, bool is_repeated);
 
 #endif

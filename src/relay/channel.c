@@ -3,7 +3,7 @@
 int relay_channel_init(struct relay_channel *channel, const struct impair_settings *settings)
 {
     struct relay_queue queue;
-    if (relay_queue_init(&queue, RELAY_QUEUE_CAPACITY) != 0)
+    if (relay_queue_init(&queue, RELAY_QUEUE_CAPACITY, RELAY_QUEUE_BYTES) != 0)
         return -1;
     *channel = (struct relay_channel){.settings = *settings, .queue = queue};
     return 0;

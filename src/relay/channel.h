@@ -14,6 +14,10 @@
 /** Datagrams that wait in one direction at most. */
 #define RELAY_QUEUE_CAPACITY 10000
 
+/** Bytes of payload that wait in one direction at most: room for as many datagrams of a full
+ * Ethernet frame, but not of the size that UDP permits, which would be 655 MB. */
+#define RELAY_QUEUE_BYTES (16 << 20)
+
 /**
  * What became of the datagrams of a direction. At any time
  *

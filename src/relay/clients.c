@@ -5,16 +5,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* FNV-1a from a secret start. Should somebody find addresses that fall together all the same, a
- * search is no longer than the table's capacity. */
 static struct relay_client **bucket_of(const struct relay_clients *clients,
                                        const struct sockaddr_in6 *address)
 {
-    const uint8_t *bytes = (const uint8_t *)address;
-    uint64_t hash = clients->key;
-    for (size_t i = 0; i < sizeof *address; i++)
-        hash = (hash ^ bytes[i]) * UINT64_C(0x100000001b3);
-    return &clients->buckets[(hash ^ hash >> 32) % clients->buckets_count];
+    uint64_t hash = siphash(&clients->key, (const uint8_t *)address, sizeof *address);
+    return &clients->buckets[hash % clients->buckets_count];
 }
 
 static void list_append(struct relay_clients *clients, struct relay_client *client)
@@ -40,13 +35,14 @@ static void list_remove(struct relay_clients *clients, struct relay_client *clie
         clients->newest = client->older;
 }
 
-int relay_clients_init(struct relay_clients *clients, size_t capacity, uint64_t key)
+int relay_clients_init(struct relay_clients *clients, size_t capacity,
+                       const struct siphash_key *key)
 {
     struct relay_client **buckets = calloc(2 * capacity, sizeof(struct relay_client *));
     if (buckets == NULL)
         return -1;
     *clients = (struct relay_clients){
-        .buckets = buckets, .buckets_count = 2 * capacity, .capacity = capacity, .key = key};
+        .buckets = buckets, .buckets_count = 2 * capacity, .capacity = capacity, .key = *key};
     return 0;
 }
 

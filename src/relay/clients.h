@@ -10,6 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/siphash.h"
 #include "base/udp_info.h"
 #include "relay/arrival.h"
 #include "relay/impair.h"
@@ -36,7 +37,7 @@ struct relay_client {
 struct relay_clients {
     struct relay_client **buckets;
     size_t buckets_count, capacity, count;
-    uint64_t key;
+    struct siphash_key key;
     uint64_t numbers; /**< clients ever */
     struct relay_client *oldest, *newest;
 };
@@ -45,10 +46,11 @@ struct relay_clients {
  * Starts an empty table. Allocates.
  *
  * @param capacity at least 1.
- * @param key a random number, so that nobody can choose addresses that are slow to find.
+ * @param key a random one, so that nobody can choose addresses that are slow to find; copied.
  * @return 0, or -1 without memory.
  */
-int relay_clients_init(struct relay_clients *clients, size_t capacity, uint64_t key);
+int relay_clients_init(struct relay_clients *clients, size_t capacity,
+                       const struct siphash_key *key);
 
 /** Frees the table, which must be empty. */
 void relay_clients_fini(struct relay_clients *clients);

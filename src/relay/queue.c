@@ -4,12 +4,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-int relay_queue_init(struct relay_queue *queue, size_t capacity)
+int relay_queue_init(struct relay_queue *queue, size_t capacity, size_t capacity_bytes)
 {
     struct relay_queue_entry *entries = calloc(capacity, sizeof *entries);
     if (entries == NULL)
         return -1;
-    *queue = (struct relay_queue){.entries = entries, .capacity = capacity};
+    *queue = (struct relay_queue){
+        .entries = entries, .capacity = capacity, .capacity_bytes = capacity_bytes};
     return 0;
 }
 
@@ -68,11 +69,12 @@ int relay_queue_push(struct relay_queue *queue, int64_t due_ns, void *owner, con
                      size_t bytes)
 {
     struct relay_queue_entry entry = {.due_ns = due_ns, .order = queue->order};
-    if (queue->count < queue->capacity)
+    if (queue->count < queue->capacity && bytes <= queue->capacity_bytes - queue->bytes)
         entry.datagram = datagram_new(owner, data, bytes);
     if (entry.datagram == NULL)
         return -1;
     queue->order++;
+    queue->bytes += bytes;
     sift_up(queue, queue->count++, entry);
     return 0;
 }
@@ -88,6 +90,7 @@ struct relay_datagram *relay_queue_pop(struct relay_queue *queue, int64_t now_ns
         return NULL;
     struct relay_datagram *first = queue->entries[0].datagram;
     struct relay_queue_entry last = queue->entries[--queue->count];
+    queue->bytes -= first->bytes;
     if (queue->count > 0)
         sift_down(queue, last);
     return first;

@@ -1,6 +1,6 @@
 /** @file
  * Datagrams that wait until they are due: the earliest first, of those due at the same time the one
- * that came first. Of fixed capacity; it does no I/O and knows no clock.
+ * that came first. Of fixed capacity, in datagrams and in bytes; it does no I/O and knows no clock.
  */
 #ifndef PADDOCK_RELAY_QUEUE_H
 #define PADDOCK_RELAY_QUEUE_H
@@ -29,13 +29,15 @@ struct relay_queue_entry {
 struct relay_queue {
     struct relay_queue_entry *entries; /**< a binary heap */
     size_t count, capacity;
-    uint64_t order; /**< of the next that comes */
+    size_t bytes, capacity_bytes; /**< of the datagrams that wait */
+    uint64_t order;               /**< of the next that comes */
 };
 
 /** Starts an empty queue. Allocates.
- * @param capacity at least 1.
+ * @param capacity datagrams at most, at least 1.
+ * @param capacity_bytes of all of them together, at most.
  * @return 0, or -1 without memory: @p queue is untouched. */
-int relay_queue_init(struct relay_queue *queue, size_t capacity);
+int relay_queue_init(struct relay_queue *queue, size_t capacity, size_t capacity_bytes);
 
 /** Frees the queue and all that waits in it. */
 void relay_queue_fini(struct relay_queue *queue);

@@ -137,7 +137,7 @@ static struct relay *relay_new(const struct relay_options *options)
     relay->listen_fd = relay->wait_fd = relay->timer_fd = -1;
     relay->armed_ns = RELAY_QUEUE_NEVER;
     slots_init(relay);
-    if (relay_clients_init(&relay->clients, options->max_clients, options->key) != 0)
+    if (relay_clients_init(&relay->clients, options->max_clients, &options->key) != 0)
         goto fail;
     while (relay->channels_count < RELAY_DIRECTIONS) {
         unsigned direction = relay->channels_count;

@@ -13,6 +13,7 @@
 #include <stdint.h>
 #include <sys/socket.h>
 
+#include "base/siphash.h"
 #include "relay/channel.h"
 #include "relay/impair.h"
 
@@ -26,9 +27,9 @@ struct relay_options {
     socklen_t to_bytes;
     struct impair_settings settings[RELAY_DIRECTIONS]; /**< within their ranges */
     uint64_t seed;
-    uint64_t key;       /**< a random number that clients do not know */
-    int64_t idle_ns;    /**< above 0: a client that sends and gets nothing for so long goes */
-    size_t max_clients; /**< 1 to #RELAY_MAX_CLIENTS */
+    struct siphash_key key; /**< a random one, which clients do not know */
+    int64_t idle_ns;        /**< above 0: a client that sends and gets nothing for so long goes */
+    size_t max_clients;     /**< 1 to #RELAY_MAX_CLIENTS */
 };
 
 struct relay;

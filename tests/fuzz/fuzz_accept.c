@@ -11,15 +11,11 @@
 
 #include "admin/accept.h"
 #include "support/check.h"
+#include "support/input.h"
 
 #define OPENMETRICS "application/openmetrics-text"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-struct input {
-    const uint8_t *data;
-    size_t size;
-};
 
 enum range {
     ANY,
@@ -30,14 +26,6 @@ enum range {
     FOREIGN,
     RANGES
 };
-
-static unsigned take(struct input *input)
-{
-    if (input->size == 0)
-        return 0;
-    input->size--;
-    return *input->data++;
-}
 
 static void write_name(FILE *out, enum range range, unsigned style)
 {
@@ -58,9 +46,9 @@ static void write_name(FILE *out, enum range range, unsigned style)
 /* Writes one range and notes its weight, which must be 0 to 1000. */
 static void write_range(FILE *out, struct input *input, int weights[RANGES])
 {
-    enum range range = (enum range)(take(input) % RANGES);
-    unsigned style = take(input);
-    int q = (int)((take(input) * 256 + take(input)) % 1001);
+    enum range range = (enum range)(input_take(input) % RANGES);
+    unsigned style = input_take(input);
+    int q = (int)((input_take(input) * 256 + input_take(input)) % 1001);
     write_name(out, range, style);
     if (style & 16)
         q = 1000;

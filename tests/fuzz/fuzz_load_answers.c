@@ -13,17 +13,13 @@
 
 #include "load/tracker.h"
 #include "support/check.h"
+#include "support/input.h"
 
 #define MAX_PINGS 4096
 #define TIMEOUT_NS 100
 #define FLOWS 3
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-struct input {
-    const uint8_t *data;
-    size_t size;
-};
 
 enum fate {
     IN_FLIGHT,
@@ -42,24 +38,16 @@ struct model {
     int64_t now_ns;
 };
 
-static unsigned take(struct input *input)
-{
-    if (input->size == 0)
-        return 0;
-    input->size--;
-    return *input->data++;
-}
-
 static size_t take_index(struct input *input, const struct model *model)
 {
-    size_t back = take(input) * 16 + take(input) % 16;
+    size_t back = input_take(input) * 16 + input_take(input) % 16;
     return back < model->sent ? model->sent - 1 - back : 0;
 }
 
 static void send_ping(struct model *model, struct input *input)
 {
     struct tracker_ping ping = {
-        .flow = take(input) % FLOWS, .due_ns = model->now_ns, .sent_ns = model->now_ns};
+        .flow = input_take(input) % FLOWS, .due_ns = model->now_ns, .sent_ns = model->now_ns};
     if (model->sent == MAX_PINGS)
         return;
     int result = tracker_send(model->tracker, &ping);
@@ -174,19 +162,19 @@ static void receive_pong(struct model *model, struct input *input, bool change)
     CHECK(qcmp_packet_encode(&pong, bytes, sizeof bytes) == QCMP_PONG_BYTES);
     uint32_t flow = ping->flow;
     if (change) {
-        size_t at = take(input) % (sizeof bytes + 1);
+        size_t at = input_take(input) % (sizeof bytes + 1);
         if (at == sizeof bytes)
-            flow = take(input) % (FLOWS + 1);
+            flow = input_take(input) % (FLOWS + 1);
         else
-            bytes[at] ^= (uint8_t)take(input);
+            bytes[at] ^= (uint8_t)input_take(input);
     }
     receive(model, flow, bytes, sizeof bytes);
 }
 
 static void receive_bytes(struct model *model, struct input *input)
 {
-    uint32_t flow = take(input) % FLOWS;
-    size_t bytes = take(input) % 64;
+    uint32_t flow = input_take(input) % FLOWS;
+    size_t bytes = input_take(input) % 64;
     if (bytes > input->size)
         bytes = input->size;
     receive(model, flow, input->data, bytes);
@@ -196,7 +184,7 @@ static void receive_bytes(struct model *model, struct input *input)
 
 static void step(struct model *model, struct input *input)
 {
-    switch (take(input) % 8) {
+    switch (input_take(input) % 8) {
     case 0:
     case 1:
         send_ping(model, input);
@@ -211,7 +199,7 @@ static void step(struct model *model, struct input *input)
         receive_bytes(model, input);
         break;
     case 5:
-        model->now_ns += take(input);
+        model->now_ns += input_take(input);
         break;
     case 6:
         expire(model);
@@ -227,7 +215,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct input input = {data, size};
     struct model *model = calloc(1, sizeof *model);
     CHECK(model != NULL);
-    unsigned slots = take(&input) % 2 == 0 ? 256 : 1024;
+    unsigned slots = input_take(&input) % 2 == 0 ? 256 : 1024;
     model->tracker = tracker_new(slots, TIMEOUT_NS, INT64_C(1700000000000000000));
     CHECK(model->tracker != NULL);
     while (input.size > 0)

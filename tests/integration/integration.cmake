@@ -1,6 +1,6 @@
 # Real processes over real sockets, driven from Python's standard library.
 #
-# paddock_integration_test(NAME [TIMEOUT seconds] [ENVIRONMENT NAME=value]): tests/integration/test_NAME.py as the test
+# paddock_integration_test(NAME [TIMEOUT seconds] [ENVIRONMENT NAME=value;...]): tests/integration/test_NAME.py as the test
 # paddock.integration.NAME.
 # Exit code 77 is a skip. Sanitizers slow things down, so that the bulky tests count half as far.
 if(NOT PADDOCK_BUILD_PROGRAM)
@@ -56,7 +56,8 @@ list(JOIN suites " " suites)
 paddock_integration_test(valgrind TIMEOUT 300 ENVIRONMENT "PADDOCK_SUITES=${suites}")
 
 if(PADDOCK_HAVE_XDP)
-    paddock_integration_test(xdp TIMEOUT 300 ENVIRONMENT "PADDOCK_PASS_OBJECT=${PROJECT_BINARY_DIR}/bpf/pass.bpf.o")
+    paddock_integration_test(xdp TIMEOUT 300
+                             ENVIRONMENT "PADDOCK_PASS_OBJECT=${PROJECT_BINARY_DIR}/bpf/pass.bpf.o;PADDOCK_FAULTY=$<TARGET_FILE:paddock_faulty>")
 endif()
 
 # The queue in which packets wait for their CPU is one for all namespaces: a flood overruns it also for those who would miss a single packet.

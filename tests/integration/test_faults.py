@@ -284,11 +284,39 @@ class DescriptorTest(FaultTest):
         self.file.write_text(self.OWN_USER + "id: without\n", encoding="utf-8")
         self.service.await_event(NOT_RELOADED)
         self.limit(None)
-        os.kill(self.service.pid, signal.SIGHUP)
+        self.check_reloaded("without", 1)
+
+    def check_reloaded(self, name, failed):
+        """By itself, once there is a descriptor; the tries in between are no failures of their own."""
         self.service.await_event(RELOADED)
-        self.assertEqual(self.service.config()["id"], "without")
-        self.assertEqual((self.service.reloads("error"), self.service.reloads("ok")), (1, 1))
+        self.assertEqual(self.service.config()["id"], name)
+        self.assertEqual((self.service.reloads("error"), self.service.reloads("ok")), (failed, 1))
+        self.assertEqual(len(self.service.events(NOT_RELOADED)), failed)
         self.check_end()
+
+    def test_a_reload_is_tried_again_until_there_is_a_descriptor(self):
+        for error in (errno.EMFILE, errno.ENFILE):
+            with self.subTest(errno.errorcode[error]):
+                self.setUp()
+                self.faults.inject("open", error, 3)
+                self.file.write_text(self.OWN_USER + "id: third\n", encoding="utf-8")
+                self.check_reloaded("third", 1)
+                self.assertEqual(self.faults["open"].done, 3)
+
+    def test_a_change_meanwhile_is_a_try_of_its_own(self):
+        self.faults.inject("open", errno.EMFILE)
+        self.file.write_text(self.OWN_USER + "id: second\n", encoding="utf-8")
+        self.service.await_event(NOT_RELOADED)
+        self.file.write_text(self.OWN_USER + "id: third\n", encoding="utf-8")
+        self.service.await_event(NOT_RELOADED, 2)
+        self.faults.lift()
+        self.check_reloaded("third", 2)
+
+    def test_a_stop_does_not_wait_for_a_descriptor(self):
+        self.faults.inject("open", errno.EMFILE)
+        os.kill(self.service.pid, signal.SIGHUP)
+        self.service.await_event(NOT_RELOADED)
+        self.service.stop()
 
 
 class AdminTest(FaultTest):

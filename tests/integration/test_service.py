@@ -13,6 +13,7 @@ import tempfile
 import unittest
 
 import support
+from serving import Operated
 from support import Asker, Process, Responder, environment, run
 
 NOBODY = 65534
@@ -151,6 +152,27 @@ class StartTest(ServiceTest):
             done = run(flag)
             self.assertEqual((done.returncode, done.stderr), (0, ""))
             self.assertRegex(done.stdout, r"\Apaddock \d+\.\d+\.\d+\n\Z")
+
+
+class IneffectiveTest(ServiceTest):
+    def check_warned(self, engine, flags, settings, variables=()):
+        with Operated("--service.qcmp.port", "0", "--engine", engine, *flags,
+                      env=environment(**dict(variables))) as service:
+            warned = [event["fields"] for event in service.events("this setting has no effect with this engine", "WARN")]
+            service.stop()
+        self.assertEqual([(fields["setting"], fields["engine"]) for fields in warned],
+                         [(setting, engine) for setting in settings])
+
+    def test_what_is_set_for_xdp_is_warned_about_where_sockets_are_alone(self):
+        interface, mode = "service.udp.xdp.network-interface", "xdp-mode"
+        self.check_warned("mmsg", [], [])
+        self.check_warned("mmsg", ["--" + interface, "lo", "--xdp-mode", "generic"], [interface, mode])
+        self.check_warned("mmsg", ["--xdp-mode", "native"], [mode])
+        self.check_warned("mmsg", [], [interface], {"QUILKIN_SERVICE_UDP_XDP_NETWORK_INTERFACE": "lo"})
+
+    def test_auto_takes_the_interface_and_no_mode_but_native(self):
+        self.check_warned("auto", ["--service.udp.xdp.network-interface", "lo", "--xdp-mode", "native"], [])
+        self.check_warned("auto", ["--service.udp.xdp.network-interface", "lo", "--xdp-mode", "generic"], ["xdp-mode"])
 
 
 class EnvironmentTest(ServiceTest):

@@ -1,6 +1,7 @@
 """XDP in front of the sockets, between two hosts (network namespaces) over veth, natively and in generic mode."""
 import collections
 import contextlib
+import errno
 import os
 import pathlib
 import re
@@ -15,6 +16,7 @@ import unittest
 import hosts
 import support
 import test_guard
+from faults import FAULTY, Faults
 from serving import PORT_CHANGED, RELOADED, Operated, free_ports, public_folder
 from support import Asker, ip, packed_ping, packed_pong, run, scaled
 
@@ -501,6 +503,17 @@ class LifeTest(XdpTest):
             with self.subTest(flags), self.server:
                 done = run("--service.qcmp", "--service.qcmp.port", "0", "--engine", "xdp", *flags)
                 self.assertEqual((done.returncode, done.stderr), (255, f"paddock: cannot answer by XDP: {reason}\n"))
+
+    def test_a_start_that_fails_behind_it_leaves_nothing(self):
+        reasons = {errno.EADDRINUSE: "cannot serve QCMP on UDP port 0: ",
+                   errno.EOPNOTSUPP: "the engine cannot enforce access lists or the guard: "}
+        for error, reason in reasons.items():
+            with self.subTest(reason), Faults() as faults, self.server:
+                faults.inject("bind", error, 1, skip=1)  # the first is the one for changes of addresses
+                done = run("--service.qcmp", "--service.qcmp.port", "0", "--engine", "xdp",
+                           "--service.udp.xdp.network-interface", "way", program=FAULTY, env=faults.environment())
+                self.assertEqual((done.returncode, done.stderr), (255, f"paddock: {reason}{os.strerror(error)}\n"))
+                self.assertIsNone(holder("way"))
 
     def test_a_start_without_privileges_is_an_error(self):
         if shutil.which("setpriv") is None:

@@ -7,6 +7,7 @@
 #include <netinet/udp.h>
 #include <poll.h>
 #include <pthread.h>
+#include <sched.h>
 #include <semaphore.h>
 #include <stdarg.h>
 #include <stdbool.h>
@@ -164,6 +165,7 @@ FAILING(int, -1, ppoll,
          const sigset_t *mask),
         (fds, fds_count, timeout, mask))
 FAILING(ssize_t, -1, readlink, (const char *path, char *to, size_t bytes), (path, to, bytes))
+FAILING(int, -1, sched_getaffinity, (pid_t pid, size_t bytes, cpu_set_t *cpus), (pid, bytes, cpus))
 FAILING(int, -1, sem_wait, (sem_t * semaphore), (semaphore))
 FAILING(ssize_t, -1, sendto,
         (int fd, const void *data, size_t bytes, int flags, const struct sockaddr *to,

@@ -47,6 +47,7 @@
     X(readlink, readlink)                                                                          \
     X(recvmmsg, recvmmsg)                                                                          \
     X(recvmsg, recvmsg)                                                                            \
+    X(sched_getaffinity, sched_getaffinity)                                                        \
     X(sem_wait, sem_wait)                                                                          \
     X(sendmsg, syscall)                                                                            \
     X(sendmsg_segmented, syscall)                                                                  \

@@ -54,9 +54,8 @@ static void take_vlan_data(unsigned type, const void *value, size_t bytes, void 
 {
     struct link *link = user;
     uint16_t half;
-    if (bytes < sizeof half)
+    if (!netlink_value(value, bytes, &half, sizeof half))
         return;
-    memcpy(&half, value, sizeof half);
     if (type == IFLA_VLAN_ID)
         link->number |= half & 0x0fffU;
     else if (type == IFLA_VLAN_PROTOCOL && ntohs(half) == ETH_P_8021AD)
@@ -83,8 +82,8 @@ static void take_link_attribute(unsigned type, const void *value, size_t bytes, 
 {
     struct link *link = user;
     struct kind kind = {.link = link};
-    if (type == IFLA_LINK && bytes >= sizeof link->below)
-        memcpy(&link->below, value, sizeof link->below);
+    if (type == IFLA_LINK)
+        netlink_value(value, bytes, &link->below, sizeof link->below);
     else if (type == IFLA_LINKINFO)
         netlink_attributes(value, bytes, take_link_info, &kind);
 }
@@ -198,8 +197,8 @@ static void take_address_attribute(unsigned type, const void *value, size_t byte
 {
     struct assigned *assigned = user;
     struct in_addr ipv4;
-    if (type == IFA_FLAGS && bytes >= sizeof assigned->flags)
-        memcpy(&assigned->flags, value, sizeof assigned->flags);
+    if (type == IFA_FLAGS)
+        netlink_value(value, bytes, &assigned->flags, sizeof assigned->flags);
     if (type != IFA_LOCAL && (type != IFA_ADDRESS || assigned->is_local))
         return;
     if (bytes == sizeof ipv4) {

@@ -66,22 +66,34 @@ static bool explain_holder(unsigned interface, const char *interface_name, char 
     return true;
 }
 
-static const char *reason(int code, enum xdp_mode mode)
+/* Why a driver does not do the native mode, up to what to use instead; NULL if it is not that. */
+static const char *driver_reason(int code)
+{
+    switch (code) {
+    case EOPNOTSUPP:
+        return "its driver has no XDP: use ";
+    case EINVAL:
+    case ERANGE:
+    case E2BIG:
+        return "its driver refuses: often an MTU above a page, or LRO (ethtool -K DEVICE lro off), "
+               "or too few queues (dmesg may tell); or use ";
+    default:
+        return NULL;
+    }
+}
+
+static const char *reason(int code)
 {
     switch (code) {
     case EPERM:
     case EACCES:
         return "not permitted: it needs CAP_NET_ADMIN and CAP_BPF";
     case EOPNOTSUPP:
-        return mode == XDP_MODE_NATIVE ? "its driver has no XDP: use the generic mode"
-                                       : "the kernel has no XDP for it";
+        return "the kernel has no XDP for it";
     case EINVAL:
     case ERANGE:
     case E2BIG:
-        return mode == XDP_MODE_NATIVE
-                   ? "its driver refuses: often an MTU above a page, or LRO (ethtool -K DEVICE lro "
-                     "off), or too few queues; dmesg may tell, and the generic mode may work"
-                   : "the kernel refuses";
+        return "the kernel refuses";
     case EBUSY:
     case EEXIST:
         return "it, or a bond or bridge above it, already has an XDP program";
@@ -93,27 +105,30 @@ static const char *reason(int code, enum xdp_mode mode)
     }
 }
 
-static void explain(int code, unsigned interface, const char *name, enum xdp_mode mode, char *error,
+static void explain(int code, const struct xdp_attachment *wanted, const char *name, char *error,
                     size_t capacity)
 {
-    if ((code == EBUSY || code == EEXIST) && explain_holder(interface, name, error, capacity))
+    const char *of_driver = wanted->mode == XDP_MODE_NATIVE ? driver_reason(code) : NULL;
+    if ((code == EBUSY || code == EEXIST) &&
+        explain_holder(wanted->interface, name, error, capacity))
         return;
-    snprintf(error, capacity, "cannot attach to %s in %s mode: %s", name, xdp_mode_name(mode),
-             reason(code, mode));
+    snprintf(error, capacity, "cannot attach to %s in %s mode: %s%s", name,
+             xdp_mode_name(wanted->mode), of_driver != NULL ? of_driver : reason(code),
+             of_driver != NULL ? wanted->instead : "");
 }
 
-int xdp_attach(int program_fd, unsigned interface, enum xdp_mode mode, char *error, size_t capacity)
+int xdp_attach(const struct xdp_attachment *wanted, char *error, size_t capacity)
 {
     char name[IF_NAMESIZE];
-    if (if_indextoname(interface, name) == NULL) {
-        snprintf(error, capacity, "there is no network interface %u", interface);
+    if (if_indextoname(wanted->interface, name) == NULL) {
+        snprintf(error, capacity, "there is no network interface %u", wanted->interface);
         return -ENODEV;
     }
-    uint32_t flags = mode == XDP_MODE_NATIVE ? XDP_FLAGS_DRV_MODE : XDP_FLAGS_SKB_MODE;
+    uint32_t flags = wanted->mode == XDP_MODE_NATIVE ? XDP_FLAGS_DRV_MODE : XDP_FLAGS_SKB_MODE;
     struct bpf_link_create_opts options = {.sz = sizeof options, .flags = flags};
-    int fd = bpf_link_create(program_fd, (int)interface, BPF_XDP, &options);
+    int fd = bpf_link_create(wanted->program_fd, (int)wanted->interface, BPF_XDP, &options);
     if (fd < 0)
-        explain(-fd, interface, name, mode, error, capacity);
+        explain(-fd, wanted, name, error, capacity);
     return fd;
 }
 
@@ -132,16 +147,14 @@ static void take_route_attribute(unsigned type, const void *value, size_t bytes,
 {
     struct route *route = user;
     struct rtnexthop hop;
-    if (type == RTA_OIF && bytes >= sizeof route->interface)
-        memcpy(&route->interface, value, sizeof route->interface);
-    else if (type == RTA_PRIORITY && bytes >= sizeof route->metric)
-        memcpy(&route->metric, value, sizeof route->metric);
-    else if (type == RTA_TABLE && bytes >= sizeof route->table)
-        memcpy(&route->table, value, sizeof route->table);
-    else if (type == RTA_MULTIPATH && bytes >= sizeof hop) {
-        memcpy(&hop, value, sizeof hop);
+    if (type == RTA_OIF)
+        netlink_value(value, bytes, &route->interface, sizeof route->interface);
+    else if (type == RTA_PRIORITY)
+        netlink_value(value, bytes, &route->metric, sizeof route->metric);
+    else if (type == RTA_TABLE)
+        netlink_value(value, bytes, &route->table, sizeof route->table);
+    else if (type == RTA_MULTIPATH && netlink_value(value, bytes, &hop, sizeof hop))
         route->interface = (unsigned)hop.rtnh_ifindex;
-    }
 }
 
 static void take_route(const struct nlmsghdr *message, void *user)

@@ -20,19 +20,26 @@ enum xdp_mode {
 /** "native" or "generic"; static storage. */
 const char *xdp_mode_name(enum xdp_mode mode);
 
+/** What is wanted. */
+struct xdp_attachment {
+    int program_fd;     /**< of an XDP program; borrowed */
+    unsigned interface; /**< index of the network interface */
+    enum xdp_mode mode;
+    const char *instead; /**< what the user has instead of the native mode, for the error where the
+                            driver does not do it; borrowed */
+};
+
 /**
  * Attaches a loaded program. Needs CAP_NET_ADMIN and CAP_BPF.
  *
- * @param program_fd of an XDP program; borrowed during the call.
- * @param interface  index of the network interface.
+ * @param wanted borrowed during the call.
  * @param[out] error set on failure, terminated: one line without a full stop that says what is in
  * the way, and what to do; a program that holds the interface is named with its id.
  * @param capacity bytes at @p error, at least 1.
  * @return the descriptor of the attachment, which ends when it is closed; or a negative errno
  * value.
  */
-int xdp_attach(int program_fd, unsigned interface, enum xdp_mode mode, char *error,
-               size_t capacity);
+int xdp_attach(const struct xdp_attachment *wanted, char *error, size_t capacity);
 
 /**
  * Finds the interface of the default route of the main table: the IPv4 one with the lowest metric,

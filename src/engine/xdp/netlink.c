@@ -104,6 +104,14 @@ bool netlink_header(const struct nlmsghdr *message, void *header, size_t bytes)
     return true;
 }
 
+bool netlink_value(const void *value, size_t bytes, void *to, size_t wanted)
+{
+    if (bytes < wanted)
+        return false;
+    memcpy(to, value, wanted);
+    return true;
+}
+
 void netlink_attributes(const void *attributes, size_t bytes, netlink_attribute_fn *each,
                         void *user)
 {

@@ -34,6 +34,10 @@ bool netlink_header(const struct nlmsghdr *message, void *header, size_t bytes);
 /** Takes one attribute; its bytes are valid during the call. */
 typedef void netlink_attribute_fn(unsigned type, const void *value, size_t bytes, void *user);
 
+/** Copies the first @p wanted bytes of an attribute's value.
+ * @return false when it has fewer; @p to is untouched then. */
+bool netlink_value(const void *value, size_t bytes, void *to, size_t wanted);
+
 /** Hands over each attribute of @p bytes at @p attributes; stops at the first that is cut. */
 void netlink_attributes(const void *attributes, size_t bytes, netlink_attribute_fn *each,
                         void *user);

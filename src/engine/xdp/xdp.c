@@ -266,8 +266,12 @@ int xdp_open(struct xdp **xdp, const struct xdp_options *options, char *error, s
     int code = prepare(opened, options, error, capacity);
     if (code == 0) {
         xdp_device_transmit_errors(opened->interface, &opened->errors_before);
-        opened->link_fd = xdp_attach(bpf_program__fd(opened->programs->progs.paddock_qcmp),
-                                     opened->interface, options->mode, error, capacity);
+        const struct xdp_attachment wanted = {
+            .program_fd = bpf_program__fd(opened->programs->progs.paddock_qcmp),
+            .interface = opened->interface,
+            .mode = options->mode,
+            .instead = "the generic mode"};
+        opened->link_fd = xdp_attach(&wanted, error, capacity);
         code = opened->link_fd < 0 ? opened->link_fd : 0;
     }
     if (code != 0) {

@@ -93,11 +93,39 @@ static void seventeen_bytes_hash_as_the_naive_version_has_it(void **state)
     }
 }
 
+static void any_length_hashes_as_the_naive_version_has_it(void **state)
+{
+    uint64_t seed = 2;
+    (void)state;
+    for (size_t bytes = 0; bytes <= 64; bytes++) {
+        struct siphash_key key = {{random_next(&seed), random_next(&seed)}};
+        uint8_t key_bytes[16], text[64] = {0};
+        for (int j = 0; j < 8; j++) {
+            key_bytes[j] = (uint8_t)(key.words[0] >> 8 * j);
+            key_bytes[8 + j] = (uint8_t)(key.words[1] >> 8 * j);
+        }
+        for (size_t j = 0; j < bytes; j++)
+            text[j] = (uint8_t)random_next(&seed);
+        assert_true(siphash(&key, text, bytes) == naive_siphash(1, 3, key_bytes, text, bytes));
+    }
+}
+
+static void a_key_is_another_each_time(void **state)
+{
+    struct siphash_key first = {{0}}, second = {{0}};
+    (void)state;
+    assert_int_equal(siphash_key_init(&first), 0);
+    assert_int_equal(siphash_key_init(&second), 0);
+    assert_memory_not_equal(&first, &second, sizeof first);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_naive_version_agrees_with_the_paper),
         cmocka_unit_test(seventeen_bytes_hash_as_the_naive_version_has_it),
+        cmocka_unit_test(any_length_hashes_as_the_naive_version_has_it),
+        cmocka_unit_test(a_key_is_another_each_time),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

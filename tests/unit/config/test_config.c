@@ -415,10 +415,15 @@ static void what_xdp_needs_is_taken(void **state)
     assert_int_equal(loaded.result, CONFIG_SERVE);
     assert_string_equal(loaded.config.xdp_interface, "eth9");
     assert_true(loaded.config.xdp_generic);
+    assert_true(loaded.config.xdp_mode_given);
     loaded = load(ENVIRONMENT(), LIST("--service.qcmp", "--service.udp.xdp.zerocopy", NULL));
     assert_int_equal(loaded.result, CONFIG_SERVE);
     assert_string_equal(loaded.config.xdp_interface, "");
     assert_false(loaded.config.xdp_generic);
+    assert_false(loaded.config.xdp_mode_given);
+    loaded = load(ENVIRONMENT(), LIST("--service.qcmp", "--xdp-mode=native", NULL));
+    assert_false(loaded.config.xdp_generic);
+    assert_true(loaded.config.xdp_mode_given);
     assert_usage(
         ENVIRONMENT(),
         LIST("--service.qcmp", "--service.udp.xdp.zerocopy", "--xdp-mode", "generic", NULL),

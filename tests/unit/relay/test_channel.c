@@ -24,7 +24,7 @@ static void assert_sums_agree(const struct relay_counts *counts)
 static size_t offer(struct relay_channel *channel, struct impair_stream *stream, size_t bytes,
                     int64_t arrival_ns)
 {
-    static const uint8_t data[2000];
+    static const uint8_t data[65507];
     const struct relay_payload payload = {.data = data, .bytes = bytes, .header_bytes = 28};
     return relay_channel_offer(channel, stream, NULL, &payload, arrival_ns);
 }
@@ -99,22 +99,34 @@ static void counts_are_those_of_the_choices_of_the_seed(void **state)
     relay_channel_fini(&channel);
 }
 
-static void a_queue_holds_ten_thousand_and_what_is_beyond_is_counted(void **state)
+/* Offers datagrams of one size, of which so many fit. */
+static void check_full(size_t bytes, uint64_t offered, uint64_t fitting)
 {
     const struct impair_settings settings = {.delay_ns = MS};
     struct relay_channel channel;
     struct impair_stream stream;
-    (void)state;
     assert_int_equal(relay_channel_init(&channel, &settings), 0);
     impair_stream_init(&stream, 1, 0, RELAY_UP);
-    for (int i = 0; i < 10500; i++)
-        assert_int_equal(offer(&channel, &stream, 10, 0), i < 10000);
+    for (uint64_t i = 0; i < offered; i++)
+        assert_int_equal(offer(&channel, &stream, bytes, 0), i < fitting);
     struct relay_counts counts = relay_channel_counts(&channel);
-    assert_int_equal(counts.queue_full, 500);
-    assert_int_equal(counts.unsent, 10000);
-    assert_int_equal(counts.dropped_queue, 10500);
+    assert_int_equal(counts.queue_full, offered - fitting);
+    assert_int_equal(counts.unsent, fitting);
+    assert_int_equal(counts.dropped_queue, offered);
     assert_sums_agree(&counts);
     relay_channel_fini(&channel);
+}
+
+static void a_queue_holds_ten_thousand_and_what_is_beyond_is_counted(void **state)
+{
+    (void)state;
+    check_full(10, 10500, 10000);
+}
+
+static void a_queue_holds_sixteen_mebibytes_and_what_is_beyond_is_counted(void **state)
+{
+    (void)state;
+    check_full(65507, 300, 256);
 }
 
 static void a_delay_counts_from_the_arrival_and_a_reordered_one_overtakes(void **state)
@@ -161,6 +173,7 @@ int main(void)
         cmocka_unit_test(sums_agree_after_every_step_whatever_happens),
         cmocka_unit_test(counts_are_those_of_the_choices_of_the_seed),
         cmocka_unit_test(a_queue_holds_ten_thousand_and_what_is_beyond_is_counted),
+        cmocka_unit_test(a_queue_holds_sixteen_mebibytes_and_what_is_beyond_is_counted),
         cmocka_unit_test(a_delay_counts_from_the_arrival_and_a_reordered_one_overtakes),
         cmocka_unit_test(the_rate_counts_headers_and_copies),
     };

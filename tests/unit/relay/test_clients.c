@@ -11,6 +11,8 @@
 
 #define CAPACITY 100
 
+static const struct siphash_key KEY = {{1, 2}};
+
 static struct sockaddr_in6 address_of(uint16_t number)
 {
     return (struct sockaddr_in6){
@@ -40,7 +42,7 @@ static void clients_are_numbered_as_they_come_and_a_number_is_not_used_again(voi
 {
     struct relay_clients clients;
     (void)state;
-    assert_int_equal(relay_clients_init(&clients, CAPACITY, 1), 0);
+    assert_int_equal(relay_clients_init(&clients, CAPACITY, &KEY), 0);
     assert_int_equal(add(&clients, 7, 0)->number, 0);
     assert_int_equal(add(&clients, 8, 0)->number, 1);
     relay_clients_remove(&clients, find(&clients, 7));
@@ -55,7 +57,7 @@ static void addresses_that_differ_in_anything_are_different_clients(void **state
     struct relay_clients clients;
     struct sockaddr_in6 first = address_of(7), second = first;
     (void)state;
-    assert_int_equal(relay_clients_init(&clients, CAPACITY, 1), 0);
+    assert_int_equal(relay_clients_init(&clients, CAPACITY, &KEY), 0);
     assert_non_null(relay_clients_add(&clients, &first, 0));
     second.sin6_scope_id = 2;
     assert_null(relay_clients_find(&clients, &second));
@@ -70,7 +72,7 @@ static void a_full_table_takes_nobody_and_counts_nobody(void **state)
 {
     struct relay_clients clients;
     (void)state;
-    assert_int_equal(relay_clients_init(&clients, 3, 1), 0);
+    assert_int_equal(relay_clients_init(&clients, 3, &KEY), 0);
     for (uint16_t i = 0; i < 3; i++)
         assert_non_null(add(&clients, i, 0));
     assert_null(add(&clients, 3, 0));
@@ -85,7 +87,7 @@ static void the_oldest_is_who_was_seen_least_recently(void **state)
 {
     struct relay_clients clients;
     (void)state;
-    assert_int_equal(relay_clients_init(&clients, CAPACITY, 1), 0);
+    assert_int_equal(relay_clients_init(&clients, CAPACITY, &KEY), 0);
     for (uint16_t i = 0; i < 4; i++)
         add(&clients, i, i);
     relay_clients_touch(&clients, find(&clients, 0), 10);
@@ -110,7 +112,7 @@ static void the_table_agrees_with_a_model(void **state)
     uint64_t random = 1;
     size_t count = 0;
     (void)state;
-    assert_int_equal(relay_clients_init(&clients, CAPACITY, 99), 0);
+    assert_int_equal(relay_clients_init(&clients, CAPACITY, &KEY), 0);
     for (int step = 0; step < 20000; step++) {
         uint16_t number = (uint16_t)(random_next(&random) % (2 * CAPACITY));
         struct relay_client *client = find(&clients, number);

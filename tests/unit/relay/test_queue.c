@@ -11,6 +11,7 @@
 #include "support/random.h"
 
 #define CAPACITY 1000
+#define BYTES 65535
 
 static void push(struct relay_queue *queue, int64_t due_ns, uint64_t number)
 {
@@ -33,7 +34,7 @@ static void datagrams_leave_when_they_are_due_and_not_before(void **state)
 {
     struct relay_queue queue;
     (void)state;
-    assert_int_equal(relay_queue_init(&queue, CAPACITY), 0);
+    assert_int_equal(relay_queue_init(&queue, CAPACITY, BYTES), 0);
     assert_true(relay_queue_due_ns(&queue) == RELAY_QUEUE_NEVER);
     assert_null(relay_queue_pop(&queue, INT64_MAX));
     push(&queue, 300, 3);
@@ -53,7 +54,7 @@ static void those_due_together_leave_in_the_order_in_which_they_came(void **stat
 {
     struct relay_queue queue;
     (void)state;
-    assert_int_equal(relay_queue_init(&queue, CAPACITY), 0);
+    assert_int_equal(relay_queue_init(&queue, CAPACITY, BYTES), 0);
     for (uint64_t i = 0; i < CAPACITY; i++)
         push(&queue, 5, i);
     for (uint64_t i = 0; i < CAPACITY; i++)
@@ -76,7 +77,7 @@ static void the_order_is_that_of_a_sorted_list(void **state)
     struct relay_queue queue;
     uint64_t random = 1, count = 0;
     (void)state;
-    assert_int_equal(relay_queue_init(&queue, CAPACITY), 0);
+    assert_int_equal(relay_queue_init(&queue, CAPACITY, BYTES), 0);
     for (uint64_t number = 0; number < 20000; number++) {
         if (count < 64 && random_next(&random) % 2 == 0) {
             model[count][0] = random_next(&random) % 32;
@@ -100,7 +101,7 @@ static void a_full_queue_takes_no_more_and_loses_nothing(void **state)
     struct relay_queue queue;
     uint8_t data = 0;
     (void)state;
-    assert_int_equal(relay_queue_init(&queue, 3), 0);
+    assert_int_equal(relay_queue_init(&queue, 3, BYTES), 0);
     push(&queue, 2, 2);
     push(&queue, 1, 1);
     push(&queue, 3, 3);
@@ -113,6 +114,25 @@ static void a_full_queue_takes_no_more_and_loses_nothing(void **state)
     relay_queue_fini(&queue);
 }
 
+static void a_queue_that_is_full_of_bytes_takes_what_still_fits(void **state)
+{
+    static const uint8_t data[BYTES];
+    struct relay_queue queue;
+    (void)state;
+    assert_int_equal(relay_queue_init(&queue, CAPACITY, BYTES), 0);
+    assert_int_equal(relay_queue_push(&queue, 1, NULL, data, BYTES - 8), 0);
+    assert_int_equal(relay_queue_push(&queue, 1, NULL, data, 9), -1);
+    push(&queue, 2, 2);
+    assert_int_equal(relay_queue_push(&queue, 3, NULL, data, 1), -1);
+    assert_int_equal(relay_queue_push(&queue, 3, NULL, NULL, 0), 0);
+    free(relay_queue_pop(&queue, 1));
+    assert_int_equal(queue.bytes, 8);
+    assert_int_equal(relay_queue_push(&queue, 3, NULL, data, BYTES - 7), -1);
+    assert_int_equal(relay_queue_push(&queue, 3, NULL, data, BYTES - 8), 0);
+    assert_int_equal(pop(&queue, 2), 2);
+    relay_queue_fini(&queue);
+}
+
 static void every_size_and_the_owner_come_back_as_they_were(void **state)
 {
     static const size_t sizes[] = {0, 1, 1200, 65507, 65527, 65535};
@@ -121,7 +141,7 @@ static void every_size_and_the_owner_come_back_as_they_were(void **state)
     (void)state;
     for (size_t i = 0; i < sizeof data; i++)
         data[i] = (uint8_t)(i * 7 + i / 256);
-    assert_int_equal(relay_queue_init(&queue, CAPACITY), 0);
+    assert_int_equal(relay_queue_init(&queue, CAPACITY, BYTES), 0);
     for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
         assert_int_equal(relay_queue_push(&queue, 1, &queue, sizes[i] > 0 ? data : NULL, sizes[i]),
                          0);
@@ -139,7 +159,7 @@ static void what_waits_at_the_end_is_freed(void **state)
 {
     struct relay_queue queue;
     (void)state;
-    assert_int_equal(relay_queue_init(&queue, CAPACITY), 0);
+    assert_int_equal(relay_queue_init(&queue, CAPACITY, BYTES), 0);
     for (uint64_t i = 0; i < 10; i++)
         push(&queue, 1, i);
     assert_int_equal(queue.count, 10);
@@ -153,6 +173,7 @@ int main(void)
         cmocka_unit_test(those_due_together_leave_in_the_order_in_which_they_came),
         cmocka_unit_test(the_order_is_that_of_a_sorted_list),
         cmocka_unit_test(a_full_queue_takes_no_more_and_loses_nothing),
+        cmocka_unit_test(a_queue_that_is_full_of_bytes_takes_what_still_fits),
         cmocka_unit_test(every_size_and_the_owner_come_back_as_they_were),
         cmocka_unit_test(what_waits_at_the_end_is_freed),
     };
