@@ -18,7 +18,7 @@ import support
 import test_guard
 from faults import FAULTY, Faults
 from serving import PORT_CHANGED, RELOADED, Operated, free_ports, public_folder
-from support import Asker, ip, packed_ping, packed_pong, run, scaled
+from support import Asker, ip, packed_ping, packed_pong, run, scaled, sysctl
 
 PASS_OBJECT = os.environ["PADDOCK_PASS_OBJECT"]
 CLIENT_IPV4, SERVER_IPV4 = "10.99.0.1", "10.99.0.2"
@@ -161,6 +161,14 @@ class Frames:
     def send(self, packet, to=None, tags=b"", padding=0):
         kind = b"\x08\x00" if packet[0] >> 4 == 4 else b"\x86\xdd"
         self.raw.send((to or self.to) + self.mac + tags + kind + packet + bytes(padding))
+
+    def forge(self, source):
+        """Sends a ping in the name of another address; what answers it does not get here."""
+        version = 6 if ":" in source else 4
+        _, destination, _ = self.ping(version, 0)
+        packed = socket.inet_pton(socket.AF_INET6 if version == 6 else socket.AF_INET, source)
+        ping = udp(packed, destination, self.port(version), self.test.service.port, packed_ping(5, 5))
+        self.send((ipv6 if version == 6 else ipv4)(packed, destination, ping))
 
     def answers(self, version):
         """The nonces of what XDP answered since the last call."""
@@ -416,6 +424,48 @@ class LifeTest(XdpTest):
         except OSError:
             return True
 
+    def test_pings_in_the_name_of_this_host_are_left_to_the_kernel(self):
+        """Which drops those of IPv4, and answers those of IPv6 to itself."""
+        with self.server:
+            sysctl("ipv4/conf/way/rp_filter", 1)
+            self.addCleanup(self.set_in_server, "ipv4/conf/way/rp_filter", 0)
+            for address in ("10.99.0.66/24", "10.98.7.66/24", "fd00:99::66/64 nodad"):
+                ip(f"addr add {address} dev way")
+        self.start("--service.qcmp.guard", "false")
+        frames = Frames(self)
+        self.addCleanup(frames.close)
+        before = self.by_xdp()
+        for own in ("10.99.0.66", "10.99.1.2", "10.99.0.255", "10.99.1.255", "10.98.7.255"):
+            frames.forge(own)
+            self.assertEqual(frames.answers(4), [])
+        for own in ("fd00:99::66", "fd00:9a::2"):
+            frames.forge(own)
+            self.sent["valid"] += 1
+            self.assertEqual(frames.answers(6), [])
+        self.assertEqual(self.by_xdp() - before, 7, "the markers alone")
+        with self.server:
+            for address in ("10.99.0.66/24", "10.98.7.66/24", "fd00:99::66/64"):
+                ip(f"addr del {address} dev way")
+            ip("route add 10.98.7.0/24 dev way")
+            self.addCleanup(self.remove_route, "10.98.7.0/24")
+        for other in ("10.99.0.66", "10.98.7.255", "fd00:99::66"):
+            self.forge_until_answered(frames, other)
+        self.check_counts()
+
+    def forge_until_answered(self, frames, source):
+        """By XDP; until it has noticed, sockets answer."""
+        def is_answered():
+            before = self.by_xdp()
+            frames.forge(source)
+            self.sent["valid"] += 1
+            self.assertEqual(frames.answers(6 if ":" in source else 4), [])
+            return self.by_xdp() - before == 2
+        support.wait_until(is_answered, f"XDP answers to {source}")
+
+    def set_in_server(self, name, value):
+        with self.server:
+            sysctl(name, value)
+
     def test_a_changed_mac_is_followed(self):
         self.start()
         with self.server:
@@ -478,9 +528,9 @@ class LifeTest(XdpTest):
         self.assertEqual(service.await_event(ATTACHED)["fields"]["interface"], "way")
         service.stop()
 
-    def remove_route(self):
+    def remove_route(self, route="default"):
         with self.server:
-            ip("route del default")
+            ip(f"route del {route}")
 
     def test_automatic_stays_with_sockets_on_veth(self):
         with self.server:

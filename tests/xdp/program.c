@@ -51,6 +51,13 @@ void program_add_address(const struct responder_bpf *programs, const struct in6_
     assert_int_equal(bpf_map_update_elem(fd, &key, &present, BPF_ANY), 0);
 }
 
+void program_add_source(const struct responder_bpf *programs, const struct in6_addr *source)
+{
+    uint32_t ipv6 = IN6_IS_ADDR_V4MAPPED(source) ? 0 : XDP_TAGS_IPV6;
+    program_add_address(programs, source, XDP_TAGS_NO_SOURCE | ipv6);
+    programs->bss->settings.sources |= xdp_source_bit(source->s6_addr32);
+}
+
 void program_add_port(const struct responder_bpf *programs, uint16_t port)
 {
     programs->bss->settings.ports[port / 64] |= UINT64_C(1) << port % 64;

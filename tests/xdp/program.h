@@ -39,6 +39,9 @@ struct responder_bpf *program_load(void);
 void program_add_address(const struct responder_bpf *programs, const struct in6_addr *address,
                          uint32_t tags);
 
+/** Has it answer nothing of a source. */
+void program_add_source(const struct responder_bpf *programs, const struct in6_addr *source);
+
 /** Has it answer on a port. */
 void program_add_port(const struct responder_bpf *programs, uint16_t port);
 

@@ -20,11 +20,13 @@
 #include "xdp/netns.h"
 
 #define BASE 10
+#define TOO_MANY 20000U /* with as many sources: more than there is room for */
+#define ANSWER_BYTES (2U << 20)
 #define ANY IN6ADDR_ANY_INIT
 
 /* Answers of the kernel that are made here, while there are any. */
 static struct {
-    alignas(NLMSG_ALIGNTO) char bytes[4096];
+    alignas(NLMSG_ALIGNTO) char bytes[ANSWER_BYTES];
     size_t length;
 } links, made_addresses;
 static bool is_made;
@@ -90,17 +92,45 @@ static struct in6_addr parse(const char *text)
     return address;
 }
 
-static void make_address(unsigned index, const char *text, uint8_t flags)
+static char *append_address(char *at, uint16_t type, const char *text)
 {
-    char *start = made_addresses.bytes + made_addresses.length;
-    struct ifaddrmsg head = {.ifa_index = index, .ifa_flags = flags};
+    if (text == NULL)
+        return at;
     struct in6_addr address = parse(text);
     bool ipv4 = IN6_IS_ADDR_V4MAPPED(&address);
+    return append(at, type, address.s6_addr + (ipv4 ? 12 : 0), ipv4 ? 4 : 16);
+}
+
+/* What the kernel says of an address; NULL is what it does not say. */
+struct made {
+    const char *local, *network, *broadcast;
+    uint8_t prefix_bits;
+    uint8_t flags;
+};
+
+static void make_assigned(unsigned index, const struct made *made)
+{
+    char *start = made_addresses.bytes + made_addresses.length;
+    struct ifaddrmsg head = {
+        .ifa_index = index, .ifa_prefixlen = made->prefix_bits, .ifa_flags = made->flags};
     char *at = start + sizeof(struct nlmsghdr);
     memcpy(at, &head, sizeof head);
-    at = append(at + sizeof head, ipv4 ? IFA_LOCAL : IFA_ADDRESS, address.s6_addr + (ipv4 ? 12 : 0),
-                ipv4 ? 4 : 16);
+    at = append_address(at + sizeof head, IFA_ADDRESS, made->network);
+    at = append_address(at, IFA_LOCAL, made->local);
+    at = append_address(at, IFA_BROADCAST, made->broadcast);
     made_addresses.length += finish(start, at, RTM_NEWADDR);
+    assert_true(made_addresses.length < ANSWER_BYTES - 256);
+}
+
+/* One of a network of its own. */
+static void make_address(unsigned index, const char *text, uint8_t flags)
+{
+    bool ipv4 = strchr(text, ':') == NULL;
+    struct made made = {.local = ipv4 ? text : NULL,
+                        .network = text,
+                        .prefix_bits = ipv4 ? 32 : 128,
+                        .flags = flags};
+    make_assigned(index, &made);
 }
 
 static int make_nothing(void **state)
@@ -144,6 +174,24 @@ static bool has(const struct xdp_addresses *addresses, const char *text, uint32_
     return found;
 }
 
+static bool is_source(const struct xdp_addresses *addresses, const char *text)
+{
+    return has(addresses, text, XDP_TAGS_NO_SOURCE);
+}
+
+static size_t count_sources(const struct xdp_addresses *addresses)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < addresses->count; i++)
+        count += (addresses->items[i].tags & XDP_TAGS_NO_SOURCE) != 0;
+    return count;
+}
+
+static size_t count_answered(const struct xdp_addresses *addresses)
+{
+    return addresses->count - count_sources(addresses);
+}
+
 static void an_address_of_a_vlan_is_known_under_its_tags_alone(void **state)
 {
     (void)state;
@@ -158,7 +206,7 @@ static void an_address_of_a_vlan_is_known_under_its_tags_alone(void **state)
     make_address(11, "fe80::1", 0);
     make_address(BASE, "fe80::1", 0);
     struct xdp_addresses found = list_all(BASE);
-    assert_int_equal(found.count, 6);
+    assert_int_equal(count_answered(&found), 6);
     assert_true(has(&found, "10.0.0.1", 0));
     assert_true(has(&found, "10.0.5.1", 5));
     assert_true(has(&found, "fd00::6", 6 | XDP_TAG_IS_8021AD));
@@ -186,7 +234,7 @@ static void addresses_of_vlans_elsewhere_or_too_deep_are_unknown(void **state)
             make_address(index, text, 0);
     }
     struct xdp_addresses found = list_all(BASE);
-    assert_int_equal(found.count, 0);
+    assert_int_equal(count_answered(&found), 0);
     xdp_addresses_fini(&found);
 }
 
@@ -202,7 +250,7 @@ static void of_another_interface_only_what_is_routed_is_known(void **state)
     make_address(20, "224.0.0.1", 0);
     make_address(30, "192.0.2.3", 0); /* of a device that is down */
     struct xdp_addresses found = list_all(BASE);
-    assert_int_equal(found.count, 1);
+    assert_int_equal(count_answered(&found), 1);
     assert_true(has(&found, "192.0.2.1", 0));
     xdp_addresses_fini(&found);
 }
@@ -217,7 +265,7 @@ static void an_address_that_is_not_ready_is_unknown(void **state)
     make_address(BASE, "fd00::4", IFA_F_PERMANENT);
     make_address(BASE, "fd00::4", IFA_F_PERMANENT);
     struct xdp_addresses found = list_all(BASE);
-    assert_int_equal(found.count, 2);
+    assert_int_equal(count_answered(&found), 2);
     assert_true(has(&found, "fd00::3", 0));
     assert_true(has(&found, "fd00::4", 0));
     xdp_addresses_fini(&found);
@@ -254,6 +302,85 @@ static void only_what_is_listened_on_is_known(void **state)
     }
 }
 
+static void own_addresses_are_no_sources_wherever_they_are(void **state)
+{
+    struct in6_addr listen = parse("10.0.0.1");
+    (void)state;
+    make_link(BASE, 0, 0, 0);
+    make_link(20, 0, 0, 0);
+    make_link(21, 20, 5, 0x8100);
+    make_address(BASE, "10.0.0.1", 0);
+    make_address(BASE, "10.0.0.2", 0);
+    make_address(20, "192.0.2.1", 0);
+    make_address(20, "192.0.2.1", 0);
+    make_address(20, "fe80::2", 0);
+    make_address(21, "10.0.5.1", 0);
+    make_address(30, "192.0.2.3", 0); /* of a device that is down */
+    make_address(BASE, "fd00::1", IFA_F_TENTATIVE);
+    make_address(BASE, "fd00::2", IFA_F_DADFAILED);
+    make_address(20, "127.0.0.9", 0);
+    make_address(20, "::1", 0);
+    make_address(20, "224.0.0.1", 0);
+    struct xdp_addresses found = list(BASE, &listen, 1);
+    assert_int_equal(count_answered(&found), 1);
+    assert_true(has(&found, "10.0.0.1", 0));
+    static const char *const sources[] = {"10.0.0.1", "10.0.0.2",  "192.0.2.1", "fe80::2",
+                                          "10.0.5.1", "192.0.2.3", "fd00::1",   "fd00::2"};
+    size_t count = sizeof sources / sizeof sources[0];
+    assert_int_equal(count_sources(&found), count);
+    for (size_t i = 0; i < count; i++)
+        assert_true(is_source(&found, sources[i]));
+    xdp_addresses_fini(&found);
+}
+
+static void broadcast_addresses_are_no_sources(void **state)
+{
+    static const struct {
+        struct made made;
+        const char *sources[3]; /* in order */
+    } cases[] = {
+        {{"10.0.0.1", "10.0.0.1", "10.0.0.255", 24, 0}, {"10.0.0.1", "10.0.0.255"}},
+        {{"10.0.0.1", "10.0.0.1", NULL, 24, 0}, {"10.0.0.1", "10.0.0.255"}},
+        {{"10.0.0.1", "10.0.0.1", "10.0.0.0", 24, 0}, {"10.0.0.0", "10.0.0.1", "10.0.0.255"}},
+        {{"10.0.0.1", "10.0.0.1", "255.255.255.255", 24, 0}, {"10.0.0.1", "10.0.0.255"}},
+        {{"10.0.0.1", "172.16.9.9", "10.9.9.9", 12, 0}, {"10.0.0.1", "10.9.9.9", "172.31.255.255"}},
+        {{"10.0.0.5", "10.0.0.5", NULL, 30, 0}, {"10.0.0.5", "10.0.0.7"}},
+        {{"10.0.0.4", "10.0.0.4", NULL, 31, 0}, {"10.0.0.4"}},
+        {{"10.0.0.4", "10.0.0.4", NULL, 32, 0}, {"10.0.0.4"}},
+        {{"10.0.0.4", "10.0.0.4", NULL, 0, 0}, {"10.0.0.4"}},
+        {{"127.0.0.1", "127.0.0.1", "127.255.255.255", 8, 0}, {NULL}},
+        {{NULL, "fd00::4", NULL, 16, 0}, {"fd00::4"}},
+        {{"fd00::4", "fd00::9", NULL, 128, 0}, {"fd00::4"}},
+        {{NULL, NULL, NULL, 24, 0}, {NULL}},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        size_t count = 0;
+        make_nothing(state);
+        make_link(BASE, 0, 0, 0);
+        make_assigned(BASE, &cases[i].made);
+        struct xdp_addresses found = list_all(BASE);
+        for (; count < 3 && cases[i].sources[count] != NULL; count++)
+            assert_true(is_source(&found, cases[i].sources[count]));
+        assert_int_equal(count_sources(&found), count);
+        xdp_addresses_fini(&found);
+    }
+}
+
+static void what_has_no_room_is_where_pings_go_to_and_not_a_source(void **state)
+{
+    (void)state;
+    make_link(BASE, 0, 0, 0);
+    for (unsigned i = 0; i < TOO_MANY; i++) {
+        char text[16];
+        snprintf(text, sizeof text, "10.9.%u.%u", i / 256, i % 256);
+        make_address(BASE, text, 0);
+    }
+    struct xdp_addresses found = list_all(BASE);
+    assert_int_equal(found.count, XDP_MAX_ADDRESSES);
+    assert_int_equal(count_sources(&found), TOO_MANY);
+    xdp_addresses_fini(&found);
+}
+
 static void a_map_holds_what_was_stored_last(void **state)
 {
     LargestIntegralType keys = 0;
@@ -262,6 +389,8 @@ static void a_map_holds_what_was_stored_last(void **state)
     if (map == -EPERM)
         exit(NETNS_SKIP);
     assert_true(map >= 0);
+    uint64_t sources = 0;
+    struct xdp_addresses_place place = {.map_fd = map, .sources = &sources};
     struct xdp_addresses before = {.items = NULL};
     for (unsigned round = 0; round < 64; round++) {
         struct xdp_address items[6];
@@ -270,7 +399,7 @@ static void a_map_holds_what_was_stored_last(void **state)
             if (round * 37 >> bit & 1)
                 items[next.count++] = (struct xdp_address){.address = {bit}};
         }
-        assert_int_equal(xdp_addresses_store(map, &before, &next), 0);
+        assert_int_equal(xdp_addresses_store(&place, &before, &next), 0);
         for (uint32_t bit = 0; bit < 6; bit++) {
             struct xdp_address key = {.address = {bit}};
             uint8_t value;
@@ -288,6 +417,63 @@ static void a_map_holds_what_was_stored_last(void **state)
     close(map);
 }
 
+/* As far as it gets: there is not room for all. */
+static void a_source_is_stored_before_what_is_answered(void **state)
+{
+    (void)state;
+    make_link(BASE, 0, 0, 0);
+    make_address(BASE, "10.0.0.1", 0);
+    make_address(BASE, "fd00::1", 0);
+    struct xdp_addresses found = list_all(BASE), nothing = {.items = NULL};
+    assert_int_equal(found.count, 4);
+    for (uint32_t room = 1; room < found.count; room++) {
+        int map =
+            bpf_map_create(BPF_MAP_TYPE_HASH, "test", sizeof(struct xdp_address), 1, room, NULL);
+        if (map == -EPERM)
+            exit(NETNS_SKIP);
+        assert_true(map >= 0);
+        uint64_t bits = 0;
+        struct xdp_addresses_place place = {.map_fd = map, .sources = &bits};
+        assert_int_equal(xdp_addresses_store(&place, &nothing, &found), -E2BIG);
+        assert_true(bits == UINT64_MAX);
+        uint32_t sources = 0;
+        for (size_t i = 0; i < found.count; i++) {
+            uint8_t value;
+            sources += (found.items[i].tags & XDP_TAGS_NO_SOURCE) != 0 &&
+                       bpf_map_lookup_elem(map, &found.items[i], &value) == 0;
+        }
+        assert_int_equal(sources, room < 2 ? room : 2);
+        close(map);
+    }
+    xdp_addresses_fini(&found);
+}
+
+static void the_map_is_asked_about_sources_alone(void **state)
+{
+    uint64_t bits = 1, seen = 0;
+    struct xdp_addresses before = {.items = NULL}, nothing = {.items = NULL};
+    struct xdp_address items[] = {{.address = {0}, .tags = XDP_TAGS_NO_SOURCE}, {.address = {7}}};
+    (void)state;
+    int map = bpf_map_create(BPF_MAP_TYPE_HASH, "test", sizeof(struct xdp_address), 1, 64, NULL);
+    if (map == -EPERM)
+        exit(NETNS_SKIP);
+    assert_true(map >= 0);
+    struct xdp_addresses_place place = {.map_fd = map, .sources = &bits};
+    for (uint32_t last = 0; last < 256; last++) {
+        struct in6_addr address = {.s6_addr = {[10] = 0xff, 0xff, 10, 1, 2, (uint8_t)last}};
+        memcpy(items[0].address, &address, sizeof items[0].address);
+        struct xdp_addresses next = {.items = items, .count = 2};
+        assert_int_equal(xdp_addresses_store(&place, &before, &next), 0);
+        assert_true(bits == xdp_source_bit(items[0].address));
+        assert_true(bits != 0 && (bits & (bits - 1)) == 0);
+        seen |= bits;
+        assert_int_equal(xdp_addresses_store(&place, &next, &nothing), 0);
+        assert_true(bits == 0);
+    }
+    assert_true(seen == UINT64_MAX); /* one source costs few of its neighbours a question */
+    close(map);
+}
+
 static void a_change_is_told(void **state)
 {
     (void)state;
@@ -296,7 +482,7 @@ static void a_change_is_told(void **state)
     int fd = xdp_addresses_watch();
     assert_true(fd >= 0);
     assert_false(xdp_addresses_changed(fd));
-    netns_ip("addr add 10.9.0.1/24 dev here");
+    netns_ip("addr add 10.9.0.1/24 broadcast 10.9.0.99 dev here");
     struct pollfd poll_fd = {.fd = fd, .events = POLLIN};
     assert_int_equal(poll(&poll_fd, 1, 10000), 1);
     assert_true(xdp_addresses_changed(fd));
@@ -304,6 +490,10 @@ static void a_change_is_told(void **state)
     struct xdp_addresses found = list_all(if_nametoindex("here"));
     assert_true(has(&found, "10.9.0.1", 0));
     assert_false(has(&found, "127.0.0.1", 0));
+    assert_true(is_source(&found, "10.9.0.1"));
+    assert_true(is_source(&found, "10.9.0.99"));
+    assert_true(is_source(&found, "10.9.0.255"));
+    assert_false(is_source(&found, "127.0.0.1"));
     xdp_addresses_fini(&found);
     found = list_all(if_nametoindex("lo"));
     assert_true(has(&found, "127.0.0.1", 0));
@@ -322,6 +512,11 @@ int main(void)
         MADE_TEST(of_another_interface_only_what_is_routed_is_known),
         MADE_TEST(an_address_that_is_not_ready_is_unknown),
         MADE_TEST(only_what_is_listened_on_is_known),
+        MADE_TEST(own_addresses_are_no_sources_wherever_they_are),
+        MADE_TEST(broadcast_addresses_are_no_sources),
+        MADE_TEST(what_has_no_room_is_where_pings_go_to_and_not_a_source),
+        MADE_TEST(a_source_is_stored_before_what_is_answered),
+        cmocka_unit_test(the_map_is_asked_about_sources_alone),
         cmocka_unit_test(a_map_holds_what_was_stored_last),
         cmocka_unit_test(a_change_is_told),
     };

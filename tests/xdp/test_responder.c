@@ -1,12 +1,16 @@
 /* The XDP program, run by the kernel over frames made here, without any interface. */
 #include <linux/bpf.h>
 #include <netinet/in.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <string.h>
 
+#include <bpf/bpf.h>
 #include <qcmp/wire.h>
 
 #include "base/clock.h"
+#include "engine/xdp/addresses.h"
 #include "engine/xdp/shared.h"
 #include "responder.skel.h"
 #include "responder/responder.h"
@@ -18,10 +22,20 @@
 #define PORT 7600
 #define HIGH_PORT 65535
 #define MUTATIONS 200000
+#define CHANGES 1000
+#define OTHERS 100
 static const struct in6_addr my_ipv4 = PROGRAM_IPV4(10, 1, 2, 3);
 static const struct in6_addr peer_ipv4 = PROGRAM_IPV4(10, 1, 2, 4);
 static const struct in6_addr my_ipv6 = PROGRAM_IPV6(1);
 static const struct in6_addr peer_ipv6 = PROGRAM_IPV6(2);
+
+/* Other addresses of the host, and broadcast ones of its networks. */
+static const struct in6_addr no_sources[] = {
+    PROGRAM_IPV4(10, 1, 2, 3),   PROGRAM_IPV6(1),
+    PROGRAM_IPV4(10, 1, 2, 7),   PROGRAM_IPV6(7),
+    PROGRAM_IPV4(10, 1, 2, 255), PROGRAM_IPV4(192, 0, 2, 9)};
+
+#define NO_SOURCES (sizeof no_sources / sizeof no_sources[0])
 
 /* Tags under which the host has both of its addresses. */
 static const struct {
@@ -60,6 +74,8 @@ static void configure(const struct responder_bpf *programs)
         program_add_address(programs, &my_ipv4, tags);
         program_add_address(programs, &my_ipv6, tags | XDP_TAGS_IPV6);
     }
+    for (size_t i = 0; i < NO_SOURCES; i++)
+        program_add_source(programs, &no_sources[i]);
 }
 
 static int load(void **state)
@@ -101,6 +117,14 @@ static struct fields ping_fields(bool ipv6, uint8_t nonce, int64_t client_ns)
     return fields;
 }
 
+static bool is_no_source(const struct in6_addr *source)
+{
+    bool found = false;
+    for (size_t i = 0; i < NO_SOURCES; i++)
+        found = found || memcmp(source, &no_sources[i], sizeof *source) == 0;
+    return found;
+}
+
 /* The oracle: whether a frame is a ping that the sockets would answer, were they asked. */
 static bool is_to_answer(const struct frame *frame, struct fields *fields)
 {
@@ -124,7 +148,8 @@ static bool is_to_answer(const struct frame *frame, struct fields *fields)
     bool is_strange = fields->is_ipv6 ? fields->checksum == 0 || fields->source.s6_addr[0] == 0
                                       : fields->source.s6_addr[12] == 127;
     is_strange = is_strange || (fields->from_mac[0] & 1) != 0 ||
-                 memcmp(&fields->source, &fields->destination, 16) == 0;
+                 memcmp(&fields->source, &fields->destination, 16) == 0 ||
+                 is_no_source(&fields->source);
     return has_tags && !is_strange &&
            responder_answer(&question, &(struct responder_rules){.access = NULL}, NULL, pong) ==
                OUTCOME_VALID;
@@ -350,6 +375,99 @@ static void what_came_from_many_or_from_where_it_goes_is_passed_on(void **state)
     }
 }
 
+static void who_sends_from_an_address_of_this_host_is_passed_on(void **state)
+{
+    for (size_t i = 0; i < NO_SOURCES; i++) {
+        for (size_t tags = 0; tags < MY_TAGS; tags++) {
+            struct fields fields = ping_fields(!IN6_IS_ADDR_V4MAPPED(&no_sources[i]), 7, 8);
+            fields.source = no_sources[i];
+            memcpy(fields.tag_types, my_tags[tags].types, sizeof my_tags[tags].types);
+            memcpy(fields.tags, my_tags[tags].ids, sizeof my_tags[tags].ids);
+            fields.tags_count = my_tags[tags].count;
+            assert_false(check_fields(*state, &fields));
+        }
+    }
+}
+
+/* Whatever the filter says, the map decides. */
+static void who_sends_from_any_other_address_is_answered(void **state)
+{
+    const struct responder_bpf *programs = *state;
+    uint64_t sources = programs->bss->settings.sources;
+    for (unsigned last = 0; last <= UINT8_MAX; last++) {
+        const struct in6_addr peers[] = {PROGRAM_IPV4(10, 1, 2, (uint8_t)last),
+                                         PROGRAM_IPV6((uint8_t)last)};
+        for (int ipv6 = 0; ipv6 < 2; ipv6++) {
+            struct fields fields = ping_fields(ipv6, 7, 8);
+            fields.source = peers[ipv6];
+            bool expected = !is_no_source(&fields.source);
+            assert_int_equal(check_fields(programs, &fields), expected);
+            programs->bss->settings.sources = UINT64_MAX;
+            assert_int_equal(check_fields(programs, &fields), expected);
+            programs->bss->settings.sources = sources;
+        }
+    }
+}
+
+struct forger {
+    const struct responder_bpf *programs;
+    atomic_bool stop;
+    size_t asked, answered;
+};
+
+static void *forge_on(void *argument)
+{
+    struct forger *forger = argument;
+    struct fields fields = program_ping(&peer_ipv4, &my_ipv4, PORT);
+    const struct frame question = frame_make(&fields);
+    do {
+        struct frame frame = question;
+        forger->asked++;
+        forger->answered += program_run(forger->programs, &frame) != XDP_PASS;
+    } while (!atomic_load(&forger->stop));
+    return NULL;
+}
+
+/* A host's addresses in order: a source that may not be one, others that come and go, and where
+ * pings are answered. */
+static struct xdp_addresses addresses_with(struct xdp_address *items, uint32_t others)
+{
+    struct xdp_addresses addresses = {.items = items};
+    for (uint32_t i = 0; i < others; i++)
+        items[addresses.count++] =
+            (struct xdp_address){.address = {0, 0, 0, i}, .tags = XDP_TAGS_NO_SOURCE};
+    struct xdp_address *source = &items[addresses.count++], *answered = &items[addresses.count++];
+    *source = (struct xdp_address){.tags = XDP_TAGS_NO_SOURCE};
+    memcpy(source->address, &peer_ipv4, sizeof source->address);
+    *answered = (struct xdp_address){.tags = 0};
+    memcpy(answered->address, &my_ipv4, sizeof answered->address);
+    return addresses;
+}
+
+static void a_change_of_other_addresses_lets_no_source_through(void **state)
+{
+    struct xdp_address few_items[2], many_items[2 + OTHERS];
+    struct xdp_addresses nothing = {.items = NULL};
+    struct xdp_addresses lists[] = {addresses_with(few_items, 0),
+                                    addresses_with(many_items, OTHERS)};
+    struct responder_bpf *programs = program_load();
+    struct forger forger = {.programs = programs};
+    struct xdp_addresses_place place = {.map_fd = bpf_map__fd(programs->maps.addresses),
+                                        .sources = &programs->bss->settings.sources};
+    pthread_t thread;
+    (void)state;
+    program_add_port(programs, PORT);
+    assert_int_equal(xdp_addresses_store(&place, &nothing, &lists[0]), 0);
+    assert_int_equal(pthread_create(&thread, NULL, forge_on, &forger), 0);
+    for (int i = 0; i < CHANGES; i++)
+        assert_int_equal(xdp_addresses_store(&place, &lists[i % 2], &lists[(i + 1) % 2]), 0);
+    atomic_store(&forger.stop, true);
+    pthread_join(thread, NULL);
+    assert_true(forger.asked > 0);
+    assert_int_equal(forger.answered, 0);
+    responder_bpf__destroy(programs);
+}
+
 static void an_ipv4_address_in_ipv6_is_passed_on(void **state)
 {
     struct fields fields = ping_fields(true, 7, 8);
@@ -478,6 +596,7 @@ static void mutated_frames_are_answered_as_the_responder_would(void **state)
         fields.tags_count = my_tags[tags].count;
         fields.padding = random_next(&random) % 8;
         fields.source_port = (uint16_t)random_next(&random);
+        fields.source.s6_addr[15] = (uint8_t)(random_next(&random) % 16); /* some of this host */
         struct frame frame = frame_make(&fields);
         mutate(&frame, &random);
         if (!fields.is_ipv6 && random_next(&random) % 2 == 0 && frame.length > 60)
@@ -501,6 +620,9 @@ int main(void)
         cmocka_unit_test(what_is_not_addressed_to_this_host_is_passed_on),
         cmocka_unit_test(sources_that_nobody_can_have_are_passed_on),
         cmocka_unit_test(what_came_from_many_or_from_where_it_goes_is_passed_on),
+        cmocka_unit_test(who_sends_from_an_address_of_this_host_is_passed_on),
+        cmocka_unit_test(who_sends_from_any_other_address_is_answered),
+        cmocka_unit_test(a_change_of_other_addresses_lets_no_source_through),
         cmocka_unit_test(an_ipv4_address_in_ipv6_is_passed_on),
         cmocka_unit_test(only_ports_that_are_served_are_answered),
         cmocka_unit_test(what_ipv4_may_have_and_a_ping_need_not_is_passed_on),

@@ -14,6 +14,7 @@
 #include "engine/xdp/netlink.h"
 
 #define FIRST_CAPACITY 16
+#define IPV4_POINT_TO_POINT_BITS 31 /* from these on a network has no broadcast address */
 
 /* One interface that is up, with what matters of it. */
 struct link {
@@ -172,8 +173,6 @@ static bool is_listened(const struct xdp_address_filter *filter, const struct in
 static void add(struct collection *collection, const struct in6_addr *address, uint32_t tags)
 {
     struct xdp_addresses *found = collection->found;
-    if (found->count == XDP_MAX_ADDRESSES)
-        return;
     struct xdp_address *items =
         reserve(found->items, found->count, &found->capacity, sizeof *found->items);
     if (items == NULL) {
@@ -186,63 +185,108 @@ static void add(struct collection *collection, const struct in6_addr *address, u
     item->tags = tags | (IN6_IS_ADDR_V4MAPPED(address) ? 0 : XDP_TAGS_IPV6);
 }
 
+/* One address as the kernel lists it; unspecified is what it does not say. */
 struct assigned {
-    struct in6_addr address;
-    bool is_known;
-    bool is_local; /* set by IFA_LOCAL, which wins over IFA_ADDRESS */
+    struct in6_addr local;
+    struct in6_addr network; /* what the prefix is of: that of the peer where there is one */
+    struct in6_addr broadcast;
     uint32_t flags;
 };
+
+static void read_address(struct in6_addr *address, const void *value, size_t bytes)
+{
+    struct in_addr ipv4;
+    if (bytes == sizeof ipv4) {
+        memcpy(&ipv4, value, sizeof ipv4);
+        *address = address_from_ipv4(ipv4);
+    } else if (bytes == sizeof *address) {
+        memcpy(address, value, sizeof *address);
+    }
+}
 
 static void take_address_attribute(unsigned type, const void *value, size_t bytes, void *user)
 {
     struct assigned *assigned = user;
-    struct in_addr ipv4;
     if (type == IFA_FLAGS)
         netlink_value(value, bytes, &assigned->flags, sizeof assigned->flags);
-    if (type != IFA_LOCAL && (type != IFA_ADDRESS || assigned->is_local))
+    else if (type == IFA_LOCAL)
+        read_address(&assigned->local, value, bytes);
+    else if (type == IFA_ADDRESS)
+        read_address(&assigned->network, value, bytes);
+    else if (type == IFA_BROADCAST)
+        read_address(&assigned->broadcast, value, bytes);
+}
+
+static void add_source(struct collection *collection, const struct in6_addr *address)
+{
+    if (address_is_unicast(address) && !is_loopback_address(address))
+        add(collection, address, XDP_TAGS_NO_SOURCE);
+}
+
+/* The kernel takes the last address of a network for a broadcast one, too, whatever else it was
+ * told. */
+static void add_sources(struct collection *collection, const struct assigned *assigned,
+                        unsigned prefix_bits)
+{
+    struct in6_addr last = assigned->network;
+    add_source(collection, &assigned->local);
+    add_source(collection, &assigned->broadcast);
+    if (!IN6_IS_ADDR_V4MAPPED(&last) || prefix_bits >= IPV4_POINT_TO_POINT_BITS)
         return;
-    if (bytes == sizeof ipv4) {
-        memcpy(&ipv4, value, sizeof ipv4);
-        assigned->address = address_from_ipv4(ipv4);
-    } else if (bytes == sizeof assigned->address) {
-        memcpy(&assigned->address, value, sizeof assigned->address);
-    } else {
+    last.s6_addr32[3] |= htonl(UINT32_MAX >> prefix_bits);
+    add_source(collection, &last);
+}
+
+static void add_destination(struct collection *collection, const struct assigned *assigned,
+                            unsigned interface)
+{
+    const struct xdp_address_filter *filter = collection->filter;
+    const struct link *link = find_link(collection->links, interface);
+    const struct link *base = find_link(collection->links, filter->interface);
+    const struct in6_addr *address = &assigned->local;
+    uint32_t tags = 0;
+    bool is_unready = (assigned->flags & IFA_F_DADFAILED) != 0 ||
+                      (assigned->flags & (IFA_F_TENTATIVE | IFA_F_OPTIMISTIC)) == IFA_F_TENTATIVE;
+    if (link == NULL || base == NULL || is_unready || !address_is_unicast(address) ||
+        !is_listened(filter, address))
         return;
-    }
-    assigned->is_known = true;
-    assigned->is_local = type == IFA_LOCAL;
+    if (!find_tags(collection->links, link, filter->interface, &tags) &&
+        (link->number != 0 || address_is_link_local(address)))
+        return;
+    if (is_loopback_address(address) && !base->is_loopback)
+        return;
+    add(collection, address, tags);
 }
 
 static void take_address(const struct nlmsghdr *message, void *user)
 {
     struct collection *collection = user;
-    const struct xdp_address_filter *filter = collection->filter;
     struct ifaddrmsg head;
     if (message->nlmsg_type != RTM_NEWADDR || !netlink_header(message, &head, sizeof head))
         return;
     struct assigned assigned = {.flags = head.ifa_flags};
     netlink_message_attributes(message, sizeof head, take_address_attribute, &assigned);
-    const struct link *link = find_link(collection->links, head.ifa_index);
-    const struct link *base = find_link(collection->links, filter->interface);
-    uint32_t tags = 0;
-    bool is_unready = (assigned.flags & IFA_F_DADFAILED) != 0 ||
-                      (assigned.flags & (IFA_F_TENTATIVE | IFA_F_OPTIMISTIC)) == IFA_F_TENTATIVE;
-    if (link == NULL || base == NULL || !assigned.is_known || is_unready ||
-        !address_is_unicast(&assigned.address) || !is_listened(filter, &assigned.address))
-        return;
-    if (!find_tags(collection->links, link, filter->interface, &tags) &&
-        (link->number != 0 || address_is_link_local(&assigned.address)))
-        return;
-    if (is_loopback_address(&assigned.address) && !base->is_loopback)
-        return;
-    add(collection, &assigned.address, tags);
+    if (IN6_IS_ADDR_UNSPECIFIED(&assigned.local))
+        assigned.local = assigned.network;
+    add_sources(collection, &assigned, head.ifa_prefixlen);
+    add_destination(collection, &assigned, head.ifa_index);
 }
 
+static bool is_source(const struct xdp_address *address)
+{
+    return (address->tags & XDP_TAGS_NO_SOURCE) != 0;
+}
+
+/* Sources come first: so they are in a map before what is answered, and stay where not all fits. */
 static int compare(const void *a, const void *b)
 {
-    return memcmp(a, b, sizeof(struct xdp_address));
+    const struct xdp_address *first = a, *second = b;
+    if (is_source(first) != is_source(second))
+        return is_source(first) ? -1 : 1;
+    return memcmp(first, second, sizeof *first);
 }
 
+/* Leaves out what is there twice, and what there is no room for. */
 static void sort(struct xdp_addresses *addresses)
 {
     size_t kept = 0;
@@ -253,7 +297,7 @@ static void sort(struct xdp_addresses *addresses)
         if (compare(&addresses->items[kept], &addresses->items[i]) != 0)
             addresses->items[++kept] = addresses->items[i];
     }
-    addresses->count = kept + 1;
+    addresses->count = kept + 1 < XDP_MAX_ADDRESSES ? kept + 1 : XDP_MAX_ADDRESSES;
 }
 
 static int list_addresses(struct xdp_addresses *found, const struct xdp_address_filter *filter,
@@ -292,6 +336,16 @@ int xdp_addresses_list(struct xdp_addresses *addresses, const struct xdp_address
     return 0;
 }
 
+static uint64_t source_bits(const struct xdp_addresses *addresses)
+{
+    uint64_t bits = 0;
+    for (size_t i = 0; i < addresses->count; i++) {
+        if (is_source(&addresses->items[i]))
+            bits |= xdp_source_bit(addresses->items[i].address);
+    }
+    return bits;
+}
+
 static int insert(int map_fd, const struct xdp_address *address)
 {
     const uint8_t present = 1;
@@ -304,8 +358,7 @@ static int forget(int map_fd, const struct xdp_address *address)
     return error == -ENOENT ? 0 : error;
 }
 
-int xdp_addresses_store(int map_fd, const struct xdp_addresses *before,
-                        const struct xdp_addresses *next)
+static int change(int map_fd, const struct xdp_addresses *before, const struct xdp_addresses *next)
 {
     size_t i = 0, j = 0;
     int error = 0;
@@ -320,6 +373,16 @@ int xdp_addresses_store(int map_fd, const struct xdp_addresses *before,
         i += order <= 0;
         j += order >= 0;
     }
+    return error;
+}
+
+int xdp_addresses_store(const struct xdp_addresses_place *place, const struct xdp_addresses *before,
+                        const struct xdp_addresses *next)
+{
+    __atomic_store_n(place->sources, UINT64_MAX, __ATOMIC_SEQ_CST);
+    int error = change(place->map_fd, before, next);
+    if (error == 0)
+        __atomic_store_n(place->sources, source_bits(next), __ATOMIC_SEQ_CST);
     return error;
 }
 

@@ -18,7 +18,8 @@ struct xdp_address_filter {
     size_t listen_count;
 };
 
-/** A list of addresses, sorted, no two alike. Zeroed it is empty. */
+/** A list of addresses, sorted, no two alike; those with XDP_TAGS_NO_SOURCE first. Zeroed it is
+ * empty. */
 struct xdp_addresses {
     struct xdp_address *items; /**< from malloc() */
     size_t count;
@@ -31,17 +32,29 @@ void xdp_addresses_fini(struct xdp_addresses *addresses);
 /**
  * Lists the addresses at which the service listens, and which the kernel would take from a frame
  * that comes in at the interface: those of its own and of the VLANs on it, and, for frames without
- * a tag, those of other interfaces, but for link-local and loopback ones. At most
- * #XDP_MAX_ADDRESSES, whichever.
+ * a tag, those of other interfaces, but for link-local and loopback ones.
+ *
+ * With XDP_TAGS_NO_SOURCE it lists all addresses of this host, wherever it listens and whether or
+ * not they are up and ready, and all broadcast addresses of its networks; but for those that the
+ * program takes from nobody by itself: loopback and what is not unicast. Of more than
+ * #XDP_MAX_ADDRESSES some of the others are left out.
  *
  * @param[out] addresses empty before; untouched on failure.
  * @return 0 or a negative errno value; -EINTR: they changed meanwhile; ask again.
  */
 int xdp_addresses_list(struct xdp_addresses *addresses, const struct xdp_address_filter *filter);
 
-/** Makes a map of addresses hold exactly @p next, which was made to hold exactly @p before.
- * @return 0 or a negative errno value; what the map holds is between the two then. */
-int xdp_addresses_store(int map_fd, const struct xdp_addresses *before,
+/** Where the program looks for addresses, at any time. */
+struct xdp_addresses_place {
+    int map_fd;
+    uint64_t *sources; /**< as in struct xdp_settings */
+};
+
+/** Makes a place hold exactly @p next, which was made to hold exactly @p before. The program misses
+ * nothing meanwhile that is in both, and no source once it answers at an address that is new.
+ * @return 0 or a negative errno value: the map is between the two then, and the program asks it
+ * about every source. */
+int xdp_addresses_store(const struct xdp_addresses_place *place, const struct xdp_addresses *before,
                         const struct xdp_addresses *next);
 
 /** @return a descriptor that becomes readable when interfaces or addresses of the host change; or a

@@ -351,6 +351,16 @@ ALWAYS_INLINE int ask_lists(const struct xdp_rules *rules, const struct ping *pi
     return *may_ask ? OUTCOME_VALID : OUTCOME_ACCESS_DENIED;
 }
 
+/* Whether the source is one that no other host may have. */
+ALWAYS_INLINE bool is_no_source(const struct ping *ping)
+{
+    if ((settings.sources & xdp_source_bit(ping->source)) == 0)
+        return false;
+    struct xdp_address key = {.tags = XDP_TAGS_NO_SOURCE | (ping->address.tags & XDP_TAGS_IPV6)};
+    __builtin_memcpy(key.address, ping->source, sizeof key.address);
+    return bpf_map_lookup_elem(&addresses, &key) != NULL;
+}
+
 /* Whether to decide here about a datagram, and whether its source may ask at all, before anything
  * of the frame is changed. Returns OUTCOME_VALID for a ping that may be answered, why not, or
  * PASS_ON to leave it to the sockets. Whoever may not ask is refused whatever he sends, as by them.
@@ -358,7 +368,7 @@ ALWAYS_INLINE int ask_lists(const struct xdp_rules *rules, const struct ping *pi
 ALWAYS_INLINE int admit(const struct xdp_rules *rules, const struct ping *ping)
 {
     if ((!ping->is_ping && !rules->is_listed) ||
-        bpf_map_lookup_elem(&addresses, &ping->address) == NULL)
+        bpf_map_lookup_elem(&addresses, &ping->address) == NULL || is_no_source(ping))
         return PASS_ON;
     int asked = rules->is_listed ? ask_lists(rules, ping) : OUTCOME_VALID;
     if (asked != OUTCOME_VALID)

@@ -9,8 +9,9 @@
 #include "base/guard_core.h"
 #include "metrics/outcome.h"
 
-/** Addresses that are answered at most; what is sent to more goes to the sockets. */
-#define XDP_MAX_ADDRESSES 16384
+/** Entries of the map of addresses at most. What is sent to addresses that have no room goes to the
+ * sockets; sources come first. */
+#define XDP_MAX_ADDRESSES 32768
 
 /** VLAN tags that are looked into at most. */
 #define XDP_MAX_TAGS 2
@@ -18,23 +19,37 @@
 /** The tags that a frame bears, as one number: none is 0; 13 bits for each, the outer one lowest.
  */
 #define XDP_TAG_BITS 13
-#define XDP_TAG_IS_8021AD UINT32_C(0x1000) /**< else 802.1Q; below it the id, 1 to 4095 */
-#define XDP_TAGS_IPV6 (UINT32_C(1) << 31)  /**< with a native IPv6 address */
+#define XDP_TAG_IS_8021AD UINT32_C(0x1000)     /**< else 802.1Q; below it the id, 1 to 4095 */
+#define XDP_TAGS_IPV6 (UINT32_C(1) << 31)      /**< with a native IPv6 address */
+#define XDP_TAGS_NO_SOURCE (UINT32_C(1) << 30) /**< in place of tags: a source, not answered */
 
 /** An address of this host, and the tags with which frames for it come: those of the VLAN device
  * that has it. So nothing is answered that another VLAN sent; nor, at an address of a VLAN device,
  * what hardware took the tag off before the program could see it. At other addresses that cannot be
- * told from what had none. */
+ * told from what had none.
+ *
+ * With XDP_TAGS_NO_SOURCE, whatever tags a frame bears: an address that no other host may send
+ * from, because it is one of this host's or a broadcast address of one of its networks. The kernel
+ * drops such frames, or the answer would come to this host itself. */
 struct xdp_address {
     uint32_t address[4]; /**< network order; IPv4 as v4-mapped IPv6 */
     uint32_t tags;
 };
 
+/** The bit of xdp_settings.sources that stands for an address, as in struct xdp_address. */
+static inline uint64_t xdp_source_bit(const uint32_t address[4])
+{
+    uint32_t mixed = address[0] ^ address[1] ^ address[2] ^ address[3];
+    return UINT64_C(1) << (mixed * UINT32_C(0x9e3779b1) >> 26);
+}
+
 /** Written by this process, read by the program at any time; each member is looked at for itself.
  * The linkage of C zeroes it: nothing is answered then. */
 struct xdp_settings {
-    int64_t clock_offset_ns;    /**< UTC minus the monotonic clock */
-    uint64_t mac;               /**< of the interface, as xdp_mac() */
+    int64_t clock_offset_ns; /**< UTC minus the monotonic clock */
+    uint64_t mac;            /**< of the interface, as xdp_mac() */
+    uint64_t sources; /**< the bits of all addresses with XDP_TAGS_NO_SOURCE at least: the map is
+                         asked about no others */
     uint64_t ports[65536 / 64]; /**< a bit for each UDP port that is served */
 };
 

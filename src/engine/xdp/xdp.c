@@ -208,6 +208,13 @@ static int list_addresses(const struct xdp *xdp, struct xdp_addresses *addresses
     return code;
 }
 
+static int store_addresses(const struct xdp *xdp, const struct xdp_addresses *next)
+{
+    struct xdp_addresses_place place = {.map_fd = bpf_map__fd(xdp->programs->maps.addresses),
+                                        .sources = &settings_of(xdp)->sources};
+    return xdp_addresses_store(&place, &xdp->addresses, next);
+}
+
 /* A list that keeps changing is left for a later tick. */
 static int follow_addresses(struct xdp *xdp)
 {
@@ -223,8 +230,7 @@ static int follow_addresses(struct xdp *xdp)
     if (code == -EINTR)
         return 0;
     if (code == 0)
-        code =
-            xdp_addresses_store(bpf_map__fd(xdp->programs->maps.addresses), &xdp->addresses, &next);
+        code = store_addresses(xdp, &next);
     if (code != 0) {
         xdp_addresses_fini(&next);
         return code;
