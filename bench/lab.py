@@ -115,6 +115,7 @@ class Wire:
     def __init__(self, threaded=True):
         self.threaded = threaded
         self.server, self.client = f"pdk-s{os.getpid()}", f"pdk-c{os.getpid()}"
+        self.threads = {}  # of a namespace: the kernel threads that receive there
         self.server_address, self.client_address = "10.77.0.1", "10.77.0.2"
         self.interface = "veth0"
 
@@ -142,8 +143,13 @@ class Wire:
             return
         before = napi_threads()
         run(inside(space, ["sh", "-c", "echo 1 > /sys/class/net/veth0/threaded"]))
-        for pid in napi_threads() - before:
+        self.threads[space] = napi_threads() - before
+        for pid in self.threads[space]:
             os.sched_setaffinity(pid, {cpu})
+
+    def receiving_ns(self, space):
+        """The CPU time of what receives in a namespace; the wire is a threaded one."""
+        return sum(cpu_ns(pid) for pid in self.threads[space])
 
     def __exit__(self, *_):
         for space in (self.server, self.client):

@@ -243,8 +243,10 @@ def low_latency(options):
 
 
 def xdp(options):
-    section = Section("XDP", "Over veth, natively. The generator (`paddock load --via xdp`, live frames), the program that answers, and the receive paths of both ends share "
-                      "one CPU and fill it, so that a ping's share of a second is what all of that costs together; the baseline's figure is its own process alone. Guard off but in the last row.",
+    section = Section("XDP", "Over veth, natively, from `paddock load --via xdp` (live frames), guard off but in the last row; the baseline's figure is its own process alone. "
+                      "NAPI and program alone: the receive path of the responder's end is a kernel thread with a CPU of its own, to which the other one sends a million "
+                      "frames a second; given is the thread's CPU time for a frame. All of the path: generator, responder and both receive paths share one CPU and "
+                      "fill it, so that a ping's share of a second is what all of that costs, the answer's way through the generator's end included.",
                       ("what", "measured", "target"))
     xdp_report.measure(options, section)
     return section
