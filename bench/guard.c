@@ -42,8 +42,11 @@ static struct in6_addr mapped(uint32_t ipv4)
 static void answer(uint64_t iterations, void *user)
 {
     struct work *work = user;
-    struct datagram question = {
-        .data = work->ping, .bytes = sizeof work->ping, .source_port = 9, .received_ns = 1};
+    struct datagram question = {.data = work->ping,
+                                .bytes = sizeof work->ping,
+                                .source_port = 9,
+                                .destination = &in6addr_loopback,
+                                .received_ns = 1};
     for (uint64_t i = 0; i < iterations; i++) {
         question.source = &work->sources[i % work->sources_count];
         work->turn.now_ns += work->step_ns;

@@ -122,10 +122,10 @@ static void receive_all(struct run *run)
                                 .msg_iovlen = 1,
                                 .msg_control = control,
                                 .msg_controllen = sizeof control};
-        struct udp_info info;
+        struct in6_addr mapped;
         if (recvmsg(run->server_fd, &header, 0) != sizeof message)
             return;
-        udp_info_read(&header, &info);
+        struct udp_info info = udp_info_read(control, header.msg_controllen, &mapped);
         if (message.number < COUNT)
             run->took_ns[message.number] = info.received_ns - message.sent_ns;
     }

@@ -21,9 +21,9 @@ static inline bool address_is_unicast(const struct in6_addr *address)
     memcpy(halves, address, sizeof halves);
     if (halves[0] != 0)
         return address->s6_addr[0] != 0xff;
-    if (address->s6_addr32[2] == htonl(0xffff))
-        return unicast_is_ipv4(ntohl(address->s6_addr32[3]));
-    return halves[1] != 0;
+    if (halves[1] == 0)
+        return false;
+    return address->s6_addr32[2] != htonl(0xffff) || unicast_is_ipv4(ntohl(address->s6_addr32[3]));
 }
 
 /** Whether it is an IPv6 link-local unicast address, fe80::/10. */

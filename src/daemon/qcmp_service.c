@@ -19,7 +19,6 @@
 struct worker_thread {
     /* The worker's own, which it writes: a cache line for itself. */
     alignas(COUNTERS_CACHE_LINE) struct responder_turn turn;
-    int64_t read_ns; /* of the batch for which turn has the time */
 
     alignas(COUNTERS_CACHE_LINE) pthread_t thread;
     const struct qcmp_service *service;
@@ -61,36 +60,17 @@ struct qcmp_service {
     uint64_t retired_drops;
 };
 
-static bool too_old(const struct qcmp_service *service, const struct datagram *packet)
-{
-    int64_t max_age_ns = atomic_load_explicit(&service->max_age_ns, memory_order_relaxed);
-    return max_age_ns > 0 && packet->read_ns - packet->received_ns > max_age_ns;
-}
-
-/* One reading of the clock for each batch. */
-static struct responder_turn *turn_of(struct worker_thread *worker, int64_t read_ns)
-{
-    if (worker->read_ns != read_ns) {
-        worker->read_ns = read_ns;
-        worker->turn.now_ns = (uint64_t)clock_monotonic_ns();
-    }
-    return &worker->turn;
-}
-
-static struct engine_verdict answer(const struct datagram *packet, uint8_t *reply, void *user)
+static void answer(const struct batch *batch, void *user)
 {
     const struct listener *listener = user;
     const struct qcmp_service *service = listener->service;
-    struct responder_turn *turn = NULL;
-    if (too_old(service, packet))
-        return (struct engine_verdict){.outcome = OUTCOME_TOO_OLD};
+    struct responder_turn *turn = &listener->threads[batch->worker].turn;
+    int64_t max_age_ns = atomic_load_explicit(&service->max_age_ns, memory_order_relaxed);
     const struct rules *rules = atomic_load_explicit(&service->rules, memory_order_seq_cst);
+    turn->oldest_ns = max_age_ns > 0 ? batch->read_ns - max_age_ns : INT64_MIN;
     if (rules->responder.limits != NULL)
-        turn = turn_of(&listener->threads[packet->worker], packet->read_ns);
-    enum outcome outcome = responder_answer(packet, &rules->responder, turn, reply);
-    if (outcome != OUTCOME_VALID && outcome != OUTCOME_LEAKED)
-        return (struct engine_verdict){.outcome = (uint8_t)outcome};
-    return (struct engine_verdict){(uint8_t)outcome, QCMP_TRANSMIT_OFFSET, QCMP_PONG_BYTES};
+        turn->now_ns = (uint64_t)clock_monotonic_ns();
+    responder_answer_all(batch, &rules->responder, turn);
 }
 
 static void *worker_main(void *argument)

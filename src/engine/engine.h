@@ -1,8 +1,8 @@
 /** @file
- * How packets move. An engine receives datagrams in batches, with the kernel's time, hands each to
- * one handler, and does what the handler's verdict says. It knows nothing of what it carries.
- * Engines differ in speed alone: one table of functions stands for each, and one test suite runs
- * against all of them.
+ * How packets move. An engine receives datagrams in batches, with the kernel's time, hands each
+ * batch to one handler, and does what the handler's verdicts say. It knows nothing of what it
+ * carries. Engines differ in speed alone: one table of functions stands for each, and one test
+ * suite runs against all of them.
  *
  * An engine has a number of workers that share nothing: each has its own socket, buffers and
  * counters, and is run by one thread.
@@ -21,31 +21,16 @@
 /** Bytes of a datagram that a handler sees; longer ones are cut, but their size is told. */
 #define ENGINE_DATA_BYTES 64
 
-/** Bytes that a handler may reply with. */
-#define ENGINE_REPLY_BYTES 64
-
-#define ENGINE_NO_STAMP UINT8_MAX
-
 /** What sizes a receive buffer in time: datagrams a second that a worker handles at its full rate,
  * and bytes that a small one costs the kernel (768 on loopback; drivers take up to 2304). */
 #define ENGINE_FULL_RATE 300000
 #define ENGINE_DATAGRAM_COST_BYTES 1280
 
-/** What to do with a datagram. Small, so that it is returned in a register. */
-struct engine_verdict {
-    uint8_t outcome;      /**< enum outcome: the counter that it belongs to, whatever happens */
-    uint8_t stamp_offset; /**< where the reply carries the wall clock at its sending, 8 bytes,
-                             big-endian; or ENGINE_NO_STAMP */
-    uint16_t reply_bytes; /**< of a reply, at most ENGINE_REPLY_BYTES; 0 = no reply */
-};
-
 /**
- * Decides about one datagram. Called on the packet path by any worker's thread: must not block,
- * allocate, lock or log.
- * @param[out] reply room for ENGINE_REPLY_BYTES bytes.
+ * Decides about each datagram of a batch: writes its verdict, and the reply if there is one. Called
+ * on the packet path by any worker's thread: must not block, allocate, lock or log.
  */
-typedef struct engine_verdict engine_handler_fn(const struct datagram *packet, uint8_t *reply,
-                                                void *user);
+typedef void engine_handler_fn(const struct batch *batch, void *user);
 
 /** Addresses that one engine can listen on. */
 #define ENGINE_MAX_ADDRESSES 16

@@ -24,33 +24,34 @@ struct mmsg_source {
     uint32_t drops;   /**< as the kernel counted them last */
 };
 
-/** Where one datagram of a batch is received, what was found out about it, and its reply. */
+/** Where one datagram of a batch is received, and where its reply goes. */
 struct mmsg_slot {
-    struct sockaddr_in6 from; /**< on an IPv4 socket a sockaddr_in, and zeros behind it */
+    struct sockaddr_in6 from;    /**< on an IPv4 socket a sockaddr_in, and zeros behind it */
+    struct exchange *exchange;   /**< what the handler sees */
+    struct in6_addr source;      /**< where it is as v4-mapped in neither of the buffers */
+    struct in6_addr destination; /**< the same */
     struct iovec data_vector;
-    struct udp_info info;
-    struct datagram packet;      /**< for the handler */
-    struct in6_addr ipv4_source; /**< of a datagram on an IPv4 socket */
-    struct engine_verdict verdict;
     struct msghdr reply_header; /**< to `from`, with the vector below */
     struct iovec reply_vector;
     alignas(size_t) char control[256]; /**< as the headers in it are aligned */
     uint8_t data[ENGINE_DATA_BYTES];
-    uint8_t reply[ENGINE_REPLY_BYTES];
 };
 
 struct mmsg_worker {
     alignas(COUNTERS_CACHE_LINE) struct counters *counters;
     engine_handler_fn *handler;
     void *user;
-    int wait_fd; /**< an epoll of all sockets and the engine's wake_fd; -1: not open */
-    int wake_fd; /**< the engine's */
+    struct histogram_run delays; /**< of counters->queue_delay_ns, */
+    struct histogram_run holds;  /**< and of hold_ns */
+    unsigned index;
+    bool is_unusual; /**< control messages of this batch are not where they mostly are */
+    int wait_fd;     /**< an epoll of all sockets and the engine's wake_fd; -1: not open */
+    int wake_fd;     /**< the engine's */
     unsigned sources_count;
     struct mmsg_source sources[ENGINE_MAX_ADDRESSES];
     struct mmsghdr messages[MMSG_BATCH];
     struct mmsg_slot slots[MMSG_BATCH];
-    unsigned replies_count;
-    struct mmsg_slot *replies[MMSG_BATCH]; /**< in the order of their questions */
+    struct exchange exchanges[MMSG_BATCH]; /**< one for each slot */
 };
 
 /**

@@ -30,6 +30,18 @@ void histogram_init(struct histogram *histogram, const struct histogram_bounds *
     }
 }
 
+void histogram_run_move(struct histogram_run *run, int64_t value)
+{
+    const struct histogram *histogram = run->histogram;
+    if (value < 0)
+        run->sum -= (uint64_t)value;
+    counter_add(&run->histogram->buckets[run->bucket], run->count);
+    run->bucket = histogram_bucket(histogram, value > 0 ? (uint64_t)value : 0);
+    run->least = run->bucket > 0 ? histogram->upper[run->bucket - 1] + 1 : 0;
+    run->span = histogram->upper[run->bucket] - run->least;
+    run->count = 1;
+}
+
 void histogram_add(struct histogram_sum *sum, const struct histogram *histogram)
 {
     for (size_t i = 0; i <= HISTOGRAM_BOUNDS; i++)

@@ -58,15 +58,59 @@ static inline unsigned histogram_bit(uint64_t value)
     return 63 ^ (unsigned)__builtin_clzll(value | 1);
 }
 
-/** Counts a value; by the histogram's only writer alone. A difference of clocks that may be
- * negative is the caller's to cut at 0. Values with the same highest bit are parted by one
- * bound at most, because bounds double. */
-static inline void histogram_record(struct histogram *histogram, uint64_t value)
+/** The bucket of a value. Values with the same highest bit are parted by one bound at most, because
+ * bounds double. */
+static inline size_t histogram_bucket(const struct histogram *histogram, uint64_t value)
 {
     size_t bucket = histogram->first[histogram_bit(value)];
-    bucket += value > histogram->upper[bucket];
-    counter_add(&histogram->buckets[bucket], 1);
+    return bucket + (value > histogram->upper[bucket]);
+}
+
+/** Counts a value; by the histogram's only writer alone. A difference of clocks that may be
+ * negative is the caller's to cut at 0. */
+static inline void histogram_record(struct histogram *histogram, uint64_t value)
+{
+    counter_add(&histogram->buckets[histogram_bucket(histogram, value)], 1);
     counter_add(&histogram->sum, value);
+}
+
+/** Values on their way to a histogram, mostly alike: one that is in the bucket of the one before
+ * costs little. */
+struct histogram_run {
+    struct histogram *histogram;
+    uint64_t least; /**< of the present bucket */
+    uint64_t span;  /**< from there to its bound */
+    uint64_t count; /**< values in it that the histogram does not have yet */
+    uint64_t sum;   /**< of all values */
+    size_t bucket;
+};
+
+/** A run without values, whose bucket holds nothing but the largest number. */
+static inline struct histogram_run histogram_run(struct histogram *histogram)
+{
+    return (struct histogram_run){.histogram = histogram, .least = UINT64_MAX};
+}
+
+/** Goes to the bucket of a value, and counts it there. */
+void histogram_run_move(struct histogram_run *run, int64_t value);
+
+/** As histogram_record(); the histogram has it by histogram_run_flush() at the latest. A negative
+ * value, as of a clock that was set back, counts as 0. */
+static inline void histogram_run_record(struct histogram_run *run, int64_t value)
+{
+    run->sum += (uint64_t)value;
+    if ((uint64_t)value - run->least <= run->span)
+        run->count++;
+    else
+        histogram_run_move(run, value);
+}
+
+/** Brings what is left to the histogram. The run may go on. */
+static inline void histogram_run_flush(struct histogram_run *run)
+{
+    counter_add(&run->histogram->buckets[run->bucket], run->count);
+    counter_add(&run->histogram->sum, run->sum);
+    run->count = run->sum = 0;
 }
 
 #endif

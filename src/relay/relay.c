@@ -283,8 +283,9 @@ static bool receive_batch(struct relay *relay, struct relay_client *client)
     }
     for (unsigned i = 0; i < (unsigned)received; i++) {
         struct msghdr *message = &relay->messages[i].msg_hdr;
-        struct udp_info info;
-        udp_info_read(message, &info);
+        struct in6_addr mapped;
+        struct udp_info info =
+            udp_info_read(message->msg_control, message->msg_controllen, &mapped);
         relay->latest_ns = arrival_monotonic_ns(empty, &read, info.received_ns);
         if (client != NULL)
             take_down(relay, client, i, read.monotonic_ns);

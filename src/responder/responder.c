@@ -1,5 +1,7 @@
 #include "responder/responder.h"
 
+#include <string.h>
+
 #include <qcmp/wire.h>
 
 #include "base/address.h"
@@ -16,20 +18,19 @@ static enum outcome fault_outcome(int error)
 
 /* What is wrong with the way a datagram came, or OUTCOME_VALID. An answer to these would reach
  * nobody, or too many. */
-static enum outcome check_addresses(const struct datagram *question)
+static inline enum outcome check_addresses(const struct datagram *question)
 {
     if (question->source_port == 0)
         return OUTCOME_SOURCE_PORT_ZERO;
     if (!address_is_unicast(question->source))
         return OUTCOME_SOURCE_NOT_UNICAST;
-    if (question->to_broadcast ||
-        (question->destination != NULL && !address_is_unicast(question->destination)))
+    if (!address_is_unicast(question->destination))
         return OUTCOME_DESTINATION_NOT_UNICAST;
     return OUTCOME_VALID;
 }
 
-/* What a datagram that is no valid ping is. */
-static enum outcome classify(const struct datagram *question)
+/* What a datagram that is no valid ping is. Not inline: whoever answers valid ones stays short. */
+__attribute__((noinline)) static enum outcome classify(const struct datagram *question)
 {
     struct qcmp_packet packet;
     int kind = qcmp_packet_decode(question->data, question->bytes, &packet, NULL);
@@ -69,7 +70,7 @@ static enum outcome check_limits(const struct datagram *question,
 }
 
 /* Answers a valid ping; tells what anything else is. */
-static enum outcome answer(const struct datagram *question, uint8_t *pong)
+static inline enum outcome answer(const struct datagram *question, uint8_t *pong)
 {
     if (!wire_is_ping(question->data, question->bytes))
         return classify(question);
@@ -95,13 +96,63 @@ __attribute__((noinline)) static enum outcome answer_by_rules(const struct datag
     return answered == OUTCOME_VALID ? outcome : answered;
 }
 
-enum outcome responder_answer(const struct datagram *question, const struct responder_rules *rules,
-                              struct responder_turn *turn, uint8_t *pong)
+static inline enum outcome decide(const struct datagram *question,
+                                  const struct responder_rules *rules, bool is_for_all,
+                                  struct responder_turn *turn, uint8_t *pong)
 {
+    if (question->received_ns < turn->oldest_ns)
+        return OUTCOME_TOO_OLD;
     enum outcome outcome = check_addresses(question);
     if (outcome != OUTCOME_VALID)
         return outcome;
-    if (rules->access == NULL && rules->limits == NULL)
-        return answer(question, pong);
-    return answer_by_rules(question, rules, turn, pong);
+    return is_for_all ? answer(question, pong) : answer_by_rules(question, rules, turn, pong);
+}
+
+static bool are_for_all(const struct responder_rules *rules)
+{
+    return rules->access == NULL && rules->limits == NULL;
+}
+
+enum outcome responder_answer(const struct datagram *question, const struct responder_rules *rules,
+                              struct responder_turn *turn, uint8_t *pong)
+{
+    return decide(question, rules, are_for_all(rules), turn, pong);
+}
+
+static const struct verdict VERDICT_ANSWERED = {OUTCOME_VALID, QCMP_TRANSMIT_OFFSET,
+                                                QCMP_PONG_BYTES};
+
+/* Without rules, in a loop of its own. */
+static void answer_all_freely(const struct batch *batch, struct responder_turn *turn)
+{
+    const struct exchange *end = batch->exchanges + batch->count;
+    for (struct exchange *exchange = batch->exchanges; exchange < end; exchange++) {
+        enum outcome outcome = decide(&exchange->question, NULL, true, turn, exchange->reply);
+        if (outcome == OUTCOME_VALID)
+            memcpy(&exchange->verdict, &VERDICT_ANSWERED, sizeof VERDICT_ANSWERED);
+        else
+            exchange->verdict = (struct verdict){.outcome = (uint8_t)outcome};
+    }
+}
+
+static void answer_all_by_rules(const struct batch *batch, const struct responder_rules *rules,
+                                struct responder_turn *turn)
+{
+    const struct exchange *end = batch->exchanges + batch->count;
+    for (struct exchange *exchange = batch->exchanges; exchange < end; exchange++) {
+        enum outcome outcome = decide(&exchange->question, rules, false, turn, exchange->reply);
+        exchange->verdict = VERDICT_ANSWERED;
+        exchange->verdict.outcome = (uint8_t)outcome;
+        if (outcome != OUTCOME_VALID && outcome != OUTCOME_LEAKED)
+            exchange->verdict.reply_bytes = 0;
+    }
+}
+
+void responder_answer_all(const struct batch *batch, const struct responder_rules *rules,
+                          struct responder_turn *turn)
+{
+    if (are_for_all(rules))
+        answer_all_freely(batch, turn);
+    else
+        answer_all_by_rules(batch, rules, turn);
 }

@@ -20,9 +20,10 @@ struct responder_rules {
     struct guard_set *table;               /**< of the limits: guard_table_new() */
 };
 
-/** What one worker has of its own, for the limits. */
+/** What one worker knows of its own. */
 struct responder_turn {
-    uint64_t now_ns; /**< monotonic; set by the caller, if there are limits */
+    int64_t oldest_ns; /**< wall clock: what was received before is too old to be answered */
+    uint64_t now_ns;   /**< monotonic; set by the caller, if there are limits */
     uint64_t random; /**< any seed that strangers do not know, at first; changed by the responder */
 };
 
@@ -38,5 +39,9 @@ struct responder_turn {
  */
 enum outcome responder_answer(const struct datagram *question, const struct responder_rules *rules,
                               struct responder_turn *turn, uint8_t *pong);
+
+/** The same for each datagram of a batch: gives each its verdict, and the reply to go with it. */
+void responder_answer_all(const struct batch *batch, const struct responder_rules *rules,
+                          struct responder_turn *turn);
 
 #endif

@@ -9,6 +9,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #include <qcmp/wire.h>
 
@@ -19,8 +20,10 @@
  * @param bytes its true size; as many are readable, or QCMP_MAX_BYTES of them. */
 static inline bool wire_is_ping(const uint8_t *data, size_t bytes)
 {
-    return bytes == QCMP_PING_BYTES &&
-           bits_load64(data) == LAYOUT_HEADER(LAYOUT_PING, LAYOUT_PING_LENGTH);
+    return __builtin_expect(bytes == QCMP_PING_BYTES &&
+                                bits_load64(data) ==
+                                    LAYOUT_HEADER(LAYOUT_PING, LAYOUT_PING_LENGTH),
+                            true);
 }
 
 /**
@@ -32,8 +35,8 @@ static inline void wire_answer(const uint8_t *restrict ping, int64_t start_ns,
                                uint8_t *restrict pong)
 {
     bits_store64(LAYOUT_HEADER(LAYOUT_PONG, LAYOUT_PONG_LENGTH), pong);
-    pong[LAYOUT_NONCE_OFFSET] = ping[LAYOUT_NONCE_OFFSET];
-    bits_store64(bits_load64(ping + LAYOUT_CLIENT_OFFSET), pong + LAYOUT_CLIENT_OFFSET);
+    memcpy(pong + LAYOUT_NONCE_OFFSET, ping + LAYOUT_NONCE_OFFSET,
+           QCMP_PING_BYTES - LAYOUT_NONCE_OFFSET); /* and the client's timestamp */
     bits_store64((uint64_t)start_ns, pong + LAYOUT_START_OFFSET);
     bits_store64(0, pong + QCMP_TRANSMIT_OFFSET);
 }

@@ -42,10 +42,10 @@ struct start {
     unsigned worker;
 };
 
-static struct engine_verdict handle(const struct datagram *packet, uint8_t *reply, void *user)
+static struct verdict handle(const struct batch *batch, const struct datagram *packet,
+                             uint8_t *reply)
 {
-    struct engine_verdict verdict = {.outcome = OUTCOME_FOREIGN, .stamp_offset = ENGINE_NO_STAMP};
-    (void)user;
+    struct verdict verdict = {.outcome = OUTCOME_FOREIGN, .stamp_offset = VERDICT_NO_STAMP};
     if (packet->bytes == 0 || packet->data[0] == ORDER_DROP)
         return verdict;
     verdict.outcome = OUTCOME_VALID;
@@ -55,8 +55,8 @@ static struct engine_verdict handle(const struct datagram *packet, uint8_t *repl
         return verdict;
     }
     if (packet->data[0] == ORDER_TELL) {
-        uint64_t worker = packet->worker;
-        memcpy(reply, &packet->read_ns, 8);
+        uint64_t worker = batch->worker;
+        memcpy(reply, &batch->read_ns, 8);
         memcpy(reply + 8, &worker, 8);
         verdict.reply_bytes = 16;
         return verdict;
@@ -68,6 +68,15 @@ static struct engine_verdict handle(const struct datagram *packet, uint8_t *repl
     verdict.reply_bytes = 24;
     verdict.stamp_offset = 16;
     return verdict;
+}
+
+static void handle_all(const struct batch *batch, void *user)
+{
+    (void)user;
+    for (unsigned i = 0; i < batch->count; i++) {
+        struct exchange *exchange = &batch->exchanges[i];
+        exchange->verdict = handle(batch, &exchange->question, exchange->reply);
+    }
 }
 
 static void *run_worker(void *argument)
@@ -90,7 +99,7 @@ static struct engine_options options_for(struct running *running, unsigned worke
                                    .receive_buffer_ns = 20000000,
                                    .workers = workers,
                                    .counters = running->counters,
-                                   .handler = handle};
+                                   .handler = handle_all};
 }
 
 static void start_workers(struct running *running)

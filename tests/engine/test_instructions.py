@@ -12,8 +12,9 @@ import unittest
 
 PROGRAM = os.environ["ANSWER_QUEUED"]
 FEW, MANY = 320, 3520
-# Seen: 335 and 332. The aim is 150 (docs/performance.md says what they are spent on); this keeps the figure from growing.
-LIMIT = 360
+# Seen: 148 and 177; docs/performance.md says what they are spent on, and what bursts have for it.
+LIMIT = 150
+LIMIT_IN_BURSTS = 185
 
 
 def count(pings, clients, burst):
@@ -32,17 +33,17 @@ def per_ping(clients, burst):
 
 
 class Instructions(unittest.TestCase):
-    def check(self, clients, burst):
+    def check(self, clients, burst, limit):
         instructions = per_ping(clients, burst)
-        print(f"{clients} clients, {burst} pings in turn: {instructions:.1f} instructions a ping, at most {LIMIT}")
+        print(f"{clients} clients, {burst} pings in turn: {instructions:.1f} instructions a ping, at most {limit}")
         self.assertGreater(instructions, 30, "the worker was not counted")
-        self.assertLessEqual(instructions, LIMIT)
+        self.assertLessEqual(instructions, limit)
 
     def test_each_ping_from_another_client(self):
-        self.check(64, 1)
+        self.check(64, 1, LIMIT)
 
     def test_bursts_of_one_client(self):
-        self.check(1, 32)
+        self.check(1, 32, LIMIT_IN_BURSTS)
 
 
 if __name__ == "__main__":

@@ -75,7 +75,7 @@ static enum outcome model(const struct datagram *question)
         return OUTCOME_SOURCE_PORT_ZERO;
     if (question->source->s6_addr[0] == 0xff)
         return OUTCOME_SOURCE_NOT_UNICAST;
-    if (question->to_broadcast)
+    if (question->destination != &in6addr_loopback)
         return OUTCOME_DESTINATION_NOT_UNICAST;
     if (!oracle_allows(&world.allow, &world.deny, question->source))
         return OUTCOME_ACCESS_DENIED;
@@ -132,10 +132,11 @@ static size_t take(const uint8_t *data, size_t size, struct responder_turn *turn
                    unsigned *answered)
 {
     size_t left = size - HEADER_BYTES, bytes = data[0] % 64;
-    struct in6_addr source = source_of(data[1]);
+    const struct in6_addr source = source_of(data[1]);
+    const struct in6_addr broadcast = {{{[10] = 0xff, 0xff, 0xff, 0xff, 0xff, 0xff}}};
     struct datagram question = {.source = &source,
                                 .source_port = data[2],
-                                .to_broadcast = data[3] == 255,
+                                .destination = data[3] == 255 ? &broadcast : &in6addr_loopback,
                                 .received_ns = INT64_C(1700000000000000000)};
     bytes = bytes < left ? bytes : left;
     /* An allocation of its own, so that reading past the datagram is seen. */

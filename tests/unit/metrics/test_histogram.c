@@ -86,6 +86,30 @@ static void every_power_of_two_is_in_its_bucket(void **state)
     }
 }
 
+/* Values that stay in a bucket, that leave it by one on either side, that come back, and negative
+ * ones. */
+static void a_run_counts_what_single_records_count(void **state)
+{
+    static const int64_t values[] = {0,    1,    1000, 1001,      2000, 2001, 2000, 1001,
+                                     1000, 1000, -1,   INT64_MAX, 5000, -7,   -7,   3};
+    const size_t count = sizeof values / sizeof values[0];
+    struct histogram one, many;
+    (void)state;
+    histogram_init(&one, &histogram_time_bounds);
+    histogram_init(&many, &histogram_time_bounds);
+    struct histogram_run run = histogram_run(&many);
+    for (size_t i = 0; i < 3 * count; i++) {
+        int64_t value = values[i % count];
+        histogram_record(&one, value > 0 ? (uint64_t)value : 0);
+        histogram_run_record(&run, value);
+        if (i % 5 == 0)
+            histogram_run_flush(&run);
+    }
+    histogram_run_flush(&run);
+    struct histogram_sum expected = sum_of(&one), sum = sum_of(&many);
+    assert_memory_equal(&sum, &expected, sizeof sum);
+}
+
 static void bounds_rise_from_a_microsecond_to_a_second_and_from_1_to_32(void **state)
 {
     const struct histogram_bounds *all[] = {&histogram_time_bounds, &histogram_batch_bounds};
@@ -107,6 +131,7 @@ int main(void)
         cmocka_unit_test(a_value_goes_to_the_first_bucket_that_is_not_below_it),
         cmocka_unit_test(the_sum_is_that_of_all_values),
         cmocka_unit_test(histograms_of_several_workers_add_up),
+        cmocka_unit_test(a_run_counts_what_single_records_count),
         cmocka_unit_test(every_bound_of_times_is_found_from_both_sides),
         cmocka_unit_test(every_power_of_two_is_in_its_bucket),
         cmocka_unit_test(bounds_rise_from_a_microsecond_to_a_second_and_from_1_to_32),
