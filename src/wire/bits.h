@@ -5,7 +5,6 @@
 #define PADDOCK_WIRE_BITS_H
 
 #include <stdint.h>
-#include <string.h>
 
 /** The signed number that has these bits in two's complement. */
 static inline int64_t bits_to_signed(uint64_t bits)
@@ -22,14 +21,17 @@ static inline uint64_t bits_load64(const uint8_t *in)
            (uint64_t)in[6] << 8 | (uint64_t)in[7];
 }
 
-/** Writes 8 bytes in wire order. By way of an array that nothing else can point to, so that
- * compilers make it one store. */
+/** Writes 8 bytes in wire order. */
 static inline void bits_store64(uint64_t bits, uint8_t *out)
 {
-    const uint8_t bytes[8] = {(uint8_t)(bits >> 56), (uint8_t)(bits >> 48), (uint8_t)(bits >> 40),
-                              (uint8_t)(bits >> 32), (uint8_t)(bits >> 24), (uint8_t)(bits >> 16),
-                              (uint8_t)(bits >> 8),  (uint8_t)bits};
-    memcpy(out, bytes, sizeof bytes);
+    out[0] = (uint8_t)(bits >> 56);
+    out[1] = (uint8_t)(bits >> 48);
+    out[2] = (uint8_t)(bits >> 40);
+    out[3] = (uint8_t)(bits >> 32);
+    out[4] = (uint8_t)(bits >> 24);
+    out[5] = (uint8_t)(bits >> 16);
+    out[6] = (uint8_t)(bits >> 8);
+    out[7] = (uint8_t)bits;
 }
 
 #endif

@@ -9,7 +9,6 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <string.h>
 
 #include <qcmp/wire.h>
 
@@ -21,9 +20,17 @@
 static inline bool wire_is_ping(const uint8_t *data, size_t bytes)
 {
     return __builtin_expect(bytes == QCMP_PING_BYTES &&
-                                bits_load64(data) ==
-                                    LAYOUT_HEADER(LAYOUT_PING, LAYOUT_PING_LENGTH),
+                                bits_load64(data) == LAYOUT_HEADER(LAYOUT_PING, LAYOUT_PING_LENGTH),
                             true);
+}
+
+/* By way of an array that nothing else can point to, so that the compiler makes it one store: of
+ * eight single ones, each could change what the next one is made of. */
+static inline void wire_store64(uint64_t bits, uint8_t *out)
+{
+    uint8_t bytes[8];
+    bits_store64(bits, bytes);
+    __builtin_memcpy(out, bytes, sizeof bytes);
 }
 
 /**
@@ -34,11 +41,11 @@ static inline bool wire_is_ping(const uint8_t *data, size_t bytes)
 static inline void wire_answer(const uint8_t *restrict ping, int64_t start_ns,
                                uint8_t *restrict pong)
 {
-    bits_store64(LAYOUT_HEADER(LAYOUT_PONG, LAYOUT_PONG_LENGTH), pong);
-    memcpy(pong + LAYOUT_NONCE_OFFSET, ping + LAYOUT_NONCE_OFFSET,
-           QCMP_PING_BYTES - LAYOUT_NONCE_OFFSET); /* and the client's timestamp */
-    bits_store64((uint64_t)start_ns, pong + LAYOUT_START_OFFSET);
-    bits_store64(0, pong + QCMP_TRANSMIT_OFFSET);
+    wire_store64(LAYOUT_HEADER(LAYOUT_PONG, LAYOUT_PONG_LENGTH), pong);
+    __builtin_memcpy(pong + LAYOUT_NONCE_OFFSET, ping + LAYOUT_NONCE_OFFSET,
+                     QCMP_PING_BYTES - LAYOUT_NONCE_OFFSET); /* and the client's timestamp */
+    wire_store64((uint64_t)start_ns, pong + LAYOUT_START_OFFSET);
+    wire_store64(0, pong + QCMP_TRANSMIT_OFFSET);
 }
 
 #endif
