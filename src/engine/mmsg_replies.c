@@ -12,6 +12,9 @@
 /* Bits of mmsg_chains.followers. */
 _Static_assert(MMSG_BATCH == 32, "a bit for each datagram");
 
+/* Batches without segments, after a device refused them. */
+#define PAUSE_BATCHES 64
+
 /* What became of the replies of a batch. */
 struct tally {
     struct histogram_run holds;
@@ -103,8 +106,9 @@ static bool send_segmented(int fd, struct mmsg_slot *first, struct burst *burst,
     return true;
 }
 
-/* Of one size; of 0 bytes, those that are none. A device without checksums of its own refuses
- * segments with EIO, for good; after any other error each reply has its own chance. */
+/* Of one size; of 0 bytes, those that are none. After an error each reply has its own chance. A
+ * device without checksums of its own refuses segments with EIO, but may not be the one for the
+ * next. */
 static void send_burst(struct mmsg_worker *worker, struct mmsg_source *source, struct burst *burst,
                        unsigned count, struct tally *tally)
 {
@@ -116,7 +120,7 @@ static void send_burst(struct mmsg_worker *worker, struct mmsg_source *source, s
         struct mmsg_slot *first = slot_of(worker, burst->exchanges[0]);
         if (send_segmented(source->fd, first, burst, count, tally))
             return;
-        source->can_segment = errno != EIO;
+        source->pause = errno == EIO ? PAUSE_BATCHES : 0;
     }
     for (unsigned i = 0; i < count; i++) {
         struct exchange *exchange = burst->exchanges[i];
@@ -163,12 +167,20 @@ static void send_each(struct mmsg_worker *worker, const struct mmsg_source *sour
     }
 }
 
+static bool may_segment(struct mmsg_source *source)
+{
+    if (source->pause == 0)
+        return source->can_segment;
+    source->pause--;
+    return false;
+}
+
 void mmsg_replies_send(struct mmsg_worker *worker, struct mmsg_source *source, unsigned count,
                        const struct mmsg_chains *chains)
 {
     struct counters *counters = worker->counters;
     struct tally tally = {.holds = worker->holds};
-    if (chains->followers != 0 && source->can_segment)
+    if (chains->followers != 0 && may_segment(source))
         send_chains(worker, source, count, chains, &tally);
     else
         send_each(worker, source, count, &tally);

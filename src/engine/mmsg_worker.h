@@ -21,6 +21,7 @@
 struct mmsg_source {
     int fd;
     bool can_segment; /**< several replies to one client can leave in one call */
+    unsigned pause;   /**< batches of which each reply leaves by itself all the same */
     uint32_t drops;   /**< as the kernel counted them last */
 };
 

@@ -28,10 +28,11 @@ SENDING = [(errno.EINTR, A_FEW), *(
     (error, FOR_EVER) for error in (errno.EAGAIN, errno.ENOBUFS, errno.ENOMEM, errno.ECONNREFUSED, errno.ENETDOWN,
                                     errno.EPERM, errno.ENETUNREACH, errno.EHOSTUNREACH, errno.EINVAL, errno.EMSGSIZE,
                                     errno.EIO))]
-REFUSED_FOR_GOOD = errno.EIO  # said of segments by a device that cannot, and believed for good
+REFUSED_BY_DEVICE = errno.EIO  # said of segments by a device that cannot, and believed for a while
+PAUSE_BATCHES = 64
 TABLE = ([("recvmmsg", error, times) for error, times in RECEIVING] +
          [("sendmsg", error, times) for error, times in SENDING] +
-         [("sendmsg_segmented", error, times) for error, times in SENDING if error != REFUSED_FOR_GOOD] +
+         [("sendmsg_segmented", error, times) for error, times in SENDING if error != REFUSED_BY_DEVICE] +
          [("epoll_wait", errno.EINTR, A_FEW), ("epoll_wait", errno.ENOMEM, A_FEW), ("poll", errno.EINTR, A_FEW),
           ("getsockopt", errno.ENOBUFS, FOR_EVER)])
 
@@ -87,9 +88,13 @@ class PacketPathTest(FaultTest):
                 self.faults.inject("sendmsg_segmented", error, times)
                 self.client.await_answers(self.burst() + self.burst())
                 self.assertGreaterEqual(self.faults["sendmsg_segmented"].done, 1)
-                if error == REFUSED_FOR_GOOD:
+                if error == REFUSED_BY_DEVICE:
                     self.assertEqual(self.faults["sendmsg_segmented"].calls, 1)
                 self.faults.lift()
+        before = self.faults["sendmsg_segmented"].calls
+        for _ in range(2 * PAUSE_BATCHES):
+            self.client.await_answers(self.burst())
+        self.assertGreater(self.faults["sendmsg_segmented"].calls, before, "segments are not tried again")
         self.assertEqual(self.check_counts()[SEND_ERRORS], 0)
         self.check_end()
 
