@@ -389,8 +389,8 @@ static void a_map_holds_what_was_stored_last(void **state)
     if (map == -EPERM)
         exit(NETNS_SKIP);
     assert_true(map >= 0);
-    uint64_t sources = 0;
-    struct xdp_addresses_place place = {.map_fd = map, .sources = &sources};
+    struct xdp_settings settings = {.sources = 0};
+    struct xdp_addresses_place place = {.map_fd = map, .settings = &settings};
     struct xdp_addresses before = {.items = NULL};
     for (unsigned round = 0; round < 64; round++) {
         struct xdp_address items[6];
@@ -399,7 +399,9 @@ static void a_map_holds_what_was_stored_last(void **state)
             if (round * 37 >> bit & 1)
                 items[next.count++] = (struct xdp_address){.address = {bit}};
         }
+        uint32_t version = settings.addresses_version;
         assert_int_equal(xdp_addresses_store(&place, &before, &next), 0);
+        assert_true(settings.addresses_version != version);
         for (uint32_t bit = 0; bit < 6; bit++) {
             struct xdp_address key = {.address = {bit}};
             uint8_t value;
@@ -432,10 +434,10 @@ static void a_source_is_stored_before_what_is_answered(void **state)
         if (map == -EPERM)
             exit(NETNS_SKIP);
         assert_true(map >= 0);
-        uint64_t bits = 0;
-        struct xdp_addresses_place place = {.map_fd = map, .sources = &bits};
+        struct xdp_settings settings = {.sources = 0};
+        struct xdp_addresses_place place = {.map_fd = map, .settings = &settings};
         assert_int_equal(xdp_addresses_store(&place, &nothing, &found), -E2BIG);
-        assert_true(bits == UINT64_MAX);
+        assert_true(settings.sources == UINT64_MAX && settings.addresses_version != 0);
         uint32_t sources = 0;
         for (size_t i = 0; i < found.count; i++) {
             uint8_t value;
@@ -450,7 +452,9 @@ static void a_source_is_stored_before_what_is_answered(void **state)
 
 static void the_map_is_asked_about_sources_alone(void **state)
 {
-    uint64_t bits = 1, seen = 0;
+    struct xdp_settings settings = {.sources = 1};
+    const uint64_t *bits = &settings.sources;
+    uint64_t seen = 0;
     struct xdp_addresses before = {.items = NULL}, nothing = {.items = NULL};
     struct xdp_address items[] = {{.address = {0}, .tags = XDP_TAGS_NO_SOURCE}, {.address = {7}}};
     (void)state;
@@ -458,17 +462,17 @@ static void the_map_is_asked_about_sources_alone(void **state)
     if (map == -EPERM)
         exit(NETNS_SKIP);
     assert_true(map >= 0);
-    struct xdp_addresses_place place = {.map_fd = map, .sources = &bits};
+    struct xdp_addresses_place place = {.map_fd = map, .settings = &settings};
     for (uint32_t last = 0; last < 256; last++) {
         struct in6_addr address = {.s6_addr = {[10] = 0xff, 0xff, 10, 1, 2, (uint8_t)last}};
         memcpy(items[0].address, &address, sizeof items[0].address);
         struct xdp_addresses next = {.items = items, .count = 2};
         assert_int_equal(xdp_addresses_store(&place, &before, &next), 0);
-        assert_true(bits == xdp_source_bit(items[0].address));
-        assert_true(bits != 0 && (bits & (bits - 1)) == 0);
-        seen |= bits;
+        assert_true(*bits == xdp_source_bit(items[0].address));
+        assert_true(*bits != 0 && (*bits & (*bits - 1)) == 0);
+        seen |= *bits;
         assert_int_equal(xdp_addresses_store(&place, &next, &nothing), 0);
-        assert_true(bits == 0);
+        assert_true(*bits == 0);
     }
     assert_true(seen == UINT64_MAX); /* one source costs few of its neighbours a question */
     close(map);

@@ -453,7 +453,7 @@ static void a_change_of_other_addresses_lets_no_source_through(void **state)
     struct responder_bpf *programs = program_load();
     struct forger forger = {.programs = programs};
     struct xdp_addresses_place place = {.map_fd = bpf_map__fd(programs->maps.addresses),
-                                        .sources = &programs->bss->settings.sources};
+                                        .settings = &programs->bss->settings};
     pthread_t thread;
     (void)state;
     program_add_port(programs, PORT);

@@ -379,10 +379,11 @@ static int change(int map_fd, const struct xdp_addresses *before, const struct x
 int xdp_addresses_store(const struct xdp_addresses_place *place, const struct xdp_addresses *before,
                         const struct xdp_addresses *next)
 {
-    __atomic_store_n(place->sources, UINT64_MAX, __ATOMIC_SEQ_CST);
+    __atomic_store_n(&place->settings->sources, UINT64_MAX, __ATOMIC_SEQ_CST);
     int error = change(place->map_fd, before, next);
+    __atomic_add_fetch(&place->settings->addresses_version, 1, __ATOMIC_SEQ_CST);
     if (error == 0)
-        __atomic_store_n(place->sources, source_bits(next), __ATOMIC_SEQ_CST);
+        __atomic_store_n(&place->settings->sources, source_bits(next), __ATOMIC_SEQ_CST);
     return error;
 }
 

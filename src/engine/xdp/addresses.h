@@ -47,7 +47,7 @@ int xdp_addresses_list(struct xdp_addresses *addresses, const struct xdp_address
 /** Where the program looks for addresses, at any time. */
 struct xdp_addresses_place {
     int map_fd;
-    uint64_t *sources; /**< as in struct xdp_settings */
+    struct xdp_settings *settings; /**< `sources` and `addresses_version` go with the map */
 };
 
 /** Makes a place hold exactly @p next, which was made to hold exactly @p before. The program misses

@@ -312,6 +312,13 @@ ALWAYS_INLINE bool read_datagram(struct xdp_md *context, struct ping *ping)
     return false;
 }
 
+/* Nothing else runs on this CPU meanwhile that writes there. */
+ALWAYS_INLINE struct xdp_counters *find_own(void)
+{
+    uint32_t cpu = bpf_get_smp_processor_id();
+    return bpf_map_lookup_elem(&counters, &cpu);
+}
+
 ALWAYS_INLINE struct xdp_rules *find_rules(void)
 {
     uint32_t key = 0;
@@ -361,14 +368,37 @@ ALWAYS_INLINE bool is_no_source(const struct ping *ping)
     return bpf_map_lookup_elem(&addresses, &key) != NULL;
 }
 
+ALWAYS_INLINE bool is_same_address(const struct xdp_address *one, const struct xdp_address *other)
+{
+    uint32_t differs = one->tags ^ other->tags;
+#pragma unroll
+    for (int i = 0; i < 4; i++)
+        differs |= one->address[i] ^ other->address[i];
+    return differs == 0;
+}
+
+/* Most are for the same address as the one before, for which the map need not be asked again. */
+ALWAYS_INLINE bool is_destination(struct xdp_counters *own, const struct ping *ping)
+{
+    uint32_t version =
+        *(volatile uint32_t *)&settings.addresses_version; /* before the map is asked */
+    if (own->version == version && is_same_address(&own->destination, &ping->address))
+        return true;
+    if (bpf_map_lookup_elem(&addresses, &ping->address) == NULL)
+        return false;
+    own->destination = ping->address;
+    own->version = version;
+    return true;
+}
+
 /* Whether to decide here about a datagram, and whether its source may ask at all, before anything
  * of the frame is changed. Returns OUTCOME_VALID for a ping that may be answered, why not, or
  * PASS_ON to leave it to the sockets. Whoever may not ask is refused whatever he sends, as by them.
  */
-ALWAYS_INLINE int admit(const struct xdp_rules *rules, const struct ping *ping)
+ALWAYS_INLINE int admit(struct xdp_counters *own, const struct xdp_rules *rules,
+                        const struct ping *ping)
 {
-    if ((!ping->is_ping && !rules->is_listed) ||
-        bpf_map_lookup_elem(&addresses, &ping->address) == NULL || is_no_source(ping))
+    if ((!ping->is_ping && !rules->is_listed) || !is_destination(own, ping) || is_no_source(ping))
         return PASS_ON;
     int asked = rules->is_listed ? ask_lists(rules, ping) : OUTCOME_VALID;
     if (asked != OUTCOME_VALID)
@@ -403,9 +433,9 @@ ALWAYS_INLINE int limit(const struct xdp_rules *rules, const struct ping *ping)
                : OUTCOME_RATE_LIMITED;
 }
 
-/* Makes the frame as long as the answer. Where the driver left no room behind the frame, which is
- * usual, it is taken in front, after any padding is cut. On a failure the frame holds what it held,
- * but for padding. */
+/* Makes the frame as long as the answer: in front, where the driver left room, since that is one
+ * call; with padding to be cut as well, one call may do behind. On a failure the frame holds what
+ * it held, but for padding. */
 ALWAYS_INLINE bool grow(struct xdp_md *context, const struct ping *ping)
 {
     uint32_t ip_bytes =
@@ -413,6 +443,8 @@ ALWAYS_INLINE bool grow(struct xdp_md *context, const struct ping *ping)
     uint32_t used =
         sizeof(struct ethernet) + ping->tags_count * TAG_BYTES + ip_bytes + PING_UDP_BYTES;
     int32_t padding = (int32_t)((uint32_t)bpf_xdp_get_buff_len(context) - used);
+    if (padding == 0 && bpf_xdp_adjust_head(context, -GROWTH) == 0)
+        return true;
     if (bpf_xdp_adjust_tail(context, GROWTH - padding) == 0)
         return true;
     if (padding != 0 && bpf_xdp_adjust_tail(context, -padding) != 0)
@@ -540,23 +572,22 @@ ALWAYS_INLINE bool write_pong(struct xdp_md *context, const struct ping *ping)
     return write_ipv6(&at, end, ping) && write_udp(at, end, ping);
 }
 
-/* Nothing else runs on this CPU meanwhile that writes them. The verifier has to see the check of an
+/* The verifier has to see the check of an
  * outcome, which the compiler would leave out. */
-ALWAYS_INLINE void count(int known_outcome, const struct ping *ping, bool answered)
+ALWAYS_INLINE void count(struct xdp_counters *own, int known_outcome, const struct ping *ping,
+                         bool answered)
 {
     uint64_t outcome = shared_word_opaque((uint32_t)known_outcome);
-    uint32_t cpu = bpf_get_smp_processor_id();
-    struct xdp_counters *own = bpf_map_lookup_elem(&counters, &cpu);
-    if (own == NULL || outcome >= OUTCOME_COUNT)
+    if (outcome >= OUTCOME_COUNT)
         return;
     own->packets[outcome]++;
     own->bytes[outcome] += ping->udp_bytes - sizeof(struct udphdr);
     own->answered += answered;
 }
 
-ALWAYS_INLINE int refuse(int outcome, const struct ping *ping)
+ALWAYS_INLINE int refuse(struct xdp_counters *own, int outcome, const struct ping *ping)
 {
-    count(outcome, ping, false);
+    count(own, outcome, ping, false);
     return XDP_DROP;
 }
 
@@ -568,22 +599,25 @@ int paddock_qcmp(struct xdp_md *context)
         return XDP_PASS;
     ping.seen_ns = bpf_ktime_get_ns();
     ping.received_ns = wall_ns(ping.seen_ns);
+    struct xdp_counters *own = find_own();
     const struct xdp_rules *rules = find_rules();
-    int outcome = rules != NULL ? admit(rules, &ping) : PASS_ON;
+    if (own == NULL || rules == NULL)
+        return XDP_PASS;
+    int outcome = admit(own, rules, &ping);
     if (outcome == PASS_ON)
         return XDP_PASS;
     if (outcome != OUTCOME_VALID)
-        return refuse(outcome, &ping);
+        return refuse(own, outcome, &ping);
     /* Before it has cost its source anything: a ping that is passed on is judged by the sockets. */
     if (!grow(context, &ping))
         return XDP_PASS;
     outcome = limit(rules, &ping);
     if (outcome != OUTCOME_VALID && outcome != OUTCOME_LEAKED)
-        return refuse(outcome, &ping);
+        return refuse(own, outcome, &ping);
     /* What does not fit cannot be written: the frame has just got its length. */
     if (!write_pong(context, &ping))
         return XDP_ABORTED;
-    count(outcome, &ping, true);
+    count(own, outcome, &ping, true);
     return XDP_TX;
 }
 

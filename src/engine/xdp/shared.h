@@ -50,6 +50,8 @@ struct xdp_settings {
     uint64_t mac;            /**< of the interface, as xdp_mac() */
     uint64_t sources; /**< the bits of all addresses with XDP_TAGS_NO_SOURCE at least: the map is
                          asked about no others */
+    uint32_t addresses_version; /**< another one after each change of the addresses */
+    uint32_t unused;
     uint64_t ports[65536 / 64]; /**< a bit for each UDP port that is served */
 };
 
@@ -83,11 +85,14 @@ struct xdp_rules {
     uint32_t unused;
 };
 
-/** Counters of one CPU, which is their only writer, on cache lines of its own. */
+/** What one CPU has to itself, on cache lines of its own: its counters, and what it found out last.
+ */
 struct xdp_counters {
     uint64_t packets[OUTCOME_COUNT]; /**< that were not passed on */
     uint64_t bytes[OUTCOME_COUNT];   /**< their UDP payload */
     uint64_t answered;
+    struct xdp_address destination; /**< an address of this host, */
+    uint32_t version;               /**< by xdp_settings.addresses_version */
 } __attribute__((aligned(64)));
 
 /** A MAC address as one number, from its bytes two by two as they are in memory. */

@@ -211,7 +211,7 @@ static int list_addresses(const struct xdp *xdp, struct xdp_addresses *addresses
 static int store_addresses(const struct xdp *xdp, const struct xdp_addresses *next)
 {
     struct xdp_addresses_place place = {.map_fd = bpf_map__fd(xdp->programs->maps.addresses),
-                                        .sources = &settings_of(xdp)->sources};
+                                        .settings = settings_of(xdp)};
     return xdp_addresses_store(&place, &xdp->addresses, next);
 }
 
