@@ -89,7 +89,7 @@ def scaling(options):
     rates = {1: [], 2: []}
     for _ in range(options.rounds):
         for workers, found in rates.items():
-            done = lab.measure("scaling", workers, 100000 * workers, 256, 1)
+            done = lab.measure("scaling", workers, 100000 * workers, 256, 1, 6)
             found.append(done["answered"] / done["elapsed_ns"] * 1e9)
     for workers, found in rates.items():
         ratio = Summary(own / one for own, one in zip(found, rates[1]))

@@ -18,8 +18,8 @@ struct datagram {
     const struct in6_addr *destination; /**< the limited broadcast address for any broadcast address
                                            of this host, the loopback address where the system does
                                            not tell */
-    int64_t received_ns;  /**< wall clock, Unix nanoseconds: the kernel's stamp, or user space's
-                             where there is none */
+    int64_t received_ns;   /**< wall clock, Unix nanoseconds: the kernel's stamp, or user space's
+                              where there is none */
     in_port_t source_port; /**< network order, as in a socket's address */
 };
 

@@ -42,7 +42,8 @@ static inline int64_t udp_info_stamp_ns(struct cmsghdr *header)
 }
 
 /* Over any interface, but for a link-local address, which is one's own on the interface of the
- * datagram alone. No others that hosts have begin with this byte. */
+ * datagram alone. Site-local
+ * ones, which nobody should have any more, begin with the same byte and are treated alike. */
 static inline void udp_info_reply_from(struct in6_pktinfo *packet)
 {
     if (packet->ipi6_addr.s6_addr[0] != 0xfe)

@@ -12,7 +12,8 @@
  * limited broadcast. */
 static inline bool unicast_is_ipv4(uint32_t address)
 {
-    return address >> 24 != 0 && address >> 28 != 0xe && address != UINT32_MAX;
+    uint32_t first = address >> 24;
+    return first - 1 < 0xdf || (first >= 0xf0 && address != UINT32_MAX);
 }
 
 #endif

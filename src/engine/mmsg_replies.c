@@ -62,7 +62,7 @@ static inline void send_one(int fd, struct mmsg_slot *slot, struct exchange *exc
         tally->errors++;
 }
 
-/* Replies to one client. */
+/* Replies to one client, of one size. */
 struct burst {
     struct exchange *exchanges[MMSG_BATCH];
     struct iovec vectors[MMSG_BATCH];
@@ -106,21 +106,18 @@ static bool send_segmented(int fd, struct mmsg_slot *first, struct burst *burst,
     return true;
 }
 
-/* Of one size; of 0 bytes, those that are none. After an error each reply has its own chance. A
+/* Of one size. After an error each reply has its own chance. A
  * device without checksums of its own refuses segments with EIO, but may not be the one for the
  * next. */
 static void send_burst(struct mmsg_worker *worker, struct mmsg_source *source, struct burst *burst,
                        unsigned count, struct tally *tally)
 {
-    if (count > 0 && burst->vectors[0].iov_len == 0) {
-        tally->silent += count;
-        return;
-    }
     if (count > 1) {
         struct mmsg_slot *first = slot_of(worker, burst->exchanges[0]);
         if (send_segmented(source->fd, first, burst, count, tally))
             return;
-        source->pause = errno == EIO ? PAUSE_BATCHES : 0;
+        if (errno == EIO)
+            source->pause = PAUSE_BATCHES;
     }
     for (unsigned i = 0; i < count; i++) {
         struct exchange *exchange = burst->exchanges[i];
@@ -136,6 +133,10 @@ static void send_chain(struct mmsg_worker *worker, struct mmsg_source *source,
     for (; i != MMSG_CHAIN_END; i = chains->next[i]) {
         struct exchange *exchange = &worker->exchanges[i];
         size_t bytes = exchange->verdict.reply_bytes;
+        if (bytes == 0) {
+            tally->silent++;
+            continue;
+        }
         if (count > 0 && bytes != burst.vectors[0].iov_len) {
             send_burst(worker, source, &burst, count, tally);
             count = 0;

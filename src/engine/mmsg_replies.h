@@ -35,11 +35,13 @@ static inline bool mmsg_is_one_way(const struct mmsg_slot *one, const struct mms
     if (memcmp(&one->from, &other->from, sizeof one->from) != 0 ||
         header->msg_controllen != other_header->msg_controllen)
         return false;
+    if (header->msg_controllen == 0)
+        return true;
     const uint8_t *info = CMSG_DATA((struct cmsghdr *)header->msg_control);
     const uint8_t *other_info = CMSG_DATA((struct cmsghdr *)other_header->msg_control);
     if (header->msg_controllen == UDP_INFO_IPV6_BYTES)
         return memcmp(info, other_info, sizeof(struct in6_pktinfo)) == 0;
-    return header->msg_controllen == 0 || memcmp(info, other_info, sizeof(struct in_pktinfo)) == 0;
+    return memcmp(info, other_info, sizeof(struct in_pktinfo)) == 0;
 }
 
 /** Puts a datagram behind the one before it of the same client. Where clients with like ports take
@@ -58,9 +60,10 @@ static inline void mmsg_chain(struct mmsg_chains *chains, const struct mmsg_slot
 
 /**
  * Sends what the handler decided to send, in the order of the questions but for those of one chain,
- * which come with the first of them; counts what was sent and what could not be.
+ * which come with the first of them, as long as they are of one size; counts what was sent and what
+ * could not be.
  * @param source where the questions came from.
- * @param count of the batch: the first of the worker's exchanges.
+ * @param count of the batch, at least 1: the first of the worker's exchanges.
  */
 void mmsg_replies_send(struct mmsg_worker *worker, struct mmsg_source *source, unsigned count,
                        const struct mmsg_chains *chains);

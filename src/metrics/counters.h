@@ -25,7 +25,8 @@ struct counters {
     struct counter turns; /**< of the worker's loop: it grows as long as the worker lives, by
                              counter_add_ordered(): what a turn has used it uses no more */
     struct histogram batch_packets;  /**< datagrams that one receive call gave */
-    struct histogram hold_ns;        /**< from the receive stamp to the transmit stamp */
+    struct histogram hold_ns;        /**< of each reply that was sent: from the receive stamp, the
+                                        kernel's or that of user space, to the transmit stamp */
     struct histogram queue_delay_ns; /**< from the kernel's receive stamp to user space */
 };
 

@@ -37,8 +37,11 @@ void histogram_run_move(struct histogram_run *run, int64_t value)
         run->sum -= (uint64_t)value;
     counter_add(&run->histogram->buckets[run->bucket], run->count);
     run->bucket = histogram_bucket(histogram, value > 0 ? (uint64_t)value : 0);
+    /* No negative value is in it, as large as those are without their sign. */
+    uint64_t bound = histogram->upper[run->bucket];
+    bound = bound < INT64_MAX ? bound : INT64_MAX;
     run->least = run->bucket > 0 ? histogram->upper[run->bucket - 1] + 1 : 0;
-    run->span = histogram->upper[run->bucket] - run->least;
+    run->span = bound - run->least;
     run->count = 1;
 }
 

@@ -85,10 +85,10 @@ struct histogram_run {
     size_t bucket;
 };
 
-/** A run without values, whose bucket holds nothing but the largest number. */
+/** A run without values, in the first bucket. @param histogram made by histogram_init(). */
 static inline struct histogram_run histogram_run(struct histogram *histogram)
 {
-    return (struct histogram_run){.histogram = histogram, .least = UINT64_MAX};
+    return (struct histogram_run){.histogram = histogram, .span = histogram->upper[0]};
 }
 
 /** Goes to the bucket of a value, and counts it there. */

@@ -5,7 +5,7 @@
 #include <qcmp/wire.h>
 
 #include "base/address.h"
-#include "wire/ping.h"
+#include "responder/ping.h"
 
 static enum outcome fault_outcome(int error)
 {
@@ -72,9 +72,9 @@ static enum outcome check_limits(const struct datagram *question,
 /* Answers a valid ping; tells what anything else is. */
 static inline enum outcome answer(const struct datagram *question, uint8_t *pong)
 {
-    if (!wire_is_ping(question->data, question->bytes))
+    if (!ping_is_valid(question->data, question->bytes))
         return classify(question);
-    wire_answer(question->data, question->received_ns, pong);
+    ping_answer(question->data, question->received_ns, pong);
     return OUTCOME_VALID;
 }
 
@@ -88,7 +88,7 @@ __attribute__((noinline)) static enum outcome answer_by_rules(const struct datag
     enum outcome outcome = OUTCOME_VALID;
     if (rules->access != NULL && !access_allows(rules->access, question->source))
         return OUTCOME_ACCESS_DENIED;
-    if (rules->limits != NULL && wire_is_ping(question->data, question->bytes))
+    if (rules->limits != NULL && ping_is_valid(question->data, question->bytes))
         outcome = check_limits(question, rules, turn);
     if (outcome != OUTCOME_VALID && outcome != OUTCOME_LEAKED)
         return outcome;
@@ -129,7 +129,7 @@ static void answer_all_freely(const struct batch *batch, struct responder_turn *
     for (struct exchange *exchange = batch->exchanges; exchange < end; exchange++) {
         enum outcome outcome = decide(&exchange->question, NULL, true, turn, exchange->reply);
         if (outcome == OUTCOME_VALID)
-            memcpy(&exchange->verdict, &VERDICT_ANSWERED, sizeof VERDICT_ANSWERED);
+            memcpy(&exchange->verdict, &VERDICT_ANSWERED, sizeof VERDICT_ANSWERED); /* one store */
         else
             exchange->verdict = (struct verdict){.outcome = (uint8_t)outcome};
     }

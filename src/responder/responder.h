@@ -28,11 +28,12 @@ struct responder_turn {
 };
 
 /**
- * Decides what becomes of a datagram. A valid ping from a unicast address and port that may ask, to
- * a unicast address, within the limits, is answered; nothing else is, and never a pong. What costs
- * least is looked at first, and only valid pings use up what a source may have: whoever sends
- * garbage in somebody's name does not silence him.
+ * Decides what becomes of a datagram. A valid ping that is not too old, from a unicast address and
+ * port that may ask, to a unicast address, within the limits, is answered; nothing else is, and
+ * never a pong. What costs least is looked at first, and only valid pings use up what a source may
+ * have: whoever sends garbage in somebody's name does not silence him.
  *
+ * @param turn of the calling worker; not NULL.
  * @param[out] pong gets the QCMP_PONG_BYTES bytes of the answer, with a transmit timestamp of 0 at
  * QCMP_TRANSMIT_OFFSET, if the outcome is one of OUTCOME_KIND_VALID; otherwise untouched.
  * @return exactly one outcome.

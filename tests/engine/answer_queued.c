@@ -1,7 +1,7 @@
 /* Answers pings that were queued before its workers began: so that a tool which counts instructions
  * finds the same work every time, and so that workers can be timed while nobody else uses the
  * machine. The clients take turns, each with BURST pings. Prints one JSON object.
- * usage: answer_queued WORKERS PINGS CLIENTS BURST */
+ * usage: answer_queued WORKERS PINGS CLIENTS BURST 4|6 (of IP) */
 #include <assert.h>
 #include <inttypes.h>
 #include <netinet/in.h>
@@ -13,6 +13,7 @@
 
 #include <qcmp/wire.h>
 
+#include "base/address.h"
 #include "base/clock.h"
 #include "daemon/qcmp_service.h"
 
@@ -20,14 +21,16 @@
 #define RECEIVE_BUFFER_NS INT64_C(2000000000)
 
 /* Their pongs are not read: what does not fit into a small buffer is dropped. */
-static int client_open(uint16_t port)
+static int client_open(unsigned ip, uint16_t port)
 {
-    struct sockaddr_in6 to = {
-        .sin6_family = AF_INET6, .sin6_addr = in6addr_loopback, .sin6_port = htons(port)};
+    struct in_addr ipv4 = {htonl(INADDR_LOOPBACK)};
+    struct in6_addr address = ip == 4 ? address_from_ipv4(ipv4) : in6addr_loopback;
+    struct sockaddr_storage to;
+    socklen_t bytes = address_to_socket(&address, port, &to);
     int small = 1;
-    int fd = socket(AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    int fd = socket(to.ss_family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
     if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &small, sizeof small) != 0 ||
-        connect(fd, (struct sockaddr *)&to, sizeof to) != 0) {
+        connect(fd, (struct sockaddr *)&to, bytes) != 0) {
         perror("answer_queued");
         exit(1);
     }
@@ -35,13 +38,14 @@ static int client_open(uint16_t port)
 }
 
 /* What the kernel drops is told at the end. The sockets stay open, as those of clients do. */
-static void queue_pings(uint16_t port, unsigned pings, unsigned clients, unsigned burst)
+static void queue_pings(uint16_t port, unsigned ip, unsigned pings, unsigned clients,
+                        unsigned burst)
 {
     int fds[MAX_CLIENTS] = {0};
     uint8_t data[QCMP_PING_BYTES];
     assert(clients > 0 && burst > 0);
     for (unsigned i = 0; i < clients; i++)
-        fds[i] = client_open(port);
+        fds[i] = client_open(ip, port);
     for (unsigned i = 0; i < pings; i++) {
         struct qcmp_packet ping = {.kind = QCMP_PING, .nonce = (uint8_t)i, .client_ns = i};
         qcmp_packet_encode(&ping, data, sizeof data);
@@ -82,16 +86,17 @@ int main(int argc, char **argv)
                                            .addresses_count = 1,
                                            .pin = true,
                                            .receive_buffer_ns = RECEIVE_BUFFER_NS};
-    unsigned numbers[4] = {0};
-    for (int i = 0; i < 4 && argc == 5; i++)
+    unsigned numbers[5] = {0};
+    for (int i = 0; i < 5 && argc == 6; i++)
         numbers[i] = (unsigned)strtoul(argv[1 + i], NULL, 10);
-    if (numbers[0] == 0 || numbers[2] == 0 || numbers[2] > MAX_CLIENTS || numbers[3] == 0) {
-        fprintf(stderr, "usage: %s WORKERS PINGS CLIENTS BURST\n", argv[0]);
+    if (numbers[0] == 0 || numbers[2] == 0 || numbers[2] > MAX_CLIENTS || numbers[3] == 0 ||
+        (numbers[4] != 4 && numbers[4] != 6)) {
+        fprintf(stderr, "usage: %s WORKERS PINGS CLIENTS BURST 4|6\n", argv[0]);
         return 2;
     }
     options.workers = numbers[0];
     if (qcmp_service_open(&service, &options) != 0)
         return 1;
-    queue_pings(qcmp_service_port(service), numbers[1], numbers[2], numbers[3]);
+    queue_pings(qcmp_service_port(service), numbers[4], numbers[1], numbers[2], numbers[3]);
     return answer(service, numbers[1]);
 }

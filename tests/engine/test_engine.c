@@ -119,6 +119,14 @@ static void start_engine(struct running *running, const struct engine_ops *ops, 
     start_workers(running);
 }
 
+static uint64_t values_of(const struct histogram_sum *histogram)
+{
+    uint64_t values = 0;
+    for (size_t i = 0; i <= HISTOGRAM_BOUNDS; i++)
+        values += histogram->buckets[i];
+    return values;
+}
+
 static struct counters_sum stop_engine(struct running *running)
 {
     engine_stop(running->engine);
@@ -126,6 +134,8 @@ static struct counters_sum stop_engine(struct running *running)
         assert_int_equal(pthread_join(running->threads[i], NULL), 0);
     engine_close(running->engine);
     struct counters_sum sum = counters_sum(running->counters, running->workers);
+    assert_int_equal(values_of(&sum.hold_ns), sum.answered);
+    assert_true(values_of(&sum.queue_delay_ns) <= sum.received);
     free(running->counters);
     return sum;
 }
@@ -356,10 +366,15 @@ static void each_of_a_burst_gets_its_own_reply(void **state)
     struct engine_options options = options_for(&running, 1);
     memset(last, -1, sizeof last);
     assert_int_equal(engine_open(&running.engine, *state, &options), 0);
-    for (int i = 0; i < CLIENTS; i++)
-        clients[i] = loopback_open(AF_INET);
-    for (int i = 0; i < PINGS; i++)
+    clients[0] = loopback_open(AF_INET);
+    clients[1] =
+        loopback_open_beside(&clients[0], 2); /* which is told from it by its address alone */
+    clients[2] = loopback_open(AF_INET);
+    for (int i = 0; i < PINGS; i++) {
         send_numbered(&clients[client_of(i)], running.engine, (uint8_t)i, hosts[i / 7 % HOSTS]);
+        if (i % 3 == 0) /* between two that are answered */
+            send_order(&clients[client_of(i)], running.engine, AF_INET, ORDER_DROP, 16);
+    }
     start_workers(&running);
     for (int i = 0; i < PINGS; i++) {
         int client = client_of(i);
@@ -373,8 +388,9 @@ static void each_of_a_burst_gets_its_own_reply(void **state)
         *before = reply.number;
     }
     struct counters_sum sum = stop_engine(&running);
-    assert_int_equal(sum.received, PINGS);
+    assert_int_equal(sum.received, PINGS + PINGS / 3);
     assert_int_equal(sum.answered, PINGS);
+    assert_true(values_of(&sum.queue_delay_ns) > 0);
     assert_int_equal(sum.send_errors, 0);
     for (int i = 0; i < CLIENTS; i++)
         loopback_close(&clients[i]);

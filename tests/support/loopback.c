@@ -44,6 +44,17 @@ struct loopback loopback_open(int family)
     return opened;
 }
 
+struct loopback loopback_open_beside(const struct loopback *other, uint8_t host)
+{
+    struct loopback opened = *other;
+    struct sockaddr_in *address = (struct sockaddr_in *)&opened.address;
+    address->sin_addr.s_addr = htonl((INADDR_LOOPBACK & ~0xffU) | host);
+    opened.fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    assert_true(opened.fd >= 0);
+    assert_int_equal(bind(opened.fd, (struct sockaddr *)address, sizeof *address), 0);
+    return opened;
+}
+
 void loopback_close(struct loopback *socket)
 {
     assert_int_equal(close(socket->fd), 0);

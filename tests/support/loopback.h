@@ -22,6 +22,9 @@ struct loopback {
 /** Opens a socket on a free port of 127.0.0.1 or ::1. */
 struct loopback loopback_open(int family);
 
+/** Opens a socket on 127.0.0.@p host and the port of another one of IPv4. */
+struct loopback loopback_open_beside(const struct loopback *other, uint8_t host);
+
 /** Closes it. */
 void loopback_close(struct loopback *socket);
 

@@ -1,8 +1,6 @@
 # Tests of libqcmp; see tests/CMakeLists.txt.
 paddock_unit_test(wire error LINK qcmp::qcmp)
 paddock_unit_test(wire measure LINK qcmp::qcmp)
-paddock_unit_test(wire ping LINK qcmp::qcmp)
-target_include_directories(paddock_unit_wire_ping PRIVATE ${PROJECT_SOURCE_DIR}/src)
 paddock_unit_test(wire wire LINK qcmp::qcmp)
 
 # A probe beside a naive model of it; the fuzz harness uses it too.

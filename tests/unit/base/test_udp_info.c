@@ -6,10 +6,11 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/udp_info.h"
 #include "base/udp_socket.h"
 
-#define TRIES 100
+#define PATIENCE_NS INT64_C(10000000000)
 
 /* What came with a datagram. */
 struct received {
@@ -64,17 +65,16 @@ static struct received receive(const struct sockets *sockets)
 }
 
 /* The kernel begins to stamp a moment after a socket asked for it. */
-static struct received exchange(const struct sockets *sockets, const struct in6_addr *to)
+static struct received receive_stamped(const struct sockets *sockets, const struct in6_addr *to)
 {
     struct received received;
     struct in6_addr mapped;
-    for (int i = 0; i < TRIES; i++) {
+    for (int64_t end_ns = clock_monotonic_ns() + PATIENCE_NS; clock_monotonic_ns() < end_ns;) {
         send_to(sockets, to);
         received = receive(sockets);
         struct received copy = received;
         if (udp_info_read(copy.control, copy.bytes, &mapped).received_ns != 0)
             return received;
-        usleep(10000);
     }
     fail_msg("the kernel does not stamp");
     return received;
@@ -120,9 +120,9 @@ static void a_dual_stack_socket_has_the_usual_messages(void **state)
         close(sockets.receiver);
         skip();
     }
-    struct received ipv4_one = exchange(&sockets, &loopback);
+    struct received ipv4_one = receive_stamped(&sockets, &loopback);
     check_usual(&ipv4_one, &loopback);
-    struct received ipv6_one = exchange(&sockets, &in6addr_loopback);
+    struct received ipv6_one = receive_stamped(&sockets, &in6addr_loopback);
     check_usual(&ipv6_one, &in6addr_loopback);
     close(sockets.receiver);
 }
@@ -135,7 +135,7 @@ static void a_broadcast_destination_is_told_as_the_limited_one(void **state)
     for (size_t i = 0; i < 2; i++) {
         struct sockets sockets;
         open_receiver(&sockets, bindings[i]);
-        struct received received = exchange(&sockets, &all);
+        struct received received = receive_stamped(&sockets, &all);
         check_unusual(&received, &told);
         close(sockets.receiver);
     }
@@ -147,7 +147,7 @@ static void an_ipv4_socket_has_others(void **state)
     struct sockets sockets;
     (void)state;
     open_receiver(&sockets, ipv4(INADDR_ANY));
-    struct received received = exchange(&sockets, &loopback);
+    struct received received = receive_stamped(&sockets, &loopback);
     check_unusual(&received, &loopback);
     close(sockets.receiver);
 }

@@ -86,28 +86,41 @@ static void every_power_of_two_is_in_its_bucket(void **state)
     }
 }
 
-/* Values that stay in a bucket, that leave it by one on either side, that come back, and negative
- * ones. */
-static void a_run_counts_what_single_records_count(void **state)
+/* Counts values as a run, flushed now and then, and one by one. */
+static void check_run(const int64_t *values, size_t count)
 {
-    static const int64_t values[] = {0,    1,    1000, 1001,      2000, 2001, 2000, 1001,
-                                     1000, 1000, -1,   INT64_MAX, 5000, -7,   -7,   3};
-    const size_t count = sizeof values / sizeof values[0];
     struct histogram one, many;
-    (void)state;
     histogram_init(&one, &histogram_time_bounds);
     histogram_init(&many, &histogram_time_bounds);
     struct histogram_run run = histogram_run(&many);
-    for (size_t i = 0; i < 3 * count; i++) {
-        int64_t value = values[i % count];
-        histogram_record(&one, value > 0 ? (uint64_t)value : 0);
-        histogram_run_record(&run, value);
-        if (i % 5 == 0)
+    for (size_t i = 0; i < count; i++) {
+        histogram_record(&one, values[i] > 0 ? (uint64_t)values[i] : 0);
+        histogram_run_record(&run, values[i]);
+        if (i % 5 == 4)
             histogram_run_flush(&run);
     }
     histogram_run_flush(&run);
     struct histogram_sum expected = sum_of(&one), sum = sum_of(&many);
     assert_memory_equal(&sum, &expected, sizeof sum);
+}
+
+/* Values that stay in a bucket, that leave it by one on either side, that come back; and negative
+ * ones, each after each. */
+static void a_run_counts_what_single_records_count(void **state)
+{
+    static const int64_t values[] = {0,          1,    1000,       1001,      2000,         2001,
+                                     5000,       -1,   -7,         INT64_MAX, -5000000000,  3,
+                                     1000000000, 1500, 1000000001, INT64_MIN, 500000000000, -2};
+    const size_t count = sizeof values / sizeof values[0];
+    (void)state;
+    check_run(values, count);
+    for (size_t i = 0; i < count; i++) {
+        for (size_t j = 0; j < count; j++) {
+            const int64_t some[] = {values[i], values[j], values[j],
+                                    values[i], values[i], values[j]};
+            check_run(some, sizeof some / sizeof some[0]);
+        }
+    }
 }
 
 static void bounds_rise_from_a_microsecond_to_a_second_and_from_1_to_32(void **state)

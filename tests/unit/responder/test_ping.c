@@ -4,7 +4,7 @@
 
 #include <qcmp/wire.h>
 
-#include "wire/ping.h"
+#include "responder/ping.h"
 
 static const uint8_t PING[QCMP_PING_BYTES] = {0x51, 0x4c, 0x4b, 0x4e, 0,    0,    0,    9,   0xbf,
                                               0,    0,    0,    0,    0x63, 0xb6, 0xe9, 0x57};
@@ -21,8 +21,8 @@ static void a_ping_is_what_decodes_to_one_at_every_size(void **state)
     (void)state;
     memcpy(data, PING, sizeof PING);
     for (size_t bytes = 0; bytes <= sizeof data; bytes++)
-        assert_int_equal(wire_is_ping(data, bytes), decodes_to_a_ping(data, bytes));
-    assert_true(wire_is_ping(data, sizeof PING));
+        assert_int_equal(ping_is_valid(data, bytes), decodes_to_a_ping(data, bytes));
+    assert_true(ping_is_valid(data, sizeof PING));
 }
 
 static void a_ping_is_what_decodes_to_one_with_every_bit_changed(void **state)
@@ -32,7 +32,7 @@ static void a_ping_is_what_decodes_to_one_with_every_bit_changed(void **state)
         uint8_t data[QCMP_MAX_BYTES] = {0};
         memcpy(data, PING, sizeof PING);
         data[bit / 8] ^= (uint8_t)(1 << bit % 8);
-        assert_int_equal(wire_is_ping(data, sizeof PING), decodes_to_a_ping(data, sizeof PING));
+        assert_int_equal(ping_is_valid(data, sizeof PING), decodes_to_a_ping(data, sizeof PING));
     }
 }
 
@@ -47,7 +47,7 @@ static void the_answer_is_the_pong_that_encodes_the_same(void **state)
         packet.kind = QCMP_PONG;
         packet.server_start_ns = starts_ns[i];
         assert_int_equal(qcmp_packet_encode(&packet, expected, sizeof expected), sizeof expected);
-        wire_answer(PING, starts_ns[i], pong);
+        ping_answer(PING, starts_ns[i], pong);
         assert_memory_equal(pong, expected, sizeof pong);
     }
 }
