@@ -64,7 +64,8 @@ static int setup(void **state)
                                              bpf_map__fd(f.programs->maps.second_rules)},
                                 .prefixes = {bpf_map__fd(f.programs->maps.first_prefixes),
                                              bpf_map__fd(f.programs->maps.second_prefixes)},
-                                .networks = map(f.programs->maps.networks, NETWORKS_BYTES)};
+                                .networks = map(f.programs->maps.networks, NETWORKS_BYTES),
+                                .has_rules = &f.programs->bss->settings.has_rules};
     program_add_port(f.programs, PORT);
     program_add_address(f.programs, &my_ipv4, 0);
     program_add_address(f.programs, &my_ipv6, XDP_TAGS_IPV6);

@@ -319,6 +319,7 @@ ALWAYS_INLINE struct xdp_counters *find_own(void)
     return bpf_map_lookup_elem(&counters, &cpu);
 }
 
+/* Whom to answer. In what follows NULL stands for everybody. */
 ALWAYS_INLINE struct xdp_rules *find_rules(void)
 {
     uint32_t key = 0;
@@ -398,9 +399,10 @@ ALWAYS_INLINE bool is_destination(struct xdp_counters *own, const struct ping *p
 ALWAYS_INLINE int admit(struct xdp_counters *own, const struct xdp_rules *rules,
                         const struct ping *ping)
 {
-    if ((!ping->is_ping && !rules->is_listed) || !is_destination(own, ping) || is_no_source(ping))
+    bool is_listed = rules != NULL && rules->is_listed;
+    if ((!ping->is_ping && !is_listed) || !is_destination(own, ping) || is_no_source(ping))
         return PASS_ON;
-    int asked = rules->is_listed ? ask_lists(rules, ping) : OUTCOME_VALID;
+    int asked = is_listed ? ask_lists(rules, ping) : OUTCOME_VALID;
     if (asked != OUTCOME_VALID)
         return asked;
     return ping->is_ping ? OUTCOME_VALID : PASS_ON;
@@ -419,7 +421,7 @@ ALWAYS_INLINE uint64_t address_half(const uint32_t words[2])
 /* Whether a ping is within the limits, as the responder's sockets decide it. */
 ALWAYS_INLINE int limit(const struct xdp_rules *rules, const struct ping *ping)
 {
-    if (!rules->is_limited)
+    if (rules == NULL || !rules->is_limited)
         return OUTCOME_VALID;
     struct guard_address source = {address_half(ping->source), address_half(ping->source + 2)};
     uint64_t now = ping->seen_ns;
@@ -600,8 +602,8 @@ int paddock_qcmp(struct xdp_md *context)
     ping.seen_ns = bpf_ktime_get_ns();
     ping.received_ns = wall_ns(ping.seen_ns);
     struct xdp_counters *own = find_own();
-    const struct xdp_rules *rules = find_rules();
-    if (own == NULL || rules == NULL)
+    const struct xdp_rules *rules = settings.has_rules ? find_rules() : NULL;
+    if (own == NULL || (settings.has_rules && rules == NULL))
         return XDP_PASS;
     int outcome = admit(own, rules, &ping);
     if (outcome == PASS_ON)

@@ -93,6 +93,7 @@ int xdp_rules_prepare(struct xdp_rules_store *store, const struct xdp_rules_opti
                               .is_listed = options->allow->count + options->deny->count > 0,
                               .prefixes = spare};
     uint32_t key = 0;
+    store->has_rules[spare] = rules.is_limited | rules.is_listed;
     if (options->limits != NULL)
         rules.limits = *options->limits;
     int error = empty(store, spare);
@@ -103,15 +104,18 @@ int xdp_rules_prepare(struct xdp_rules_store *store, const struct xdp_rules_opti
     return error;
 }
 
-/* The kernel comes back when no program can be using the version before. */
+/* The kernel comes back when no program can be using the version before. Programs look at the rules
+ * as long as either version has any. */
 int xdp_rules_apply(struct xdp_rules_store *store)
 {
     unsigned spare = 1 - store->used;
     uint32_t key = 0;
+    __atomic_fetch_or(store->maps.has_rules, store->has_rules[spare], __ATOMIC_SEQ_CST);
     int error =
         bpf_map_update_elem(store->maps.current, &key, &store->maps.versions[spare], BPF_ANY);
     if (error == 0)
         store->used = spare;
+    __atomic_store_n(store->maps.has_rules, store->has_rules[store->used], __ATOMIC_SEQ_CST);
     return error;
 }
 

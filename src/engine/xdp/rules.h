@@ -14,10 +14,11 @@
 
 /** The program's maps: descriptors, and memory. Borrowed. */
 struct xdp_rules_maps {
-    int current;        /**< array of maps, with the first of the versions in it */
-    int versions[2];    /**< arrays of one struct xdp_rules */
-    int prefixes[2];    /**< tries */
-    uint64_t *networks; /**< mapped: XDP_NETWORKS_WORDS of each version */
+    int current;         /**< array of maps, with the first of the versions in it */
+    int versions[2];     /**< arrays of one struct xdp_rules */
+    int prefixes[2];     /**< tries */
+    uint64_t *networks;  /**< mapped: XDP_NETWORKS_WORDS of each version */
+    uint32_t *has_rules; /**< of struct xdp_settings */
 };
 
 /** What a version says. Borrowed during a call. */
@@ -31,6 +32,7 @@ struct xdp_rules_options {
 struct xdp_rules_store {
     struct xdp_rules_maps maps;
     unsigned used;                /**< which of the versions */
+    uint32_t has_rules[2];        /**< whether each is more than everybody */
     struct xdp_prefix *listed[2]; /**< what each trie may have, from malloc() */
     size_t listed_count[2];
 };

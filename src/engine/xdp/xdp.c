@@ -162,7 +162,8 @@ static void find_rules(struct xdp *xdp)
                                              bpf_map__fd(programs->maps.second_rules)},
                                 .prefixes = {bpf_map__fd(programs->maps.first_prefixes),
                                              bpf_map__fd(programs->maps.second_prefixes)},
-                                .networks = xdp->networks};
+                                .networks = xdp->networks,
+                                .has_rules = &settings_of(xdp)->has_rules};
 }
 
 static int watch(struct xdp *xdp, int *fd, int opened)
