@@ -444,7 +444,8 @@ ALWAYS_INLINE bool grow(struct xdp_md *context, const struct ping *ping)
         ping->type == bpf_htons(ETH_P_IP) ? sizeof(struct iphdr) : sizeof(struct ipv6hdr);
     uint32_t used =
         sizeof(struct ethernet) + ping->tags_count * TAG_BYTES + ip_bytes + PING_UDP_BYTES;
-    int32_t padding = (int32_t)((uint32_t)bpf_xdp_get_buff_len(context) - used);
+    /* All of the frame, since a program that does not know of fragments gets none. */
+    int32_t padding = (int32_t)(context->data_end - context->data - used);
     if (padding == 0 && bpf_xdp_adjust_head(context, -GROWTH) == 0)
         return true;
     if (bpf_xdp_adjust_tail(context, GROWTH - padding) == 0)
