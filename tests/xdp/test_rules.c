@@ -543,6 +543,30 @@ static void a_change_is_never_seen_in_part(void **state)
 
 #define RULES_TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
+/* From the receive to the transmit stamp of the answer to a ping. */
+static int64_t hold_ns(const struct fixture *f)
+{
+    struct fields fields = program_ping(&peer, &my_ipv4, PORT), found;
+    struct frame frame = frame_make(&fields);
+    struct qcmp_packet pong;
+    assert_int_equal(program_run(f->programs, &frame), XDP_TX);
+    assert_true(frame_read(&frame, &found));
+    assert_int_equal(qcmp_packet_decode(found.data, found.data_bytes, &pong, NULL), QCMP_PONG);
+    return pong.server_transmit_ns - pong.server_start_ns;
+}
+
+static void the_clock_is_read_again_where_rules_were_looked_at(void **state)
+{
+    struct fixture *f = *state;
+    const struct xdp_rules_options none = options(&nobody, NULL);
+    for (int i = 0; i < 3; i++) { /* with either version in use */
+        assert_int_equal(hold_ns(f), 0);
+        limit(f);
+        assert_true(hold_ns(f) > 0);
+        apply(f, &none);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -560,6 +584,7 @@ int main(void)
             whatever_a_denied_source_sends_is_refused_and_of_others_only_pings_are_looked_at),
         RULES_TEST(what_no_socket_of_ours_would_get_is_not_refused),
         RULES_TEST(what_is_prepared_and_not_applied_changes_nothing_and_the_last_one_counts),
+        RULES_TEST(the_clock_is_read_again_where_rules_were_looked_at),
         RULES_TEST(the_longest_lists_fit_again_and_again_and_longer_ones_change_nothing),
         RULES_TEST(a_change_is_never_seen_in_part),
     };
