@@ -67,7 +67,7 @@ static struct received receive(const struct sockets *sockets)
 /* The kernel begins to stamp a moment after a socket asked for it. */
 static struct received receive_stamped(const struct sockets *sockets, const struct in6_addr *to)
 {
-    struct received received;
+    struct received received = {.bytes = 0};
     struct in6_addr mapped;
     for (int64_t end_ns = clock_monotonic_ns() + PATIENCE_NS; clock_monotonic_ns() < end_ns;) {
         send_to(sockets, to);
