@@ -245,23 +245,21 @@ static bool is_segmented(const struct msghdr *message)
     return false;
 }
 
-/* The engine's way to sendmsg(2). It has six arguments at most, all of a register's size. */
+/* The engine's way to sendmsg(2), and nobody's to anything else: how many arguments there are depends
+ * on the call. */
 REPLACED(long, syscall, (long number, ...))
 {
-    long arguments[6];
     va_list list;
+    if (number != SYS_sendmsg)
+        abort();
     va_start(list, number);
-    for (int i = 0; i < 6; i++)
-        arguments[i] = va_arg(list, long);
+    int fd = va_arg(list, int);
+    const struct msghdr *message = va_arg(list, const struct msghdr *);
+    int flags = va_arg(list, int);
     va_end(list);
-    if (number == SYS_sendmsg) {
-        /* NOLINTNEXTLINE(performance-no-int-to-ptr): it was one when it was passed */
-        const struct msghdr *message = (const struct msghdr *)arguments[1];
-        if (fails(is_segmented(message) ? FAULT_sendmsg_segmented : FAULT_sendmsg))
-            return -1;
-    }
-    return __real_syscall(number, arguments[0], arguments[1], arguments[2], arguments[3],
-                          arguments[4], arguments[5]);
+    if (fails(is_segmented(message) ? FAULT_sendmsg_segmented : FAULT_sendmsg))
+        return -1;
+    return __real_syscall(number, fd, message, flags);
 }
 
 REPLACED(void *, malloc, (size_t bytes))
