@@ -245,8 +245,8 @@ static bool is_segmented(const struct msghdr *message)
     return false;
 }
 
-/* The engine's way to sendmsg(2), and nobody's to anything else: how many arguments there are depends
- * on the call. */
+/* The engine's way to sendmsg(2), and nobody's to anything else: how many arguments there are
+ * depends on the call. */
 REPLACED(long, syscall, (long number, ...))
 {
     va_list list;
