@@ -1,6 +1,6 @@
 /* The least that an XDP program can do and still answer, to compare with: it takes whatever is long
- * enough for a ping over IPv4, and answers with the client's own time. It checks nothing, reads no
- * clock, counts nothing. */
+ * enough for a ping over IPv4, and answers with the client's own time. It checks
+ * nothing but lengths, reads no clock, counts nothing. */
 #include <linux/bpf.h>
 #include <linux/if_ether.h>
 #include <linux/ip.h>

@@ -284,11 +284,15 @@ static void loop_reload(struct loop *loop, bool is_repeated)
 {
     if (loop->stop_ns != INT64_MAX)
         return;
+    if (is_repeated) { /* systemd has heard of the first */
+        loop_read(loop, true);
+        return;
+    }
     char state[64];
     snprintf(state, sizeof state, "RELOADING=1\nMONOTONIC_USEC=%lld",
              (long long)(clock_monotonic_ns() / 1000));
     tell(loop, state);
-    loop_read(loop, is_repeated);
+    loop_read(loop, false);
     tell(loop, "READY=1");
 }
 

@@ -28,7 +28,8 @@ def count(pings, clients, burst, ip):
 
 
 def per_ping(clients, burst, ip):
-    return (count(MANY, clients, burst, ip) - count(FEW, clients, burst, ip)) / (MANY - FEW)
+    """The least of three: delays that leave their bucket cost a few more, and depend on how busy the machine is."""
+    return min((count(MANY, clients, burst, ip) - count(FEW, clients, burst, ip)) / (MANY - FEW) for _ in range(3))
 
 
 class Instructions(unittest.TestCase):

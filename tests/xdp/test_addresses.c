@@ -450,6 +450,38 @@ static void a_source_is_stored_before_what_is_answered(void **state)
     xdp_addresses_fini(&found);
 }
 
+/* A full map takes one source more in the place of a destination. */
+static void what_goes_makes_room_for_what_comes(void **state)
+{
+    enum {
+        ROOM = 8
+    };
+    struct xdp_address items[ROOM], other_items[ROOM];
+    struct xdp_settings settings = {.sources = 0};
+    struct xdp_addresses nothing = {.items = NULL};
+    struct xdp_addresses full = {.items = items, .count = ROOM};
+    struct xdp_addresses other = {.items = other_items, .count = ROOM};
+    (void)state;
+    int map = bpf_map_create(BPF_MAP_TYPE_HASH, "test", sizeof(struct xdp_address), 1, ROOM, NULL);
+    if (map == -EPERM)
+        exit(NETNS_SKIP);
+    assert_true(map >= 0);
+    struct xdp_addresses_place place = {.map_fd = map, .settings = &settings};
+    for (uint32_t i = 0; i < ROOM; i++) {
+        uint32_t tags = i < ROOM / 2 ? XDP_TAGS_NO_SOURCE : 0;
+        items[i] = (struct xdp_address){.address = {2 * i}, .tags = tags};
+        other_items[i] = (struct xdp_address){.address = {2 * i + 1}, .tags = tags};
+    }
+    assert_int_equal(xdp_addresses_store(&place, &nothing, &full), 0);
+    assert_int_equal(xdp_addresses_store(&place, &full, &other), 0);
+    for (uint32_t i = 0; i < ROOM; i++) {
+        uint8_t value;
+        assert_int_equal(bpf_map_lookup_elem(map, &other_items[i], &value), 0);
+        assert_int_not_equal(bpf_map_lookup_elem(map, &items[i], &value), 0);
+    }
+    close(map);
+}
+
 static void the_map_is_asked_about_sources_alone(void **state)
 {
     struct xdp_settings settings = {.sources = 1};
@@ -520,6 +552,7 @@ int main(void)
         MADE_TEST(broadcast_addresses_are_no_sources),
         MADE_TEST(what_has_no_room_is_where_pings_go_to_and_not_a_source),
         MADE_TEST(a_source_is_stored_before_what_is_answered),
+        cmocka_unit_test(what_goes_makes_room_for_what_comes),
         cmocka_unit_test(the_map_is_asked_about_sources_alone),
         cmocka_unit_test(a_map_holds_what_was_stored_last),
         cmocka_unit_test(a_change_is_told),

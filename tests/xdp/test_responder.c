@@ -2,6 +2,7 @@
 #include <linux/bpf.h>
 #include <netinet/in.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <string.h>
@@ -409,27 +410,54 @@ static void who_sends_from_any_other_address_is_answered(void **state)
     }
 }
 
-struct forger {
+/* Somebody who asks on and on. */
+struct asker {
     const struct responder_bpf *programs;
+    const struct in6_addr *source;
+    pthread_t thread;
     atomic_bool stop;
-    size_t asked, answered;
+    atomic_size_t asked, answered;
 };
 
-static void *forge_on(void *argument)
+static bool is_answered(const struct responder_bpf *programs, const struct in6_addr *source)
 {
-    struct forger *forger = argument;
-    struct fields fields = program_ping(&peer_ipv4, &my_ipv4, PORT);
-    const struct frame question = frame_make(&fields);
+    struct fields fields = program_ping(source, &my_ipv4, PORT);
+    struct frame frame = frame_make(&fields);
+    return program_run(programs, &frame) != XDP_PASS;
+}
+
+static void *ask_on(void *argument)
+{
+    struct asker *asker = argument;
     do {
-        struct frame frame = question;
-        forger->asked++;
-        forger->answered += program_run(forger->programs, &frame) != XDP_PASS;
-    } while (!atomic_load(&forger->stop));
+        asker->answered += is_answered(asker->programs, asker->source);
+        asker->asked++;
+    } while (!atomic_load(&asker->stop));
     return NULL;
 }
 
-/* A host's addresses in order: a source that may not be one, others that come and go, and where
- * pings are answered. */
+static void asker_start(struct asker *asker)
+{
+    assert_int_equal(pthread_create(&asker->thread, NULL, ask_on, asker), 0);
+}
+
+static void asker_stop(struct asker *asker)
+{
+    atomic_store(&asker->stop, true);
+    pthread_join(asker->thread, NULL);
+    assert_true(asker->asked > 0);
+}
+
+/* Until whatever was being asked has had its answer, and something else, too. */
+static void asker_await(const struct asker *asker)
+{
+    size_t asked = asker->asked;
+    while (asker->asked < asked + 2)
+        sched_yield();
+}
+
+/* A host's addresses in order: others, a source that may not be one, and where pings are answered.
+ */
 static struct xdp_addresses addresses_with(struct xdp_address *items, uint32_t others)
 {
     struct xdp_addresses addresses = {.items = items};
@@ -446,25 +474,54 @@ static struct xdp_addresses addresses_with(struct xdp_address *items, uint32_t o
 
 static void a_change_of_other_addresses_lets_no_source_through(void **state)
 {
+    static const struct in6_addr neighbour = PROGRAM_IPV4(10, 1, 2, 200);
     struct xdp_address few_items[2], many_items[2 + OTHERS];
     struct xdp_addresses nothing = {.items = NULL};
     struct xdp_addresses lists[] = {addresses_with(few_items, 0),
                                     addresses_with(many_items, OTHERS)};
     struct responder_bpf *programs = program_load();
-    struct forger forger = {.programs = programs};
+    struct asker forger = {.programs = programs, .source = &peer_ipv4};
     struct xdp_addresses_place place = {.map_fd = bpf_map__fd(programs->maps.addresses),
                                         .settings = &programs->bss->settings};
-    pthread_t thread;
     (void)state;
     program_add_port(programs, PORT);
     assert_int_equal(xdp_addresses_store(&place, &nothing, &lists[0]), 0);
-    assert_int_equal(pthread_create(&thread, NULL, forge_on, &forger), 0);
-    for (int i = 0; i < CHANGES; i++)
+    asker_start(&forger);
+    for (int i = 0; i < CHANGES; i++) {
         assert_int_equal(xdp_addresses_store(&place, &lists[i % 2], &lists[(i + 1) % 2]), 0);
-    atomic_store(&forger.stop, true);
-    pthread_join(thread, NULL);
-    assert_true(forger.asked > 0);
+        assert_true(is_answered(programs, &neighbour));
+    }
+    asker_stop(&forger);
     assert_int_equal(forger.answered, 0);
+    responder_bpf__destroy(programs);
+}
+
+/* Although every CPU remembers the last one that it was asked at. */
+static void an_address_that_has_gone_is_answered_no_more(void **state)
+{
+    static const struct in6_addr neighbour = PROGRAM_IPV4(10, 1, 2, 200);
+    struct xdp_address items[2 + OTHERS];
+    struct xdp_addresses nothing = {.items = NULL}, all = addresses_with(items, OTHERS);
+    struct responder_bpf *programs = program_load();
+    struct asker asker = {.programs = programs, .source = &neighbour};
+    struct xdp_addresses_place place = {.map_fd = bpf_map__fd(programs->maps.addresses),
+                                        .settings = &programs->bss->settings};
+    (void)state;
+    program_add_port(programs, PORT);
+    asker_start(&asker);
+    for (int i = 0; i < CHANGES / 4; i++) {
+        assert_int_equal(xdp_addresses_store(&place, &nothing, &all), 0);
+        assert_true(is_answered(programs, &neighbour));
+        asker_await(&asker);
+        assert_int_equal(xdp_addresses_store(&place, &all, &nothing), 0);
+        assert_false(is_answered(programs, &neighbour));
+        asker_await(&asker);
+        size_t answered = asker.answered;
+        asker_await(&asker);
+        assert_int_equal(asker.answered, answered);
+    }
+    asker_stop(&asker);
+    assert_true(asker.answered > 0);
     responder_bpf__destroy(programs);
 }
 
@@ -623,6 +680,7 @@ int main(void)
         cmocka_unit_test(who_sends_from_an_address_of_this_host_is_passed_on),
         cmocka_unit_test(who_sends_from_any_other_address_is_answered),
         cmocka_unit_test(a_change_of_other_addresses_lets_no_source_through),
+        cmocka_unit_test(an_address_that_has_gone_is_answered_no_more),
         cmocka_unit_test(an_ipv4_address_in_ipv6_is_passed_on),
         cmocka_unit_test(only_ports_that_are_served_are_answered),
         cmocka_unit_test(what_ipv4_may_have_and_a_ping_need_not_is_passed_on),

@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <linux/if_packet.h>
 #include <net/if.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,6 +18,7 @@
 #include <qcmp/wire.h>
 
 #include "base/clock.h"
+#include "engine/xdp/addresses.h"
 #include "engine/xdp/device.h"
 #include "engine/xdp/health.h"
 #include "support/cmocka.h"
@@ -51,6 +53,22 @@ int __wrap_xdp_rules_apply(struct xdp_rules_store *store)
     return rules_error != 0 ? rules_error : __real_xdp_rules_apply(store);
 }
 
+/* What listing addresses says, 0 is to do it; and how often it was asked. */
+static int list_error;
+static unsigned lists;
+
+int __real_xdp_addresses_list(struct xdp_addresses *addresses,
+                              const struct xdp_address_filter *filter);
+int __wrap_xdp_addresses_list(struct xdp_addresses *addresses,
+                              const struct xdp_address_filter *filter);
+
+int __wrap_xdp_addresses_list(struct xdp_addresses *addresses,
+                              const struct xdp_address_filter *filter)
+{
+    lists++;
+    return list_error != 0 ? list_error : __real_xdp_addresses_list(addresses, filter);
+}
+
 static int make_pair(void **state)
 {
     (void)state;
@@ -66,6 +84,7 @@ static int remove_pair(void **state)
     (void)state;
     is_hardware = false;
     rules_error = 0;
+    list_error = 0;
     netns_ip("link del here");
     return 0;
 }
@@ -300,6 +319,36 @@ static void it_leaves_rather_than_go_on_by_old_rules(void **state)
     xdp_close(xdp);
 }
 
+/* Ticks until addresses have been listed so often, or something has happened, which it returns. */
+static enum xdp_event tick_until_listed(struct xdp *xdp, unsigned times)
+{
+    enum xdp_event event = XDP_NOTHING;
+    for (unsigned end = lists + times; lists < end && event == XDP_NOTHING;) {
+        event = xdp_tick(xdp);
+        poll(NULL, 0, 5); /* they are listed ten times a second at most */
+    }
+    return event;
+}
+
+static void want_of_a_descriptor_is_borne_for_a_while(void **state)
+{
+    (void)state;
+    struct xdp *xdp = opened(false);
+    for (int i = 0; i < 2; i++) { /* after a success it may be wanting again */
+        list_error = -EMFILE;
+        netns_ip("addr add 10.9.1.1/24 dev here");
+        assert_int_equal(tick_until_listed(xdp, 6), XDP_NOTHING);
+        list_error = 0;
+        assert_int_equal(tick_until_listed(xdp, 1), XDP_NOTHING);
+        assert_true(xdp_is_attached(xdp));
+        netns_ip("addr del 10.9.1.1/24 dev here");
+    }
+    list_error = -EMFILE;
+    assert_int_equal(tick_until_listed(xdp, 20), XDP_FAILED);
+    assert_false(xdp_is_attached(xdp));
+    xdp_close(xdp);
+}
+
 static void closing_nothing_does_nothing(void **state)
 {
     (void)state;
@@ -318,6 +367,7 @@ int main(void)
         PAIR_TEST(it_does_not_come_by_itself_to_what_is_no_hardware),
         PAIR_TEST(rules_hold_from_the_change_on),
         PAIR_TEST(it_leaves_rather_than_go_on_by_old_rules),
+        PAIR_TEST(want_of_a_descriptor_is_borne_for_a_while),
         cmocka_unit_test(closing_nothing_does_nothing),
     };
     netns_enter();

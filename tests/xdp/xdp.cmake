@@ -30,4 +30,4 @@ target_link_libraries(paddock_test_program PUBLIC paddock_engine paddock_respond
 paddock_xdp_test(responder LINK paddock_test_program)
 paddock_xdp_test(rules LINK paddock_test_program)
 paddock_xdp_test(addresses LINK paddock_engine -Wl,--wrap=netlink_list)
-paddock_xdp_test(xdp LINK paddock_engine qcmp::static -Wl,--wrap=xdp_device_read,--wrap=xdp_rules_apply)
+paddock_xdp_test(xdp LINK paddock_engine qcmp::static -Wl,--wrap=xdp_device_read,--wrap=xdp_rules_apply,--wrap=xdp_addresses_list)

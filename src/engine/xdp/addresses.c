@@ -358,30 +358,41 @@ static int forget(int map_fd, const struct xdp_address *address)
     return error == -ENOENT ? 0 : error;
 }
 
+static bool has(const struct xdp_addresses *addresses, const struct xdp_address *address)
+{
+    return addresses->count > 0 &&
+           bsearch(address, addresses->items, addresses->count, sizeof *address, compare) != NULL;
+}
+
+/* What goes makes room for what comes. Sources come first of all, and go last. */
 static int change(int map_fd, const struct xdp_addresses *before, const struct xdp_addresses *next)
 {
-    size_t i = 0, j = 0;
     int error = 0;
-    while (error == 0 && (i < before->count || j < next->count)) {
-        int order = i == before->count ? 1 : j == next->count ? -1 : 0;
-        if (order == 0)
-            order = compare(&before->items[i], &next->items[j]);
-        if (order < 0)
+    for (size_t i = before->count; i-- > 0 && error == 0;) {
+        if (!has(next, &before->items[i]))
             error = forget(map_fd, &before->items[i]);
-        else if (order > 0)
-            error = insert(map_fd, &next->items[j]);
-        i += order <= 0;
-        j += order >= 0;
+    }
+    for (size_t i = 0; i < next->count && error == 0; i++) {
+        if (!has(before, &next->items[i]))
+            error = insert(map_fd, &next->items[i]);
     }
     return error;
+}
+
+void xdp_addresses_forget_last(struct xdp_settings *settings, uint32_t version)
+{
+    version = version == UINT32_MAX ? 1 : version + 1;
+    __atomic_store_n(&settings->addresses_version, version, __ATOMIC_SEQ_CST);
 }
 
 int xdp_addresses_store(const struct xdp_addresses_place *place, const struct xdp_addresses *before,
                         const struct xdp_addresses *next)
 {
+    uint32_t version = place->settings->addresses_version;
     __atomic_store_n(&place->settings->sources, UINT64_MAX, __ATOMIC_SEQ_CST);
+    __atomic_store_n(&place->settings->addresses_version, 0, __ATOMIC_SEQ_CST);
     int error = change(place->map_fd, before, next);
-    __atomic_add_fetch(&place->settings->addresses_version, 1, __ATOMIC_SEQ_CST);
+    xdp_addresses_forget_last(place->settings, version);
     if (error == 0)
         __atomic_store_n(&place->settings->sources, source_bits(next), __ATOMIC_SEQ_CST);
     return error;

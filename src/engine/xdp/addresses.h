@@ -57,6 +57,10 @@ struct xdp_addresses_place {
 int xdp_addresses_store(const struct xdp_addresses_place *place, const struct xdp_addresses *before,
                         const struct xdp_addresses *next);
 
+/** Makes every CPU ask the map again about the address that it found last.
+ * @param version that was in force; the next one is then. */
+void xdp_addresses_forget_last(struct xdp_settings *settings, uint32_t version);
+
 /** @return a descriptor that becomes readable when interfaces or addresses of the host change; or a
  * negative errno value. */
 int xdp_addresses_watch(void);

@@ -384,7 +384,8 @@ ALWAYS_INLINE bool is_destination(struct xdp_counters *own, const struct ping *p
 {
     uint32_t version =
         *(volatile uint32_t *)&settings.addresses_version; /* before the map is asked */
-    if (own->version == version && is_same_address(&own->destination, &ping->address))
+    if (version != 0 && own->version == version &&
+        is_same_address(&own->destination, &ping->address))
         return true;
     if (bpf_map_lookup_elem(&addresses, &ping->address) == NULL)
         return false;

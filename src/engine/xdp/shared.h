@@ -50,7 +50,7 @@ struct xdp_settings {
     uint64_t mac;            /**< of the interface, as xdp_mac() */
     uint64_t sources; /**< the bits of all addresses with XDP_TAGS_NO_SOURCE at least: the map is
                          asked about no others */
-    uint32_t addresses_version; /**< another one after each change of the addresses */
+    uint32_t addresses_version; /**< another one after each change of the addresses; 0 meanwhile */
     uint32_t has_rules; /**< 0: the rules in use are everybody; they need not be looked at */
     uint64_t ports[65536 / 64]; /**< a bit for each UDP port that is served */
 };

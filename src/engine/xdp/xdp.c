@@ -28,6 +28,7 @@
 
 /* A host whose interfaces come and go by the hundred must not keep us busy. */
 #define LIST_AGAIN_NS INT64_C(100000000)
+#define LIST_TRIES 10
 
 struct xdp {
     struct responder_bpf *programs;
@@ -52,6 +53,7 @@ struct xdp {
     struct xdp_addresses addresses; /* as the map holds them */
     bool addresses_stale;
     int64_t listed_ns; /* monotonic */
+    unsigned unlisted; /* tries since then that failed by what may pass */
 
     int poll_fd;
     int clock_fd;
@@ -216,7 +218,15 @@ static int store_addresses(const struct xdp *xdp, const struct xdp_addresses *ne
     return xdp_addresses_store(&place, &xdp->addresses, next);
 }
 
-/* A list that keeps changing is left for a later tick. */
+/* For want of something that others may give back. */
+static bool may_pass(int code)
+{
+    return code == -EMFILE || code == -ENFILE || code == -ENOBUFS || code == -ENOMEM;
+}
+
+/* A list that keeps changing is left for a later tick, and so is one that cannot be had, for a
+ * while.
+ */
 static int follow_addresses(struct xdp *xdp)
 {
     struct xdp_addresses next = {.items = NULL};
@@ -228,7 +238,7 @@ static int follow_addresses(struct xdp *xdp)
     xdp->listed_ns = now_ns;
     follow_mac(xdp);
     int code = list_addresses(xdp, &next);
-    if (code == -EINTR)
+    if (code == -EINTR || (may_pass(code) && ++xdp->unlisted < LIST_TRIES))
         return 0;
     if (code == 0)
         code = store_addresses(xdp, &next);
@@ -239,6 +249,7 @@ static int follow_addresses(struct xdp *xdp)
     xdp_addresses_fini(&xdp->addresses);
     xdp->addresses = next;
     xdp->addresses_stale = false;
+    xdp->unlisted = 0;
     return 0;
 }
 
@@ -340,6 +351,12 @@ static bool is_on_interface(const struct xdp *xdp)
            info.xdp.ifindex == xdp->interface;
 }
 
+/* On a CPU that reorders loads, one of them may have remembered an address just as it went. */
+static void forget_last_addresses(struct xdp *xdp)
+{
+    xdp_addresses_forget_last(settings_of(xdp), settings_of(xdp)->addresses_version);
+}
+
 static bool loses_answers(struct xdp *xdp)
 {
     struct counters_sum sum = {0};
@@ -357,6 +374,7 @@ static bool loses_answers(struct xdp *xdp)
 static enum xdp_event look(struct xdp *xdp)
 {
     follow_clock(xdp);
+    forget_last_addresses(xdp);
     if (!is_on_interface(xdp))
         return XDP_GONE;
     if (follow_addresses(xdp) != 0)
