@@ -73,21 +73,20 @@ def echo_ns(wire, options):
 
 
 def frames_seen(wire):
-    """How many frames the program at the responder's end has been given."""
-    for line in lab.run(lab.inside(wire.server, ["ethtool", "-S", wire.interface])).splitlines():
-        if line.strip().startswith("rx_queue_0_xdp_packets:"):
-            return int(line.split(":")[1])
-    raise Failed("the interface does not count what its program is given")
+    """How many frames the program at the responder's end has been given, and how many of them it has sent back."""
+    lines = lab.run(lab.inside(wire.server, ["ethtool", "-S", wire.interface])).splitlines()
+    counts = {name.strip(): int(value) for name, _, value in (line.partition(":") for line in lines) if value.strip().isdigit()}
+    return counts["rx_queue_0_xdp_packets"], counts["rx_queue_0_xdp_tx"] + counts["rx_queue_0_xdp_tx_errors"]
 
 
 def receiving_ns(wire, options, answers=True):
     """What the responder's end of a threaded wire spends on a frame, while another CPU sends at a fixed rate."""
-    before, seen = wire.receiving_ns(wire.server), frames_seen(wire)
-    report = generate(wire, options, "-r", SHARED_RATE, "-t", "10ms", "--target-mac", target_mac(wire), cpu=lab.CLIENT_CPU, silent=not answers)
-    frames = frames_seen(wire) - seen
-    if answers and report["answered"] < 0.9 * frames:
-        raise Failed(f"of {frames} frames {report['answered']} were answered")
-    return (wire.receiving_ns(wire.server) - before) / frames
+    before, (seen, sent) = wire.receiving_ns(wire.server), frames_seen(wire)
+    generate(wire, options, "-r", SHARED_RATE, "-t", "10ms", "--target-mac", target_mac(wire), cpu=lab.CLIENT_CPU, silent=not answers)
+    spent, (frames, replies) = wire.receiving_ns(wire.server) - before, frames_seen(wire)
+    if answers and replies - sent < 0.99 * (frames - seen):
+        raise Failed(f"of {frames - seen} frames {replies - sent} were answered")
+    return spent / (frames - seen)
 
 
 def baseline_apart_ns(wire, options):
