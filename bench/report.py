@@ -245,7 +245,7 @@ def low_latency(options):
 def xdp(options):
     section = Section("XDP", "Over veth, natively, from `paddock load --via xdp` (live frames), guard off but in the last row. The targets are of NAPI and program; "
                       "they stand beside both ways of measuring that. NAPI and responder alone: the receive path of the responder's end is a kernel thread on a CPU of its own, to "
-                      "which the other one sends a million frames a second (50,000 to the baseline, whose process is counted with it); given is the CPU time for a frame that came in. "
+                      "which the other one sends a million frames a second (50,000 to the baseline, whose process is counted with it, wake-ups and all); given is the CPU time for a frame that came in. "
                       "XDP_DROP frees its frame there, an answer is freed at the other end. All of the path: generator, responder and both receive paths share one CPU and fill it, so "
                       "that a ping's share of a second is what all of that costs. XDP_DROP spares the generator the answer, which is why even the least that can answer misses the target there.",
                       ("what", "measured", "target"))
