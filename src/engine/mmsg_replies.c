@@ -106,9 +106,8 @@ static bool send_segmented(int fd, struct mmsg_slot *first, struct burst *burst,
     return true;
 }
 
-/* Of one size. After an error each reply has its own chance. A
- * device without checksums of its own refuses segments with EIO, but may not be the one for the
- * next. */
+/* Of one size. After an error each reply has its own chance. A device without checksums of its own
+ * refuses segments with EIO, but may not be the one for the next. */
 static void send_burst(struct mmsg_worker *worker, struct mmsg_source *source, struct burst *burst,
                        unsigned count, struct tally *tally)
 {

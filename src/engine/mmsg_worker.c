@@ -16,20 +16,21 @@
 /* A failure that does not pass must not hold up the end for long. */
 #define DRAIN_RETRIES 50
 
-static void place_info(struct mmsg_slot *slot, const struct udp_info *info)
+static void place_info(struct mmsg_slot *slot, struct datagram *question,
+                       const struct udp_info *info)
 {
     slot->reply_header.msg_control = info->reply;
     slot->reply_header.msg_controllen = info->reply_bytes;
-    slot->exchange->question.source = &slot->from.sin6_addr;
-    slot->exchange->question.destination =
-        info->destination != NULL ? info->destination : &in6addr_loopback;
+    question->source = &slot->from.sin6_addr;
+    question->destination = info->destination != NULL ? info->destination : &in6addr_loopback;
 }
 
 /* As a slot is for a datagram whose control messages are the usual ones. */
-static void slot_make_usual(struct mmsg_slot *slot, struct msghdr *message)
+static void slot_make_usual(struct mmsg_slot *slot, struct datagram *question,
+                            struct msghdr *message)
 {
     const struct udp_info info = udp_info_usual(slot->control);
-    place_info(slot, &info);
+    place_info(slot, question, &info);
     message->msg_namelen = sizeof slot->from;
     message->msg_controllen = sizeof slot->control;
 }
@@ -37,7 +38,6 @@ static void slot_make_usual(struct mmsg_slot *slot, struct msghdr *message)
 static void slot_init(struct mmsg_slot *slot, struct exchange *exchange, struct msghdr *message)
 {
     exchange->question.data = slot->data;
-    slot->exchange = exchange;
     slot->data_vector = (struct iovec){slot->data, sizeof slot->data};
     slot->reply_vector = (struct iovec){exchange->reply, 0};
     *message = (struct msghdr){.msg_name = &slot->from,
@@ -49,7 +49,7 @@ static void slot_init(struct mmsg_slot *slot, struct exchange *exchange, struct 
                                          .msg_namelen = sizeof slot->from,
                                          .msg_iov = &slot->reply_vector,
                                          .msg_iovlen = 1};
-    slot_make_usual(slot, message);
+    slot_make_usual(slot, &exchange->question, message);
 }
 
 static int wait_for(const struct mmsg_worker *worker, int fd)
@@ -111,13 +111,14 @@ static int receive(struct mmsg_worker *worker, const struct mmsg_source *source)
 }
 
 /* Returns whether the kernel stamped the datagram. */
-static bool describe_unusual(struct mmsg_slot *slot, size_t control_bytes, int64_t *received_ns)
+static bool describe_unusual(struct mmsg_slot *slot, struct datagram *question,
+                             size_t control_bytes, int64_t *received_ns)
 {
     const struct udp_info info = udp_info_read(slot->control, control_bytes, &slot->destination);
-    place_info(slot, &info);
+    place_info(slot, question, &info);
     if (slot->from.sin6_family == AF_INET) {
         slot->source = address_from_ipv4(((const struct sockaddr_in *)&slot->from)->sin_addr);
-        slot->exchange->question.source = &slot->source;
+        question->source = &slot->source;
     }
     if (info.received_ns != 0)
         *received_ns = info.received_ns;
@@ -133,7 +134,7 @@ static inline bool describe(struct mmsg_worker *worker, unsigned i, int64_t read
     bool is_stamped = true;
     int64_t received_ns = read_ns;
     if (!udp_info_read_usual(slot->control, message->msg_controllen, &received_ns)) {
-        is_stamped = describe_unusual(slot, message->msg_controllen, &received_ns);
+        is_stamped = describe_unusual(slot, question, message->msg_controllen, &received_ns);
         worker->is_unusual = true;
     }
     message->msg_controllen = sizeof slot->control;
@@ -175,7 +176,8 @@ static void count_outcomes(struct counters *counters, const struct exchange *exc
 static void make_usual(struct mmsg_worker *worker, unsigned count)
 {
     for (unsigned i = 0; i < count; i++)
-        slot_make_usual(&worker->slots[i], &worker->messages[i].msg_hdr);
+        slot_make_usual(&worker->slots[i], &worker->exchanges[i].question,
+                        &worker->messages[i].msg_hdr);
     worker->is_unusual = false;
 }
 

@@ -28,7 +28,6 @@ struct mmsg_source {
 /** Where one datagram of a batch is received, and where its reply goes. */
 struct mmsg_slot {
     struct sockaddr_in6 from;    /**< on an IPv4 socket a sockaddr_in, with anything behind it */
-    struct exchange *exchange;   /**< what the handler sees */
     struct in6_addr source;      /**< where it is as v4-mapped in neither of the buffers */
     struct in6_addr destination; /**< the same */
     struct iovec data_vector;
