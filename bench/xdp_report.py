@@ -134,27 +134,23 @@ def nanoseconds(values):
     return Summary(values).text("{:.0f}") + " ns"
 
 
-def fill_apart(table, found):
-    table.add("NAPI and responder alone: the baseline, by sockets", nanoseconds(found["baseline_apart"]), "")
-    table.add("the same: XDP_DROP", nanoseconds(found["drop_apart"]), "")
-    table.add("the same: the least that can answer (bench/echo.bpf.c)", nanoseconds(found["echo_apart"]), "")
-    table.add("the same: Paddock", nanoseconds(found["xdp_apart"]), "")
-    table.add("Paddock to the baseline", of(found, "xdp_apart", "baseline_apart", "{:.3f}"), "<= 0.10")
-    table.add("Paddock to XDP_DROP", of(found, "xdp_apart", "drop_apart"), "<= 1.4")
-    table.add("the least that can answer to XDP_DROP", of(found, "echo_apart", "drop_apart"), "")
-    table.add("Paddock to the least that can answer", of(found, "xdp_apart", "echo_apart"), "")
+def compare(table, found, suffix, baseline, first):
+    """The rows of one way to measure, whose figures have this suffix; `first` is what the table calls its XDP_DROP."""
+    drop, echo, own = (f"{name}{suffix}" for name in ("drop", "echo", "xdp"))
+    table.add(first, nanoseconds(found[drop]), "")
+    table.add("the same: the least that can answer (bench/echo.bpf.c)", nanoseconds(found[echo]), "")
+    table.add("the same: Paddock", nanoseconds(found[own]), "")
+    table.add(f"Paddock to the {baseline}", of(found, own, f"baseline{suffix}", "{:.3f}"), "<= 0.10")
+    table.add("Paddock to XDP_DROP", of(found, own, drop), "<= 1.4")
+    table.add("the least that can answer to XDP_DROP", of(found, echo, drop), "")
+    table.add("Paddock to the least that can answer", of(found, own, echo), "")
 
 
 def fill(table, found):
     """The rows of the table; ratios are of the same round."""
-    fill_apart(table, found)
-    table.add("all of the path, with the generator: XDP_DROP", nanoseconds(found["drop"]), "")
-    table.add("the same: the least that can answer", nanoseconds(found["echo"]), "")
-    table.add("the same: Paddock", nanoseconds(found["xdp"]), "")
-    table.add("Paddock to the baseline's own CPU time", of(found, "xdp", "baseline", "{:.3f}"), "<= 0.10")
-    table.add("Paddock to XDP_DROP", of(found, "xdp", "drop"), "<= 1.4")
-    table.add("the least that can answer to XDP_DROP", of(found, "echo", "drop"), "")
-    table.add("Paddock to the least that can answer", of(found, "xdp", "echo"), "")
+    table.add("NAPI and responder alone: the baseline, by sockets", nanoseconds(found["baseline_apart"]), "")
+    compare(table, found, "_apart", "baseline", "the same: XDP_DROP")
+    compare(table, found, "", "baseline's own CPU time", "all of the path, with the generator: XDP_DROP")
     table.add("answered on one CPU, 1,024 in flight", Summary(1e9 / ns for ns in found["xdp"]).text("{:.0f}") + " /s", ">= 1,200,000")
     table.add("frames to XDP_DROP on one CPU", Summary(1e9 / ns for ns in found["drop"]).text("{:.0f}") + " /s", "")
     table.add("answered while 3,000,000 a second are asked for", Summary(found["flood"]).text("{:.0f}") + " /s", "its full rate")
