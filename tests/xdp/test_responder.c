@@ -27,6 +27,7 @@
 #define OTHERS 100
 static const struct in6_addr my_ipv4 = PROGRAM_IPV4(10, 1, 2, 3);
 static const struct in6_addr peer_ipv4 = PROGRAM_IPV4(10, 1, 2, 4);
+static const struct in6_addr neighbour = PROGRAM_IPV4(10, 1, 2, 200);
 static const struct in6_addr my_ipv6 = PROGRAM_IPV6(1);
 static const struct in6_addr peer_ipv6 = PROGRAM_IPV6(2);
 
@@ -474,7 +475,6 @@ static struct xdp_addresses addresses_with(struct xdp_address *items, uint32_t o
 
 static void a_change_of_other_addresses_lets_no_source_through(void **state)
 {
-    static const struct in6_addr neighbour = PROGRAM_IPV4(10, 1, 2, 200);
     struct xdp_address few_items[2], many_items[2 + OTHERS];
     struct xdp_addresses nothing = {.items = NULL};
     struct xdp_addresses lists[] = {addresses_with(few_items, 0),
@@ -499,7 +499,6 @@ static void a_change_of_other_addresses_lets_no_source_through(void **state)
 /* Although every CPU remembers the last one that it was asked at. */
 static void an_address_that_has_gone_is_answered_no_more(void **state)
 {
-    static const struct in6_addr neighbour = PROGRAM_IPV4(10, 1, 2, 200);
     struct xdp_address items[2 + OTHERS];
     struct xdp_addresses nothing = {.items = NULL}, all = addresses_with(items, OTHERS);
     struct responder_bpf *programs = program_load();
