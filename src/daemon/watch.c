@@ -10,6 +10,11 @@
 /* Links and directories are there at once when they are made; a file has nothing in it yet. */
 #define EVENTS (IN_CLOSE_WRITE | IN_MOVED_TO | IN_CREATE)
 
+/* Where a directory is under watch already, the kernel clears the events for a moment before it sets
+ * them anew, and a rename in that moment is lost for good; to add them again leaves them as they
+ * are. */
+#define ADD_WATCH (EVENTS | IN_ONLYDIR | IN_MASK_ADD)
+
 /* Changes during one look that are followed; those after them wake the caller again. */
 #define MAX_ROUNDS 16
 
@@ -51,7 +56,7 @@ static int watch_name(struct walk *walk, const char *name)
     if (walk->steps_count == WATCH_MAX_STEPS)
         return -ENAMETOOLONG;
     struct watch_step *step = &walk->steps[walk->steps_count];
-    step->directory = inotify_add_watch(walk->fd, walk->at, EVENTS | IN_ONLYDIR);
+    step->directory = inotify_add_watch(walk->fd, walk->at, ADD_WATCH);
     if (step->directory < 0)
         return -errno;
     memcpy(step->name, name, strlen(name) + 1);

@@ -162,13 +162,21 @@ class Process:
     def __enter__(self):
         return self
 
-    def __exit__(self, *_):
+    def __exit__(self, failure=None, *_):
         if self.process.poll() is None:
             self.process.kill()
             self.process.wait()
+        if failure is not None:
+            self.show()
         if self.process.stdout:
             self.process.stdout.close()
         self.errors.close()
+
+    def show(self):
+        """Puts all that it wrote beside the report of a test that failed."""
+        if self.process.stdout and not self.process.stdout.closed:
+            self.read_log()
+        print(f"its log: {self.log.decode(errors='replace')}\nits stderr: {self.stderr()}", file=sys.stderr)
 
     def stderr(self):
         self.errors.seek(0)

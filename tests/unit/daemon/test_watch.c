@@ -1,6 +1,9 @@
 #include "daemon/watch.h"
 
 #include <errno.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -145,6 +148,53 @@ static void names_that_are_too_many_to_watch_are_an_error(void **state)
     free(watch);
 }
 
+/* Whoever swaps, while another looks. */
+struct swapper {
+    unsigned swaps;
+    atomic_uint done, noticed;
+};
+
+static void *swap(void *user)
+{
+    struct swapper *swapper = user;
+    for (unsigned i = 0; i < swapper->swaps; i++) {
+        while (atomic_load(&swapper->noticed) < i)
+            continue;
+        if (symlink(i % 2 == 0 ? "second" : "first", "other") != 0 ||
+            rename("other", FILE_NAME) != 0)
+            break;
+        atomic_store(&swapper->done, i + 1);
+    }
+    return NULL;
+}
+
+/* The watches are looked through all the time, as the events of the link that is made and those of
+ * neighbours make the service do it; and a look must not make the kernel forget the rename. */
+static void no_swap_is_lost_to_a_look_at_the_same_time(void **state)
+{
+    struct swapper swapper = {.swaps = 20000};
+    pthread_t thread;
+    (void)state;
+    write_file("text");
+    assert_int_equal(rename(FILE_NAME, "first"), 0);
+    write_file("text");
+    assert_int_equal(rename(FILE_NAME, "second") | symlink("first", FILE_NAME), 0);
+    struct watch *watch = open_watch(FILE_NAME, file_identity_read(FILE_NAME));
+    assert_false(watch_changed(watch));
+    assert_int_equal(pthread_create(&thread, NULL, swap, &swapper), 0);
+    for (unsigned i = 0; i < swapper.swaps; i++) {
+        while (!watch_changed(watch)) {
+            struct pollfd fd = {.fd = watch->fd, .events = POLLIN};
+            if (atomic_load(&swapper.done) > i && poll(&fd, 1, 0) == 0 && !watch_changed(watch))
+                fail_msg("swap %u was not noticed", i);
+        }
+        atomic_store(&swapper.noticed, i + 1);
+    }
+    pthread_join(thread, NULL);
+    close_watch(watch);
+    assert_int_equal(unlink("first") | unlink("second"), 0);
+}
+
 int main(void)
 {
 #define IN_FOLDER(test) cmocka_unit_test_setup_teardown(test, enter_folder, leave_folder)
@@ -156,6 +206,7 @@ int main(void)
         IN_FOLDER(a_file_below_directories_that_come_later_is_told),
         IN_FOLDER(a_directory_that_is_no_directory_yet_is_no_error),
         IN_FOLDER(names_that_are_too_many_to_watch_are_an_error),
+        IN_FOLDER(no_swap_is_lost_to_a_look_at_the_same_time),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
