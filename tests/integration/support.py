@@ -163,20 +163,24 @@ class Process:
         return self
 
     def __exit__(self, failure=None, *_):
+        if failure is not None:
+            self.show()
         if self.process.poll() is None:
             self.process.kill()
             self.process.wait()
-        if failure is not None:
-            self.show()
         if self.process.stdout:
             self.process.stdout.close()
         self.errors.close()
 
     def show(self):
-        """Puts all that it wrote beside the report of a test that failed."""
+        """Puts beside the report of a test that failed what it wrote, and where its threads are if it still runs."""
         if self.process.stdout and not self.process.stdout.closed:
             self.read_log()
         print(f"its log: {self.log.decode(errors='replace')}\nits stderr: {self.stderr()}", file=sys.stderr)
+        for thread in sorted(pathlib.Path(f"/proc/{self.pid}/task").glob("*")):
+            with contextlib.suppress(OSError):  # ended, or not ours to look at
+                print("thread", *((thread / name).read_text().strip() for name in ("comm", "wchan", "syscall")),
+                      file=sys.stderr)
 
     def stderr(self):
         self.errors.seek(0)
