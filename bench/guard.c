@@ -19,7 +19,7 @@ struct work {
     struct in6_addr sources[SOURCES];
     size_t sources_count; /* so many of them, in turn */
     uint64_t step_ns;     /* from one ping to the next */
-    uint8_t ping[QCMP_PING_BYTES], pong[QCMP_PONG_BYTES];
+    uint8_t ping[QCMP_PING_BYTES];
     uint64_t outcomes[OUTCOME_COUNT];
 };
 
@@ -42,15 +42,17 @@ static struct in6_addr mapped(uint32_t ipv4)
 static void answer(uint64_t iterations, void *user)
 {
     struct work *work = user;
-    struct datagram question = {.data = work->ping,
-                                .bytes = sizeof work->ping,
-                                .source_port = 9,
-                                .destination = &in6addr_loopback,
-                                .received_ns = 1};
+    struct exchange exchange = {.question = {.data = work->ping,
+                                             .bytes = sizeof work->ping,
+                                             .source_port = 9,
+                                             .destination = &in6addr_loopback,
+                                             .received_ns = 1}};
+    const struct batch batch = {.exchanges = &exchange, .count = 1};
     for (uint64_t i = 0; i < iterations; i++) {
-        question.source = &work->sources[i % work->sources_count];
+        exchange.question.source = &work->sources[i % work->sources_count];
         work->turn.now_ns += work->step_ns;
-        work->outcomes[responder_answer(&question, &work->rules, &work->turn, work->pong)]++;
+        responder_answer(&batch, &work->rules, &work->turn);
+        work->outcomes[exchange.verdict.outcome]++;
         bench_keep(work);
     }
 }

@@ -70,7 +70,7 @@ static void answer(const struct batch *batch, void *user)
     turn->oldest_ns = max_age_ns > 0 ? batch->read_ns - max_age_ns : INT64_MIN;
     if (rules->responder.limits != NULL)
         turn->now_ns = (uint64_t)clock_monotonic_ns();
-    responder_answer_all(batch, &rules->responder, turn);
+    responder_answer(batch, &rules->responder, turn);
 }
 
 static void *worker_main(void *argument)

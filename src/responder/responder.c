@@ -108,17 +108,6 @@ static inline enum outcome decide(const struct datagram *question,
     return is_for_all ? answer(question, pong) : answer_by_rules(question, rules, turn, pong);
 }
 
-static bool are_for_all(const struct responder_rules *rules)
-{
-    return rules->access == NULL && rules->limits == NULL;
-}
-
-enum outcome responder_answer(const struct datagram *question, const struct responder_rules *rules,
-                              struct responder_turn *turn, uint8_t *pong)
-{
-    return decide(question, rules, are_for_all(rules), turn, pong);
-}
-
 static const struct verdict VERDICT_ANSWERED = {OUTCOME_VALID, QCMP_TRANSMIT_OFFSET,
                                                 QCMP_PONG_BYTES};
 
@@ -148,10 +137,10 @@ static void answer_all_by_rules(const struct batch *batch, const struct responde
     }
 }
 
-void responder_answer_all(const struct batch *batch, const struct responder_rules *rules,
-                          struct responder_turn *turn)
+void responder_answer(const struct batch *batch, const struct responder_rules *rules,
+                      struct responder_turn *turn)
 {
-    if (are_for_all(rules))
+    if (rules->access == NULL && rules->limits == NULL)
         answer_all_freely(batch, turn);
     else
         answer_all_by_rules(batch, rules, turn);

@@ -1,5 +1,5 @@
 /** @file
- * What a QCMP responder answers: a decision about one datagram. It knows no socket and no clock,
+ * What a QCMP responder answers: a decision about each datagram. It knows no socket and no clock,
  * and keeps no state but the guard's table, which the caller provides. Source: docs/protocol.md,
  * section 4.
  */
@@ -28,21 +28,18 @@ struct responder_turn {
 };
 
 /**
- * Decides what becomes of a datagram. A valid ping that is not too old, from a unicast address and
+ * Decides what becomes of each datagram of a batch: gives it exactly one outcome, and the reply to
+ * go with it, if there is one. A valid ping that is not too old, from a unicast address and
  * port that may ask, to a unicast address, within the limits, is answered; nothing else is, and
  * never a pong. What costs least is looked at first, and only valid pings use up what a source may
  * have: whoever sends garbage in somebody's name does not silence him.
  *
+ * @param[in,out] batch gets verdicts, and the QCMP_PONG_BYTES bytes of a reply, with a transmit
+ * timestamp of 0 at QCMP_TRANSMIT_OFFSET, where the outcome is one of OUTCOME_KIND_VALID; other
+ * replies are untouched.
  * @param turn of the calling worker; not NULL.
- * @param[out] pong gets the QCMP_PONG_BYTES bytes of the answer, with a transmit timestamp of 0 at
- * QCMP_TRANSMIT_OFFSET, if the outcome is one of OUTCOME_KIND_VALID; otherwise untouched.
- * @return exactly one outcome.
  */
-enum outcome responder_answer(const struct datagram *question, const struct responder_rules *rules,
-                              struct responder_turn *turn, uint8_t *pong);
-
-/** The same for each datagram of a batch: gives each its verdict, and the reply to go with it. */
-void responder_answer_all(const struct batch *batch, const struct responder_rules *rules,
-                          struct responder_turn *turn);
+void responder_answer(const struct batch *batch, const struct responder_rules *rules,
+                      struct responder_turn *turn);
 
 #endif

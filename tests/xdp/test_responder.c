@@ -15,6 +15,7 @@
 #include "engine/xdp/shared.h"
 #include "responder.skel.h"
 #include "responder/responder.h"
+#include "support/answer_one.h"
 #include "support/cmocka.h"
 #include "support/random.h"
 #include "xdp/frame.h"
@@ -153,8 +154,8 @@ static bool is_to_answer(const struct frame *frame, struct fields *fields)
                  memcmp(&fields->source, &fields->destination, 16) == 0 ||
                  is_no_source(&fields->source);
     return has_tags && !is_strange &&
-           responder_answer(&question, &(struct responder_rules){.access = NULL},
-                            &(struct responder_turn){0}, pong) == OUTCOME_VALID;
+           answer_one(&question, &(struct responder_rules){.access = NULL},
+                      &(struct responder_turn){0}, pong) == OUTCOME_VALID;
 }
 
 /* The timestamps of a pong; fails unless all else of it is as it has to be. */
