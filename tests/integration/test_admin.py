@@ -1,6 +1,7 @@
 """The admin server of the real program: what it answers, and that its counters are exact."""
 import collections
 import contextlib
+import ctypes
 import json
 import os
 import pathlib
@@ -202,6 +203,53 @@ def kernel_drops(port):
             rows = [line.split() for line in table.readlines()[1:]]
         drops += sum(int(row[-1]) for row in rows if int(row[1].rpartition(":")[2], 16) == port)
     return drops
+
+
+class Frozen:
+    """A thread that stands still, while those beside it go on."""
+    ATTACH, DETACH, INTERRUPT, WALL = 0x4206, 17, 0x4207, 0x40000000  # of sys/ptrace.h and sys/wait.h
+
+    def __init__(self, tid):
+        self.tid = tid
+        self.ptrace = ctypes.CDLL(None, use_errno=True).ptrace
+        self.ptrace.argtypes = [ctypes.c_long] * 4
+
+    def request(self, request):
+        if self.ptrace(request, self.tid, 0, 0) != 0:
+            raise OSError(ctypes.get_errno(), "ptrace")
+
+    def __enter__(self):
+        try:
+            self.request(self.ATTACH)
+        except PermissionError:
+            raise unittest.SkipTest("threads cannot be stopped here (CAP_SYS_PTRACE)") from None
+        self.request(self.INTERRUPT)
+        os.waitpid(self.tid, self.WALL)
+
+    def __exit__(self, *_):
+        self.request(self.DETACH)
+
+
+class LiveTest(AdminTest):
+    def thread(self, pid, name):
+        return next(int(task.name) for task in pathlib.Path(f"/proc/{pid}/task").iterdir()
+                    if (task / "comm").read_text(encoding="ascii").strip() == name)
+
+    def health(self, service):
+        return service.http("/live")[0], service.http("/ready")[0], service.metrics()["quilkin_service_qcmp_active"]
+
+    def check_freeze(self, name):
+        with Operated("--service.qcmp.port", "0", "--service.udp.workers", "2") as service:
+            with Frozen(self.thread(service.pid, name)):
+                wait_until(lambda: self.health(service) == (500, 500, 0), "it is known to be broken")
+            wait_until(lambda: self.health(service) == (200, 200, 1), "it is known to work again")
+            service.stop()
+
+    def test_a_worker_that_does_not_react_is_no_live_service(self):
+        self.check_freeze("qcmp-1")
+
+    def test_a_main_thread_that_does_not_react_is_no_live_service(self):
+        self.check_freeze("paddock")
 
 
 class HoldTest(AdminTest):
