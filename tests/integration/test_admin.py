@@ -1,7 +1,6 @@
 """The admin server of the real program: what it answers, and that its counters are exact."""
 import collections
 import contextlib
-import ctypes
 import json
 import os
 import pathlib
@@ -205,51 +204,23 @@ def kernel_drops(port):
     return drops
 
 
-class Frozen:
-    """A thread that stands still, while those beside it go on."""
-    ATTACH, DETACH, INTERRUPT, WALL = 0x4206, 17, 0x4207, 0x40000000  # of sys/ptrace.h and sys/wait.h
-
-    def __init__(self, tid):
-        self.tid = tid
-        self.ptrace = ctypes.CDLL(None, use_errno=True).ptrace
-        self.ptrace.argtypes = [ctypes.c_long] * 4
-
-    def request(self, request):
-        if self.ptrace(request, self.tid, 0, 0) != 0:
-            raise OSError(ctypes.get_errno(), "ptrace")
-
-    def __enter__(self):
-        try:
-            self.request(self.ATTACH)
-        except PermissionError:
-            raise unittest.SkipTest("threads cannot be stopped here (CAP_SYS_PTRACE)") from None
-        self.request(self.INTERRUPT)
-        os.waitpid(self.tid, self.WALL)
-
-    def __exit__(self, *_):
-        self.request(self.DETACH)
-
-
 class LiveTest(AdminTest):
-    def thread(self, pid, name):
-        return next(int(task.name) for task in pathlib.Path(f"/proc/{pid}/task").iterdir()
-                    if (task / "comm").read_text(encoding="ascii").strip() == name)
-
     def health(self, service):
         return service.http("/live")[0], service.http("/ready")[0], service.metrics()["quilkin_service_qcmp_active"]
 
-    def check_freeze(self, name):
+    def check_held(self, name):
         with Operated("--service.qcmp.port", "0", "--service.udp.workers", "2") as service:
-            with Frozen(self.thread(service.pid, name)):
+            with support.held_thread(service.pid, name) as release:
                 wait_until(lambda: self.health(service) == (500, 500, 0), "it is known to be broken")
+                release()
             wait_until(lambda: self.health(service) == (200, 200, 1), "it is known to work again")
             service.stop()
 
     def test_a_worker_that_does_not_react_is_no_live_service(self):
-        self.check_freeze("qcmp-1")
+        self.check_held("qcmp-1")
 
     def test_a_main_thread_that_does_not_react_is_no_live_service(self):
-        self.check_freeze("paddock")
+        self.check_held("paddock")
 
 
 class HoldTest(AdminTest):
