@@ -4,6 +4,7 @@
 #include "base/options.h"
 #include "base/text.h"
 #include "cli/commands.h"
+#include "cli/output.h"
 
 #define SHOWN_BYTES 512
 
@@ -27,8 +28,8 @@ static int print_help(void)
          "\n"
          "Options:");
     options_print_help(stdout, SPECS);
-    puts("\nExit status: 0 if a service would take it, 2 if not.");
-    return 0;
+    puts("\nExit status: 0 if a service would take it, 2 if not, 255 if the output fails.");
+    return output_finish();
 }
 
 static int usage_error(const char *error)
@@ -49,12 +50,13 @@ static int check(char *path, const struct config_environment *environment)
 
     if (config_load(&config, argc, argv, environment, &report) != CONFIG_SERVE) {
         puts(report.error);
+        output_finish();
         return EXIT_USAGE;
     }
     text_escape(config.file_loaded ? config.file : "no file, the defaults", shown, sizeof shown);
     printf("%s: ok\n", shown);
     config_fini(&config);
-    return 0;
+    return output_finish();
 }
 
 int cmd_check(int argc, char *const *argv, const struct config *config,

@@ -3,6 +3,7 @@
 
 #include "base/options.h"
 #include "cli/commands.h"
+#include "cli/output.h"
 #include "config/config.h"
 
 static const struct option_spec SPECS[] = {
@@ -20,7 +21,7 @@ int cmd_schema(int argc, char *const *argv)
              "\n"
              "Options:");
         options_print_help(stdout, SPECS);
-        return 0;
+        return output_finish();
     }
     if (argc > 1) {
         fputs("paddock generate-config-schema: takes no arguments\n", stderr);

@@ -29,7 +29,7 @@ int cmd_relay(int argc, char *const *argv);
 
 /** `paddock check`: says whether a service would take the configuration file. @p config names the
  * file unless an argument does. 0 = it would, 2 = it would not (what is wrong is on stdout), or
- * usage. */
+ * usage, 255 = it would, but that could not be written. */
 int cmd_check(int argc, char *const *argv, const struct config *config,
               const struct config_environment *environment);
 

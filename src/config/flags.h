@@ -6,7 +6,7 @@
 
 #include "config/config.h"
 
-#define FLAGS_MAX 48
+#define FLAGS_MAX 64
 
 /** The text of each flag that was given, by its row in the table. */
 struct flags {

@@ -402,7 +402,9 @@ static int serve(struct loop *loop)
     reload_warn_receive_buffer(daemon);
     int error = qcmp_service_start(daemon->service);
     if (error != 0)
-        return fail("cannot start the workers", error);
+        return fail(daemon->config.pin ? "cannot start the workers, each on a CPU of its own (pin)"
+                                       : "cannot start the workers",
+                    error);
     if (loop_watch_files(loop))
         loop_read(loop, false); /* changed since it was read */
     int status = admin_open(daemon, &admin);

@@ -63,7 +63,7 @@ static int write_metrics(FILE *out, enum metrics_format format, void *user)
                                       .version = qcmp_version(),
                                       .commit = PADDOCK_COMMIT,
                                       .compiler = __VERSION__,
-                                      .active = 1,
+                                      .active = operator_alive(daemon) ? 1 : 0,
                                       .shutting_down = flag(&daemon->stopping),
                                       .counters = &sum,
                                       .kernel_drops = drops,

@@ -132,11 +132,15 @@ static int become_user(const char *name, struct log *log)
         log_kept(log, LOG_LEVEL_WARN, step, -error);
         return 0;
     }
-    if (error == 0)
+    if (error != 0)
+        fprintf(stderr, "paddock: cannot become user '%s': %s\n", name, strerror(-error));
+    else if (user->pw_uid == 0) /* whose files it may still write, without any capability */
+        LOG_EVENT(log, LOG_LEVEL_WARN, log_text("message", "privileges kept"),
+                  log_text("step", step),
+                  log_text("error", "the user that it is to become is root"));
+    else
         LOG_EVENT(log, LOG_LEVEL_INFO, log_text("message", "privileges dropped"),
                   log_text("step", step), log_text("user", name));
-    else
-        fprintf(stderr, "paddock: cannot become user '%s': %s\n", name, strerror(-error));
     return error;
 }
 

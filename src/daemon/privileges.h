@@ -14,12 +14,11 @@
 /**
  * Gives up what the process does not need: it keeps no capability but those of @p keep that it has,
  * empties the bounding set of the others, and can gain no new privileges. Started as root it
- * becomes
- * @p user, without groups. Threads that are started afterwards inherit all this; there must be none
- * before.
+ * becomes @p user, without groups. Threads that are started afterwards inherit all this; there must
+ * be none before.
  *
  * Each step is logged. Where the system does not permit it to root (a container without
- * capabilities) that is a warning.
+ * capabilities), or @p user is root as well, that is a warning.
  * @param keep  capabilities, by PRIVILEGES_CAPABILITY(), with | between them.
  * @return 0, or a negative errno value with one line on stderr: the user does not exist, or the
  *         process would be left halfway.

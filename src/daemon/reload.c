@@ -61,8 +61,7 @@ static void warn_about_fixed(struct daemon *daemon, const struct config *next)
 }
 
 /* Returns whether the service is where the new configuration wants it; if not, the reload has
- * failed. A port of 0 is the one that
- * was taken at the start. */
+ * failed. A port of 0 is the one that was taken at the start. */
 static bool move(struct daemon *daemon, const struct config *next)
 {
     if (next->qcmp_port == daemon->config.qcmp_port)

@@ -10,9 +10,9 @@
 /* Links and directories are there at once when they are made; a file has nothing in it yet. */
 #define EVENTS (IN_CLOSE_WRITE | IN_MOVED_TO | IN_CREATE)
 
-/* Where a directory is under watch already, the kernel clears the events for a moment before it sets
- * them anew, and a rename in that moment is lost for good; to add them again leaves them as they
- * are. */
+/* Where a directory is under watch already, the kernel clears the events for a moment before it
+ * sets them anew, and a rename in that moment is lost for good; to add them again leaves them as
+ * they are. */
 #define ADD_WATCH (EVENTS | IN_ONLYDIR | IN_MASK_ADD)
 
 /* Changes during one look that are followed; those after them wake the caller again. */

@@ -404,13 +404,13 @@ def checked(result):
         raise OSError(error, os.strerror(error))
 
 
-PTRACE_SEIZE, PTRACE_INTERRUPT = 0x4206, 0x4207
+PTRACE_DETACH, PTRACE_SEIZE, PTRACE_INTERRUPT = 17, 0x4206, 0x4207
 WALL = 0x40000000  # __WALL: of a thread as well
 
 
 @contextlib.contextmanager
 def held_thread(pid, name):
-    """Holds one thread of a process, as a debugger does, until the block ends or the process does."""
+    """Holds one thread of a process, as a debugger does, until what it gives is called or the process ends."""
     task = next(task for task in os.listdir(f"/proc/{pid}/task")
                 if pathlib.Path(f"/proc/{pid}/task/{task}/comm").read_text(encoding="ascii").strip() == name)
     thread = int(task)
@@ -420,8 +420,14 @@ def held_thread(pid, name):
         raise unittest.SkipTest("a thread cannot be held: ptrace is not permitted")
     checked(LIBC.ptrace(PTRACE_INTERRUPT, thread, None, None))
     os.waitpid(thread, WALL)
-    yield
-    os.waitpid(thread, WALL)
+    released = []
+
+    def release():
+        checked(LIBC.ptrace(PTRACE_DETACH, thread, None, None))
+        released.append(thread)
+    yield release
+    if not released:
+        os.waitpid(thread, WALL)
 
 
 class Namespace:

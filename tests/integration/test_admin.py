@@ -1,8 +1,11 @@
 """The admin server of the real program: what it answers, and that its counters are exact."""
 import collections
 import contextlib
+import json
 import os
+import pathlib
 import random
+import re
 import shutil
 import signal
 import socket
@@ -11,9 +14,10 @@ import threading
 import unittest
 
 import support
-from serving import Operated, public_folder
+from serving import Operated, public_folder, samples
 from support import Asker, run, wait_until
 
+TREE = pathlib.Path(__file__).resolve().parents[2]
 PACKETS = 'quilkin_service_qcmp_packets_total{kind="%s"}'
 KINDS = ("valid", "invalid", "unsupported")
 RECEIVED, ANSWERED = "paddock_qcmp_received_total", "paddock_qcmp_answered_total"
@@ -159,6 +163,25 @@ class CounterTest(AdminTest):
             self.check_sums(after, sum(sent.values()))
             service.stop()
 
+    def test_the_metrics_are_those_that_are_listed(self):
+        """In the list that the alerts and the dashboard are held against, and in the documentation."""
+        labels = collections.defaultdict(set)
+        with Operated("--service.qcmp.port", "0") as service:
+            text = service.http("/metrics")[2]
+            for series in samples(text):
+                name, _, selector = series.partition("{")
+                labels[name] |= set(re.findall(r'(\w+)="', selector))
+            service.stop()
+        listed = json.loads((TREE / "tests/packaging/metrics.json").read_text(encoding="utf-8"))
+        listed.pop("up")  # Prometheus makes it
+        self.assertEqual({name: set(values) for name, values in listed.items()}, labels)
+        section = (TREE / "docs/operations.md").read_text(encoding="utf-8").partition("\n## Metrics\n")[2].partition("\n## ")[0]
+        rows = [re.split(r" *\| *", row) for row in re.findall(r"^\| `.*", section, re.MULTILINE)]
+        documented = {name: cells[2] for cells in rows if len(cells) == 5 for name in re.findall(r"`(\w+)`", cells[1])}
+        self.assertEqual(documented, dict(re.findall(r"^# TYPE (\w+) (\w+)", text, re.MULTILINE)))
+        for value in re.findall(r'(?:kind|reason|result)="(\w+)"', text):
+            self.assertIn(f"`{value}`", section)
+
     @unittest.skipUnless(shutil.which("promtool"), "promtool is not installed (Debian: prometheus)")
     def test_promtool_finds_nothing_to_say_about_the_metrics(self):
         with Operated("--service.qcmp.port", "0") as service:
@@ -179,6 +202,25 @@ def kernel_drops(port):
             rows = [line.split() for line in table.readlines()[1:]]
         drops += sum(int(row[-1]) for row in rows if int(row[1].rpartition(":")[2], 16) == port)
     return drops
+
+
+class LiveTest(AdminTest):
+    def health(self, service):
+        return service.http("/live")[0], service.http("/ready")[0], service.metrics()["quilkin_service_qcmp_active"]
+
+    def check_held(self, name):
+        with Operated("--service.qcmp.port", "0", "--service.udp.workers", "2") as service:
+            with support.held_thread(service.pid, name) as release:
+                wait_until(lambda: self.health(service) == (500, 500, 0), "it is known to be broken")
+                release()
+            wait_until(lambda: self.health(service) == (200, 200, 1), "it is known to work again")
+            service.stop()
+
+    def test_a_worker_that_does_not_react_is_no_live_service(self):
+        self.check_held("qcmp-1")
+
+    def test_a_main_thread_that_does_not_react_is_no_live_service(self):
+        self.check_held("paddock")
 
 
 class HoldTest(AdminTest):

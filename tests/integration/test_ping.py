@@ -421,8 +421,9 @@ class UsageTest(PingTest):
         for status in ("0 if", "1 if", "2 for", "255 "):
             self.assertIn(status, " ".join(done.stdout.split()))
 
-    def test_help_that_cannot_be_written_is_an_error(self):
-        for arguments in (("ping", "--help"), ("qcmp", "ping", "--help"), ("qcmp", "--help"), ("--help",), ("--version",)):
+    def test_what_was_asked_for_and_cannot_be_written_is_an_error(self):
+        for arguments in (("ping", "--help"), ("qcmp", "ping", "--help"), ("qcmp", "--help"), ("--help",), ("--version",),
+                          ("check", "--help"), ("check",), ("generate-config-schema", "--help")):
             with self.subTest(arguments), open("/dev/full", "w", encoding="ascii") as full:
                 done = run(*arguments, stdout=full)
                 self.assertEqual(done.returncode, 255)

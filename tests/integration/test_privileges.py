@@ -146,6 +146,17 @@ class UserTest(PrivilegeTest):
         done = run("--service.qcmp", *PORT_0, "--user", "no-such-user")
         self.check_line(done, "there is no user 'no-such-user' to become")
 
+    def test_who_is_to_become_root_stays_it_and_is_warned(self):
+        with Operated(*PORT_0, "--user", "root") as service:
+            self.check_answers(service.port)
+            self.assertEqual([event["fields"]["step"] for event in service.events("privileges kept", "WARN")], ["become another user"])
+            self.assertEqual([event["fields"]["step"] for event in service.events("privileges dropped", "INFO")],
+                             [step for step in STEPS if step != "become another user"])
+            for name, status in threads(service.pid):
+                self.assertEqual((status["Uid"][0], status["NoNewPrivs"]), ("0", ["1"]), name)
+                self.assertEqual(int(status["CapEff"][0], 16), NET_BIND_SERVICE, name)
+            service.stop()
+
     def test_a_file_that_the_new_user_cannot_read_is_warned_about(self):
         path = self.file("qcmp_port: 0\n", 0o600)
         with Operated("-c", str(path)) as service:

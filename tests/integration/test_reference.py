@@ -101,6 +101,14 @@ class ReferenceTest(unittest.TestCase):
                 self.assertEqual(echoes(ours.answers()), echoes(theirs.answers()), datagram.hex())
             responder.stop()
 
+    def test_no_flag_of_the_reference_is_unknown(self):
+        flags = set(re.findall(r"^ +(?:-\w, )?(--[a-z][\w.-]+)", run("--help", program=QUILKIN).stdout, re.MULTILINE))
+        self.assertIn("--service.qcmp.port", flags)
+        for flag in flags - {"--help", "--version"}:
+            done = run("--service.qcmp", f"{flag}=?", "--termination-timeout", "no time")  # which ends it where the flag is fine
+            self.assertEqual(done.returncode, 2, flag)
+            self.assertNotIn("unknown option", done.stderr)
+
 
 def near_ping(rng):
     """A ping or a pong with a few bytes changed, cut off or added."""

@@ -5,14 +5,13 @@ SOURCE is the source tree, PADDOCK the program. CASE is a key of CASES.
 """
 import json
 import pathlib
+import re
 import shutil
 import subprocess
 import sys
 import tempfile
 
 from support import commands, expect, help_options, long_options, run, skip
-
-
 
 
 def pages(source):
@@ -54,6 +53,28 @@ def paddock_1_names_the_options_of_the_help(source, paddock):
         if command not in (("load",), ("ping",), ("relay",)):
             wanted |= help_options(paddock, *command)
     compare("paddock.1", described(source, "paddock.1.scd"), wanted, wanted)
+
+
+def explained(source, name):
+    """What a page says of each option, without markup."""
+    found = {}
+    for paragraph in re.split(r"\n(?=\*)", (source / "docs/man" / name).read_text()):
+        for option in long_options(paragraph.partition("\n")[0]):
+            found[option] = found.get(option, "") + re.sub(r"[*_\\\n\t]", " ", paragraph)
+    return found
+
+
+def pages_name_the_defaults_and_variables_of_the_help(source, paddock):
+    for command, name in (((), "paddock.1.scd"), (("ping",), "paddock-ping.1.scd"), (("load",), "paddock-load.1.scd"),
+                          (("qcmp", "ping"), "paddock.1.scd")):
+        texts = explained(source, name)
+        for line in run(paddock, *command, "--help").splitlines():
+            option = re.match(r"  (?:-., |    )(--\S+)", line)
+            # A default of several words is an explanation, which the page gives in its own.
+            for value in re.findall(r"\[(?:default|environment): (\S+)\]", line):
+                words = value.replace("_", " ")
+                expect(re.search(rf"(?<!\S){re.escape(words)}(?![^\s.,;:])", texts[option[1]]),
+                       f"{name} does not say {value} at {option[1]}")
 
 
 def paddock_ping_1_names_the_options_of_the_help(source, paddock):
@@ -118,7 +139,7 @@ def json_keys_of_the_relay_are_those_that_it_prints(source, paddock):
 
 
 CASES = {case.__name__: case for case in (
-    pages_render_without_warnings, paddock_1_names_the_options_of_the_help, paddock_ping_1_names_the_options_of_the_help,
+    pages_render_without_warnings, paddock_1_names_the_options_of_the_help, pages_name_the_defaults_and_variables_of_the_help, paddock_ping_1_names_the_options_of_the_help,
     paddock_load_1_names_the_options_of_the_help, json_keys_of_load_are_those_that_the_program_prints,
     paddock_relay_1_names_the_options_of_the_help, other_pages_name_no_option_that_is_not_there, json_keys_are_those_that_the_program_prints,
     json_keys_of_the_relay_are_those_that_it_prints)}

@@ -11,6 +11,35 @@ from support import expect, run, skip
 MOST_EXPOSURE = 2.0
 
 
+# Beside those of the workers: the metrics of the clock, giving up privileges, --pin.
+CALLS = {"adjtimex", "clock_adjtime", "capset", "seccomp", "sched_setaffinity"}
+
+
+def expanded(name):
+    """The system calls of a group, or of a name that is none."""
+    if not name.startswith("@"):
+        return {name}
+    lines = run("systemd-analyze", "syscall-filter", "--no-pager", name).splitlines()
+    return set().union(*(expanded(line.strip()) for line in lines[1:] if line.strip() and not line.strip().startswith("#")))
+
+
+def allowed_calls(unit):
+    """What the lines of the filter leave, one after the other."""
+    allowed = set()
+    for line in re.findall(r"^SystemCallFilter=(.*)", unit, re.MULTILINE):
+        calls = set().union(*map(expanded, line.removeprefix("~").split()))
+        allowed = allowed - calls if line.startswith("~") else allowed | calls
+    return allowed
+
+
+def check_calls(source, unit):
+    """What the filter of the unit forbids fails at run time, and only with some options."""
+    workers = set(re.findall(r"SCMP_SYS\((\w+)\)", (pathlib.Path(source) / "src/daemon/privileges.c").read_text()))
+    expect("recvmmsg" in workers, f"calls of the workers: {workers}")
+    missing = (workers | CALLS) - allowed_calls(unit)
+    expect(not missing, f"the unit forbids {sorted(missing)}")
+
+
 def main(source, paddock):
     for tool in ("systemd-analyze", "systemd-sysusers"):
         if shutil.which(tool) is None:
@@ -20,6 +49,7 @@ def main(source, paddock):
     exposure = float(re.search(r"Overall exposure level for paddock\.service: ([0-9.]+)", shown)[1])
     print(f"exposure {exposure}")
     expect(exposure <= MOST_EXPOSURE, f"{shown}\nexposure {exposure} is above {MOST_EXPOSURE}")
+    check_calls(source, (folder / "paddock.service").read_text())
     with tempfile.TemporaryDirectory(prefix="paddock-systemd-") as scratch:
         # verify wants the program to be there, and that of the build stands elsewhere.
         unit = pathlib.Path(scratch) / "paddock.service"

@@ -16,8 +16,25 @@ static void few_losses_are_fine(void **state)
     (void)state;
     assert_false(xdp_health_is_bad(&health, 0, 0));
     assert_false(xdp_health_is_bad(&health, 9, XDP_HEALTH_ERRORS - 1));
-    assert_false(xdp_health_is_bad(&health, 9, 2 * XDP_HEALTH_ERRORS - 2));
-    assert_false(xdp_health_is_bad(&health, 100009, 2 * XDP_HEALTH_ERRORS - 2 + 999));
+    assert_false(xdp_health_is_bad(&health, 100009, 999));
+    assert_false(xdp_health_is_bad(&health, 100009, 999 + XDP_HEALTH_ERRORS - 1));
+}
+
+static void losses_of_few_pings_a_second_add_up(void **state)
+{
+    struct xdp_health health = {0};
+    (void)state;
+    for (uint64_t second = 1; second < XDP_HEALTH_ERRORS; second++)
+        assert_false(xdp_health_is_bad(&health, second, second));
+    assert_true(xdp_health_is_bad(&health, XDP_HEALTH_ERRORS, XDP_HEALTH_ERRORS));
+}
+
+static void losses_of_long_ago_do_not_add_up(void **state)
+{
+    struct xdp_health health = {0};
+    (void)state;
+    assert_false(xdp_health_is_bad(&health, 1000, XDP_HEALTH_ERRORS - 1));
+    assert_false(xdp_health_is_bad(&health, 1001, XDP_HEALTH_ERRORS));
 }
 
 static void many_losses_are_not(void **state)
@@ -80,6 +97,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(few_losses_are_fine),
+        cmocka_unit_test(losses_of_few_pings_a_second_add_up),
+        cmocka_unit_test(losses_of_long_ago_do_not_add_up),
         cmocka_unit_test(many_losses_are_not),
         cmocka_unit_test(a_counter_of_losses_that_begins_anew_is_none),
         cmocka_unit_test(counters_of_losses_are_known_by_their_names),
