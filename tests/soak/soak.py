@@ -6,10 +6,8 @@ counts are those of everybody who sent to it, to the packet: sent = received + d
 import concurrent.futures
 import http.client
 import json
-import os
 import pathlib
 import random
-import select
 import socket
 import sys
 import time
@@ -25,6 +23,7 @@ SETTLE_SECONDS = 3
 IDLE_SECONDS = 15
 # What the allocator keeps: the arenas of the threads find their greatest size after some hundred reloads and scrapes, and not within a minute.
 MEMORY_TOLERANCE_KIB = 1024
+LOG_BYTES = 65536
 FILE = "qcmp_port: {port}\nid: soak-{round}\npaddock:\n  max_age: {age}\n  guard: {{leak: {leak}}}\n  access: {{deny: [192.0.2.0/{bits}]}}\n"
 
 
@@ -165,9 +164,10 @@ def move(service, path, number, sent, drops_before):
 
 
 def read_log(service):
-    """Takes what the log has, so that it never fills its pipe."""
-    while select.select([service.process.stdout], [], [], 0)[0]:
-        service.log = (service.log + os.read(service.process.stdout.fileno(), 65536))[-65536:]
+    """Takes what the log has, so that it never fills its pipe, and keeps its last lines."""
+    service.read_log()
+    if len(service.log) > LOG_BYTES:
+        service.log = service.log[-LOG_BYTES:].partition(b"\n")[2]
 
 
 def one_round(random_, service, path, port, number, sent):
