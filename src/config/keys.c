@@ -203,7 +203,7 @@ static const struct key paddock_members[] = {
      .expected = "a list of 1 to 16 numeric addresses",
      .start = forget_listen},
     {.name = "receive_buffer",
-     .help = "What a socket holds, as time at a worker's full rate: above 0, at most 10s. Not at "
+     .help = "What a socket holds, as time at a worker's full rate: above 0, at most 5s. Not at "
              "run time.",
      .setting = &setting_receive_buffer},
     {.name = "max_age",

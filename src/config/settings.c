@@ -252,7 +252,7 @@ static int add_listen(struct config *config, const char *text)
 
 static int set_receive_buffer(struct config *config, const char *text)
 {
-    return parse_duration(text, 1, 10 * SECOND_NS, &config->receive_buffer_ns);
+    return parse_duration(text, 1, 5 * SECOND_NS, &config->receive_buffer_ns);
 }
 
 static int set_max_age(struct config *config, const char *text)
@@ -495,7 +495,7 @@ const struct setting setting_listen = {
         "each only once",
     .kind = SETTING_ADDRESS};
 const struct setting setting_receive_buffer = {.apply = set_receive_buffer,
-                                               .expected = "a duration above 0, at most 10s",
+                                               .expected = "a duration above 0, at most 5s",
                                                .kind = SETTING_DURATION};
 const struct setting setting_max_age = {
     .apply = set_max_age, .expected = "a duration of at most 365d", .kind = SETTING_DURATION};

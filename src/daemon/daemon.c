@@ -174,9 +174,25 @@ static void worker_began(void *user)
                   log_text("step", "confine the workers by seccomp"));
 }
 
+/* @param failed the index of an address, or more than there are. */
+static int fail_to_serve(const struct config *config, size_t failed, int error)
+{
+    char what[ADDRESS_TEXT_BYTES + 64], address[ADDRESS_TEXT_BYTES];
+    if (error == -EOPNOTSUPP)
+        return fail("the engine cannot enforce access lists or the guard", error);
+    if (failed >= config->listen_count || address_is_any(&config->listen[failed])) {
+        snprintf(what, sizeof what, "cannot serve QCMP on UDP port %u", config->qcmp_port);
+        return fail(what, error);
+    }
+    address_format(&config->listen[failed], config->qcmp_port, address);
+    snprintf(what, sizeof what, "cannot serve QCMP on %s (paddock.listen[%zu])", address, failed);
+    return fail(what, error);
+}
+
 static int service_open(struct daemon *daemon)
 {
     const struct config *config = &daemon->config;
+    size_t failed = SIZE_MAX;
     struct rules_options rules = reload_rules(config);
     struct xdp *xdp;
     if (fast_path_open(&xdp, config, daemon->log) != 0)
@@ -184,6 +200,7 @@ static int service_open(struct daemon *daemon)
     struct qcmp_service_options options = {.port = config->qcmp_port,
                                            .addresses = config->listen,
                                            .addresses_count = config->listen_count,
+                                           .failed_address = &failed,
                                            .workers = worker_count(config),
                                            .receive_buffer_ns = config->receive_buffer_ns,
                                            .max_age_ns = config->max_age_ns,
@@ -200,11 +217,7 @@ static int service_open(struct daemon *daemon)
     if (error == 0)
         return 0;
     xdp_close(xdp);
-    if (error == -EOPNOTSUPP)
-        return fail("the engine cannot enforce access lists or the guard", error);
-    char what[64];
-    snprintf(what, sizeof what, "cannot serve QCMP on UDP port %u", config->qcmp_port);
-    return fail(what, error);
+    return fail_to_serve(config, failed, error);
 }
 
 /* Whoever the process has become must be able to read the file again. */

@@ -8,6 +8,12 @@
 #include "base/clock.h"
 #include "metrics/system.h"
 
+#ifdef __clang__
+#define COMPILER __VERSION__ /* with its name */
+#else
+#define COMPILER "gcc " __VERSION__
+#endif
+
 static bool flag(const atomic_bool *value)
 {
     return atomic_load_explicit(value, memory_order_relaxed);
@@ -62,7 +68,7 @@ static int write_metrics(FILE *out, enum metrics_format format, void *user)
     struct metrics_sources sources = {.id = id,
                                       .version = qcmp_version(),
                                       .commit = PADDOCK_COMMIT,
-                                      .compiler = __VERSION__,
+                                      .compiler = COMPILER,
                                       .active = operator_alive(daemon) ? 1 : 0,
                                       .shutting_down = flag(&daemon->stopping),
                                       .counters = &sum,

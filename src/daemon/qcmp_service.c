@@ -195,6 +195,7 @@ static int listener_init(struct listener *listener, struct qcmp_service *service
     struct engine_options options = {.port = port,
                                      .addresses = service->addresses,
                                      .addresses_count = service->options.addresses_count,
+                                     .failed_address = service->options.failed_address,
                                      .receive_buffer_ns = service->options.receive_buffer_ns,
                                      .low_latency = service->options.low_latency,
                                      .workers = workers,
@@ -363,6 +364,7 @@ int qcmp_service_open(struct qcmp_service **service, const struct qcmp_service_o
         return error;
     }
     opened->options.rules = NULL;
+    opened->options.failed_address = NULL;
     pthread_mutex_init(&opened->lock, NULL);
     *service = opened;
     return 0;

@@ -27,6 +27,7 @@ struct qcmp_service_options {
     uint16_t port;                    /**< 0 takes a free one */
     const struct in6_addr *addresses; /**< as in engine/engine.h; copied */
     size_t addresses_count;
+    size_t *failed_address;            /**< as in engine/engine.h, of qcmp_service_open() alone */
     unsigned workers;                  /**< at least 1 */
     bool pin;                          /**< each worker to one of the CPUs of the process, or it
                                           does not start */

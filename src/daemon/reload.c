@@ -1,11 +1,22 @@
 #include "daemon/reload.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
+
+#include "base/text.h"
+
+#define SHOWN_BYTES 512
 
 static void count(_Atomic uint64_t *counter)
 {
     atomic_fetch_add_explicit(counter, 1, memory_order_relaxed);
+}
+
+/* Of a list, or of a map with the key `map`. */
+static bool has_any(const json_t *value)
+{
+    return json_array_size(value) > 0 || json_object_size(json_object_get(value, "map")) > 0;
 }
 
 void reload_warn_unused(struct log *log, const struct config *config, uint64_t load)
@@ -17,7 +28,7 @@ void reload_warn_unused(struct log *log, const struct config *config, uint64_t l
                   {"clusters", config->clusters},
                   {"datacenters", config->datacenters}};
     for (size_t i = 0; i < sizeof unused / sizeof unused[0]; i++) {
-        if (unused[i].value != NULL)
+        if (has_any(unused[i].value))
             LOG_EVENT(log, LOG_LEVEL_WARN, log_text("message", "this key is not used yet"),
                       log_text("key", unused[i].key), log_uint("load", load));
     }
@@ -127,6 +138,22 @@ static void take_over(struct daemon *daemon, struct config *next)
     apply(daemon, next, rules);
 }
 
+/* Whoever writes it in place may have cleared it first, and access lists with it. */
+static bool was_cleared(const struct daemon *daemon, const struct config *next)
+{
+    return next->file_loaded && next->file_identity.size_bytes == 0 && daemon->config.file_loaded &&
+           daemon->config.file_identity.size_bytes > 0;
+}
+
+static void refuse_cleared(struct daemon *daemon, struct config *next)
+{
+    char file[SHOWN_BYTES], text[sizeof file + 64];
+    text_escape(next->file, file, sizeof file);
+    snprintf(text, sizeof text, "%s: the file is empty now; {} stands for the defaults", file);
+    fail(daemon, text);
+    config_fini(next);
+}
+
 bool reload(struct daemon *daemon, bool is_repeated)
 {
     const struct daemon_start *start = daemon->start;
@@ -141,6 +168,8 @@ bool reload(struct daemon *daemon, bool is_repeated)
     }
     if (result == CONFIG_USAGE || result == CONFIG_BAD_FILE)
         fail(daemon, report.error);
+    else if (was_cleared(daemon, &next))
+        refuse_cleared(daemon, &next);
     else
         take_over(daemon, &next);
     return false;

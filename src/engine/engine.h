@@ -46,6 +46,8 @@ struct engine_options {
      * listed beside it; on a host without IPv6 it becomes 0.0.0.0, or nothing if they are. */
     const struct in6_addr *addresses;
     size_t addresses_count;    /**< 1 to ENGINE_MAX_ADDRESSES */
+    size_t *failed_address;    /**< gets the index of the address that could not be had, if it is
+                                    for that that opening fails; may be NULL */
     int64_t receive_buffer_ns; /**< how long a worker at its full rate takes to empty its buffer */
     bool low_latency; /**< waits poll the network device for a while, at the price of CPU time;
                            where the system cannot, opening fails with -ENOTTY */

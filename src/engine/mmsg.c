@@ -87,6 +87,8 @@ static int addresses_open(struct mmsg *mmsg, const struct engine_options *option
                                       .ipv6_only = has_ipv4(options),
                                       .buffer_bytes = mmsg->buffer_bytes};
         error = address_open(mmsg, binding, mmsg->port, fds);
+        if (error != 0 && options->failed_address != NULL)
+            *options->failed_address = i;
     }
     free(fds);
     return error;

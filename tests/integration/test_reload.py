@@ -341,6 +341,19 @@ class RefusalTest(ReloadTest):
             self.assertEqual(len(service.events(level="ERROR")), len(cases))
             self.assertEqual(service.events(RELOADED), [])
 
+    def test_a_file_that_was_cleared_is_refused(self):
+        """As it is for a moment while somebody writes it in place: the access lists would be gone."""
+        with self.start("id: first\nqcmp_port: 0\npaddock: {access: {deny: [192.0.2.0/24]}}\n") as service:
+            before = service.config()
+            self.path.write_text("", encoding="utf-8")
+            error = service.await_event(NOT_RELOADED)["fields"]["error"]
+            self.assertEqual(error, f"{self.path}: the file is empty now; {{}} stands for the defaults")
+            self.assertEqual(service.config(), before)
+            self.path.write_text("{id: second, qcmp_port: 0}\n", encoding="utf-8")
+            service.await_event(RELOADED)
+            self.assertEqual(service.config()["id"], "second")
+            service.stop()
+
     def test_a_port_that_another_has_leaves_everything_as_it_was(self):
         port, = free_ports(1)
         with self.start(f"id: before\nqcmp_port: {port}\n") as service, \
@@ -385,7 +398,8 @@ class RefusalTest(ReloadTest):
             service.stop()
 
     def test_keys_that_are_not_used_are_warned_about_once_a_load(self):
-        text = "qcmp_port: 0\nfilters: []\nclusters: []\ndatacenters: []\n"
+        text = "qcmp_port: 0\nfilters: [{name: a}]\nclusters: [{endpoints: ['10.0.0.2:7777']}]\n" \
+               "datacenters: {map: {'10.0.0.1': {qcmp_port: 7600, icao_code: EDDF}}}\n"
         keys = ["filters", "clusters", "datacenters"]
         with self.start(text) as service:
             def named():
@@ -394,7 +408,10 @@ class RefusalTest(ReloadTest):
             os.kill(service.pid, signal.SIGHUP)
             service.await_event(RELOADED)
             self.assertEqual(named(), 2 * keys)
-            self.assertEqual(service.config()["filters"], [])
+            self.assertEqual(service.config()["filters"], [{"name": "a"}])
+            self.path.write_text("qcmp_port: 0\nfilters: []\nclusters: []\ndatacenters: {map: {}}\n", encoding="utf-8")
+            service.await_event(RELOADED, 2)
+            self.assertEqual(named(), 2 * keys)
             service.stop()
 
 

@@ -56,6 +56,13 @@ class ServiceTest(unittest.TestCase):
 
 
 class StartTest(ServiceTest):
+    def test_an_address_that_cannot_be_had_is_named(self):
+        with tempfile.NamedTemporaryFile("w", suffix=".yaml", encoding="ascii") as file:
+            file.write("paddock: {listen: [127.0.0.1, '2001:db8::77']}\n")
+            file.flush()
+            done = run("-c", file.name, *SERVE, "0")
+        self.check_line(done, 255, "cannot serve QCMP on [2001:db8::77]:0 (paddock.listen[1]): ")
+
     def test_port_0_takes_a_free_port_and_the_ready_line_names_it(self):
         with Responder() as responder:
             self.assertNotIn(responder.port, (0, 7600))

@@ -303,7 +303,7 @@ static void flags_of_an_operator_are_taken(void **state)
     struct load loaded =
         load(ENVIRONMENT("PADDOCK_ENGINE=xdp", "QUILKIN_LOCALITY_ZONE=z", ),
              LIST("--service.qcmp", "--admin.enabled=false", "--admin.address=127.0.0.1:0",
-                  "--termination-timeout=30", "--engine=auto", "--receive-buffer=10s", "--user=_x",
+                  "--termination-timeout=30", "--engine=auto", "--receive-buffer=5s", "--user=_x",
                   "--seccomp", "false", "--pin", "--low-latency", "--locality.icao=EFHK",
                   "--locality.region=r", "--locality.region.sub-zone=s", NULL));
 
@@ -312,7 +312,7 @@ static void flags_of_an_operator_are_taken(void **state)
     assert_string_equal(loaded.config.admin.host, "127.0.0.1");
     assert_int_equal(loaded.config.admin.port, 0);
     assert_int_equal(loaded.config.termination_timeout_ns, INT64_C(30000000000));
-    assert_int_equal(loaded.config.receive_buffer_ns, INT64_C(10000000000));
+    assert_int_equal(loaded.config.receive_buffer_ns, INT64_C(5000000000));
     assert_string_equal(loaded.config.user, "_x");
     assert_false(loaded.config.seccomp);
     assert_true(loaded.config.pin);
