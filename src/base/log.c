@@ -284,7 +284,7 @@ static bool may_warn(struct log *log, const struct event *event, int64_t now_ns,
 {
     uint64_t key = hash_fields(event->fields, event->count);
     pthread_mutex_lock(&log->lock);
-    bool may = log_limit_pass(&log->limit, key, now_ns, suppressed);
+    bool may = log_limit_pass(&log->limit, key, event->fields[0].value.text, now_ns, suppressed);
     pthread_mutex_unlock(&log->lock);
     return may;
 }
@@ -317,6 +317,27 @@ void log_write(struct log *log, enum log_level level, const struct log_field *fi
         write_warning(log, event, now_ns);
     else
         write_event(log, &event);
+}
+
+static bool take_suppressed(struct log *log, int64_t now_ns, struct log_limit_entry *taken)
+{
+    pthread_mutex_lock(&log->lock);
+    bool found = log_limit_take(&log->limit, now_ns, taken);
+    pthread_mutex_unlock(&log->lock);
+    return found;
+}
+
+void log_flush(struct log *log, bool is_last)
+{
+    struct log_limit_entry taken;
+    int64_t now_ns = log->options.clock(log->options.user);
+    while (take_suppressed(log, is_last ? INT64_MAX : now_ns, &taken)) {
+        const struct log_field fields[] = {log_text("message", taken.message),
+                                           log_uint("suppressed", taken.suppressed)};
+        struct event event = {.level = LOG_LEVEL_WARN, .fields = fields, .count = 2};
+        format_timestamp(now_ns, event.timestamp);
+        write_event(log, &event);
+    }
 }
 
 uint64_t log_lost(const struct log *log)

@@ -86,13 +86,21 @@ void log_init(struct log *log, const struct log_options *options);
  * other formats. Numbers above INT64_MAX are text in JSON.
  *
  * A warning that has been written within the last second is not written again: the next one of it
- * says how many were not, in a field `suppressed`.
+ * says how many were not, in a field `suppressed`; or, if none comes, log_flush() does.
  *
  * @param fields the first is the message and must be text; borrowed during the call. A NULL text is
  * null.
  * @param count  at least 1.
  */
 void log_write(struct log *log, enum log_level level, const struct log_field *fields, size_t count);
+
+/**
+ * Writes what warnings were not written and have not come again since: one line for each, with the
+ * message and the field `suppressed`. To be called every second or so.
+ *
+ * @param is_last also of those whose second is not over: at the end.
+ */
+void log_flush(struct log *log, bool is_last);
 
 /** The most fields that an event has; a warning that tells what was suppressed leaves further ones
  * out. */

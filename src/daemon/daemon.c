@@ -357,6 +357,7 @@ static void loop_tick(struct loop *loop)
     int64_t now_ns = clock_monotonic_ns();
     fast_path_report(qcmp_service_xdp(daemon->service), qcmp_service_tick(daemon->service, now_ns),
                      daemon->log);
+    log_flush(daemon->log, false);
     bool alive = qcmp_service_alive(daemon->service, now_ns);
     bool before = atomic_exchange_explicit(&daemon->alive, alive, memory_order_relaxed);
     atomic_store_explicit(&daemon->ticked_ns, now_ns, memory_order_relaxed);
@@ -464,6 +465,7 @@ static int run(struct daemon *daemon)
     if (status == 0) {
         status = serve(&loop);
         qcmp_service_stop(daemon->service, &sum, &drops);
+        log_flush(daemon->log, true);
         if (status == 0)
             log_stopped(daemon->log, &sum, drops);
     }

@@ -196,6 +196,29 @@ static void repeated_warnings_are_counted_and_written_once_a_second(void **state
     stop(&fixture);
 }
 
+static void warnings_that_do_not_come_again_are_told_by_the_flush(void **state)
+{
+    (void)state;
+    struct fixture fixture;
+
+    start(&fixture, LOG_FORMAT_PLAIN, LOG_LEVEL_INFO);
+    for (int i = 0; i < 3; i++)
+        LOG_EVENT(&fixture.log, LOG_LEVEL_WARN, log_text("message", "full"), log_int("fd", 1));
+    log_flush(&fixture.log, false);
+    fixture.now = STAMP_NS + LOG_LIMIT_NS;
+    log_flush(&fixture.log, false);
+    LOG_EVENT(&fixture.log, LOG_LEVEL_WARN, log_text("message", "full"), log_int("fd", 1));
+    log_flush(&fixture.log, true);
+    LOG_EVENT(&fixture.log, LOG_LEVEL_WARN, log_text("message", "full"), log_int("fd", 1));
+    log_flush(&fixture.log, true);
+    assert_string_equal(written(&fixture),
+                        STAMP "  WARN full fd=1\n"
+                              "2026-11-22T18:00:01.123456Z  WARN full suppressed=2\n"
+                              "2026-11-22T18:00:01.123456Z  WARN full fd=1\n"
+                              "2026-11-22T18:00:01.123456Z  WARN full suppressed=1\n");
+    stop(&fixture);
+}
+
 static void json_repairs_text_that_is_no_utf8(void **state)
 {
     (void)state;
@@ -628,6 +651,7 @@ int main(void)
         cmocka_unit_test(timestamps_are_right_over_the_whole_range),
         cmocka_unit_test(events_below_the_level_are_not_written),
         cmocka_unit_test(repeated_warnings_are_counted_and_written_once_a_second),
+        cmocka_unit_test(warnings_that_do_not_come_again_are_told_by_the_flush),
         cmocka_unit_test(json_repairs_text_that_is_no_utf8),
         cmocka_unit_test(json_stays_one_valid_line_whatever_the_bytes),
         cmocka_unit_test(plain_values_cannot_forge_fields_or_lines),
