@@ -51,6 +51,7 @@ struct relay {
     int listen_fd, wait_fd, timer_fd; /* -1: not open */
     struct arrival_clocks empty;      /* when listen_fd was seen empty */
     int64_t armed_ns;                 /* what timer_fd is set to; RELAY_QUEUE_NEVER: nothing */
+    int64_t asked_ns;                 /* when datagrams were last asked for */
     int64_t latest_ns;                /* when the last datagram that was read arrived */
     bool stopping;
     struct mmsghdr messages[BATCH];
@@ -275,6 +276,7 @@ static bool receive_batch(struct relay *relay, struct relay_client *client)
     enum relay_direction direction = client != NULL ? RELAY_DOWN : RELAY_UP;
     struct arrival_clocks *empty = client != NULL ? &client->empty : &relay->empty;
     struct arrival_clocks before = arrival_clocks_read();
+    relay->asked_ns = before.monotonic_ns;
     int received = receive(relay, client != NULL ? client->fd : relay->listen_fd);
     struct arrival_clocks read = arrival_clocks_read();
     if (received < 0) {
@@ -445,11 +447,18 @@ static int turn(struct relay *relay)
     return 0;
 }
 
+/* Whether the last datagram arrived after a moment for sure: one that the kernel did not stamp
+ * seems to have arrived when it was read. */
+static bool is_later(const struct relay *relay, int64_t than_ns)
+{
+    return relay->latest_ns > than_ns && relay->latest_ns < relay->asked_ns;
+}
+
 /* Receives what had arrived on one socket by then: no flood keeps it from an end. */
 static void drain(struct relay *relay, struct relay_client *client, int64_t until_ns)
 {
     relay->latest_ns = until_ns;
-    for (int i = 0; i < LAST_BATCHES && relay->latest_ns <= until_ns; i++) {
+    for (int i = 0; i < LAST_BATCHES && !is_later(relay, until_ns); i++) {
         if (!receive_batch(relay, client))
             return;
         send_due(relay);

@@ -2,8 +2,10 @@
 """test_prometheus.py SERVER: what Prometheus itself, its promtool and the strict parser of its Python client make of /metrics.
 
 Skips (77), and says so, where Debian's prometheus or python3-prometheus-client is not installed."""
+import contextlib
 import json
 import pathlib
+import random
 import shutil
 import socket
 import subprocess
@@ -34,8 +36,13 @@ scrape_configs:
 
 
 def free_port():
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return listener.getsockname()[1]
+    """A port that nobody has, and that the kernel gives to nobody who asks for any: Prometheus takes it only later, and tests
+    run side by side."""
+    first = int(pathlib.Path("/proc/sys/net/ipv4/ip_local_port_range").read_text(encoding="ascii").split()[0])
+    while True:
+        port = random.SystemRandom().randrange(1024, first) if first > 2048 else 0
+        with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)) as listener:
+            return listener.getsockname()[1]
 
 
 class Prometheus:

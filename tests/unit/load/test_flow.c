@@ -1,8 +1,35 @@
 #include "support/cmocka.h"
 
 #include <stdlib.h>
+#include <time.h>
+#include <unistd.h>
 
 #include "load/flow.h"
+#include "support/loopback.h"
+
+#define PAUSE_NS 20000000
+
+/* Whether a pause follows each reading of a clock, as on a machine that has other things to do. */
+static bool is_slow;
+
+int __real_clock_gettime(clockid_t clock, struct timespec *time);
+int __wrap_clock_gettime(clockid_t clock, struct timespec *time);
+
+int __wrap_clock_gettime(clockid_t clock, struct timespec *time)
+{
+    const struct timespec pause = {.tv_nsec = PAUSE_NS};
+    int result = __real_clock_gettime(clock, time);
+    if (is_slow)
+        nanosleep(&pause, NULL);
+    return result;
+}
+
+static int64_t monotonic_ns(void)
+{
+    struct timespec now;
+    __real_clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+}
 
 /* On the heap, so that a sanitizer sees what is read beyond it. */
 static struct flow_piece *piece_new(size_t bytes, size_t datagram_bytes)
@@ -72,12 +99,40 @@ static void as_many_pongs_as_a_batch_has_are_kept(void **state)
     free(piece);
 }
 
+static void an_answer_has_not_come_before_it_was_sent(void **state)
+{
+    struct loopback server = loopback_open(AF_INET);
+    struct flow_io *io = malloc(sizeof *io);
+    struct sockaddr_storage client;
+    socklen_t client_bytes;
+    uint8_t ping[QCMP_PING_BYTES];
+    (void)state;
+    assert_non_null(io);
+    flow_io_init(io, false);
+    int fd = flow_open(&server.address, server.address_bytes, false);
+    assert_true(fd >= 0);
+    assert_int_equal(flow_send(io, fd, 1), 1);
+    loopback_receive(&server, ping, sizeof ping, &client, &client_bytes);
+    int64_t sent_ns = monotonic_ns();
+    loopback_send(&server, ping, sizeof ping, &client, client_bytes);
+    is_slow = true;
+    int count = flow_receive(io, fd);
+    is_slow = false;
+    assert_int_equal(count, 1);
+    assert_true(io->pieces[0].received_ns >= sent_ns);
+    assert_true(io->pieces[0].received_ns <= monotonic_ns());
+    close(fd);
+    loopback_close(&server);
+    free(io);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_piece_is_its_datagrams_whatever_their_size),
         cmocka_unit_test(an_empty_datagram_is_one),
         cmocka_unit_test(as_many_pongs_as_a_batch_has_are_kept),
+        cmocka_unit_test(an_answer_has_not_come_before_it_was_sent),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -18,10 +18,12 @@ int __real_recvmmsg(int fd, struct mmsghdr *messages, unsigned count, int flags,
 int __wrap_recvmmsg(int fd, struct mmsghdr *messages, unsigned count, int flags,
                     struct timespec *timeout);
 
-/* How many of the next calls fail, and with what; how many messages a send takes at most. */
+/* How many of the next calls fail, and with what; how many messages a send takes at most; whether
+ * what is received has no stamp, as what came before the kernel began to stamp. */
 static struct {
     int sends, receives, error;
     unsigned most;
+    bool is_unstamped;
 } faults;
 
 int __wrap_sendmmsg(int fd, struct mmsghdr *messages, unsigned count, int flags)
@@ -44,7 +46,10 @@ int __wrap_recvmmsg(int fd, struct mmsghdr *messages, unsigned count, int flags,
         errno = faults.error;
         return -1;
     }
-    return __real_recvmmsg(fd, messages, count, flags, timeout);
+    int received = __real_recvmmsg(fd, messages, count, flags, timeout);
+    for (int i = 0; i < received && faults.is_unstamped; i++)
+        messages[i].msg_hdr.msg_controllen = 0;
+    return received;
 }
 
 struct fixture {
@@ -67,6 +72,7 @@ static struct fixture fixture_open(struct impair_settings up, size_t max_clients
         .max_clients = max_clients};
     faults.sends = faults.receives = 0;
     faults.most = 0;
+    faults.is_unstamped = false;
     assert_int_equal(relay_open(&fixture.relay, &options), 0);
     relay_address(fixture.relay, &fixture.address, &fixture.address_bytes);
     fixture.stop_fd = eventfd(1, EFD_CLOEXEC | EFD_NONBLOCK);
@@ -165,6 +171,21 @@ static void an_error_of_receiving_is_counted_and_loses_nothing(void **state)
     fixture_close(&fixture);
 }
 
+static void what_has_no_stamp_is_received_before_the_end_as_well(void **state)
+{
+    const uint8_t count = 100; /* more than two calls take */
+    struct fixture fixture = fixture_open((struct impair_settings){0}, 1);
+    (void)state;
+    for (uint8_t number = 0; number < count; number++)
+        send_from(&fixture, &fixture.client, number);
+    faults.is_unstamped = true;
+    run(&fixture);
+    assert_int_equal(relay_counts(fixture.relay, RELAY_UP).received, count);
+    for (uint8_t number = 0; number < count; number++)
+        expect_at_server(&fixture, number);
+    fixture_close(&fixture);
+}
+
 static void a_client_for_whom_there_is_no_room_is_counted_and_others_stay(void **state)
 {
     struct fixture fixture = fixture_open((struct impair_settings){0}, 1);
@@ -207,6 +228,7 @@ int main(void)
         cmocka_unit_test(an_error_about_an_earlier_datagram_costs_none),
         cmocka_unit_test(what_one_call_does_not_take_the_next_does),
         cmocka_unit_test(an_error_of_receiving_is_counted_and_loses_nothing),
+        cmocka_unit_test(what_has_no_stamp_is_received_before_the_end_as_well),
         cmocka_unit_test(a_client_for_whom_there_is_no_room_is_counted_and_others_stay),
         cmocka_unit_test(what_waits_is_kept_for_the_next_run),
     };
