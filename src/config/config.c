@@ -97,6 +97,7 @@ static const struct fixed FIXED_SETTINGS[] = {
     FIXED("paddock.engine", engine, engine, false),
     FIXED("paddock.workers", workers, workers, false),
     FIXED("paddock.pin", pin, pin, false),
+    FIXED("paddock.realtime", realtime, realtime, false),
     FIXED("paddock.low_latency", low_latency, low_latency, false),
     FIXED("paddock.listen", listen_count, listen, false), /* what is not used of it is zero */
     FIXED("paddock.receive_buffer", receive_buffer_ns, receive_buffer_ns, false),

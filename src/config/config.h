@@ -69,6 +69,7 @@ struct config {
 
     enum config_engine engine;
     bool pin;                                   /**< each worker to a CPU of its own */
+    bool realtime;                              /**< workers have a real-time priority */
     bool low_latency;                           /**< at the price of CPU time */
     char xdp_interface[CONFIG_INTERFACE_BYTES]; /**< empty: that of the default route */
     bool xdp_generic;                           /**< otherwise native */

@@ -90,13 +90,13 @@ static json_t *paddock_to_json(const struct config *config, bool with_access_lis
                          ? json_pack("{s:o, s:o}", "allow", prefixes_to_json(&config->allow),
                                      "deny", prefixes_to_json(&config->deny))
                          : NULL;
-    json_t *json =
-        json_pack("{s:s, s:i, s:b, s:b, s:o, s:o, s:o, s:s, s:b, s:o*, s:o}", "engine",
-                  engines[config->engine], "workers", (int)config->workers, "pin", (int)config->pin,
-                  "low_latency", (int)config->low_latency, "listen", listen_to_json(config),
-                  "receive_buffer", duration_to_json(config->receive_buffer_ns), "max_age",
-                  duration_to_json(config->max_age_ns), "user", config->user, "seccomp",
-                  (int)config->seccomp, "access", access, "guard", guard_to_json(config));
+    json_t *json = json_pack(
+        "{s:s, s:i, s:b, s:b, s:b, s:o, s:o, s:o, s:s, s:b, s:o*, s:o}", "engine",
+        engines[config->engine], "workers", (int)config->workers, "pin", (int)config->pin,
+        "realtime", (int)config->realtime, "low_latency", (int)config->low_latency, "listen",
+        listen_to_json(config), "receive_buffer", duration_to_json(config->receive_buffer_ns),
+        "max_age", duration_to_json(config->max_age_ns), "user", config->user, "seccomp",
+        (int)config->seccomp, "access", access, "guard", guard_to_json(config));
 
     return json;
 }

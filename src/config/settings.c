@@ -227,6 +227,11 @@ static int set_pin(struct config *config, const char *text)
     return boolean_parse(text, &config->pin);
 }
 
+static int set_realtime(struct config *config, const char *text)
+{
+    return boolean_parse(text, &config->realtime);
+}
+
 static int set_low_latency(struct config *config, const char *text)
 {
     return boolean_parse(text, &config->low_latency);
@@ -431,6 +436,7 @@ BOOLEAN(qcmp, set_qcmp);
 BOOLEAN(admin, set_admin);
 BOOLEAN(seccomp, set_seccomp);
 BOOLEAN(pin, set_pin);
+BOOLEAN(realtime, set_realtime);
 BOOLEAN(low_latency, set_low_latency);
 BOOLEAN(guard, set_guard);
 BOOLEAN(guard_loopback, set_guard_loopback);

@@ -49,6 +49,7 @@ extern const struct setting setting_xdp_tco;          /**< off is all there is; 
 extern const struct setting setting_xdp_memory_limit; /**< only checked: no memory is used */
 extern const struct setting setting_workers;
 extern const struct setting setting_pin;
+extern const struct setting setting_realtime;
 extern const struct setting setting_low_latency;
 extern const struct setting setting_listen; /**< one address; adds it */
 extern const struct setting setting_receive_buffer;

@@ -36,9 +36,6 @@
 /* After a second signal. A stop of threads that all work takes a fraction of it. */
 #define STOP_GRACE_USEC 500000L
 
-/* What a service still does with privilege: it binds another port. */
-#define KEPT_CAPABILITIES PRIVILEGES_CAPABILITY(CAP_NET_BIND_SERVICE)
-
 /* What the main loop waits for. */
 struct loop {
     struct daemon *daemon;
@@ -205,6 +202,7 @@ static int service_open(struct daemon *daemon)
                                            .receive_buffer_ns = config->receive_buffer_ns,
                                            .max_age_ns = config->max_age_ns,
                                            .pin = config->pin,
+                                           .realtime = config->realtime,
                                            .rules = &rules,
                                            .xdp = xdp,
                                            .worker_began = worker_began,
@@ -404,21 +402,35 @@ static void loop_fini(struct loop *loop)
     close(loop->signal_fd);
 }
 
+static int fail_to_start(const struct config *config, int error)
+{
+    char what[96];
+    snprintf(what, sizeof what, "cannot start the workers%s%s",
+             config->pin ? ", each on a CPU of its own (pin)" : "",
+             config->realtime ? ", in real time (realtime)" : "");
+    return fail(what, error);
+}
+
+/* What a service still does with privilege: it binds another port, and starts workers for it. */
+static uint64_t kept_capabilities(const struct config *config)
+{
+    uint64_t nice = config->realtime ? PRIVILEGES_CAPABILITY(CAP_SYS_NICE) : 0;
+    return PRIVILEGES_CAPABILITY(CAP_NET_BIND_SERVICE) | nice;
+}
+
 /* From a bound port to the stop. Returns the exit status. */
 static int serve(struct loop *loop)
 {
     struct daemon *daemon = loop->daemon;
     struct admin *admin = NULL;
-    if (privileges_drop(daemon->config.user, KEPT_CAPABILITIES, daemon->log) != 0)
+    if (privileges_drop(daemon->config.user, kept_capabilities(&daemon->config), daemon->log) != 0)
         return EXIT_FAILED;
     reload_warn_unused(daemon->log, &daemon->config, 1);
     warn_about_file(daemon);
     reload_warn_receive_buffer(daemon);
     int error = qcmp_service_start(daemon->service);
     if (error != 0)
-        return fail(daemon->config.pin ? "cannot start the workers, each on a CPU of its own (pin)"
-                                       : "cannot start the workers",
-                    error);
+        return fail_to_start(&daemon->config, error);
     if (loop_watch_files(loop))
         loop_read(loop, false); /* changed since it was read */
     int status = admin_open(daemon, &admin);

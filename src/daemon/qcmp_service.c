@@ -106,6 +106,16 @@ static int set_cpu(pthread_attr_t *attributes, unsigned index)
     return pthread_attr_setaffinity_np(attributes, sizeof chosen, &chosen);
 }
 
+/* In turns (SCHED_RR), since two workers may have one CPU. Returns an errno value. */
+static int set_realtime(pthread_attr_t *attributes)
+{
+    struct sched_param least = {.sched_priority = sched_get_priority_min(SCHED_RR)};
+    int error = pthread_attr_setinheritsched(attributes, PTHREAD_EXPLICIT_SCHED);
+    if (error == 0)
+        error = pthread_attr_setschedpolicy(attributes, SCHED_RR);
+    return error == 0 ? pthread_attr_setschedparam(attributes, &least) : error;
+}
+
 static int worker_create(struct worker_thread *worker)
 {
     pthread_attr_t attributes;
@@ -114,6 +124,8 @@ static int worker_create(struct worker_thread *worker)
         return -error;
     if (worker->service->options.pin)
         error = set_cpu(&attributes, worker->index);
+    if (error == 0 && worker->service->options.realtime)
+        error = set_realtime(&attributes);
     if (error == 0)
         error = pthread_create(&worker->thread, &attributes, worker_main, worker);
     pthread_attr_destroy(&attributes);

@@ -31,6 +31,8 @@ struct qcmp_service_options {
     unsigned workers;                  /**< at least 1 */
     bool pin;                          /**< each worker to one of the CPUs of the process, or it
                                           does not start */
+    bool realtime;                     /**< each worker has the least real-time priority, and shares
+                                          a CPU with others of it in turns; or it does not start */
     bool low_latency;                  /**< as in engine/engine.h */
     int64_t receive_buffer_ns;         /**< as in engine/engine.h */
     int64_t max_age_ns;                /**< a ping that waited longer is dropped; 0 = never */

@@ -1,13 +1,16 @@
-"""--pin and --low-latency: what the process asked of the host, as /proc tells it, and that it answers all the same."""
+"""--pin, --realtime and --low-latency: what the process asked of the host, as /proc tells it, and that it answers all the same."""
 import collections
 import os
 import pathlib
 import pwd
+import resource
+import subprocess
+import sys
 import unittest
 
 import support
-from serving import Operated
-from support import Asker
+from serving import Operated, free_ports, public_folder
+from support import Asker, run
 
 ANY_PORT = ("--service.qcmp.port", "0")
 HELD = "CPUs are kept from deep sleep for low latency"
@@ -22,6 +25,21 @@ def worker_cpus(pid):
         if name.startswith("qcmp-"):
             cpus[name] = os.sched_getaffinity(int(task.name))
     return cpus
+
+
+def policies(pid):
+    """The scheduling policy and priority of each thread, by its name."""
+    found = {}
+    for task in pathlib.Path(f"/proc/{pid}/task").iterdir():
+        name = (task / "comm").read_text(encoding="ascii").strip()
+        found[name] = os.sched_getscheduler(int(task.name)), os.sched_getparam(int(task.name)).sched_priority
+    return found
+
+
+def can_be_realtime():
+    """Whether the host, and not only this user, permits it: a control group may not."""
+    attempt = "import os; os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(1))"
+    return subprocess.run([sys.executable, "-c", attempt], stderr=subprocess.DEVNULL, check=False).returncode == 0
 
 
 def holds_cpus(pid):
@@ -46,6 +64,37 @@ class LatencyTest(unittest.TestCase):
             everything = os.sched_getaffinity(0)
             self.assertEqual(worker_cpus(service.process.pid), {"qcmp-0": everything, "qcmp-1": everything})
             self.assertFalse(holds_cpus(service.process.pid))
+
+    @support.needs_root
+    def test_realtime_is_for_the_workers_alone_and_outlives_root(self):
+        if not can_be_realtime():
+            self.skipTest("real-time scheduling is not permitted here")
+        before, after = free_ports(2)
+        with public_folder() as folder:
+            path = folder / "file.yaml"
+            path.write_text(f"qcmp_port: {before}\npaddock: {{workers: 2, realtime: true}}\n", encoding="utf-8")
+            with Operated("-c", str(path)) as service:
+                self.check_policies(service)
+                path.write_text(f"qcmp_port: {after}\npaddock: {{workers: 2, realtime: true}}\n", encoding="utf-8")
+                service.await_event("configuration reloaded")
+                service.port = after
+                self.check_policies(service)
+                service.stop()
+
+    def check_policies(self, service):
+        found = policies(service.pid)
+        self.assertEqual({found.pop("qcmp-0"), found.pop("qcmp-1")}, {(os.SCHED_RR, 1)})
+        self.assertEqual(set(found.values()), {(os.SCHED_OTHER, 0)})
+        self.check_answers(service)
+        self.assertTrue(service.config()["paddock"]["realtime"])
+
+    @support.needs_root
+    def test_realtime_without_permission_is_an_error(self):
+        nobody = pwd.getpwnam("nobody")
+        done = run("--service.qcmp", *ANY_PORT, "--realtime", user=nobody.pw_uid, group=nobody.pw_gid, extra_groups=[],
+                   preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_RTPRIO, (0, 0)))
+        self.assertEqual((done.returncode, done.stderr),
+                         (255, "paddock: cannot start the workers, in real time (realtime): Operation not permitted\n"))
 
     @support.needs_root
     def test_low_latency_keeps_cpus_awake_as_long_as_it_runs(self):

@@ -300,12 +300,12 @@ static void host_name_that_is_no_id_does_not_end_the_start(void **state)
 static void flags_of_an_operator_are_taken(void **state)
 {
     (void)state;
-    struct load loaded =
-        load(ENVIRONMENT("PADDOCK_ENGINE=xdp", "QUILKIN_LOCALITY_ZONE=z", ),
-             LIST("--service.qcmp", "--admin.enabled=false", "--admin.address=127.0.0.1:0",
-                  "--termination-timeout=30", "--engine=auto", "--receive-buffer=5s", "--user=_x",
-                  "--seccomp", "false", "--pin", "--low-latency", "--locality.icao=EFHK",
-                  "--locality.region=r", "--locality.region.sub-zone=s", NULL));
+    struct load loaded = load(
+        ENVIRONMENT("PADDOCK_ENGINE=xdp", "QUILKIN_LOCALITY_ZONE=z", ),
+        LIST("--service.qcmp", "--admin.enabled=false", "--admin.address=127.0.0.1:0",
+             "--termination-timeout=30", "--engine=auto", "--receive-buffer=5s", "--user=_x",
+             "--seccomp", "false", "--pin", "--realtime", "--low-latency", "--locality.icao=EFHK",
+             "--locality.region=r", "--locality.region.sub-zone=s", NULL));
 
     assert_int_equal(loaded.result, CONFIG_SERVE);
     assert_false(loaded.config.admin_enabled);
@@ -316,6 +316,7 @@ static void flags_of_an_operator_are_taken(void **state)
     assert_string_equal(loaded.config.user, "_x");
     assert_false(loaded.config.seccomp);
     assert_true(loaded.config.pin);
+    assert_true(loaded.config.realtime);
     assert_true(loaded.config.low_latency);
     assert_string_equal(loaded.config.icao_code, "EFHK");
     assert_string_equal(loaded.config.locality.region, "r");

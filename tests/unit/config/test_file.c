@@ -239,6 +239,7 @@ static void differences_are_those_that_need_a_restart(void **state)
     assert_difference("paddock: {user: root}\n", "paddock.user");
     assert_difference("paddock: {seccomp: false}\n", "paddock.seccomp");
     assert_difference("paddock: {pin: true}\n", "paddock.pin");
+    assert_difference("paddock: {realtime: true}\n", "paddock.realtime");
     assert_difference("paddock: {low_latency: true}\n", "paddock.low_latency");
     assert_difference("paddock: {user: nobody, listen: [\"::\"]}\n", NULL);
     assert_difference("paddock: {engine: auto}\n", "paddock.engine");
@@ -319,7 +320,8 @@ static void json_has_file_and_flags_merged(void **state)
     assert_string_equal(
         text, "{\"version\":\"v1alpha1\",\"id\":\"file\",\"icao_code\":\"XXXX\",\"qcmp_port\":9,"
               "\"filters\":[{\"n\":[1,31,1.5,null,true,\"1\"]}],"
-              "\"paddock\":{\"engine\":\"mmsg\",\"workers\":0,\"pin\":false,\"low_latency\":false,"
+              "\"paddock\":{\"engine\":\"mmsg\",\"workers\":0,\"pin\":false,"
+              "\"realtime\":false,\"low_latency\":false,"
               "\"listen\":[\"127.0.0.1\",\"::1\"],"
               "\"receive_buffer\":\"20ms\",\"max_age\":\"1500us\",\"user\":\"nobody\","
               "\"seccomp\":true,\"guard\":{\"enabled\":true,\"loopback\":false,"
