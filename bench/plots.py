@@ -13,8 +13,8 @@ def load_curve(points, path):
         answered.plot(offered, [value[1] / 1000 for value in values], marker="o", label=name)
         delay.plot(offered, [value[3] for value in values], marker="o", label=f"{name}, p99")
         delay.plot(offered, [value[2] for value in values], linestyle="--", label=f"{name}, p50")
-    answered.set(xlabel="offered, 1,000 pings a second", ylabel="answered, 1,000 a second", xlim=0, ylim=0)
-    delay.set(xlabel="offered, 1,000 pings a second", ylabel="round trip, ms", yscale="log", xlim=0)
+    answered.set(xlabel="offered, 1,000 pings a second", ylabel="answered, 1,000 a second", xscale="log", ylim=0)
+    delay.set(xlabel="offered, 1,000 pings a second", ylabel="round trip, ms", xscale="log", yscale="log")
     for axes in (answered, delay):
         axes.legend()
         axes.grid(alpha=0.3)

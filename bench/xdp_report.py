@@ -31,10 +31,6 @@ def generate(wire, options, *flags, cpu=lab.SERVER_CPU, silent=False):
                 space=wire.client, cpu=cpu, silent=silent)
 
 
-def target_mac(wire):
-    return lab.run(lab.inside(wire.server, ["cat", f"/sys/class/net/{wire.interface}/address"])).strip()
-
-
 def program_ns():
     """What one run of the program takes, by the kernel's own statistics since they were switched on."""
     programs = json.loads(lab.run(["bpftool", "--json", "prog", "show"]))
@@ -64,12 +60,12 @@ def baseline_ns(wire, options):
 
 def drop_ns(wire, options):
     with program(wire, "drop"):
-        return 1e9 / generate(wire, options, "-r", DROP_RATE, "-t", "10ms", "--target-mac", target_mac(wire), silent=True)["sent_per_s"]
+        return 1e9 / generate(wire, options, "-r", DROP_RATE, "-t", "10ms", "--target-mac", wire.mac(wire.server), silent=True)["sent_per_s"]
 
 
 def echo_ns(wire, options):
     with program(wire, "echo"):
-        return 1e9 / generate(wire, options, "-n", "1024", "--target-mac", target_mac(wire))["answered_per_s"]
+        return 1e9 / generate(wire, options, "-n", "1024", "--target-mac", wire.mac(wire.server))["answered_per_s"]
 
 
 def frames_seen(wire):
@@ -82,7 +78,7 @@ def frames_seen(wire):
 def receiving_ns(wire, options, answers=True):
     """What the responder's end of a threaded wire spends on a frame, while another CPU sends at a fixed rate."""
     before, (seen, sent) = wire.receiving_ns(wire.server), frames_seen(wire)
-    generate(wire, options, "-r", SHARED_RATE, "-t", "10ms", "--target-mac", target_mac(wire), cpu=lab.CLIENT_CPU, silent=not answers)
+    generate(wire, options, "-r", SHARED_RATE, "-t", "10ms", "--target-mac", wire.mac(wire.server), cpu=lab.CLIENT_CPU, silent=not answers)
     spent, (frames, replies) = wire.receiving_ns(wire.server) - before, frames_seen(wire)
     if answers and replies - sent < 0.99 * (frames - seen):
         raise Failed(f"of {frames - seen} frames {replies - sent} were answered")
@@ -93,7 +89,7 @@ def baseline_apart_ns(wire, options):
     """The same of the plain responder: its receive path and its process, at a rate that it bears."""
     with lab.server(lab.baseline(7600), space=wire.server) as pid:
         before = wire.receiving_ns(wire.server) + lab.cpu_ns(pid)
-        report = generate(wire, options, "-r", BASELINE_RATE, "--target-mac", target_mac(wire), cpu=lab.CLIENT_CPU)
+        report = generate(wire, options, "-r", BASELINE_RATE, "--target-mac", wire.mac(wire.server), cpu=lab.CLIENT_CPU)
         return (wire.receiving_ns(wire.server) + lab.cpu_ns(pid) - before) / report["answered"]
 
 
