@@ -8,15 +8,16 @@ def load_curve(points, path):
     matplotlib.rcParams.update({"svg.hashsalt": "paddock", "font.size": 9})
     from matplotlib import pyplot
     figure, (answered, delay) = pyplot.subplots(1, 2, figsize=(9, 3.5))
-    for name, values in points.items():
+    for number, (name, values) in enumerate(points.items()):
+        colour = f"C{number}"
         offered = [value[0] / 1000 for value in values]
-        answered.plot(offered, [value[1] / 1000 for value in values], marker="o", label=name)
-        delay.plot(offered, [value[3] for value in values], marker="o", label=f"{name}, p99")
-        delay.plot(offered, [value[2] for value in values], linestyle="--", label=f"{name}, p50")
+        answered.plot(offered, [value[1] / 1000 for value in values], marker="o", color=colour, label=name)
+        delay.plot(offered, [value[3] for value in values], marker="o", color=colour)
+        delay.plot(offered, [value[2] for value in values], linestyle="--", color=colour)
     answered.set(xlabel="offered, 1,000 pings a second", ylabel="answered, 1,000 a second", xscale="log", ylim=0)
-    delay.set(xlabel="offered, 1,000 pings a second", ylabel="round trip, ms", xscale="log", yscale="log")
+    delay.set(xlabel="offered, 1,000 pings a second", ylabel="round trip, ms (p99; dashed: p50)", xscale="log", yscale="log")
+    answered.legend()
     for axes in (answered, delay):
-        axes.legend()
         axes.grid(alpha=0.3)
     figure.tight_layout()
     figure.savefig(path, metadata={"Date": None})
