@@ -83,6 +83,54 @@ static void a_full_table_takes_nobody_and_counts_nobody(void **state)
     remove_all(&clients);
 }
 
+/* Takes ports whose clients all have the same place under KEY. */
+static void choose_slow(uint16_t slow[CAPACITY])
+{
+    struct relay_clients clients;
+    unsigned found = 0;
+    assert_int_equal(relay_clients_init(&clients, CAPACITY, &KEY), 0);
+    for (uint16_t port = 1; found < CAPACITY && port != 0; port++) {
+        struct relay_client *client = add(&clients, port, 0);
+        if (clients.buckets[0] == client)
+            slow[found++] = port;
+        relay_clients_remove(&clients, client);
+    }
+    assert_int_equal(found, CAPACITY);
+    relay_clients_fini(&clients);
+}
+
+static size_t longest_chain(const struct relay_clients *clients)
+{
+    size_t longest = 0;
+    for (size_t i = 0; i < clients->buckets_count; i++) {
+        size_t length = 0;
+        for (const struct relay_client *at = clients->buckets[i]; at != NULL; at = at->next)
+            length++;
+        longest = length > longest ? length : longest;
+    }
+    return longest;
+}
+
+static void addresses_that_are_slow_with_one_key_are_not_with_another(void **state)
+{
+    static const struct siphash_key other = {{3, 4}};
+    const struct siphash_key *keys[] = {&KEY, &other};
+    size_t longest[2];
+    uint16_t slow[CAPACITY];
+    (void)state;
+    choose_slow(slow);
+    for (unsigned i = 0; i < 2; i++) {
+        struct relay_clients clients;
+        assert_int_equal(relay_clients_init(&clients, CAPACITY, keys[i]), 0);
+        for (unsigned k = 0; k < CAPACITY; k++)
+            assert_non_null(add(&clients, slow[k], 0));
+        longest[i] = longest_chain(&clients);
+        remove_all(&clients);
+    }
+    assert_int_equal(longest[0], CAPACITY);
+    assert_in_range(longest[1], 1, 8);
+}
+
 static void the_oldest_is_who_was_seen_least_recently(void **state)
 {
     struct relay_clients clients;
@@ -150,6 +198,7 @@ int main(void)
         cmocka_unit_test(clients_are_numbered_as_they_come_and_a_number_is_not_used_again),
         cmocka_unit_test(addresses_that_differ_in_anything_are_different_clients),
         cmocka_unit_test(a_full_table_takes_nobody_and_counts_nobody),
+        cmocka_unit_test(addresses_that_are_slow_with_one_key_are_not_with_another),
         cmocka_unit_test(the_oldest_is_who_was_seen_least_recently),
         cmocka_unit_test(the_table_agrees_with_a_model),
     };
