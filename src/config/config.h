@@ -93,6 +93,7 @@ struct config {
     json_t *datacenters; /**< the same: a list, or a map with the key `map` */
 
     bool file_loaded;             /**< there was a file */
+    bool file_empty;              /**< there was nothing in it but comments */
     bool file_given;              /**< its path came from flag or environment */
     char file[CONFIG_PATH_BYTES]; /**< the path given, or that of the default one that was loaded;
                                      otherwise empty */
