@@ -79,7 +79,7 @@ struct config {
     size_t listen_count; /**< 1 to #CONFIG_MAX_LISTEN */
     struct in6_addr listen[CONFIG_MAX_LISTEN]; /**< unicast or unspecified, no two alike; IPv4 as
                                                   v4-mapped */
-    int64_t receive_buffer_ns;                 /**< at a worker's full rate; 1 ns to 10 s */
+    int64_t receive_buffer_ns;                 /**< at a worker's full rate; 1 ns to 5 s */
     int64_t max_age_ns;           /**< a ping that waited longer is dropped; 0: never */
     char user[CONFIG_USER_BYTES]; /**< whom a service that was started as root becomes */
     bool seccomp;
@@ -93,6 +93,7 @@ struct config {
     json_t *datacenters; /**< the same: a list, or a map with the key `map` */
 
     bool file_loaded;             /**< there was a file */
+    bool file_empty;              /**< there was nothing in it but comments */
     bool file_given;              /**< its path came from flag or environment */
     char file[CONFIG_PATH_BYTES]; /**< the path given, or that of the default one that was loaded;
                                      otherwise empty */

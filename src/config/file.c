@@ -98,6 +98,7 @@ int file_apply(struct config *config, const struct file_text *file, char error[C
     int result = yaml_parse(file->text, file->bytes, &document, &problem);
     if (result == 0)
         result = apply_tree(config, document.root, &problem);
+    config->file_empty = result == 0 && document.root == NULL;
     yaml_fini(&document);
     if (result == 0)
         return 0;

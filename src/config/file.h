@@ -29,7 +29,8 @@ struct file_text {
     size_t bytes;
 };
 
-/** As file_load(), with a text that was read already. A text without keys is fine.
+/** As file_load(), with a text that was read already. A text without keys is fine, and noted if
+ * there is nothing but comments in it.
  * @param[out] error as that of the report. */
 int file_apply(struct config *config, const struct file_text *file, char error[CONFIG_ERROR_BYTES]);
 

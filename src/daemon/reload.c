@@ -141,15 +141,16 @@ static void take_over(struct daemon *daemon, struct config *next)
 /* Whoever writes it in place may have cleared it first, and access lists with it. */
 static bool was_cleared(const struct daemon *daemon, const struct config *next)
 {
-    return next->file_loaded && next->file_identity.size_bytes == 0 && daemon->config.file_loaded &&
-           daemon->config.file_identity.size_bytes > 0;
+    return next->file_loaded && next->file_empty && daemon->config.file_loaded &&
+           !daemon->config.file_empty;
 }
 
 static void refuse_cleared(struct daemon *daemon, struct config *next)
 {
     char file[SHOWN_BYTES], text[sizeof file + 64];
     text_escape(next->file, file, sizeof file);
-    snprintf(text, sizeof text, "%s: the file is empty now; {} stands for the defaults", file);
+    snprintf(text, sizeof text, "%s: there is nothing in the file now; {} stands for the defaults",
+             file);
     fail(daemon, text);
     config_fini(next);
 }

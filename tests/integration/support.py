@@ -425,7 +425,12 @@ def held_thread(pid, name):
     def release():
         checked(LIBC.ptrace(PTRACE_DETACH, thread, None, None))
         released.append(thread)
-    yield release
+    try:
+        yield release
+    except BaseException:  # whoever kills the process then would wait for us to wait for the thread
+        if not released and LIBC.ptrace(PTRACE_DETACH, thread, None, None) != 0:
+            os.waitpid(thread, WALL)  # it is ending
+        raise
     if not released:
         os.waitpid(thread, WALL)
 

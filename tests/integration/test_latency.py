@@ -1,5 +1,6 @@
 """--pin, --realtime and --low-latency: what the process asked of the host, as /proc tells it, and that it answers all the same."""
 import collections
+import contextlib
 import os
 import pathlib
 import pwd
@@ -31,8 +32,9 @@ def policies(pid):
     """The scheduling policy and priority of each thread, by its name."""
     found = {}
     for task in pathlib.Path(f"/proc/{pid}/task").iterdir():
-        name = (task / "comm").read_text(encoding="ascii").strip()
-        found[name] = os.sched_getscheduler(int(task.name)), os.sched_getparam(int(task.name)).sched_priority
+        with contextlib.suppress(OSError):  # of a worker that has just ended
+            name = (task / "comm").read_text(encoding="ascii").strip()
+            found[name] = os.sched_getscheduler(int(task.name)), os.sched_getparam(int(task.name)).sched_priority
     return found
 
 

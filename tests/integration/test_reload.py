@@ -345,10 +345,11 @@ class RefusalTest(ReloadTest):
         """As it is for a moment while somebody writes it in place: the access lists would be gone."""
         with self.start("id: first\nqcmp_port: 0\npaddock: {access: {deny: [192.0.2.0/24]}}\n") as service:
             before = service.config()
-            self.path.write_text("", encoding="utf-8")
-            error = service.await_event(NOT_RELOADED)["fields"]["error"]
-            self.assertEqual(error, f"{self.path}: the file is empty now; {{}} stands for the defaults")
-            self.assertEqual(service.config(), before)
+            for number, text in enumerate(("", "\n# {}\n"), 1):
+                self.path.write_text(text, encoding="utf-8")
+                error = service.await_event(NOT_RELOADED, number)["fields"]["error"]
+                self.assertEqual(error, f"{self.path}: there is nothing in the file now; {{}} stands for the defaults")
+                self.assertEqual(service.config(), before)
             self.path.write_text("{id: second, qcmp_port: 0}\n", encoding="utf-8")
             service.await_event(RELOADED)
             self.assertEqual(service.config()["id"], "second")

@@ -192,6 +192,19 @@ static void many_blank_lines_are_refused(void **state)
     }
 }
 
+static void a_file_with_nothing_but_comments_is_known(void **state)
+{
+    static const char *const empty[] = {"", "\n", " \n# version: v1alpha1\n"};
+    (void)state;
+    for (size_t i = 0; i < sizeof empty / sizeof empty[0]; i++) {
+        write_file("a.yaml", empty[i]);
+        assert_true(load(NULL, LIST("-c", "a.yaml")).config.file_empty);
+    }
+    write_file("a.yaml", "{}\n");
+    assert_false(load(NULL, LIST("-c", "a.yaml")).config.file_empty);
+    assert_false(load(NULL, LIST("-q")).config.file_empty);
+}
+
 static void bad_file_applies_in_no_part_and_names_its_place(void **state)
 {
     (void)state;
@@ -399,6 +412,7 @@ int main(void)
         IN_FOLDER(many_values_are_refused),
         IN_FOLDER(many_blank_lines_are_refused),
         IN_FOLDER(bad_file_applies_in_no_part_and_names_its_place),
+        IN_FOLDER(a_file_with_nothing_but_comments_is_known),
         IN_FOLDER(commands_do_not_read_the_file),
         IN_FOLDER(differences_are_those_that_need_a_restart),
         IN_FOLDER(texts_that_are_set_in_other_ways_do_not_differ),
