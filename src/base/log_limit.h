@@ -11,7 +11,7 @@
 #define LOG_LIMIT_NS INT64_C(1000000000)
 
 /** Distinct warnings that are remembered; one more takes the place of the one that was written
- * longest ago. */
+ * longest ago, and of how many of it were not. */
 #define LOG_LIMIT_ENTRIES 64
 
 /** Bytes of a warning's message that are remembered, with a terminator. */

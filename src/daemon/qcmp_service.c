@@ -427,15 +427,21 @@ void qcmp_service_receive_buffer(struct qcmp_service *service, size_t *asked, si
     pthread_mutex_unlock(&service->lock);
 }
 
-/* Ends the leaving listener, and keeps its counts. */
+/* Keeps the counts of a listener that has stopped. Under the lock. */
+static void keep_counts(struct qcmp_service *service, const struct listener *listener)
+{
+    counters_sum_add(&service->retired, listener->counters, listener->workers);
+    service->retired_drops += engine_drops(listener->engine);
+}
+
+/* Ends the leaving listener. */
 static void retire(struct qcmp_service *service)
 {
     struct listener *leaving = service->leaving;
     remove_port(service, leaving);
     listener_stop(leaving);
     pthread_mutex_lock(&service->lock);
-    counters_sum_add(&service->retired, leaving->counters, leaving->workers);
-    service->retired_drops += engine_drops(leaving->engine);
+    keep_counts(service, leaving);
     service->leaving = NULL;
     pthread_mutex_unlock(&service->lock);
     listener_free(leaving);
@@ -458,7 +464,10 @@ int qcmp_service_move(struct qcmp_service *service, uint16_t port)
         return error;
     error = listener_start(next, service);
     if (error != 0) {
-        listener_stop(next);
+        listener_stop(next); /* of which some workers may have answered */
+        pthread_mutex_lock(&service->lock);
+        keep_counts(service, next);
+        pthread_mutex_unlock(&service->lock);
         listener_free(next);
         return error;
     }

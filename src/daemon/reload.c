@@ -138,19 +138,23 @@ static void take_over(struct daemon *daemon, struct config *next)
     apply(daemon, next, rules);
 }
 
-/* Whoever writes it in place may have cleared it first, and access lists with it. */
-static bool was_cleared(const struct daemon *daemon, const struct config *next)
+/* What is wrong with a file that had something in it before, or NULL. Whoever writes it anew may
+ * have cleared or removed it first, and access lists with it. */
+static const char *find_loss(const struct daemon *daemon, const struct config *next)
 {
-    return next->file_loaded && next->file_empty && daemon->config.file_loaded &&
-           !daemon->config.file_empty;
+    const struct config *before = &daemon->config;
+    if (!before->file_loaded || before->file_empty)
+        return NULL;
+    if (!next->file_loaded)
+        return "the file is not there any more";
+    return next->file_empty ? "there is nothing in the file now" : NULL;
 }
 
-static void refuse_cleared(struct daemon *daemon, struct config *next)
+static void refuse(struct daemon *daemon, struct config *next, const char *loss)
 {
-    char file[SHOWN_BYTES], text[sizeof file + 64];
-    text_escape(next->file, file, sizeof file);
-    snprintf(text, sizeof text, "%s: there is nothing in the file now; {} stands for the defaults",
-             file);
+    char file[SHOWN_BYTES], text[sizeof file + 96];
+    text_escape(daemon->config.file, file, sizeof file);
+    snprintf(text, sizeof text, "%s: %s; {} in it stands for the defaults", file, loss);
     fail(daemon, text);
     config_fini(next);
 }
@@ -167,10 +171,13 @@ bool reload(struct daemon *daemon, bool is_repeated)
             fail_for_now(daemon, report.error);
         return true;
     }
-    if (result == CONFIG_USAGE || result == CONFIG_BAD_FILE)
+    if (result == CONFIG_USAGE || result == CONFIG_BAD_FILE) {
         fail(daemon, report.error);
-    else if (was_cleared(daemon, &next))
-        refuse_cleared(daemon, &next);
+        return false;
+    }
+    const char *loss = find_loss(daemon, &next);
+    if (loss != NULL)
+        refuse(daemon, &next, loss);
     else
         take_over(daemon, &next);
     return false;

@@ -21,9 +21,9 @@ void reload_warn_receive_buffer(const struct daemon *daemon);
 
 /**
  * Loads the configuration again and applies it whole or not at all. A changed port is bound first:
- * where that fails, nothing of the new configuration applies; nor does a file in which there is
- * nothing any more. What cannot change at run time keeps its value, and a warning names it. Logged
- * and counted, whatever comes of it. Called by the main loop.
+ * where that fails, nothing of the new configuration applies; nor does a file that is gone or has
+ * nothing in it any more. What cannot change at run time keeps its value, and a warning names it.
+ * Logged and counted, whatever comes of it. Called by the main loop.
  *
  * @param is_repeated the last call asked for this one: if there is still no descriptor, that is
  * neither logged nor counted again.

@@ -163,8 +163,13 @@ class Process:
         return self
 
     def __exit__(self, failure=None, *_):
-        if failure is not None:
-            self.show()
+        try:
+            if failure is not None:
+                self.show()
+        finally:
+            self.kill()
+
+    def kill(self):
         if self.process.poll() is None:
             self.process.kill()
             self.process.wait()

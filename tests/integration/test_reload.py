@@ -348,9 +348,23 @@ class RefusalTest(ReloadTest):
             for number, text in enumerate(("", "\n# {}\n"), 1):
                 self.path.write_text(text, encoding="utf-8")
                 error = service.await_event(NOT_RELOADED, number)["fields"]["error"]
-                self.assertEqual(error, f"{self.path}: there is nothing in the file now; {{}} stands for the defaults")
+                self.assertEqual(error, f"{self.path}: there is nothing in the file now; {{}} in it stands for the defaults")
                 self.assertEqual(service.config(), before)
             self.path.write_text("{id: second, qcmp_port: 0}\n", encoding="utf-8")
+            service.await_event(RELOADED)
+            self.assertEqual(service.config()["id"], "second")
+            service.stop()
+
+    def test_a_default_file_that_is_gone_is_refused(self):
+        self.path.write_text("id: first\nqcmp_port: 0\n", encoding="utf-8")
+        with Operated(cwd=self.folder) as service:
+            before = service.config()
+            self.path.rename(self.folder / "away")
+            os.kill(service.pid, signal.SIGHUP)
+            error = service.await_event(NOT_RELOADED)["fields"]["error"]
+            self.assertEqual(error, f"{FILE_NAME}: the file is not there any more; {{}} in it stands for the defaults")
+            self.assertEqual(service.config(), before)
+            self.path.write_text("id: second\nqcmp_port: 0\n", encoding="utf-8")
             service.await_event(RELOADED)
             self.assertEqual(service.config()["id"], "second")
             service.stop()

@@ -170,6 +170,7 @@ static void *swap(void *user)
             break;
         swapper->done++;
     }
+    swapper->stopped = true;
     return NULL;
 }
 
@@ -178,6 +179,7 @@ static void look_until_swapped(struct watch *watch, struct swapper *swapper, uns
     struct pollfd fd = {.fd = watch->fd, .events = POLLIN};
     sem_post(&swapper->go);
     while (!watch_changed(watch)) {
+        assert_false(swapper->stopped);
         if (swapper->done == number && poll(&fd, 1, 0) == 0 && !watch_changed(watch))
             fail_msg("swap %u was not noticed", number);
     }
