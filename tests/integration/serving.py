@@ -6,7 +6,9 @@ import os
 import pathlib
 import re
 import select
+import shutil
 import socket
+import stat
 import tempfile
 import time
 
@@ -24,6 +26,15 @@ def public_folder():
     with tempfile.TemporaryDirectory(prefix="paddock-test-") as name:
         os.chmod(name, 0o755)
         yield pathlib.Path(name)
+
+
+@contextlib.contextmanager
+def program_for_everybody():
+    """A copy of the program that any user may run, wherever the build tree is."""
+    with public_folder() as folder:
+        copy = shutil.copy(support.PADDOCK, folder)
+        os.chmod(copy, stat.S_IRUSR | stat.S_IXUSR | stat.S_IROTH | stat.S_IXOTH)
+        yield copy
 
 
 def free_ports(count):

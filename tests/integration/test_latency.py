@@ -10,7 +10,7 @@ import sys
 import unittest
 
 import support
-from serving import Operated, free_ports, public_folder
+from serving import Operated, free_ports, program_for_everybody, public_folder
 from support import Asker, run
 
 ANY_PORT = ("--service.qcmp.port", "0")
@@ -93,8 +93,9 @@ class LatencyTest(unittest.TestCase):
     @support.needs_root
     def test_realtime_without_permission_is_an_error(self):
         nobody = pwd.getpwnam("nobody")
-        done = run("--service.qcmp", *ANY_PORT, "--realtime", user=nobody.pw_uid, group=nobody.pw_gid, extra_groups=[],
-                   preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_RTPRIO, (0, 0)))
+        with program_for_everybody() as program:
+            done = run("--service.qcmp", *ANY_PORT, "--realtime", program=program, user=nobody.pw_uid, group=nobody.pw_gid,
+                       extra_groups=[], preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_RTPRIO, (0, 0)))
         self.assertEqual((done.returncode, done.stderr),
                          (255, "paddock: cannot start the workers, in real time (realtime): Operation not permitted\n"))
 
@@ -111,7 +112,8 @@ class LatencyTest(unittest.TestCase):
     @support.needs_root
     def test_low_latency_without_permission_is_a_warning(self):
         nobody = pwd.getpwnam("nobody")
-        with Operated(*ANY_PORT, "--low-latency", user=nobody.pw_uid, group=nobody.pw_gid, extra_groups=[]) as service:
+        with program_for_everybody() as program, \
+             Operated(*ANY_PORT, "--low-latency", program=program, user=nobody.pw_uid, group=nobody.pw_gid, extra_groups=[]) as service:
             self.assertEqual(len(service.events(NOT_HELD, "WARN")), 1)
             self.check_answers(service)
 

@@ -5,15 +5,13 @@ import os
 import pathlib
 import pty
 import re
-import shutil
 import signal
 import socket
-import stat
 import tempfile
 import unittest
 
 import support
-from serving import Operated
+from serving import Operated, program_for_everybody
 from support import Asker, Process, Responder, environment, run
 
 NOBODY = 65534
@@ -24,16 +22,6 @@ def unprivileged_port():
     """The first port that needs no privilege."""
     with open("/proc/sys/net/ipv4/ip_unprivileged_port_start", encoding="ascii") as file:
         return int(file.read())
-
-
-@contextlib.contextmanager
-def program_for_everybody():
-    """A copy of the program that any user may run, wherever the build tree is."""
-    with tempfile.TemporaryDirectory(prefix="paddock-test-") as folder:
-        os.chmod(folder, 0o755)
-        copy = shutil.copy(support.PADDOCK, folder)
-        os.chmod(copy, stat.S_IRUSR | stat.S_IXUSR | stat.S_IROTH | stat.S_IXOTH)
-        yield copy
 
 
 class ServiceTest(unittest.TestCase):
