@@ -291,14 +291,10 @@ static void loop_read(struct loop *loop, bool is_repeated)
     loop->retry_ns = again ? clock_monotonic_ns() + RETRY_NS : INT64_MAX;
 }
 
-static void loop_reload(struct loop *loop, bool is_repeated)
+static void loop_reload(struct loop *loop)
 {
     if (loop->stop_ns != INT64_MAX)
         return;
-    if (is_repeated) { /* systemd has heard of the first */
-        loop_read(loop, true);
-        return;
-    }
     char state[64];
     snprintf(state, sizeof state, "RELOADING=1\nMONOTONIC_USEC=%lld",
              (long long)(clock_monotonic_ns() / 1000));
@@ -327,7 +323,7 @@ static void loop_take_signals(struct loop *loop)
     int taken;
     while ((taken = signals_take(loop->signal_fd)) != 0) {
         if (taken == SIGHUP)
-            loop_reload(loop, false);
+            loop_reload(loop);
         else
             loop_begin_stop(loop, taken == SIGINT ? "SIGINT" : "SIGTERM");
     }
@@ -344,9 +340,9 @@ static void loop_take_changes(struct loop *loop, const struct pollfd fds[MAX_WAT
         changed = (is_due && watch_changed(watch)) || changed;
     }
     if (changed)
-        loop_reload(loop, false);
-    else if (clock_monotonic_ns() >= loop->retry_ns)
-        loop_reload(loop, true);
+        loop_reload(loop);
+    else if (clock_monotonic_ns() >= loop->retry_ns) /* never during a stop */
+        loop_read(loop, true);                       /* systemd has heard of the first */
 }
 
 static void loop_tick(struct loop *loop)
