@@ -413,12 +413,20 @@ PTRACE_DETACH, PTRACE_SEIZE, PTRACE_INTERRUPT = 17, 0x4206, 0x4207
 WALL = 0x40000000  # __WALL: of a thread as well
 
 
+def threads(pid):
+    """The name and the number of each thread that has not ended."""
+    for task in pathlib.Path(f"/proc/{pid}/task").iterdir():
+        try:
+            name = (task / "comm").read_text(encoding="ascii").strip()
+        except (FileNotFoundError, ProcessLookupError):  # it has ended meanwhile
+            continue
+        yield name, int(task.name)
+
+
 @contextlib.contextmanager
 def held_thread(pid, name):
     """Holds one thread of a process, as a debugger does, until what it gives is called or the process ends."""
-    task = next(task for task in os.listdir(f"/proc/{pid}/task")
-                if pathlib.Path(f"/proc/{pid}/task/{task}/comm").read_text(encoding="ascii").strip() == name)
-    thread = int(task)
+    thread = next(thread for found, thread in threads(pid) if found == name)
     LIBC.ptrace.argtypes = ctypes.c_long, ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p
     LIBC.ptrace.restype = ctypes.c_long
     if LIBC.ptrace(PTRACE_SEIZE, thread, None, None) != 0:

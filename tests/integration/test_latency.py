@@ -20,21 +20,15 @@ NOT_HELD = "low latency: CPUs cannot be kept from deep sleep"
 
 def worker_cpus(pid):
     """The CPUs that each worker may use, by its name."""
-    cpus = {}
-    for task in pathlib.Path(f"/proc/{pid}/task").iterdir():
-        name = (task / "comm").read_text(encoding="ascii").strip()
-        if name.startswith("qcmp-"):
-            cpus[name] = os.sched_getaffinity(int(task.name))
-    return cpus
+    return {name: os.sched_getaffinity(thread) for name, thread in support.threads(pid) if name.startswith("qcmp-")}
 
 
 def policies(pid):
     """The scheduling policy and priority of each thread, by its name."""
     found = {}
-    for task in pathlib.Path(f"/proc/{pid}/task").iterdir():
-        with contextlib.suppress(OSError):  # of a worker that has just ended
-            name = (task / "comm").read_text(encoding="ascii").strip()
-            found[name] = os.sched_getscheduler(int(task.name)), os.sched_getparam(int(task.name)).sched_priority
+    for name, thread in support.threads(pid):
+        with contextlib.suppress(ProcessLookupError):  # a worker that has just ended
+            found[name] = os.sched_getscheduler(thread), os.sched_getparam(thread).sched_priority
     return found
 
 

@@ -159,11 +159,7 @@ class ResponderTest(unittest.TestCase):
 
     def check_workers(self, workers):
         with Responder("--service.udp.workers", str(workers)) as responder:
-            names = []
-            for task in os.listdir(f"/proc/{responder.pid}/task"):
-                with open(f"/proc/{responder.pid}/task/{task}/comm", encoding="ascii") as file:
-                    names.append(file.read().strip())
-            self.assertEqual(sum(name.startswith("qcmp-") for name in names), workers)
+            self.assertEqual(sum(name.startswith("qcmp-") for name, _ in support.threads(responder.pid)), workers)
             for source in range(64):
                 address = "::1" if source % 2 and support.has_ipv6() else "127.0.0.1"
                 with Asker(responder.port, self.sent, address) as asker:

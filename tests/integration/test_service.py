@@ -178,7 +178,7 @@ class EnvironmentTest(ServiceTest):
             port = service.await_port()
             service.await_line("qcmp ready")
             self.check_answers(port)
-            workers = [task for task in os.listdir(f"/proc/{service.pid}/task") if worker_name(service.pid, task)]
+            workers = [name for name, _ in support.threads(service.pid) if name.startswith("qcmp-")]
             self.assertEqual(len(workers), 3)
             self.assertEqual(service.end(), 0)
 
@@ -195,12 +195,6 @@ class EnvironmentTest(ServiceTest):
     def test_an_empty_variable_counts_as_unset(self):
         with Responder(env=environment(QUIET="", QUILKIN_SERVICE_UDP_WORKERS="")) as responder:
             responder.stop()
-
-
-def worker_name(pid, task):
-    with open(f"/proc/{pid}/task/{task}/comm", encoding="ascii") as file:
-        name = file.read().strip()
-    return name if name.startswith("qcmp-") else ""
 
 
 class EndTest(ServiceTest):
