@@ -52,12 +52,13 @@ def plain(port):
     return paddock(port, *GUARD_OFF)
 
 
+PLAIN = {"baseline": baseline, "paddock": plain}
 REALTIME = {"paddock --realtime": lambda port: paddock(port, *GUARD_OFF, "--realtime")}
 
 
 def responders():
     """Name and command of each responder to compare: by port."""
-    found = {"baseline": baseline, "paddock": plain}
+    found = dict(PLAIN)
     if lab.quilkin(0):
         found["quilkin"] = lab.quilkin
     else:
@@ -118,11 +119,12 @@ def overload(options):
                       "them (`paddock load --via xdp`); 64 clients in turn. What a responder reads it answers, so shares are of what the kernel says was read: "
                       "not all answers reach a generator whose CPU is full. Ratios are of the same round.",
                       ("offered", "responder", "answered", "of the baseline", "target"))
+    compared = responders() | REALTIME
     with lab.Wire() as wire:
         for rate in (100000, 200000, 1000000):
             shares = {}
             for _ in range(options.rounds):
-                for name, make in (responders() | REALTIME).items():
+                for name, make in compared.items():
                     sent, read, _ = flood(wire, make, rate, options)
                     shares.setdefault(name, []).append(read / sent)
             for name, values in shares.items():
@@ -141,7 +143,7 @@ def curve(options):
     points = {}
     with lab.Wire() as wire:
         for rate in (25000, 50000, 100000, 200000, 400000, 800000, 1600000, 3000000):
-            for name, make in ({"baseline": baseline, "paddock": plain} | REALTIME).items():
+            for name, make in (PLAIN | REALTIME).items():
                 runs = [flood(wire, make, rate, options) for _ in range(3)]
                 offered, read = (Summary(values).median for values in list(zip(*runs))[:2])
                 p50, p99 = (Summary(trip[at] / 1e6 for _, _, trip in runs).median for at in ("p50", "p99"))
