@@ -15,10 +15,10 @@
 #include <linux/net_tstamp.h>
 #include <qcmp/wire.h>
 
-#include "base/address.h"
 #include "base/clock.h"
 #include "base/hdr_histogram.h"
 #include "daemon/qcmp_service.h"
+#include "net/address.h"
 
 #define MAX_FD 64
 #define HEADERS_BYTES 62 /* of Ethernet, IPv6 and UDP, which an error queue gives back, too */

@@ -16,10 +16,10 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "base/address.h"
 #include "base/clock.h"
-#include "base/udp_info.h"
-#include "base/udp_socket.h"
+#include "net/address.h"
+#include "net/udp_info.h"
+#include "net/udp_socket.h"
 #include "relay/relay.h"
 
 #define RATE 10000

@@ -13,8 +13,8 @@
 
 #include "admin/listener.h"
 #include "admin/reply.h"
-#include "base/address.h"
 #include "base/clock.h"
+#include "net/address.h"
 
 #define NS_PER_MS 1000000
 #define MEMORY_BYTES                                                                               \

@@ -5,7 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "base/address.h"
+#include "net/address.h"
 
 static int set_option(int fd, int level, int name, int value)
 {

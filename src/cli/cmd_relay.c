@@ -9,11 +9,11 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-#include "base/address.h"
-#include "base/signals.h"
 #include "cli/commands.h"
 #include "cli/output.h"
 #include "cli/relay_options.h"
+#include "loop/signals.h"
+#include "net/address.h"
 #include "relay/relay.h"
 
 #define MESSAGE_BYTES 512

@@ -12,9 +12,9 @@
 
 #include <qcmp/wire.h>
 
-#include "base/address.h"
-#include "base/target.h"
 #include "base/text.h"
+#include "net/address.h"
+#include "net/target.h"
 
 /* Names that are looked up at once. */
 #define RESOLVERS 16

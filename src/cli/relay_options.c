@@ -6,12 +6,12 @@
 
 #include <qcmp/wire.h>
 
-#include "base/address.h"
 #include "base/duration.h"
 #include "base/number.h"
 #include "base/quantity.h"
-#include "base/target.h"
 #include "base/text.h"
+#include "net/address.h"
+#include "net/target.h"
 
 #define DAY_NS (INT64_C(86400) * 1000000000)
 #define DEFAULT_IDLE_NS (INT64_C(60) * 1000000000)

@@ -13,10 +13,10 @@
 #include <stdio.h>
 
 #include "base/file_identity.h"
-#include "base/guard.h"
 #include "base/log.h"
-#include "base/prefix.h"
-#include "base/target.h"
+#include "guard/guard.h"
+#include "net/prefix.h"
+#include "net/target.h"
 
 /** Room for a service's id, or a part of a locality, and its terminator. */
 #define CONFIG_ID_BYTES 256

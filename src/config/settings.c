@@ -3,10 +3,10 @@
 #include <arpa/inet.h>
 #include <string.h>
 
-#include "base/address.h"
 #include "base/duration.h"
 #include "base/number.h"
 #include "base/text.h"
+#include "net/address.h"
 
 #define SECOND_NS INT64_C(1000000000)
 #define MS_NS INT64_C(1000000)

@@ -13,9 +13,7 @@
 #include <unistd.h>
 
 #include "admin/admin.h"
-#include "base/address.h"
 #include "base/clock.h"
-#include "base/signals.h"
 #include "daemon/fast_path.h"
 #include "daemon/low_latency.h"
 #include "daemon/notify.h"
@@ -25,6 +23,8 @@
 #include "daemon/reload.h"
 #include "daemon/state.h"
 #include "daemon/watch.h"
+#include "loop/signals.h"
+#include "net/address.h"
 
 #define EXIT_FAILED 255
 #define TICK_MS 1000

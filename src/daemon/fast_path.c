@@ -3,7 +3,7 @@
 #include <errno.h>
 #include <stdio.h>
 
-#include "engine/xdp/packet_filter.h"
+#include "fastpath/packet_filter.h"
 
 static void log_attached(const struct xdp *xdp, enum xdp_mode mode, struct log *log)
 {

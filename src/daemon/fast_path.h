@@ -7,11 +7,11 @@
 
 #include "base/log.h"
 #include "config/config.h"
-#include "engine/xdp/xdp.h"
+#include "fastpath/xdp.h"
 
 /**
  * Attaches XDP where the configuration asks for it, or leaves it to us and the host has what it
- * takes. Needs privileges; see engine/xdp/xdp.h. Logs what was set for XDP and has no effect.
+ * takes. Needs privileges; see fastpath/xdp.h. Logs what was set for XDP and has no effect.
  *
  * @param[out] xdp NULL where the sockets are alone; the caller's, for xdp_close().
  * @return 0, or a negative errno value after a line on stderr.

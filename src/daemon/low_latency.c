@@ -7,7 +7,7 @@
 #include <sys/epoll.h>
 #include <unistd.h>
 
-#include "engine/busy_poll.h"
+#include "loop/busy_poll.h"
 
 static void warn(struct log *log, const char *message, int error)
 {

@@ -14,7 +14,7 @@
 
 #include "daemon/rules.h"
 #include "engine/engine.h"
-#include "engine/xdp/xdp.h"
+#include "fastpath/xdp.h"
 #include "metrics/counters.h"
 
 /** A worker that has not turned for so long is taken for dead. */

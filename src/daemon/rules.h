@@ -5,8 +5,8 @@
 #ifndef PADDOCK_DAEMON_RULES_H
 #define PADDOCK_DAEMON_RULES_H
 
-#include "base/guard.h"
-#include "base/prefix.h"
+#include "guard/guard.h"
+#include "net/prefix.h"
 #include "responder/responder.h"
 
 /** What a configuration says about it. Borrowed. */

@@ -17,6 +17,7 @@
 
 #include "base/datagram.h"
 #include "metrics/counters.h"
+#include "net/address.h"
 
 /** Bytes of a datagram that a handler sees; longer ones are cut, but their size is told. */
 #define ENGINE_DATA_BYTES 64
@@ -33,7 +34,7 @@
 typedef void engine_handler_fn(const struct batch *batch, void *user);
 
 /** Addresses that one engine can listen on. */
-#define ENGINE_MAX_ADDRESSES 16
+#define ENGINE_MAX_ADDRESSES NET_MAX_ADDRESSES
 
 /** A worker's loop turns at least this often, also without traffic. What a handler finds in memory
  * that others replace, it may use until its worker's `turns` grows, and no longer. */

@@ -9,10 +9,10 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-#include "base/address.h"
-#include "base/udp_socket.h"
 #include "engine/engine_base.h"
 #include "engine/mmsg_worker.h"
+#include "net/address.h"
+#include "net/udp_socket.h"
 
 /* The least that a datagram costs the kernel: what a receive buffer holds at most, follows. */
 #define LEAST_COST_BYTES 256

@@ -5,11 +5,11 @@
 #include <sys/epoll.h>
 #include <unistd.h>
 
-#include "base/address.h"
 #include "base/clock.h"
-#include "base/udp_socket.h"
-#include "engine/busy_poll.h"
 #include "engine/mmsg_replies.h"
+#include "loop/busy_poll.h"
+#include "net/address.h"
+#include "net/udp_socket.h"
 
 #define RETRY_MS 1
 

@@ -11,8 +11,8 @@
 #include <stdint.h>
 #include <sys/socket.h>
 
-#include "base/udp_info.h"
 #include "engine/engine.h"
+#include "net/udp_info.h"
 
 /** Datagrams that one call receives at most. */
 #define MMSG_BATCH 32

@@ -5,7 +5,7 @@
 #include <stddef.h>
 #include <string.h>
 
-#include "base/address.h"
+#include "net/address.h"
 
 /* As IPv6, IPv4 mapped; the scope is that of link-local addresses, else 0. */
 struct host {

@@ -16,7 +16,7 @@
 #include <qcmp/wire.h>
 
 #include "base/clock.h"
-#include "engine/xdp/attach.h"
+#include "fastpath/attach.h"
 #include "load/flow.h"
 #include "load/stop.h"
 #include "load/xdp_frame.h"

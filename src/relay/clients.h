@@ -11,7 +11,7 @@
 #include <stdint.h>
 
 #include "base/siphash.h"
-#include "base/udp_info.h"
+#include "net/udp_info.h"
 #include "relay/arrival.h"
 #include "relay/impair.h"
 

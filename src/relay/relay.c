@@ -8,10 +8,10 @@
 #include <sys/timerfd.h>
 #include <unistd.h>
 
-#include "base/address.h"
 #include "base/clock.h"
-#include "base/udp_info.h"
-#include "base/udp_socket.h"
+#include "net/address.h"
+#include "net/udp_info.h"
+#include "net/udp_socket.h"
 #include "relay/arrival.h"
 #include "relay/clients.h"
 

@@ -4,7 +4,7 @@
 
 #include <qcmp/wire.h>
 
-#include "base/address.h"
+#include "net/address.h"
 #include "responder/ping.h"
 
 static enum outcome fault_outcome(int error)

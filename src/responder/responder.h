@@ -9,9 +9,9 @@
 #include <stdint.h>
 
 #include "base/datagram.h"
-#include "base/guard.h"
+#include "guard/access.h"
+#include "guard/guard.h"
 #include "metrics/outcome.h"
-#include "responder/access.h"
 
 /** Whom to answer. Read by all workers at once; whoever replaces it keeps it until none uses it. */
 struct responder_rules {

@@ -3,7 +3,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "base/guard_core.h"
+#include "guard/guard_core.h"
 
 #define SECTION(name) __attribute__((section(name), used))
 #define MAP_LOOKUP 1

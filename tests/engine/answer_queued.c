@@ -13,9 +13,9 @@
 
 #include <qcmp/wire.h>
 
-#include "base/address.h"
 #include "base/clock.h"
 #include "daemon/qcmp_service.h"
+#include "net/address.h"
 
 #define MAX_CLIENTS 256
 #define RECEIVE_BUFFER_NS INT64_C(2000000000)

@@ -15,9 +15,9 @@
 
 #include <cmocka.h>
 
-#include "base/address.h"
 #include "base/clock.h"
 #include "engine/engine.h"
+#include "net/address.h"
 #include "support/loopback.h"
 
 #define MAX_WORKERS 4

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "responder/access.h"
+#include "guard/access.h"
 #include "support/access_oracle.h"
 #include "support/check.h"
 

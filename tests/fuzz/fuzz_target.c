@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/target.h"
+#include "net/target.h"
 #include "support/check.h"
 
 #define DEFAULT_PORT 7600

@@ -1,9 +1,9 @@
 # The program's harnesses: see fuzz.cmake.
 if(PADDOCK_BUILD_PROGRAM)
     paddock_fuzz(accept LINK paddock_admin)
-    paddock_fuzz(access LINK paddock_responder)
+    paddock_fuzz(access LINK paddock_guard)
     paddock_fuzz(responder LINK paddock_responder)
-    paddock_fuzz(target LINK paddock_base)
+    paddock_fuzz(target LINK paddock_net)
     paddock_fuzz(text LINK paddock_base)
     paddock_fuzz(flags LINK paddock_config)
     paddock_fuzz(config LINK paddock_config)

@@ -4,7 +4,7 @@
 #ifndef PADDOCK_SUPPORT_ACCESS_ORACLE_H
 #define PADDOCK_SUPPORT_ACCESS_ORACLE_H
 
-#include "base/prefix.h"
+#include "net/prefix.h"
 
 static inline bool oracle_has(const struct prefix *prefix, const struct in6_addr *address)
 {

@@ -4,7 +4,7 @@
 #ifndef PADDOCK_SUPPORT_RANDOM_PREFIX_H
 #define PADDOCK_SUPPORT_RANDOM_PREFIX_H
 
-#include "base/prefix.h"
+#include "net/prefix.h"
 #include "support/random.h"
 
 /** A prefix of few distinct bits, so that they meet. */

@@ -8,7 +8,7 @@
 
 #include <qcmp/wire.h>
 
-#include "engine/xdp/clock.h"
+#include "fastpath/clock.h"
 #include "support/cmocka.h"
 #include "xdp/netns.h"
 

@@ -7,7 +7,7 @@
 #include <netinet/in.h>
 #include <stdint.h>
 
-#include "engine/xdp/shared.h"
+#include "fastpath/shared.h"
 #include "responder.skel.h"
 #include "xdp/frame.h"
 

@@ -1,6 +1,6 @@
 /* Which addresses are answered at, in a network namespace of its own; VLAN devices from made
  * answers of the kernel, since not every kernel has them. */
-#include "engine/xdp/addresses.h"
+#include "fastpath/addresses.h"
 
 #include <arpa/inet.h>
 #include <bpf/bpf.h>
@@ -15,7 +15,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "engine/xdp/netlink.h"
+#include "fastpath/netlink.h"
 #include "support/cmocka.h"
 #include "xdp/netns.h"
 

@@ -1,5 +1,5 @@
 /* Attaching in a network namespace of its own, and why it may not work. */
-#include "engine/xdp/attach.h"
+#include "fastpath/attach.h"
 
 #include <errno.h>
 #include <net/if.h>

@@ -11,8 +11,8 @@
 #include <qcmp/wire.h>
 
 #include "base/clock.h"
-#include "engine/xdp/addresses.h"
-#include "engine/xdp/shared.h"
+#include "fastpath/addresses.h"
+#include "fastpath/shared.h"
 #include "responder.skel.h"
 #include "responder/responder.h"
 #include "support/answer_one.h"

@@ -1,5 +1,5 @@
 /* Access lists and limits in the XDP program, run by the kernel over frames made here. */
-#include "engine/xdp/rules.h"
+#include "fastpath/rules.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -13,8 +13,8 @@
 #include <qcmp/wire.h>
 
 #include "base/clock.h"
-#include "base/guard.h"
-#include "responder/access.h"
+#include "guard/access.h"
+#include "guard/guard.h"
 #include "support/access_oracle.h"
 #include "support/cmocka.h"
 #include "support/random.h"

@@ -1,7 +1,7 @@
 /* The life of XDP on an interface: ports, losses, and when it leaves; over veth, whose other end
  * lacks a program, so that
  every answer is lost. */
-#include "engine/xdp/xdp.h"
+#include "fastpath/xdp.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -18,9 +18,9 @@
 #include <qcmp/wire.h>
 
 #include "base/clock.h"
-#include "engine/xdp/addresses.h"
-#include "engine/xdp/device.h"
-#include "engine/xdp/health.h"
+#include "fastpath/addresses.h"
+#include "fastpath/device.h"
+#include "fastpath/health.h"
 #include "support/cmocka.h"
 #include "xdp/frame.h"
 #include "xdp/netns.h"

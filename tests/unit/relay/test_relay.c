@@ -4,7 +4,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-#include "base/address.h"
+#include "net/address.h"
 #include "relay/relay.h"
 #include "support/cmocka.h"
 #include "support/loopback.h"

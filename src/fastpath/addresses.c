@@ -1,0 +1,426 @@
+#include "fastpath/addresses.h"
+
+#include <bpf/bpf.h>
+#include <errno.h>
+#include <linux/if_ether.h>
+#include <linux/if_link.h>
+#include <linux/rtnetlink.h>
+#include <net/if.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "fastpath/netlink.h"
+#include "net/address.h"
+
+#define FIRST_CAPACITY 16
+#define IPV4_POINT_TO_POINT_BITS 31 /* from these on a network has no broadcast address */
+
+/* One interface that is up, with what matters of it. */
+struct link {
+    unsigned index;
+    unsigned below;  /* which a VLAN device is on */
+    uint32_t number; /* of its tag, 0 if it is no VLAN device */
+    bool is_loopback;
+};
+
+struct links {
+    struct link *items;
+    size_t count;
+    size_t capacity;
+    int error;
+};
+
+struct collection {
+    const struct xdp_address_filter *filter;
+    const struct links *links;
+    struct xdp_addresses *found;
+    int error;
+};
+
+/* Makes room for one more of @p item_bytes. Returns the items, moved or not; NULL without memory.
+ */
+static void *reserve(void *items, size_t count, size_t *capacity, size_t item_bytes)
+{
+    if (count < *capacity)
+        return items;
+    size_t wanted = *capacity > 0 ? 2 * *capacity : FIRST_CAPACITY;
+    void *moved = realloc(items, wanted * item_bytes);
+    if (moved != NULL)
+        *capacity = wanted;
+    return moved;
+}
+
+static void take_vlan_data(unsigned type, const void *value, size_t bytes, void *user)
+{
+    struct link *link = user;
+    uint16_t half;
+    if (!netlink_value(value, bytes, &half, sizeof half))
+        return;
+    if (type == IFLA_VLAN_ID)
+        link->number |= half & 0x0fffU;
+    else if (type == IFLA_VLAN_PROTOCOL && ntohs(half) == ETH_P_8021AD)
+        link->number |= XDP_TAG_IS_8021AD;
+}
+
+struct kind {
+    bool is_vlan;
+    struct link *link;
+};
+
+/* The kind comes before its data. */
+static void take_link_info(unsigned type, const void *value, size_t bytes, void *user)
+{
+    static const char vlan[] = "vlan";
+    struct kind *kind = user;
+    if (type == IFLA_INFO_KIND)
+        kind->is_vlan = bytes >= sizeof vlan && memcmp(value, vlan, sizeof vlan) == 0;
+    else if (type == IFLA_INFO_DATA && kind->is_vlan)
+        netlink_attributes(value, bytes, take_vlan_data, kind->link);
+}
+
+static void take_link_attribute(unsigned type, const void *value, size_t bytes, void *user)
+{
+    struct link *link = user;
+    struct kind kind = {.link = link};
+    if (type == IFLA_LINK)
+        netlink_value(value, bytes, &link->below, sizeof link->below);
+    else if (type == IFLA_LINKINFO)
+        netlink_attributes(value, bytes, take_link_info, &kind);
+}
+
+static void take_link(const struct nlmsghdr *message, void *user)
+{
+    struct links *links = user;
+    struct ifinfomsg head;
+    if (message->nlmsg_type != RTM_NEWLINK || !netlink_header(message, &head, sizeof head))
+        return;
+    if ((head.ifi_flags & IFF_UP) == 0)
+        return;
+    struct link *items =
+        reserve(links->items, links->count, &links->capacity, sizeof *links->items);
+    if (items == NULL) {
+        links->error = -ENOMEM;
+        return;
+    }
+    links->items = items;
+    struct link *link = &items[links->count++];
+    *link = (struct link){.index = (unsigned)head.ifi_index,
+                          .is_loopback = (head.ifi_flags & IFF_LOOPBACK) != 0};
+    netlink_message_attributes(message, sizeof head, take_link_attribute, link);
+}
+
+static int list_links(struct links *links)
+{
+    struct ifinfomsg head = {.ifi_family = AF_UNSPEC};
+    struct netlink_question question = {.protocol = NETLINK_ROUTE,
+                                        .type = RTM_GETLINK,
+                                        .header = &head,
+                                        .header_bytes = sizeof head};
+    int error = netlink_list(&question, take_link, links);
+    return error != 0 ? error : links->error;
+}
+
+static const struct link *find_link(const struct links *links, unsigned index)
+{
+    for (size_t i = 0; i < links->count; i++) {
+        if (links->items[i].index == index)
+            return &links->items[i];
+    }
+    return NULL;
+}
+
+/* The tags of frames for an interface that come in at the one with the program. Returns whether it
+ * is that one or a VLAN on it. */
+static bool find_tags(const struct links *links, const struct link *link, unsigned base,
+                      uint32_t *tags)
+{
+    uint32_t found = 0;
+    for (int i = 0; i < XDP_MAX_TAGS && link->index != base && link->number != 0; i++) {
+        found = found << XDP_TAG_BITS | link->number;
+        link = find_link(links, link->below);
+        if (link == NULL)
+            return false;
+    }
+    if (link->index != base)
+        return false;
+    *tags = found;
+    return true;
+}
+
+static bool is_loopback_address(const struct in6_addr *address)
+{
+    return IN6_IS_ADDR_LOOPBACK(address) ||
+           (IN6_IS_ADDR_V4MAPPED(address) && address->s6_addr[12] == 127);
+}
+
+static bool is_listened(const struct xdp_address_filter *filter, const struct in6_addr *address)
+{
+    static const struct in_addr any;
+    struct in6_addr any_ipv4 = address_from_ipv4(any);
+    bool ipv4 = IN6_IS_ADDR_V4MAPPED(address), ipv4_listed = false, any_listed = false;
+    for (size_t i = 0; i < filter->listen_count; i++) {
+        const struct in6_addr *listen = &filter->listen[i];
+        if (memcmp(listen, address, sizeof *address) == 0 ||
+            (ipv4 && memcmp(listen, &any_ipv4, sizeof any_ipv4) == 0))
+            return true;
+        ipv4_listed = ipv4_listed || IN6_IS_ADDR_V4MAPPED(listen);
+        any_listed = any_listed || IN6_IS_ADDR_UNSPECIFIED(listen);
+    }
+    return any_listed && !(ipv4 && ipv4_listed);
+}
+
+static void add(struct collection *collection, const struct in6_addr *address, uint32_t tags)
+{
+    struct xdp_addresses *found = collection->found;
+    struct xdp_address *items =
+        reserve(found->items, found->count, &found->capacity, sizeof *found->items);
+    if (items == NULL) {
+        collection->error = -ENOMEM;
+        return;
+    }
+    found->items = items;
+    struct xdp_address *item = &items[found->count++];
+    memcpy(item->address, address, sizeof item->address);
+    item->tags = tags | (IN6_IS_ADDR_V4MAPPED(address) ? 0 : XDP_TAGS_IPV6);
+}
+
+/* One address as the kernel lists it; unspecified is what it does not say. */
+struct assigned {
+    struct in6_addr local;
+    struct in6_addr network; /* what the prefix is of: that of the peer where there is one */
+    struct in6_addr broadcast;
+    uint32_t flags;
+};
+
+static void read_address(struct in6_addr *address, const void *value, size_t bytes)
+{
+    struct in_addr ipv4;
+    if (bytes == sizeof ipv4) {
+        memcpy(&ipv4, value, sizeof ipv4);
+        *address = address_from_ipv4(ipv4);
+    } else if (bytes == sizeof *address) {
+        memcpy(address, value, sizeof *address);
+    }
+}
+
+static void take_address_attribute(unsigned type, const void *value, size_t bytes, void *user)
+{
+    struct assigned *assigned = user;
+    if (type == IFA_FLAGS)
+        netlink_value(value, bytes, &assigned->flags, sizeof assigned->flags);
+    else if (type == IFA_LOCAL)
+        read_address(&assigned->local, value, bytes);
+    else if (type == IFA_ADDRESS)
+        read_address(&assigned->network, value, bytes);
+    else if (type == IFA_BROADCAST)
+        read_address(&assigned->broadcast, value, bytes);
+}
+
+static void add_source(struct collection *collection, const struct in6_addr *address)
+{
+    if (address_is_unicast(address) && !is_loopback_address(address))
+        add(collection, address, XDP_TAGS_NO_SOURCE);
+}
+
+/* The kernel takes the last address of a network for a broadcast one, too, whatever else it was
+ * told. */
+static void add_sources(struct collection *collection, const struct assigned *assigned,
+                        unsigned prefix_bits)
+{
+    struct in6_addr last = assigned->network;
+    add_source(collection, &assigned->local);
+    add_source(collection, &assigned->broadcast);
+    if (!IN6_IS_ADDR_V4MAPPED(&last) || prefix_bits >= IPV4_POINT_TO_POINT_BITS)
+        return;
+    last.s6_addr32[3] |= htonl(UINT32_MAX >> prefix_bits);
+    add_source(collection, &last);
+}
+
+static void add_destination(struct collection *collection, const struct assigned *assigned,
+                            unsigned interface)
+{
+    const struct xdp_address_filter *filter = collection->filter;
+    const struct link *link = find_link(collection->links, interface);
+    const struct link *base = find_link(collection->links, filter->interface);
+    const struct in6_addr *address = &assigned->local;
+    uint32_t tags = 0;
+    bool is_unready = (assigned->flags & IFA_F_DADFAILED) != 0 ||
+                      (assigned->flags & (IFA_F_TENTATIVE | IFA_F_OPTIMISTIC)) == IFA_F_TENTATIVE;
+    if (link == NULL || base == NULL || is_unready || !address_is_unicast(address) ||
+        !is_listened(filter, address))
+        return;
+    if (!find_tags(collection->links, link, filter->interface, &tags) &&
+        (link->number != 0 || address_is_link_local(address)))
+        return;
+    if (is_loopback_address(address) && !base->is_loopback)
+        return;
+    add(collection, address, tags);
+}
+
+static void take_address(const struct nlmsghdr *message, void *user)
+{
+    struct collection *collection = user;
+    struct ifaddrmsg head;
+    if (message->nlmsg_type != RTM_NEWADDR || !netlink_header(message, &head, sizeof head))
+        return;
+    struct assigned assigned = {.flags = head.ifa_flags};
+    netlink_message_attributes(message, sizeof head, take_address_attribute, &assigned);
+    if (IN6_IS_ADDR_UNSPECIFIED(&assigned.local))
+        assigned.local = assigned.network;
+    add_sources(collection, &assigned, head.ifa_prefixlen);
+    add_destination(collection, &assigned, head.ifa_index);
+}
+
+static bool is_source(const struct xdp_address *address)
+{
+    return (address->tags & XDP_TAGS_NO_SOURCE) != 0;
+}
+
+/* Sources come first: so they are in a map before what is answered, and stay where not all fits. */
+static int compare(const void *a, const void *b)
+{
+    const struct xdp_address *first = a, *second = b;
+    if (is_source(first) != is_source(second))
+        return is_source(first) ? -1 : 1;
+    return memcmp(first, second, sizeof *first);
+}
+
+/* Leaves out what is there twice, and what there is no room for. */
+static void sort(struct xdp_addresses *addresses)
+{
+    size_t kept = 0;
+    if (addresses->count == 0)
+        return;
+    qsort(addresses->items, addresses->count, sizeof *addresses->items, compare);
+    for (size_t i = 1; i < addresses->count; i++) {
+        if (compare(&addresses->items[kept], &addresses->items[i]) != 0)
+            addresses->items[++kept] = addresses->items[i];
+    }
+    addresses->count = kept + 1 < XDP_MAX_ADDRESSES ? kept + 1 : XDP_MAX_ADDRESSES;
+}
+
+static int list_addresses(struct xdp_addresses *found, const struct xdp_address_filter *filter,
+                          const struct links *links)
+{
+    struct ifaddrmsg head = {.ifa_family = AF_UNSPEC};
+    struct netlink_question question = {.protocol = NETLINK_ROUTE,
+                                        .type = RTM_GETADDR,
+                                        .header = &head,
+                                        .header_bytes = sizeof head};
+    struct collection collection = {.filter = filter, .links = links, .found = found};
+    int error = netlink_list(&question, take_address, &collection);
+    return error != 0 ? error : collection.error;
+}
+
+void xdp_addresses_fini(struct xdp_addresses *addresses)
+{
+    free(addresses->items);
+    *addresses = (struct xdp_addresses){.items = NULL};
+}
+
+int xdp_addresses_list(struct xdp_addresses *addresses, const struct xdp_address_filter *filter)
+{
+    struct links links = {.items = NULL};
+    struct xdp_addresses found = {.items = NULL};
+    int error = list_links(&links);
+    if (error == 0)
+        error = list_addresses(&found, filter, &links);
+    free(links.items);
+    if (error != 0) {
+        xdp_addresses_fini(&found);
+        return error;
+    }
+    sort(&found);
+    *addresses = found;
+    return 0;
+}
+
+static uint64_t source_bits(const struct xdp_addresses *addresses)
+{
+    uint64_t bits = 0;
+    for (size_t i = 0; i < addresses->count; i++) {
+        if (is_source(&addresses->items[i]))
+            bits |= xdp_source_bit(addresses->items[i].address);
+    }
+    return bits;
+}
+
+static int insert(int map_fd, const struct xdp_address *address)
+{
+    const uint8_t present = 1;
+    return bpf_map_update_elem(map_fd, address, &present, BPF_ANY);
+}
+
+static int forget(int map_fd, const struct xdp_address *address)
+{
+    int error = bpf_map_delete_elem(map_fd, address);
+    return error == -ENOENT ? 0 : error;
+}
+
+static bool has(const struct xdp_addresses *addresses, const struct xdp_address *address)
+{
+    return addresses->count > 0 &&
+           bsearch(address, addresses->items, addresses->count, sizeof *address, compare) != NULL;
+}
+
+/* What goes makes room for what comes. Sources come first of all, and go last. */
+static int change(int map_fd, const struct xdp_addresses *before, const struct xdp_addresses *next)
+{
+    int error = 0;
+    for (size_t i = before->count; i-- > 0 && error == 0;) {
+        if (!has(next, &before->items[i]))
+            error = forget(map_fd, &before->items[i]);
+    }
+    for (size_t i = 0; i < next->count && error == 0; i++) {
+        if (!has(before, &next->items[i]))
+            error = insert(map_fd, &next->items[i]);
+    }
+    return error;
+}
+
+void xdp_addresses_forget_last(struct xdp_settings *settings, uint32_t version)
+{
+    version = version == UINT32_MAX ? 1 : version + 1;
+    __atomic_store_n(&settings->addresses_version, version, __ATOMIC_SEQ_CST);
+}
+
+int xdp_addresses_store(const struct xdp_addresses_place *place, const struct xdp_addresses *before,
+                        const struct xdp_addresses *next)
+{
+    uint32_t version = place->settings->addresses_version;
+    __atomic_store_n(&place->settings->sources, UINT64_MAX, __ATOMIC_SEQ_CST);
+    __atomic_store_n(&place->settings->addresses_version, 0, __ATOMIC_SEQ_CST);
+    int error = change(place->map_fd, before, next);
+    xdp_addresses_forget_last(place->settings, version);
+    if (error == 0)
+        __atomic_store_n(&place->settings->sources, source_bits(next), __ATOMIC_SEQ_CST);
+    return error;
+}
+
+int xdp_addresses_watch(void)
+{
+    struct sockaddr_nl address = {.nl_family = AF_NETLINK,
+                                  .nl_groups =
+                                      RTMGRP_LINK | RTMGRP_IPV4_IFADDR | RTMGRP_IPV6_IFADDR};
+    int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_NONBLOCK | SOCK_CLOEXEC, NETLINK_ROUTE);
+    if (fd < 0)
+        return -errno;
+    if (bind(fd, (const struct sockaddr *)&address, sizeof address) == 0)
+        return fd;
+    int error = -errno;
+    close(fd);
+    return error;
+}
+
+bool xdp_addresses_changed(int fd)
+{
+    char message[256]; /* what it says does not matter: everything is listed again */
+    bool changed = false;
+    for (;;) {
+        if (recv(fd, message, sizeof message, MSG_TRUNC) >= 0 || errno == ENOBUFS)
+            changed = true;
+        else if (errno != EINTR)
+            return changed;
+    }
+}
