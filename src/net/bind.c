@@ -1,4 +1,5 @@
-#include "net/udp_socket.h"
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "net/bind.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -6,6 +7,7 @@
 #include <time.h> /* before linux/errqueue.h, which uses struct timespec without it */
 
 #include <linux/errqueue.h>
+#include <linux/filter.h>
 #include <linux/net_tstamp.h>
 #include <linux/sock_diag.h>
 #include <netinet/udp.h>
@@ -35,9 +37,9 @@ static int enable_stamps(int fd)
 
 /* IP_PKTINFO as well on a dual-stack socket: it alone tells a broadcast destination of an IPv4
  * datagram. */
-static int configure(int fd, const struct udp_binding *binding)
+static int configure(int fd, const struct binding *binding)
 {
-    bool ipv6 = udp_binding_is_ipv6(binding);
+    bool ipv6 = binding_is_ipv6(binding);
     size_receive_buffer(fd, binding->buffer_bytes);
     int error = set_option(fd, IPPROTO_IP, IP_PKTINFO, 1);
     if (error == 0 && ipv6)
@@ -49,7 +51,7 @@ static int configure(int fd, const struct udp_binding *binding)
     return error;
 }
 
-static int bind_to(int fd, const struct udp_binding *binding, uint16_t port)
+static int bind_to(int fd, const struct binding *binding, uint16_t port)
 {
     struct sockaddr_storage address;
     socklen_t bytes = address_to_socket(&binding->address, port, &address);
@@ -58,9 +60,9 @@ static int bind_to(int fd, const struct udp_binding *binding, uint16_t port)
 
 /* The first socket joins the others only after its bind, which would else succeed beside another
  * process's socket. */
-static int open_one(const struct udp_binding *binding, uint16_t port, bool first)
+static int open_one(const struct binding *binding, uint16_t port, bool first)
 {
-    int family = udp_binding_is_ipv6(binding) ? AF_INET6 : AF_INET;
+    int family = binding_is_ipv6(binding) ? AF_INET6 : AF_INET;
     int fd = socket(family, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd < 0)
         return -errno;
@@ -77,7 +79,7 @@ static int open_one(const struct udp_binding *binding, uint16_t port, bool first
     return error;
 }
 
-static int join_others(int *fds, unsigned n, const struct udp_binding *binding, uint16_t port)
+static int join_others(int *fds, unsigned n, const struct binding *binding, uint16_t port)
 {
     for (unsigned i = 1; i < n; i++) {
         fds[i] = open_one(binding, port, false);
@@ -91,14 +93,14 @@ static int join_others(int *fds, unsigned n, const struct udp_binding *binding, 
     return 0;
 }
 
-bool udp_binding_is_ipv6(const struct udp_binding *binding)
+bool binding_is_ipv6(const struct binding *binding)
 {
     return !IN6_IS_ADDR_V4MAPPED(&binding->address);
 }
 
-int udp_sockets_open(int *fds, unsigned n, struct udp_binding *binding, uint16_t port)
+int bind_open(int *fds, unsigned n, struct binding *binding, uint16_t port)
 {
-    struct udp_binding used = *binding;
+    struct binding used = *binding;
     int first = open_one(&used, port, true);
     if (!used.ipv6_only && address_fall_back(&used.address, first))
         first = open_one(&used, port, true);
@@ -114,7 +116,7 @@ int udp_sockets_open(int *fds, unsigned n, struct udp_binding *binding, uint16_t
     return 0;
 }
 
-int udp_socket_connect(const struct sockaddr *peer, socklen_t peer_bytes, size_t buffer_bytes)
+int bind_connected(const struct sockaddr *peer, socklen_t peer_bytes, size_t buffer_bytes)
 {
     int fd = socket(peer->sa_family, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd < 0)
@@ -129,7 +131,14 @@ int udp_socket_connect(const struct sockaddr *peer, socklen_t peer_bytes, size_t
     return error;
 }
 
-int udp_socket_drops(int fd, uint32_t *drops)
+int bind_stop_receiving(int fd)
+{
+    struct sock_filter nothing[] = {{.code = BPF_RET | BPF_K, .k = 0}};
+    struct sock_fprog program = {.len = 1, .filter = nothing};
+    return setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof program) == 0 ? 0 : -errno;
+}
+
+int bind_drops(int fd, uint32_t *drops)
 {
     uint32_t info[SK_MEMINFO_VARS];
     socklen_t bytes = sizeof info;
@@ -141,7 +150,7 @@ int udp_socket_drops(int fd, uint32_t *drops)
     return 0;
 }
 
-size_t udp_socket_buffer(int fd)
+size_t bind_receive_buffer(int fd)
 {
     int size;
     socklen_t bytes = sizeof size;
@@ -150,9 +159,17 @@ size_t udp_socket_buffer(int fd)
     return (size_t)size;
 }
 
-bool udp_socket_can_segment(int fd)
+bool bind_can_segment(int fd)
 {
     int size;
     socklen_t bytes = sizeof size;
     return getsockopt(fd, SOL_UDP, UDP_SEGMENT, &size, &bytes) == 0;
+}
+
+/* In floating point, because no length of time overflows it. */
+size_t bind_buffer_bytes(int64_t length_ns)
+{
+    double datagrams = (double)length_ns * 1e-9 * BIND_FULL_RATE;
+    double bytes = datagrams * BIND_DATAGRAM_COST_BYTES;
+    return bytes < INT_MAX ? (size_t)bytes : INT_MAX;
 }
