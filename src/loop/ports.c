@@ -171,14 +171,18 @@ static void drain(struct worker *worker, void *user)
     }
 }
 
+void ports_stop(struct ports *ports)
+{
+    for (unsigned i = 0; i < ports->count; i++)
+        bind_stop_receiving(port_fd(ports->listeners[i].port));
+    workers_call(ports->workers, drain, ports);
+}
+
 uint64_t ports_close(struct ports *ports)
 {
     if (ports == NULL)
         return 0;
 
-    for (unsigned i = 0; i < ports->count; i++)
-        bind_stop_receiving(port_fd(ports->listeners[i].port));
-    workers_call(ports->workers, drain, ports);
     uint64_t drops = ports_drops(ports);
     for (unsigned i = 0; i < ports->count; i++)
         port_close(ports->listeners[i].port);

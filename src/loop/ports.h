@@ -61,8 +61,11 @@ void ports_receive_buffer(const struct ports *ports, size_t *asked, size_t *gran
  * between. */
 uint64_t ports_drops(struct ports *ports);
 
-/** Receives nothing new, handles what is queued, closes and frees. Waits for that. What came
- * meanwhile is among the drops. NULL is fine.
+/** Receives nothing new, and handles what is queued; waits for that. What comes meanwhile is among
+ * the drops. */
+void ports_stop(struct ports *ports);
+
+/** Closes and frees ports that were stopped, or never started. NULL is fine.
  * @return as ports_drops(), at the end. */
 uint64_t ports_close(struct ports *ports);
 
