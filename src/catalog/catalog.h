@@ -20,28 +20,33 @@
 #include "loop/quiescent.h"
 #include "loop/worker.h"
 
-/** Who tells it. Where two tell the same locality, or the chain, the later in this list wins. */
+/** Who tells it. Where two tell the same locality, the chain or the data centres, the later in this
+ * list wins. */
 enum catalog_source {
     CATALOG_CONFIG, /**< the configuration file of -c */
     CATALOG_STATIC, /**< --provider.static.endpoints */
     CATALOG_SOURCES
 };
 
-/** What a source tells: all that it knows, or NULL where it says nothing of a part. Whatever it left
- * out since the last time is gone. */
+/** What a source tells: all that it knows, or NULL where it says nothing of a part. Whatever it
+ * left out since the last time is gone. */
 struct catalog_change {
     struct clusters *clusters;
     json_t *filters; /**< a list as in a file, checked */
     struct datacenters *datacenters;
 };
 
+/** Frees what a change holds, where it does not go to catalog_update(). */
+void catalog_change_fini(struct catalog_change *change);
+
 /** One version. Read only; it lives until no worker can be using it. */
 struct catalog_version {
     struct retired retired;
     uint64_t number; /**< from 1, one more with each change */
-    const struct clusters *clusters;
-    json_t *filters;
-    const struct datacenters *datacenters;
+    struct clusters *clusters;
+    json_t *filters;                 /**< a list; NULL: nobody told one */
+    struct datacenters *datacenters; /**< NULL: nobody told any */
+    uint64_t datacenters_number;     /**< the number since which they are as they are */
 };
 
 struct catalog;
@@ -68,8 +73,10 @@ int catalog_update(struct catalog *catalog, enum catalog_source source,
  * the next catalog_update(). From any worker. */
 const struct catalog_version *catalog_read(const struct catalog *catalog);
 
-/** Adds `filters`, `clusters` and `datacenters` to an object, as docs/operations.md has it. Tokens
- * are shown as fingerprints unless @p with_tokens.
+/** Sets `filters`, `clusters`, `datacenters` and `paddock.sources` in an object, as
+ * docs/operations.md has it, in place of what is there under these names. A token is shown as
+ * `fingerprint:` with 16 hexadecimal digits, by a key of this process, unless @p with_tokens: a
+ * file may have such a text, as a token that no player can show.
  * @return 0 or -ENOMEM. */
 int catalog_show(const struct catalog *catalog, json_t *json, bool with_tokens);
 
