@@ -191,8 +191,9 @@ static int service_open(struct daemon *daemon)
     const struct config *config = &daemon->config;
     size_t failed = SIZE_MAX;
     struct rules_options rules = reload_rules(config);
-    struct xdp *xdp;
-    if (fast_path_open(&xdp, config, daemon->log) != 0)
+    struct fastpath *xdp;
+    struct qcmp_fast *fast;
+    if (fast_path_open(&xdp, &fast, config, daemon->log) != 0)
         return EXIT_FAILED;
     struct qcmp_service_options options = {.port = config->qcmp_port,
                                            .addresses = config->listen,
@@ -205,6 +206,7 @@ static int service_open(struct daemon *daemon)
                                            .realtime = config->realtime,
                                            .rules = &rules,
                                            .xdp = xdp,
+                                           .fast = fast,
                                            .worker_began = worker_began,
                                            .user = daemon};
     if (config->low_latency) {
@@ -214,7 +216,8 @@ static int service_open(struct daemon *daemon)
     int error = qcmp_service_open(&daemon->service, &options);
     if (error == 0)
         return 0;
-    xdp_close(xdp);
+    qcmp_fast_close(fast);
+    fastpath_close(xdp);
     return fail_to_serve(config, failed, error);
 }
 
@@ -351,6 +354,9 @@ static void loop_tick(struct loop *loop)
     int64_t now_ns = clock_monotonic_ns();
     fast_path_report(qcmp_service_xdp(daemon->service), qcmp_service_tick(daemon->service, now_ns),
                      daemon->log);
+    if (qcmp_service_is_unruled(daemon->service))
+        fast_path_report_detached(qcmp_service_xdp(daemon->service),
+                                  "it does not take the new limits and access lists", daemon->log);
     log_flush(daemon->log, false);
     bool alive = qcmp_service_alive(daemon->service, now_ns);
     bool before = atomic_exchange_explicit(&daemon->alive, alive, memory_order_relaxed);

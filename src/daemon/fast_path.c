@@ -5,20 +5,20 @@
 
 #include "fastpath/packet_filter.h"
 
-static void log_attached(const struct xdp *xdp, enum xdp_mode mode, struct log *log)
+static void log_attached(const struct fastpath *xdp, enum xdp_mode mode, struct log *log)
 {
     if (mode == XDP_MODE_GENERIC)
         LOG_EVENT(log, LOG_LEVEL_INFO, log_text("message", "xdp attached"),
-                  log_text("interface", xdp_interface(xdp)), log_text("mode", "generic"),
+                  log_text("interface", fastpath_interface(xdp)), log_text("mode", "generic"),
                   log_text("reason", "--xdp-mode generic asks for it; native is faster"));
     else
         LOG_EVENT(log, LOG_LEVEL_INFO, log_text("message", "xdp attached"),
-                  log_text("interface", xdp_interface(xdp)), log_text("mode", "native"));
-    if (xdp_packet_filter_exists())
+                  log_text("interface", fastpath_interface(xdp)), log_text("mode", "native"));
+    if (packet_filter_exists())
         LOG_EVENT(log, LOG_LEVEL_WARN,
                   log_text("message", "pings are answered before this host's packet filter sees "
                                       "them: its rules do not apply to them"),
-                  log_text("interface", xdp_interface(xdp)));
+                  log_text("interface", fastpath_interface(xdp)));
 }
 
 /* Of what is asked for with the flags of XDP. */
@@ -41,62 +41,73 @@ static void warn_about_ineffective(const struct config *config, struct log *log)
     }
 }
 
-int fast_path_open(struct xdp **xdp, const struct config *config, struct log *log)
+int fast_path_open(struct fastpath **xdp, struct qcmp_fast **fast, const struct config *config,
+                   struct log *log)
 {
-    char error[XDP_ERROR_BYTES];
+    struct error error;
     bool automatic = config->engine == CONFIG_ENGINE_AUTO;
-    struct xdp_options options = {.interface = config->xdp_interface,
-                                  .mode = config->xdp_generic && !automatic ? XDP_MODE_GENERIC
-                                                                            : XDP_MODE_NATIVE,
-                                  .automatic = automatic,
-                                  .listen = config->listen,
-                                  .listen_count = config->listen_count};
+    struct fastpath_options options = {.interface = config->xdp_interface,
+                                       .mode = config->xdp_generic && !automatic ? XDP_MODE_GENERIC
+                                                                                 : XDP_MODE_NATIVE,
+                                       .automatic = automatic,
+                                       .listen = config->listen,
+                                       .listen_count = config->listen_count};
     *xdp = NULL;
+    *fast = NULL;
     warn_about_ineffective(config, log);
     if (config->engine == CONFIG_ENGINE_MMSG)
         return 0;
-    int code = xdp_open(xdp, &options, error, sizeof error);
+    int code = fastpath_open(xdp, &options, &error);
+    if (code == 0) {
+        code = qcmp_fast_open(fast, *xdp, &error);
+        if (code != 0) {
+            fastpath_close(*xdp);
+            *xdp = NULL;
+        }
+    }
     if (code == 0) {
         log_attached(*xdp, options.mode, log);
         return 0;
     }
     if (automatic) {
         LOG_EVENT(log, LOG_LEVEL_INFO, log_text("message", "sockets answer without xdp"),
-                  log_text("reason", error));
+                  log_text("reason", error.text));
         return 0;
     }
     bool other_mode = code == -EOPNOTSUPP && options.mode == XDP_MODE_NATIVE;
-    fprintf(stderr, "paddock: cannot answer by XDP: %s%s\n", error,
+    fprintf(stderr, "paddock: cannot answer by XDP: %s%s\n", error.text,
             other_mode ? " (--xdp-mode generic)" : "");
     return code;
 }
 
-void fast_path_report(const struct xdp *xdp, enum xdp_event event, struct log *log)
+void fast_path_report(const struct fastpath *xdp, enum fastpath_event event, struct log *log)
 {
     const char *reason = NULL;
     switch (event) {
-    case XDP_NOTHING:
+    case FASTPATH_NOTHING:
         return;
-    case XDP_LOSING:
+    case FASTPATH_LOSING:
         LOG_EVENT(log, LOG_LEVEL_WARN,
                   log_text("message", "the interface loses answers of xdp; on veth the peer needs "
                                       "an XDP program, too"),
-                  log_text("interface", xdp_interface(xdp)),
-                  log_uint("lost", xdp_transmit_errors(xdp)));
+                  log_text("interface", fastpath_interface(xdp)),
+                  log_uint("lost", fastpath_transmit_errors(xdp)));
         return;
-    case XDP_GONE:
+    case FASTPATH_GONE:
         reason = "the interface is gone, or somebody took the program off it";
         break;
-    case XDP_LOSSES:
+    case FASTPATH_LOSSES:
         reason = "the interface loses answers";
         break;
-    case XDP_FAILED:
+    case FASTPATH_FAILED:
         reason = "the addresses of this host cannot be followed";
         break;
-    case XDP_UNRULED:
-        reason = "it does not take the new limits and access lists";
-        break;
     }
+    fast_path_report_detached(xdp, reason, log);
+}
+
+void fast_path_report_detached(const struct fastpath *xdp, const char *reason, struct log *log)
+{
     LOG_EVENT(log, LOG_LEVEL_WARN, log_text("message", "xdp detached: the sockets go on alone"),
-              log_text("interface", xdp_interface(xdp)), log_text("reason", reason));
+              log_text("interface", fastpath_interface(xdp)), log_text("reason", reason));
 }

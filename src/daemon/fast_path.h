@@ -7,18 +7,23 @@
 
 #include "base/log.h"
 #include "config/config.h"
-#include "fastpath/xdp.h"
+#include "fastpath/fastpath.h"
+#include "qcmp/fast.h"
 
 /**
  * Attaches XDP where the configuration asks for it, or leaves it to us and the host has what it
- * takes. Needs privileges; see fastpath/xdp.h. Logs what was set for XDP and has no effect.
+ * takes. Needs privileges; see fastpath/fastpath.h. Logs what was set for XDP and has no effect.
  *
- * @param[out] xdp NULL where the sockets are alone; the caller's, for xdp_close().
+ * @param[out] xdp NULL where the sockets are alone; the caller's, for fastpath_close().
  * @return 0, or a negative errno value after a line on stderr.
  */
-int fast_path_open(struct xdp **xdp, const struct config *config, struct log *log);
+int fast_path_open(struct fastpath **xdp, struct qcmp_fast **fast, const struct config *config,
+                   struct log *log);
 
-/** Logs why XDP has left everything to the sockets; #XDP_NOTHING logs nothing. */
-void fast_path_report(const struct xdp *xdp, enum xdp_event event, struct log *log);
+/** Logs why XDP has left everything to the sockets; #FASTPATH_NOTHING logs nothing. */
+void fast_path_report(const struct fastpath *xdp, enum fastpath_event event, struct log *log);
+
+/** Logs for what reason XDP has left everything to the sockets. */
+void fast_path_report_detached(const struct fastpath *xdp, const char *reason, struct log *log);
 
 #endif

@@ -41,15 +41,16 @@ static bool ready(void *user)
     return operator_alive(daemon) && !flag(&daemon->stopping);
 }
 
-static struct metrics_xdp read_xdp(const struct xdp *xdp)
+static struct metrics_xdp read_xdp(struct qcmp_service *service)
 {
     struct metrics_xdp metrics = {.attached = false};
     struct counters_sum sum = {0};
+    const struct fastpath *xdp = qcmp_service_xdp(service);
     if (xdp == NULL)
         return metrics;
-    metrics.attached = xdp_is_attached(xdp);
-    metrics.transmit_errors = xdp_transmit_errors(xdp);
-    xdp_count(xdp, &sum, &metrics.answered);
+    metrics.attached = fastpath_is_attached(xdp);
+    metrics.transmit_errors = fastpath_transmit_errors(xdp);
+    qcmp_fast_count(qcmp_service_fast(service), sum.packets, sum.bytes, &metrics.answered);
     return metrics;
 }
 
@@ -76,7 +77,7 @@ static int write_metrics(FILE *out, enum metrics_format format, void *user)
                                       .failed_port_changes = number(&daemon->failed_port_changes),
                                       .reloads_ok = number(&daemon->reloads_ok),
                                       .reloads_failed = number(&daemon->reloads_failed),
-                                      .xdp = read_xdp(qcmp_service_xdp(daemon->service)),
+                                      .xdp = read_xdp(daemon->service),
                                       .clock = metrics_clock_read(&clock) == 0 ? &clock : NULL,
                                       .process =
                                           metrics_process_read(&process) == 0 ? &process : NULL};

@@ -52,6 +52,7 @@ struct qcmp_service {
     struct siphash_key key;
     struct guard_set *table; /* NULL as long as the guard was never on; that of XDP, if there */
     uint32_t swept;          /* sets of it */
+    bool is_unruled;         /* not said yet */
 
     pthread_mutex_t lock;        /* over what follows */
     struct listener *current;    /* on the port in use */
@@ -236,24 +237,24 @@ static int listener_open(struct listener **listener, struct qcmp_service *servic
 /* The guard's table comes with the first rules that need it, and stays. */
 static int table_open(struct qcmp_service *service)
 {
-    struct xdp *xdp = service->options.xdp;
+    struct qcmp_fast *fast = service->options.fast;
     if (service->table != NULL)
         return 0;
     int error = siphash_key_init(&service->key);
     if (error == 0)
-        service->table = xdp != NULL ? xdp_guard_table(xdp) : guard_table_new();
+        service->table = fast != NULL ? qcmp_fast_guard_table(fast) : guard_table_new();
     if (error == 0 && service->table == NULL)
         error = -ENOMEM;
     return error;
 }
 
 /* The same lists and limits for the program in the driver. */
-static int prepare_xdp(struct xdp *xdp, const struct rules_options *options,
+static int prepare_xdp(struct qcmp_fast *fast, const struct rules_options *options,
                        const struct rules *rules)
 {
-    const struct xdp_rules_options same = {
+    const struct guard_driver_options same = {
         .allow = options->allow, .deny = options->deny, .limits = rules->responder.limits};
-    return xdp != NULL ? xdp_prepare_rules(xdp, &same) : 0;
+    return fast != NULL ? qcmp_fast_prepare(fast, &same) : 0;
 }
 
 int qcmp_service_prepare(struct qcmp_service *service, const struct rules_options *options,
@@ -269,7 +270,7 @@ int qcmp_service_prepare(struct qcmp_service *service, const struct rules_option
         error = rules_new(&made, options, service->table, &service->key);
     if (error != 0)
         return error;
-    error = prepare_xdp(service->options.xdp, options, made);
+    error = prepare_xdp(service->options.fast, options, made);
     if (error != 0) {
         rules_free(made);
         return error;
@@ -315,18 +316,18 @@ void qcmp_service_apply(struct qcmp_service *service, struct rules *rules)
     service->rules_retired = before;
     release_rules(service);
     /* On a failure the sockets go on alone, by these rules. */
-    if (service->options.xdp != NULL)
-        xdp_replace_rules(service->options.xdp);
+    if (service->options.fast != NULL && qcmp_fast_replace(service->options.fast) != 0)
+        service->is_unruled = true;
 }
 
-enum xdp_event qcmp_service_tick(struct qcmp_service *service, int64_t now_ns)
+enum fastpath_event qcmp_service_tick(struct qcmp_service *service, int64_t now_ns)
 {
     release_rules(service);
     if (service->table != NULL) {
         guard_table_sweep(service->table, service->swept, (uint64_t)now_ns);
         service->swept = (service->swept + GUARD_SWEEP_SETS) % GUARD_SETS;
     }
-    return service->options.xdp != NULL ? xdp_tick(service->options.xdp) : XDP_NOTHING;
+    return service->options.xdp != NULL ? fastpath_tick(service->options.xdp) : FASTPATH_NOTHING;
 }
 
 static void service_free(struct qcmp_service *service)
@@ -350,7 +351,7 @@ static int service_init(struct qcmp_service *service)
     if (error != 0)
         return error;
     atomic_init(&service->rules, rules);
-    error = options->xdp != NULL ? xdp_replace_rules(options->xdp) : 0;
+    error = options->fast != NULL ? qcmp_fast_replace(options->fast) : 0;
     if (error != 0)
         return error;
     return listener_open(&service->current, service, options->port);
@@ -386,14 +387,14 @@ int qcmp_service_open(struct qcmp_service **service, const struct qcmp_service_o
 static void add_port(const struct qcmp_service *service, const struct listener *listener)
 {
     if (service->options.xdp != NULL)
-        xdp_port_add(service->options.xdp, engine_port(listener->engine));
+        fastpath_port_add(service->options.xdp, engine_port(listener->engine), FASTPATH_QCMP);
 }
 
 /* Before the sockets stop: what comes later finds nobody. */
 static void remove_port(const struct qcmp_service *service, const struct listener *listener)
 {
     if (service->options.xdp != NULL)
-        xdp_port_remove(service->options.xdp, engine_port(listener->engine));
+        fastpath_port_remove(service->options.xdp, engine_port(listener->engine));
 }
 
 int qcmp_service_start(struct qcmp_service *service)
@@ -492,11 +493,17 @@ static void add_listener(struct listener *listener, struct counters_sum *sum, ui
     *drops += engine_drops(listener->engine);
 }
 
-static void add_xdp(const struct xdp *xdp, struct counters_sum *sum)
+static void add_xdp(const struct qcmp_fast *fast, struct counters_sum *sum)
 {
-    uint64_t answered = 0;
-    if (xdp != NULL)
-        xdp_count(xdp, sum, &answered);
+    struct counters_sum own = {0};
+    if (fast == NULL)
+        return;
+    qcmp_fast_count(fast, own.packets, own.bytes, &sum->answered);
+    for (size_t i = 0; i < OUTCOME_COUNT; i++) {
+        sum->packets[i] += own.packets[i];
+        sum->bytes[i] += own.bytes[i];
+        sum->received += own.packets[i];
+    }
 }
 
 void qcmp_service_sample(struct qcmp_service *service, struct counters_sum *sum, uint64_t *drops)
@@ -507,17 +514,29 @@ void qcmp_service_sample(struct qcmp_service *service, struct counters_sum *sum,
     add_listener(service->leaving, sum, drops);
     add_listener(service->current, sum, drops);
     pthread_mutex_unlock(&service->lock);
-    add_xdp(service->options.xdp, sum);
+    add_xdp(service->options.fast, sum);
 }
 
-const struct xdp *qcmp_service_xdp(const struct qcmp_service *service)
+const struct fastpath *qcmp_service_xdp(const struct qcmp_service *service)
 {
     return service->options.xdp;
 }
 
+const struct qcmp_fast *qcmp_service_fast(const struct qcmp_service *service)
+{
+    return service->options.fast;
+}
+
+bool qcmp_service_is_unruled(struct qcmp_service *service)
+{
+    bool is_unruled = service->is_unruled;
+    service->is_unruled = false;
+    return is_unruled;
+}
+
 int qcmp_service_poll_fd(const struct qcmp_service *service)
 {
-    return service->options.xdp != NULL ? xdp_poll_fd(service->options.xdp) : -1;
+    return service->options.xdp != NULL ? fastpath_poll_fd(service->options.xdp) : -1;
 }
 
 static bool worker_alive(struct worker_thread *worker, const struct counters *counters,
@@ -551,11 +570,12 @@ void qcmp_service_stop(struct qcmp_service *service, struct counters_sum *sum, u
     pthread_mutex_unlock(&service->lock);
     retire(service);
     if (service->options.xdp != NULL)
-        xdp_detach(service->options.xdp);
+        fastpath_detach(service->options.xdp);
     *sum = service->retired;
     *drops = service->retired_drops;
-    add_xdp(service->options.xdp, sum);
-    xdp_close(service->options.xdp);
+    add_xdp(service->options.fast, sum);
+    qcmp_fast_close(service->options.fast);
+    fastpath_close(service->options.xdp);
     pthread_mutex_destroy(&service->lock);
     service_free(service);
 }

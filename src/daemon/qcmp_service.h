@@ -14,8 +14,9 @@
 
 #include "daemon/rules.h"
 #include "engine/engine.h"
-#include "fastpath/xdp.h"
+#include "fastpath/fastpath.h"
 #include "metrics/counters.h"
+#include "qcmp/fast.h"
 
 /** A worker that has not turned for so long is taken for dead. */
 #define QCMP_SERVICE_DEAD_NS INT64_C(5000000000)
@@ -39,7 +40,8 @@ struct qcmp_service_options {
     const struct engine_ops *engine;   /**< NULL: mmsg */
     const struct rules_options *rules; /**< NULL: everybody is answered. Borrowed during the call */
     void (*worker_began)(void *user);  /**< called first in each worker's thread; may be NULL */
-    struct xdp *xdp; /**< in front of the sockets, or NULL; the service's once it is open */
+    struct qcmp_fast *fast;            /**< the part in xdp; the service's as that */
+    struct fastpath *xdp; /**< in front of the sockets, or NULL; the service's once it is open */
     void *user;
 };
 
@@ -96,8 +98,8 @@ void qcmp_service_apply(struct qcmp_service *service, struct rules *rules);
 /** To be called every second: releases rules that are not used any more, sweeps the guard's table,
  * and keeps XDP up to date.
  * @param now_ns monotonic.
- * @return as xdp_tick(). */
-enum xdp_event qcmp_service_tick(struct qcmp_service *service, int64_t now_ns);
+ * @return as fastpath_tick(). */
+enum fastpath_event qcmp_service_tick(struct qcmp_service *service, int64_t now_ns);
 
 /** The counts of the service's whole life, and what the kernel dropped before it could be counted.
  */
@@ -110,7 +112,13 @@ void qcmp_service_sample(struct qcmp_service *service, struct counters_sum *sum,
 bool qcmp_service_alive(struct qcmp_service *service, int64_t now_ns);
 
 /** The XDP in front of the sockets, for what xdp.h lets any thread ask; NULL without. */
-const struct xdp *qcmp_service_xdp(const struct qcmp_service *service);
+const struct fastpath *qcmp_service_xdp(const struct qcmp_service *service);
+
+/** QCMP's part of it; NULL without. */
+const struct qcmp_fast *qcmp_service_fast(const struct qcmp_service *service);
+
+/** Whether the part was taken off because it did not take rules; said once. */
+bool qcmp_service_is_unruled(struct qcmp_service *service);
 
 /** A descriptor that is readable when qcmp_service_tick() should be called before its time; -1
  * without XDP. */

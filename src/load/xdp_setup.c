@@ -259,8 +259,12 @@ int xdp_setup_open(struct xdp_setup *setup)
                                           .interface = setup->interface,
                                           .mode = XDP_MODE_NATIVE,
                                           .instead = "--via sockets"};
-    setup->link = xdp_attach(&wanted, setup->error, LOAD_ERROR_BYTES);
-    return setup->link < 0 ? setup->link : make_frame(setup);
+    struct error why;
+    setup->link = xdp_attach(&wanted, &why);
+    if (setup->link >= 0)
+        return make_frame(setup);
+    snprintf(setup->error, LOAD_ERROR_BYTES, "%.*s", LOAD_ERROR_BYTES - 1, why.text);
+    return setup->link;
 }
 
 void xdp_setup_close(struct xdp_setup *setup)

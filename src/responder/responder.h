@@ -11,7 +11,7 @@
 #include "base/datagram.h"
 #include "guard/access.h"
 #include "guard/guard.h"
-#include "metrics/outcome.h"
+#include "qcmp/outcome.h"
 
 /** Whom to answer. Read by all workers at once; whoever replaces it keeps it until none uses it. */
 struct responder_rules {
