@@ -49,10 +49,10 @@ struct qcmp_service {
     struct rules *_Atomic rules;
     struct rules *rules_waiting; /* replaced, until every worker has turned */
     struct rules *rules_retired; /* replaced later: wait for the next round */
-    struct siphash_key key;
-    struct guard_set *table; /* NULL as long as the guard was never on; that of XDP, if there */
-    uint32_t swept;          /* sets of it */
-    bool is_unruled;         /* not said yet */
+    struct siphash_key *key;     /* with the table; from guard_secret_new() */
+    struct guard_set *table;     /* NULL as long as the guard was never on; that of XDP, if there */
+    uint32_t swept;              /* sets of it */
+    bool is_unruled;             /* not said yet */
 
     pthread_mutex_t lock;        /* over what follows */
     struct listener *current;    /* on the port in use */
@@ -240,7 +240,9 @@ static int table_open(struct qcmp_service *service)
     struct qcmp_fast *fast = service->options.fast;
     if (service->table != NULL)
         return 0;
-    int error = siphash_key_init(&service->key);
+    if (service->key == NULL)
+        service->key = guard_secret_new(sizeof *service->key);
+    int error = service->key != NULL ? siphash_key_init(service->key) : -ENOMEM;
     if (error == 0)
         service->table = fast != NULL ? qcmp_fast_guard_table(fast) : guard_table_new();
     if (error == 0 && service->table == NULL)
@@ -267,7 +269,7 @@ int qcmp_service_prepare(struct qcmp_service *service, const struct rules_option
         return -EOPNOTSUPP;
     int error = options->guard != NULL ? table_open(service) : 0;
     if (error == 0)
-        error = rules_new(&made, options, service->table, &service->key);
+        error = rules_new(&made, options, service->table, service->key);
     if (error != 0)
         return error;
     error = prepare_xdp(service->options.fast, options, made);
@@ -337,6 +339,7 @@ static void service_free(struct qcmp_service *service)
     rules_free(service->rules);
     if (service->options.xdp == NULL)
         guard_table_free(service->table);
+    guard_secret_free(service->key, sizeof *service->key);
     free(service);
 }
 

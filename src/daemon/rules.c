@@ -1,17 +1,16 @@
 #include "daemon/rules.h"
 
 #include <errno.h>
-#include <stdlib.h>
 
 int rules_new(struct rules **rules, const struct rules_options *options, struct guard_set *table,
               const struct siphash_key *key)
 {
-    struct rules *made = calloc(1, sizeof *made);
+    struct rules *made = guard_secret_new(sizeof *made);
     if (made == NULL)
         return -ENOMEM;
     int error = access_new(&made->access, options->allow, options->deny);
     if (error != 0) {
-        free(made);
+        guard_secret_free(made, sizeof *made);
         return error;
     }
     made->responder.access = made->access;
@@ -29,7 +28,7 @@ void rules_free(struct rules *rules)
     while (rules != NULL) {
         struct rules *next = rules->next;
         access_free(rules->access);
-        free(rules);
+        guard_secret_free(rules, sizeof *rules);
         rules = next;
     }
 }

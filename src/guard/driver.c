@@ -104,6 +104,7 @@ int guard_driver_prepare(struct guard_driver *driver, const struct guard_driver_
         error = fill(driver, spare, options);
     if (error == 0)
         error = bpf_map_update_elem(driver->maps.versions[spare], &key, &rules, BPF_ANY);
+    explicit_bzero(&rules, sizeof rules); /* core dumps are not to have the key */
     return error;
 }
 

@@ -54,6 +54,7 @@ struct programs *program_load(void)
     memcpy(halves, mac, sizeof halves);
     settings->mac = fastpath_mac(halves);
     settings->clock_offset_ns = fastpath_clock_offset_ns();
+    assert_int_equal(fastpath_clock_namespace_ns(&settings->monotonic_offset_ns), 0);
     return programs;
 }
 

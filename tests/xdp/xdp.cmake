@@ -27,6 +27,7 @@ target_include_directories(paddock_test_program PUBLIC ${PROJECT_SOURCE_DIR}/tes
 target_link_libraries(paddock_test_program PUBLIC paddock_qcmp_fast paddock_responder paddock_test_netns
                       PkgConfig::PADDOCK_CMOCKA)
 
+paddock_xdp_test(clock LINK paddock_test_program)
 paddock_xdp_test(responder LINK paddock_test_program)
 paddock_xdp_test(rules LINK paddock_test_program)
 paddock_xdp_test(addresses LINK paddock_fastpath -Wl,--wrap=netlink_list)
