@@ -11,7 +11,7 @@
 
 #include "metrics/counter.h"
 #include "metrics/histogram.h"
-#include "metrics/outcome.h"
+#include "qcmp/outcome.h"
 
 #define COUNTERS_CACHE_LINE 64
 
