@@ -15,7 +15,7 @@ static void log_attached(const struct fastpath *fastpath, bool is_generic, struc
     else
         LOG_EVENT(log, LOG_LEVEL_INFO, log_text("message", "xdp attached"),
                   log_text("interface", interface), log_text("mode", "native"));
-    if (fastpath_packet_filter_exists())
+    if (packet_filter_exists())
         LOG_EVENT(log, LOG_LEVEL_WARN,
                   log_text("message", "pings are answered before this host's packet filter sees "
                                       "them: its rules do not apply to them"),
