@@ -10,7 +10,7 @@ from lab import Failed, Summary, load
 
 YES = "--yes-i-own-this-target"
 FLOOD, DROP_RATE, SHARED_RATE, BASELINE_RATE = "3000000", "6000000", "1000000", "50000"
-XDP = ("--engine", "xdp", "--service.udp.xdp.network-interface", "veth0")
+XDP = ("--xdp", "on", "--service.udp.xdp.network-interface", "veth0")
 OBJECTS = lab.PROGRAMS.parent / "bpf"
 
 

@@ -1,18 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "daemon/sections.h"
+
 #include <assert.h>
 
 #include "catalog/settings.h"
 #include "daemon/services.h"
 #include "daemon/settings.h"
 
-void services_sections(const struct config_section *sections[CONFIG_MAX_SECTIONS + 1])
+struct section_list daemon_sections(void)
 {
-    size_t count = 0;
-    sections[count++] = &process_section;
-    sections[count++] = &catalog_section;
+    struct section_list list = {{&process_section, &catalog_section}};
     for (size_t i = 0; services[i] != NULL; i++) {
-        assert(count < CONFIG_MAX_SECTIONS);
-        sections[count++] = services[i]->section;
+        assert(i + 2 < CONFIG_MAX_SECTIONS);
+        list.items[i + 2] = services[i]->section;
     }
-    sections[count] = NULL;
+    return list;
 }
