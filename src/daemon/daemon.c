@@ -234,19 +234,21 @@ static int admin_open(struct daemon *daemon, struct admin **admin)
     struct addrinfo hints = {.ai_socktype = SOCK_STREAM,
                              .ai_flags = AI_NUMERICHOST | AI_NUMERICSERV};
     struct addrinfo *address;
-    char port[8], what[CONFIG_ADDRESS_BYTES + 32];
+    char port[8];
+    struct error why;
     if (!config->admin_enabled)
         return 0;
     snprintf(port, sizeof port, "%u", (unsigned)config->admin.port);
-    snprintf(what, sizeof what, "cannot serve HTTP on %s", config->admin_address);
     if (getaddrinfo(config->admin.host, port, &hints, &address) != 0)
-        return fail(what, -EINVAL);
+        return fail(config->admin_address, -EINVAL);
     struct admin_options options = {
         .address = address->ai_addr, .callbacks = operator_callbacks(), .user = daemon};
-    int error = admin_start(admin, &options);
+    int error = admin_start(admin, &options, &why);
     freeaddrinfo(address);
-    if (error != 0)
-        return fail(what, error);
+    if (error != 0) {
+        fprintf(stderr, "paddock: %s\n", why.text);
+        return EXIT_FAILED;
+    }
     LOG_EVENT(daemon->log, LOG_LEVEL_INFO, log_text("message", "admin ready"),
               log_uint("port", admin_port(*admin)), log_text("address", config->admin_address));
     return 0;
@@ -495,6 +497,8 @@ int daemon_run(struct config *config, const struct daemon_start *start, struct l
     int status = run(&daemon);
     if (daemon.cpus_fd >= 0)
         close(daemon.cpus_fd);
+    http_blob_unref(daemon.shown[0]);
+    http_blob_unref(daemon.shown[1]);
     config_fini(&daemon.config);
     pthread_mutex_destroy(&daemon.lock);
     return status;

@@ -13,6 +13,7 @@
 #include "config/config.h"
 #include "daemon/daemon.h"
 #include "daemon/qcmp_service.h"
+#include "http/blob.h"
 
 /** A main loop that has not ticked for so long is taken for dead; it ticks every second. */
 #define DAEMON_DEAD_NS QCMP_SERVICE_DEAD_NS
@@ -28,6 +29,10 @@ struct daemon {
     pthread_mutex_t
         lock; /**< over config, which a reload replaces while the other thread reads it */
     struct config config; /**< in force */
+
+    struct http_blob *shown[2]; /**< the last rendering of config, without and with access lists;
+                                   the admin server's thread's own */
+    uint64_t shown_version[2];  /**< reloads_ok at that time */
 
     /* Relaxed all of them: each is looked at for itself. */
     atomic_bool alive;            /**< all workers turn */

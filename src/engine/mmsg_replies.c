@@ -17,7 +17,7 @@ _Static_assert(MMSG_BATCH == 32, "a bit for each datagram");
 
 /* What became of the replies of a batch. */
 struct tally {
-    struct histogram_run holds;
+    struct histogram *holds;
     uint64_t silent; /* of which no reply was asked for */
     uint64_t errors;
 };
@@ -47,7 +47,8 @@ static inline bool send_stamped(int fd, const struct msghdr *message,
 static inline void count_reply(const struct exchange *exchange, int64_t sent_ns,
                                struct tally *tally)
 {
-    histogram_run_record(&tally->holds, sent_ns - exchange->question.received_ns);
+    int64_t hold_ns = sent_ns - exchange->question.received_ns;
+    histogram_record(tally->holds, hold_ns > 0 ? (uint64_t)hold_ns : 0);
 }
 
 /* The control message that came with the question makes the reply leave from where it was sent. */
@@ -179,13 +180,11 @@ void mmsg_replies_send(struct mmsg_worker *worker, struct mmsg_source *source, u
                        const struct mmsg_chains *chains)
 {
     struct counters *counters = worker->counters;
-    struct tally tally = {.holds = worker->holds};
+    struct tally tally = {.holds = &counters->hold_ns};
     if (chains->followers != 0 && may_segment(source))
         send_chains(worker, source, count, chains, &tally);
     else
         send_each(worker, source, count, &tally);
     counter_add(&counters->answered, count - tally.silent - tally.errors);
     counter_add(&counters->send_errors, tally.errors);
-    histogram_run_flush(&tally.holds);
-    worker->holds = tally.holds;
 }

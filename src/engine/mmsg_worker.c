@@ -63,8 +63,6 @@ int mmsg_worker_init(struct mmsg_worker *worker, const struct engine_options *op
 {
     worker->index = index;
     worker->counters = &options->counters[index];
-    worker->delays = histogram_run(&worker->counters->queue_delay_ns);
-    worker->holds = histogram_run(&worker->counters->hold_ns);
     worker->handler = options->handler;
     worker->user = options->user;
     worker->wake_fd = wake_fd;
@@ -147,14 +145,14 @@ static inline bool describe(struct mmsg_worker *worker, unsigned i, int64_t read
 static void describe_all(struct mmsg_worker *worker, unsigned count, int64_t read_ns,
                          struct mmsg_chains *chains)
 {
-    struct histogram_run delays = worker->delays;
     for (unsigned i = 0; i < count; i++) {
-        if (describe(worker, i, read_ns))
-            histogram_run_record(&delays, read_ns - worker->exchanges[i].question.received_ns);
+        if (describe(worker, i, read_ns)) {
+            int64_t delay_ns = read_ns - worker->exchanges[i].question.received_ns;
+            histogram_record(&worker->counters->queue_delay_ns,
+                             delay_ns > 0 ? (uint64_t)delay_ns : 0);
+        }
         mmsg_chain(chains, worker->slots, i);
     }
-    histogram_run_flush(&delays);
-    worker->delays = delays;
 }
 
 /* Mostly many with the same outcome come together. */

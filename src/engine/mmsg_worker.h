@@ -41,8 +41,6 @@ struct mmsg_worker {
     alignas(COUNTERS_CACHE_LINE) struct counters *counters;
     engine_handler_fn *handler;
     void *user;
-    struct histogram_run delays; /**< of counters->queue_delay_ns, */
-    struct histogram_run holds;  /**< and of hold_ns */
     unsigned index;
     bool is_unusual; /**< control messages of this batch are not where they mostly are */
     int wait_fd;     /**< an epoll of all sockets and the engine's wake_fd; -1: not open */
