@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """test_http.py SERVER: the admin server over loopback, as operators and as strangers use it."""
 import json
+import os
 import re
 import resource
 import select
@@ -13,6 +14,7 @@ from server import PATIENCE_SECONDS, Server, series
 
 PROGRAM = sys.argv.pop(1)
 LONG_MS = 600_000
+SANITIZED = os.environ.get("PADDOCK_SANITIZE", "") != ""  # with memory of their own for each byte
 HOLDERS = 1000
 CAPACITY = 64
 OPENMETRICS = "application/openmetrics-text"
@@ -243,7 +245,8 @@ class Strangers(unittest.TestCase):
             self.assertLess(time.monotonic() - start, 1)
         heads = [holder.recv(12) for holder in holders]
         self.assertEqual((heads.count(b"HTTP/1.1 200"), heads.count(b"HTTP/1.1 503")), (8, 56))
-        self.assertLess(server.resident_bytes() - before, 8_000_000)
+        if not SANITIZED:
+            self.assertLess(server.resident_bytes() - before, 8_000_000)
         response, _ = server.request("/config")
         self.assertEqual((response.status, response.headers["Retry-After"]), (503, "1"))
         self.assertEqual(server.request("/config?access=true")[0].status, 503)
@@ -263,7 +266,8 @@ class Strangers(unittest.TestCase):
         start = time.monotonic()
         self.assertEqual(server.request("/live")[0].status, 200)
         self.assertLess(time.monotonic() - start, 1)
-        self.assertLess(server.resident_bytes() - before, 40_000_000)
+        if not SANITIZED:
+            self.assertLess(server.resident_bytes() - before, 40_000_000)
         holders[0].sendall(b"\r\n\r\n")
         self.assertEqual(statuses(read_all(holders[0])), [200])
 
