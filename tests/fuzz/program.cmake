@@ -1,6 +1,6 @@
 # The program's harnesses: see fuzz.cmake.
 if(PADDOCK_BUILD_PROGRAM)
-    paddock_fuzz(accept LINK paddock_admin)
+    paddock_fuzz(request LINK paddock_http)
     paddock_fuzz(access LINK paddock_guard)
     paddock_fuzz(responder LINK paddock_responder)
     paddock_fuzz(target LINK paddock_net)

@@ -1,38 +1,39 @@
-#include "admin/listener.h"
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "http/listener.h"
 
 #include <errno.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "net/address.h"
 
-static int set_option(int fd, int level, int name, int value)
-{
-    return setsockopt(fd, level, name, &value, sizeof value) == 0 ? 0 : -errno;
-}
-
-static int bind_and_listen(int fd, const struct sockaddr *address, socklen_t bytes)
-{
-    /* What a server that ended left in TIME_WAIT is no hindrance; a socket that listens is. */
-    int error = set_option(fd, SOL_SOCKET, SO_REUSEADDR, 1);
-    if (error == 0 && address->sa_family == AF_INET6)
-        error = set_option(fd, IPPROTO_IPV6, IPV6_V6ONLY, 0);
-    if (error == 0 && bind(fd, address, bytes) != 0)
-        error = -errno;
-    if (error == 0 && listen(fd, SOMAXCONN) != 0)
-        error = -errno;
-    return error;
-}
+/* What a connection may keep in the kernel beyond what its client has taken. */
+#define UNSENT_BYTES 131072
 
 static int open_address(const struct sockaddr *address, socklen_t bytes)
 {
+    static const int on = 1, off = 0, unsent = UNSENT_BYTES;
+
     int fd = socket(address->sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd < 0)
         return -errno;
-    int error = bind_and_listen(fd, address, bytes);
-    if (error == 0)
+
+    /* What a server that ended left in TIME_WAIT is no hindrance; a socket that listens is. */
+    int failed = setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+    if (failed == 0 && address->sa_family == AF_INET6)
+        failed = setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof off);
+    if (failed == 0)
+        failed = setsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &unsent, sizeof unsent);
+    if (failed == 0)
+        failed = bind(fd, address, bytes);
+    if (failed == 0)
+        failed = listen(fd, SOMAXCONN);
+    if (failed == 0)
         return fd;
+
+    int error = -errno;
     close(fd);
     return error;
 }
@@ -40,6 +41,8 @@ static int open_address(const struct sockaddr *address, socklen_t bytes)
 int listener_open(const struct sockaddr *address)
 {
     struct sockaddr_in6 v6;
+    struct sockaddr_storage v4;
+
     if (address->sa_family == AF_INET)
         return open_address(address, sizeof(struct sockaddr_in));
     if (address->sa_family != AF_INET6)
@@ -48,7 +51,6 @@ int listener_open(const struct sockaddr *address)
     memcpy(&v6, address, sizeof v6);
     if (!address_fall_back(&v6.sin6_addr, fd))
         return fd;
-    struct sockaddr_storage v4;
     socklen_t bytes = address_to_socket(&v6.sin6_addr, ntohs(v6.sin6_port), &v4);
     return open_address((const struct sockaddr *)&v4, bytes);
 }

@@ -1,8 +1,9 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /** @file
- * The listening socket of the admin server.
+ * The listening socket of an HTTP server.
  */
-#ifndef PADDOCK_ADMIN_LISTENER_H
-#define PADDOCK_ADMIN_LISTENER_H
+#ifndef PADDOCK_HTTP_LISTENER_H
+#define PADDOCK_HTTP_LISTENER_H
 
 #include <sys/socket.h>
 
