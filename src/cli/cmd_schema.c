@@ -5,6 +5,7 @@
 #include "cli/commands.h"
 #include "cli/output.h"
 #include "config/config.h"
+#include "daemon/sections.h"
 
 static const struct option_spec SPECS[] = {
     {.name = "help", .letter = 'h', .kind = OPTION_FLAG, .help = "print this help"},
@@ -27,7 +28,7 @@ int cmd_schema(int argc, char *const *argv)
         fputs("paddock generate-config-schema: takes no arguments\n", stderr);
         return EXIT_USAGE;
     }
-    json_t *schema = config_schema();
+    json_t *schema = config_schema(daemon_sections);
     bool is_written =
         schema != NULL && json_dumpf(schema, stdout, JSON_INDENT(2)) == 0 && puts("") >= 0;
     json_decref(schema);

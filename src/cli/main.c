@@ -11,6 +11,8 @@
 #include "cli/output.h"
 #include "config/config.h"
 #include "daemon/daemon.h"
+#include "daemon/sections.h"
+#include "daemon/settings.h"
 
 #define SHOWN_BYTES 200
 
@@ -34,7 +36,7 @@ static const char *environment_get(const char *name, void *user)
 
 static int print_help(void)
 {
-    config_print_help(stdout);
+    config_print_help(stdout, daemon_sections);
     puts("\n"
          "Commands:\n"
          "  ping TARGET...      measure the round trip to QCMP responders ('paddock ping --help')\n"
@@ -55,12 +57,13 @@ static int usage_error(const char *error)
 
 static void log_open(struct log *log, const struct config *config, bool may_block)
 {
+    const struct process_settings *process = config_settings(config, &process_section);
     struct log_options options = {.fd = STDOUT_FILENO,
-                                  .format = config->log_format,
-                                  .level = config->log_level,
+                                  .format = process->log_format,
+                                  .level = process->log.level,
                                   .may_block = may_block};
     log_init(log, &options);
-    if (config->log_directives_ignored)
+    if (process->log.has_ignored)
         LOG_EVENT(log, LOG_LEVEL_WARN,
                   log_text("message", "RUST_LOG has directives for other programs: ignored"));
 }
@@ -97,7 +100,7 @@ static int run_relay(const struct invocation *call)
 
 static int run_check(const struct invocation *call)
 {
-    return cmd_check(call->argc, call->argv, call->config, call->environment);
+    return cmd_check(call->argc, call->argv, config_file(call->config), call->environment);
 }
 
 static int run_schema(const struct invocation *call)
@@ -113,7 +116,7 @@ static int run_command(const struct invocation *call, bool service_asked)
     } commands[] = {{"ping", run_ping},   {"load", run_load},
                     {"qcmp", run_qcmp},   {"relay", run_relay},
                     {"check", run_check}, {"generate-config-schema", run_schema}};
-    char error[CONFIG_ERROR_BYTES];
+    char error[SHOWN_BYTES + 32];
     for (size_t i = 0; i < sizeof commands / sizeof commands[0]; i++) {
         if (strcmp(call->argv[0], commands[i].name) != 0)
             continue;
@@ -137,31 +140,38 @@ static int serve(struct config *config, const struct daemon_start *start)
 int main(int argc, char **argv)
 {
     standard_streams_open();
-    char host_name[CONFIG_ID_BYTES] = "";
+    char host_name[PROCESS_ID_BYTES] = "";
     gethostname(host_name, sizeof host_name - 1);
     struct config_environment environment = {.get = environment_get, .host_name = host_name};
     const struct daemon_start start = {.argc = argc, .argv = argv, .environment = &environment};
     struct config_report report;
-    struct config config;
-    struct invocation call = {.config = &config, .environment = &environment};
-    switch (config_load(&config, argc, argv, &environment, &report)) {
+    struct config *config = NULL;
+    const struct config_source source = {
+        .sections = daemon_sections, .argc = argc, .argv = argv, .environment = &environment};
+    struct invocation call = {.environment = &environment};
+    int status;
+    switch (config_load(&config, &source, &report)) {
     case CONFIG_SERVE:
-        return serve(&config, &start);
+        return serve(config, &start);
     case CONFIG_COMMAND:
+        call.config = config;
         call.argc = argc - report.command;
         call.argv = argv + report.command;
-        return run_command(&call, report.service_asked);
+        status = run_command(&call, report.service_asked);
+        config_free(config);
+        return status;
     case CONFIG_HELP:
         return print_help();
     case CONFIG_VERSION:
         printf("paddock %s\n", qcmp_version());
         return output_finish();
     case CONFIG_USAGE:
-        return usage_error(report.error);
+        return usage_error(report.error.text);
     case CONFIG_BAD_FILE:
-        fprintf(stderr, "paddock: %s\n", report.error);
+        fprintf(stderr, "paddock: %s\n", report.error.text);
         return EXIT_FAILED;
     case CONFIG_NOTHING:
+        config_free(config);
         break;
     }
     fputs("paddock: no service, provider, or command specified (see 'paddock --help')\n", stderr);

@@ -15,7 +15,8 @@
 #include "config/yaml.h"
 
 enum field_kind {
-    FIELD_BOOLEAN = 0, /**< bool; as a flag it may stand alone, which is true */
+    FIELD_BOOLEAN = 0, /**< bool; as a flag it may stand alone, which is true. With field.words the
+                            first of them is the only value */
     FIELD_MARK,        /**< bool; a flag that takes no value and sets it */
     FIELD_NUMBER,      /**< an unsigned integer of 1, 2, 4 or 8 bytes, field.min to field.max */
     FIELD_DURATION,    /**< int64_t, nanoseconds, field.min to field.max */
@@ -45,8 +46,8 @@ enum field_flags {
 struct field_type {
     /** @param[out] value untouched on failure. @return 0 or -1. */
     int (*parse)(const char *text, void *value);
-    /** A new reference; NULL: nothing is set, or there is no memory. The member may be NULL: the
-     * value is never shown. */
+    /** A new reference; JSON's null: nothing is set; NULL: there is no memory. The member may be
+     * NULL: the value is never shown. */
     json_t *(*show)(const void *value);
     const char *expected; /**< behind "expected", such as "a numeric address" */
     const char *schema;   /**< JSON text; NULL: any text */
@@ -60,8 +61,10 @@ struct field_tree {
     /** Replaces the value, which is zeroed or was taken before. @return 0, or a negative value
      * after field_fail(). */
     int (*take)(void *value, const struct yaml_node *node, struct field_walk *walk);
-    json_t *(*show)(const void *value); /**< a new reference; NULL: nothing is set */
-    json_t *(*schema)(void);            /**< a new reference, or NULL without memory */
+    /** As that of a field_type. @param with_private whether to show what is nobody else's
+     * business. */
+    json_t *(*show)(const void *value, bool with_private);
+    json_t *(*schema)(void); /**< a new reference, or NULL without memory */
     void (*fini)(void *value);
 };
 
@@ -97,9 +100,11 @@ struct field {
     const struct field *members;   /**< of a list's item, or of a map; relative to it */
     size_t item_bytes;             /**< of a list */
     size_t count_offset;           /**< of an array: a size_t */
-    /** Looks at a map that was read, or at a list after each item: at the last beside those before
-     * it. May be NULL. @return 0, or -1: not what @p check_expected says. */
-    int (*check)(const void *value);
+    /** Looks at a #FIELD_MAP that was read, for instance that exactly one of two keys is there. May
+     * be NULL. @return 0, or -1: it is not what check_expected says. */
+    int (*check)(const void *map);
+    /** Looks at the last of a list's items, beside those before it; as check. */
+    int (*check_items)(const void *items, size_t count);
     const char *check_expected;
 };
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 #include "config/yaml.h"
 
 #include <assert.h>
@@ -13,6 +14,7 @@
 #include "base/text.h"
 
 #define SHOWN_BYTES 80
+#define TEXT_BYTES 512
 
 /* A list or map that is not complete yet. */
 struct frame {
@@ -24,7 +26,7 @@ struct frame {
 
 struct reader {
     struct yaml_document document;
-    struct yaml_error *error;
+    struct error *error;
     struct frame frames[YAML_MAX_DEPTH];
     unsigned depth;
     unsigned documents;
@@ -33,17 +35,9 @@ struct reader {
     unsigned line, column; /* of the event under way; of the one before where it has no token */
 };
 
-static int fail_at(struct yaml_error *error, unsigned line, unsigned column, const char *text)
-{
-    error->line = line;
-    error->column = column;
-    snprintf(error->text, sizeof error->text, "%s", text);
-    return -1;
-}
-
 static int fail(struct reader *reader, const char *text)
 {
-    return fail_at(reader->error, reader->line, reader->column, text);
+    return error_set(reader->error, -EINVAL, "%u:%u: %s", reader->line, reader->column, text);
 }
 
 /* Whether all of a text is decimal digits, with a sign, a fraction or an exponent. */
@@ -223,13 +217,13 @@ static int check_keys(struct reader *reader, const struct frame *frame)
         keys[count++].key = node->key;
     qsort(keys, count, sizeof *keys, compare_keys);
     for (size_t i = 1; i < count && result == 0; i++) {
-        char shown[SHOWN_BYTES], text[YAML_ERROR_BYTES];
+        char shown[SHOWN_BYTES];
         if (strcmp(keys[i - 1].key->text, keys[i].key->text) != 0)
             continue;
         text_escape(keys[i].key->text, shown, sizeof shown);
-        snprintf(text, sizeof text, "%s: duplicate key, the first is in line %u", shown,
-                 keys[i - 1].key->line);
-        result = fail_at(reader->error, keys[i].key->line, keys[i].key->column, text);
+        result =
+            error_set(reader->error, -EINVAL, "%u:%u: %s: duplicate key, the first is in line %u",
+                      keys[i].key->line, keys[i].key->column, shown, keys[i - 1].key->line);
     }
     free(keys);
     return result;
@@ -308,7 +302,7 @@ static int fail_syntax(struct reader *reader, struct fy_diag *diag)
 {
     void *iterator = NULL;
     const struct fy_diag_error *first = fy_diag_errors_iterate(diag, &iterator);
-    char shown[YAML_ERROR_BYTES - SHOWN_BYTES], text[YAML_ERROR_BYTES];
+    char shown[TEXT_BYTES - SHOWN_BYTES], text[TEXT_BYTES];
 
     if (first == NULL || first->msg == NULL)
         return fail(reader, "not YAML");
@@ -404,8 +398,7 @@ static int check_bytes(struct reader *reader, const char *text, size_t bytes)
     return 0;
 }
 
-int yaml_parse(const char *text, size_t bytes, struct yaml_document *document,
-               struct yaml_error *error)
+int yaml_parse(const char *text, size_t bytes, struct yaml_document *document, struct error *error)
 {
     struct reader reader = {.error = error, .line = 1, .column = 1};
 

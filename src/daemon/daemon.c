@@ -110,10 +110,10 @@ static const char *environment(const struct daemon *daemon, const char *name)
     return environment->get(name, environment->user);
 }
 
-static unsigned worker_count(const struct config *config)
+static unsigned worker_count(const struct process_settings *process)
 {
-    if (config->workers != 0)
-        return config->workers;
+    if (process->workers != 0)
+        return process->workers;
     long cpus = sysconf(_SC_NPROCESSORS_ONLN);
     return cpus > 0 ? (unsigned)cpus : 1;
 }
@@ -121,7 +121,7 @@ static unsigned worker_count(const struct config *config)
 /* The first that is served: where the host has no IPv6, `::` is not, or it is 0.0.0.0. */
 static struct in6_addr first_address(const struct daemon *daemon)
 {
-    const struct config *config = &daemon->config;
+    const struct qcmp_settings *config = daemon_qcmp(daemon);
     struct in6_addr address = config->listen[0];
     if (qcmp_service_ipv6(daemon->service))
         return address;
@@ -172,42 +172,44 @@ static void worker_began(void *user)
 }
 
 /* @param failed the index of an address, or more than there are. */
-static int fail_to_serve(const struct config *config, size_t failed, int error)
+static int fail_to_serve(const struct qcmp_settings *config, size_t failed, int error)
 {
-    char what[ADDRESS_TEXT_BYTES + 64], address[ADDRESS_TEXT_BYTES];
+    char what[ADDRESS_TEXT_BYTES + 72], address[ADDRESS_TEXT_BYTES];
     if (error == -EOPNOTSUPP)
         return fail("the engine cannot enforce access lists or the guard", error);
     if (failed >= config->listen_count || address_is_any(&config->listen[failed])) {
-        snprintf(what, sizeof what, "cannot serve QCMP on UDP port %u", config->qcmp_port);
+        snprintf(what, sizeof what, "cannot serve QCMP on UDP port %u", config->port);
         return fail(what, error);
     }
-    address_format(&config->listen[failed], config->qcmp_port, address);
-    snprintf(what, sizeof what, "cannot serve QCMP on %s (paddock.listen[%zu])", address, failed);
+    address_format(&config->listen[failed], config->port, address);
+    snprintf(what, sizeof what, "cannot serve QCMP on %s (paddock.qcmp.listen[%zu])", address,
+             failed);
     return fail(what, error);
 }
 
 static int service_open(struct daemon *daemon)
 {
-    const struct config *config = &daemon->config;
+    const struct process_settings *process = daemon_process(daemon);
+    const struct qcmp_settings *config = daemon_qcmp(daemon);
     size_t failed = SIZE_MAX;
-    struct rules_options rules = reload_rules(config);
+    struct rules_options rules = reload_rules(daemon->config);
     struct xdp *xdp;
-    if (fast_path_open(&xdp, config, daemon->log) != 0)
+    if (fast_path_open(&xdp, process, config, daemon->log) != 0)
         return EXIT_FAILED;
-    struct qcmp_service_options options = {.port = config->qcmp_port,
+    struct qcmp_service_options options = {.port = config->port,
                                            .addresses = config->listen,
                                            .addresses_count = config->listen_count,
                                            .failed_address = &failed,
-                                           .workers = worker_count(config),
+                                           .workers = worker_count(process),
                                            .receive_buffer_ns = config->receive_buffer_ns,
                                            .max_age_ns = config->max_age_ns,
-                                           .pin = config->pin,
-                                           .realtime = config->realtime,
+                                           .pin = process->pin,
+                                           .realtime = process->realtime,
                                            .rules = &rules,
                                            .xdp = xdp,
                                            .worker_began = worker_began,
                                            .user = daemon};
-    if (config->low_latency) {
+    if (process->low_latency) {
         daemon->cpus_fd = low_latency_hold_cpus(daemon->log);
         options.low_latency = low_latency_can_poll(daemon->log);
     }
@@ -221,25 +223,25 @@ static int service_open(struct daemon *daemon)
 /* Whoever the process has become must be able to read the file again. */
 static void warn_about_file(const struct daemon *daemon)
 {
-    const struct config *config = &daemon->config;
-    if (config->file_loaded && access(config->file, R_OK) != 0)
+    const struct config_file *file = config_file(daemon->config);
+    if (file->is_loaded && access(file->path, R_OK) != 0)
         LOG_EVENT(daemon->log, LOG_LEVEL_WARN,
                   log_text("message", "the configuration file cannot be read for a reload"),
-                  log_text("file", config->file), log_text("error", strerror(errno)));
+                  log_text("file", file->path), log_text("error", strerror(errno)));
 }
 
 static int admin_open(struct daemon *daemon, struct admin **admin)
 {
-    const struct config *config = &daemon->config;
+    const struct process_settings *config = daemon_process(daemon);
     struct addrinfo hints = {.ai_socktype = SOCK_STREAM,
                              .ai_flags = AI_NUMERICHOST | AI_NUMERICSERV};
     struct addrinfo *address;
-    char port[8], what[CONFIG_ADDRESS_BYTES + 32];
+    char port[8], what[PROCESS_ADDRESS_BYTES + 32];
     if (!config->admin_enabled)
         return 0;
-    snprintf(port, sizeof port, "%u", (unsigned)config->admin.port);
-    snprintf(what, sizeof what, "cannot serve HTTP on %s", config->admin_address);
-    if (getaddrinfo(config->admin.host, port, &hints, &address) != 0)
+    snprintf(port, sizeof port, "%u", (unsigned)config->admin.target.port);
+    snprintf(what, sizeof what, "cannot serve HTTP on %s", config->admin.text);
+    if (getaddrinfo(config->admin.target.host, port, &hints, &address) != 0)
         return fail(what, -EINVAL);
     struct admin_options options = {
         .address = address->ai_addr, .callbacks = operator_callbacks(), .user = daemon};
@@ -248,7 +250,7 @@ static int admin_open(struct daemon *daemon, struct admin **admin)
     if (error != 0)
         return fail(what, error);
     LOG_EVENT(daemon->log, LOG_LEVEL_INFO, log_text("message", "admin ready"),
-              log_uint("port", admin_port(*admin)), log_text("address", config->admin_address));
+              log_uint("port", admin_port(*admin)), log_text("address", config->admin.text));
     return 0;
 }
 
@@ -257,13 +259,13 @@ static bool loop_watch_files(struct loop *loop)
 {
     bool changed = false;
     const struct daemon *daemon = loop->daemon;
-    const struct config *config = &daemon->config;
+    const struct config_file *file = config_file(daemon->config);
     const char *path;
-    for (unsigned i = 0; i < MAX_WATCHES && (path = config_watch_path(config, i)); i++) {
+    for (unsigned i = 0; i < MAX_WATCHES && (path = config_watch_path(daemon->config, i)); i++) {
         struct file_identity known = {0};
-        bool is_used = strcmp(path, config->file) == 0;
+        bool is_used = strcmp(path, file->path) == 0;
         if (is_used)
-            known = config->file_identity;
+            known = file->identity;
         struct watch *watch = &loop->watches[loop->watches_count++];
         int error = watch_open(watch, path, &known);
         changed = watch_changed(watch) || changed;
@@ -315,7 +317,7 @@ static void loop_begin_stop(struct loop *loop, const char *reason)
     tell(loop, "STOPPING=1");
     loop->retry_ns = INT64_MAX;
     atomic_store_explicit(&daemon->stopping, true, memory_order_relaxed);
-    loop->stop_ns = clock_monotonic_ns() + daemon->config.termination_timeout_ns;
+    loop->stop_ns = clock_monotonic_ns() + daemon_process(daemon)->termination_timeout_ns;
 }
 
 static void loop_take_signals(struct loop *loop)
@@ -398,7 +400,7 @@ static void loop_fini(struct loop *loop)
     close(loop->signal_fd);
 }
 
-static int fail_to_start(const struct config *config, int error)
+static int fail_to_start(const struct process_settings *config, int error)
 {
     char what[96];
     snprintf(what, sizeof what, "cannot start the workers%s%s",
@@ -408,7 +410,7 @@ static int fail_to_start(const struct config *config, int error)
 }
 
 /* What a service still does with privilege: it binds another port, and starts workers for it. */
-static uint64_t kept_capabilities(const struct config *config)
+static uint64_t kept_capabilities(const struct process_settings *config)
 {
     uint64_t nice = config->realtime ? PRIVILEGES_CAPABILITY(CAP_SYS_NICE) : 0;
     return PRIVILEGES_CAPABILITY(CAP_NET_BIND_SERVICE) | nice;
@@ -419,14 +421,15 @@ static int serve(struct loop *loop)
 {
     struct daemon *daemon = loop->daemon;
     struct admin *admin = NULL;
-    if (privileges_drop(daemon->config.user, kept_capabilities(&daemon->config), daemon->log) != 0)
+    if (privileges_drop(daemon_process(daemon)->user, kept_capabilities(daemon_process(daemon)),
+                        daemon->log) != 0)
         return EXIT_FAILED;
-    reload_warn_unused(daemon->log, &daemon->config, 1);
+    reload_warn_unused(daemon->log, daemon->config, 1);
     warn_about_file(daemon);
     reload_warn_receive_buffer(daemon);
     int error = qcmp_service_start(daemon->service);
     if (error != 0)
-        return fail_to_start(&daemon->config, error);
+        return fail_to_start(daemon_process(daemon), error);
     if (loop_watch_files(loop))
         loop_read(loop, false); /* changed since it was read */
     int status = admin_open(daemon, &admin);
@@ -483,19 +486,16 @@ static int run(struct daemon *daemon)
 
 int daemon_run(struct config *config, const struct daemon_start *start, struct log *log)
 {
-    struct daemon daemon = {.start = start,
-                            .log = log,
-                            .confine_workers = config->seccomp,
-                            .config = *config,
-                            .alive = true,
-                            .cpus_fd = -1};
+    struct daemon daemon = {
+        .start = start, .log = log, .config = config, .alive = true, .cpus_fd = -1};
     ignore_broken_pipes();
+    daemon.confine_workers = daemon_process(&daemon)->seccomp;
     daemon.ticked_ns = clock_monotonic_ns();
     pthread_mutex_init(&daemon.lock, NULL);
     int status = run(&daemon);
     if (daemon.cpus_fd >= 0)
         close(daemon.cpus_fd);
-    config_fini(&daemon.config);
+    config_free(daemon.config);
     pthread_mutex_destroy(&daemon.lock);
     return status;
 }

@@ -21,7 +21,7 @@ struct daemon_start {
  * signals are blocked in the calling thread from then on, and SIGPIPE is ignored. An error that
  * ends the start is one line on stderr.
  *
- * @param config taken over: released with config_fini() before the return.
+ * @param config taken over: released with config_free() before the return.
  * @return the exit status: 0 after a clean stop, 255 after an error.
  */
 int daemon_run(struct config *config, const struct daemon_start *start, struct log *log);

@@ -10,7 +10,7 @@ static void log_attached(const struct xdp *xdp, enum xdp_mode mode, struct log *
     if (mode == XDP_MODE_GENERIC)
         LOG_EVENT(log, LOG_LEVEL_INFO, log_text("message", "xdp attached"),
                   log_text("interface", xdp_interface(xdp)), log_text("mode", "generic"),
-                  log_text("reason", "--xdp-mode generic asks for it; native is faster"));
+                  log_text("reason", "--xdp-attach generic asks for it; native is faster"));
     else
         LOG_EVENT(log, LOG_LEVEL_INFO, log_text("message", "xdp attached"),
                   log_text("interface", xdp_interface(xdp)), log_text("mode", "native"));
@@ -22,38 +22,41 @@ static void log_attached(const struct xdp *xdp, enum xdp_mode mode, struct log *
 }
 
 /* Of what is asked for with the flags of XDP. */
-static void warn_about_ineffective(const struct config *config, struct log *log)
+static void warn_about_ineffective(const struct process_settings *process, struct log *log)
 {
-    bool sockets = config->engine == CONFIG_ENGINE_MMSG;
-    bool automatic = config->engine == CONFIG_ENGINE_AUTO;
+    bool sockets = process->xdp == PROCESS_XDP_OFF;
+    bool automatic = process->xdp == PROCESS_XDP_AUTO;
+    bool generic = process->xdp_attach == PROCESS_XDP_GENERIC;
     const struct {
         const char *name;
         bool is_ineffective;
     } settings[] = {
-        {"service.udp.xdp.network-interface", sockets && config->xdp_interface[0] != '\0'},
-        {"xdp-mode", (sockets && config->xdp_mode_given) || (automatic && config->xdp_generic)}};
+        {"service.udp.xdp.network-interface", sockets && process->xdp_interface[0] != '\0'},
+        {"xdp-attach", (sockets && process->xdp_attach_given) || (automatic && generic)}};
     for (size_t i = 0; i < sizeof settings / sizeof settings[0]; i++) {
         if (settings[i].is_ineffective)
             LOG_EVENT(log, LOG_LEVEL_WARN,
-                      log_text("message", "this setting has no effect with this engine"),
+                      log_text("message", "this setting has no effect with this --xdp"),
                       log_text("setting", settings[i].name),
-                      log_text("engine", sockets ? "mmsg" : "auto"));
+                      log_text("xdp", sockets ? "off" : "auto"));
     }
 }
 
-int fast_path_open(struct xdp **xdp, const struct config *config, struct log *log)
+int fast_path_open(struct xdp **xdp, const struct process_settings *process,
+                   const struct qcmp_settings *qcmp, struct log *log)
 {
     char error[XDP_ERROR_BYTES];
-    bool automatic = config->engine == CONFIG_ENGINE_AUTO;
-    struct xdp_options options = {.interface = config->xdp_interface,
-                                  .mode = config->xdp_generic && !automatic ? XDP_MODE_GENERIC
-                                                                            : XDP_MODE_NATIVE,
+    bool automatic = process->xdp == PROCESS_XDP_AUTO;
+    bool generic = process->xdp_attach == PROCESS_XDP_GENERIC;
+    struct xdp_options options = {.interface = process->xdp_interface,
+                                  .mode =
+                                      generic && !automatic ? XDP_MODE_GENERIC : XDP_MODE_NATIVE,
                                   .automatic = automatic,
-                                  .listen = config->listen,
-                                  .listen_count = config->listen_count};
+                                  .listen = qcmp->listen,
+                                  .listen_count = qcmp->listen_count};
     *xdp = NULL;
-    warn_about_ineffective(config, log);
-    if (config->engine == CONFIG_ENGINE_MMSG)
+    warn_about_ineffective(process, log);
+    if (process->xdp == PROCESS_XDP_OFF)
         return 0;
     int code = xdp_open(xdp, &options, error, sizeof error);
     if (code == 0) {
@@ -67,7 +70,7 @@ int fast_path_open(struct xdp **xdp, const struct config *config, struct log *lo
     }
     bool other_mode = code == -EOPNOTSUPP && options.mode == XDP_MODE_NATIVE;
     fprintf(stderr, "paddock: cannot answer by XDP: %s%s\n", error,
-            other_mode ? " (--xdp-mode generic)" : "");
+            other_mode ? " (--xdp-attach generic)" : "");
     return code;
 }
 

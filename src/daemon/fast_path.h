@@ -6,8 +6,9 @@
 #define PADDOCK_DAEMON_FAST_PATH_H
 
 #include "base/log.h"
-#include "config/config.h"
+#include "daemon/settings.h"
 #include "fastpath/xdp.h"
+#include "qcmp/settings.h"
 
 /**
  * Attaches XDP where the configuration asks for it, or leaves it to us and the host has what it
@@ -16,7 +17,8 @@
  * @param[out] xdp NULL where the sockets are alone; the caller's, for xdp_close().
  * @return 0, or a negative errno value after a line on stderr.
  */
-int fast_path_open(struct xdp **xdp, const struct config *config, struct log *log);
+int fast_path_open(struct xdp **xdp, const struct process_settings *process,
+                   const struct qcmp_settings *qcmp, struct log *log);
 
 /** Logs why XDP has left everything to the sockets; #XDP_NOTHING logs nothing. */
 void fast_path_report(const struct xdp *xdp, enum xdp_event event, struct log *log);

@@ -60,9 +60,9 @@ static int write_metrics(FILE *out, enum metrics_format format, void *user)
     struct metrics_clock clock;
     struct metrics_process process;
     uint64_t drops;
-    char id[CONFIG_ID_BYTES];
+    char id[PROCESS_ID_BYTES];
     pthread_mutex_lock(&daemon->lock);
-    snprintf(id, sizeof id, "%s", daemon->config.service_id);
+    snprintf(id, sizeof id, "%s", daemon_process(daemon)->id);
     pthread_mutex_unlock(&daemon->lock);
     qcmp_service_sample(daemon->service, &sum, &drops);
     struct metrics_sources sources = {.id = id,
@@ -85,7 +85,7 @@ static int write_metrics(FILE *out, enum metrics_format format, void *user)
 
 static int print_config(FILE *out, const struct daemon *daemon, bool with_access)
 {
-    json_t *json = config_to_json(&daemon->config, with_access);
+    json_t *json = config_to_json(daemon->config, with_access);
     if (json == NULL)
         return -ENOMEM;
     /* The port that serves, where the configuration leaves the choice. */

@@ -1,5 +1,7 @@
 #include "daemon/privileges.h"
 
+#include "base/number.h"
+
 #include <errno.h>
 #include <grp.h>
 #include <pwd.h>
@@ -120,8 +122,17 @@ static int become(const struct passwd *user)
 static int become_user(const char *name, struct log *log)
 {
     static const char step[] = "become another user";
+    struct passwd unnamed = {.pw_uid = 0};
+    uint64_t number;
     errno = 0;
     const struct passwd *user = getpwnam(name);
+    if (user == NULL && number_parse(name, 0, (uid_t)-2, &number) == 0) {
+        unnamed.pw_uid = (uid_t)number;
+        unnamed.pw_gid = (gid_t)number;
+        user = getpwuid((uid_t)number);
+        if (user == NULL)
+            user = &unnamed; /* an image without passwd has numbers alone */
+    }
     if (user == NULL) {
         fprintf(stderr, "paddock: there is no user '%s' to become\n", name);
         return errno != 0 ? -errno : -ENOENT;
