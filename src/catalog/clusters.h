@@ -15,6 +15,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/siphash.h"
 #include "net/endpoint.h"
 #include "net/target.h"
 
@@ -46,8 +47,14 @@ struct server_address {
     char name[TARGET_HOST_BYTES]; /**< "" where the address is numeric; small letters */
 };
 
+/** Reads an address, or a name of the DNS: labels of letters, digits, `-` and `_`, of which the
+ * last is no number. A link-local address has a scope (`fe80::1%eth0`).
+ * @param[out] address without a port; untouched on failure.
+ * @return 0 or -1. */
+int server_host_parse(const char *text, struct server_address *address);
+
 /** What server_address_parse() reads, behind "expected". */
-#define SERVER_ADDRESS_EXPECTED "an address or a name with a port, such as 203.0.113.7:7000"
+#define SERVER_ADDRESS_EXPECTED "an address or a name, and a port from 1 to 65535"
 
 /** Reads `192.0.2.1:7000`, `[2001:db8::1]:7000` or `name:7000`, also behind `udp://`.
  * @param[out] address untouched on failure.
@@ -70,7 +77,7 @@ struct cluster_endpoint {
     const struct token *tokens;
     size_t token_count;
     json_t *metadata; /**< an object without the tokens; NULL: nothing else is known */
-    struct token **last_token;
+    const struct token **last_token;
 };
 
 /** The servers of one locality. */
@@ -124,7 +131,8 @@ struct clusters {
             version; /**< the catalog's number since which the cluster is as it is; 0 outside */
     } * items;
     size_t count, capacity;
-    struct index *index;
+    struct lookup *lookup;
+    size_t fingerprints; /**< tokens that a file had as /config shows them, and that are missing */
 };
 
 /** Makes an empty list.
@@ -139,7 +147,8 @@ void clusters_free(struct clusters *clusters);
  * @return 0; -EEXIST: the list has one of this locality; or -ENOMEM. */
 int clusters_add(struct clusters *clusters, struct cluster *cluster);
 
-/** Adds a cluster of another list, which keeps it; as clusters_add(). */
+/** Adds a cluster of another list, which keeps it.
+ * @return as clusters_add(). */
 int clusters_share(struct clusters *clusters, const struct cluster *cluster, uint64_t version);
 
 /** A list with the same clusters; freed with clusters_free(). NULL without memory. */
@@ -147,6 +156,13 @@ struct clusters *clusters_copy(const struct clusters *clusters);
 
 /** The cluster of a locality, or NULL. */
 const struct clusters_item *clusters_find(const struct clusters *clusters, const char *locality);
+
+/** The list as JSON, as a file has it.
+ * @param key shows tokens as `fingerprint:` and 16 digits by this key; NULL: as they are.
+ * @param with_versions shows each cluster's version, too, and that there is no locality.
+ * @return a reference of the caller's, or NULL without memory. */
+json_t *clusters_show(const struct clusters *clusters, const struct siphash_key *key,
+                      bool with_versions);
 
 /** Whether two lists have the same clusters, in any order; NULL is an empty list. */
 bool clusters_equal(const struct clusters *a, const struct clusters *b);

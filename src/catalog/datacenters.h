@@ -26,6 +26,7 @@ struct datacenter {
 struct datacenters {
     struct datacenter *items;
     size_t count, capacity;
+    struct lookup *lookup;
 };
 
 /** Makes an empty list.

@@ -11,16 +11,9 @@
 
 #include "catalog/catalog.h"
 #include "config/config.h"
-#include "net/endpoint.h"
 
 /** The most tokens that --provider.static.endpoint-tokens makes in all. */
 #define CATALOG_STATIC_MAX_TOKENS 4194304
-
-/** --provider.static.endpoints, each once. */
-struct static_endpoints {
-    struct endpoint *items;
-    size_t count;
-};
 
 /** --provider.static.endpoint-tokens; zeroed: none. */
 struct static_tokens {
@@ -33,7 +26,8 @@ struct catalog_settings {
     json_t *filters;                 /**< a list; NULL where the file has none */
     struct clusters *clusters;       /**< NULL where the file has none */
     struct datacenters *datacenters; /**< NULL where the file has none */
-    struct static_endpoints static_endpoints;
+    struct cluster
+        *static_endpoints; /**< of --provider.static.endpoints, without tokens; or NULL */
     struct static_tokens static_tokens;
 };
 
