@@ -18,8 +18,8 @@
 
 #include "base/clock.h"
 #include "net/address.h"
-#include "net/udp_info.h"
 #include "net/bind.h"
+#include "net/udp_info.h"
 #include "relay/relay.h"
 
 #define RATE 10000

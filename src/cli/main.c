@@ -11,8 +11,8 @@
 #include "cli/output.h"
 #include "config/config.h"
 #include "daemon/daemon.h"
-#include "daemon/services.h"
 #include "daemon/sections.h"
+#include "daemon/services.h"
 #include "daemon/settings.h"
 
 #define SHOWN_BYTES 200

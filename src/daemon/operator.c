@@ -107,7 +107,7 @@ static struct http_blob *show_config(bool with_access, void *user)
         char *text = NULL;
         size_t bytes = 0;
         FILE *out = json != NULL ? open_memstream(&text, &bytes) : NULL;
-        bool is_written = out != NULL && json_object_update(json, shown->in_force) == 0 &&
+        bool is_written = out != NULL && json_object_update_recursive(json, shown->in_force) == 0 &&
                           json_dumpf(json, out, JSON_INDENT(2)) == 0 && fputc('\n', out) != EOF;
         if (out != NULL && fclose(out) == 0 && is_written) {
             shown->blobs[with_access] = http_blob_new(text, bytes);

@@ -13,10 +13,25 @@
 
 int reload_tell_catalog(struct catalog *catalog, const struct config *config)
 {
-    struct catalog_change change;
+    static const enum catalog_source sources[] = {CATALOG_CONFIG, CATALOG_STATIC};
     const struct catalog_settings *settings = config_settings(config, &catalog_section);
-    int error = catalog_settings_change(settings, CATALOG_CONFIG, &change);
-    return error == 0 ? catalog_update(catalog, CATALOG_CONFIG, &change) : error;
+    const struct process_settings *process = config_settings(config, &process_section);
+    struct locality parts = {.region = ""};
+    char locality[LOCALITY_TEXT_BYTES];
+    int error = 0;
+
+    snprintf(parts.region, sizeof parts.region, "%.127s", process->region);
+    snprintf(parts.zone, sizeof parts.zone, "%.127s", process->zone);
+    snprintf(parts.sub_zone, sizeof parts.sub_zone, "%.127s", process->sub_zone);
+    if (locality_format(&parts, locality) != 0)
+        locality[0] = '\0';
+    for (size_t i = 0; i < sizeof sources / sizeof sources[0] && error == 0; i++) {
+        struct catalog_change change;
+        error = catalog_settings_change(settings, sources[i], locality, &change);
+        if (error == 0)
+            error = catalog_update(catalog, sources[i], &change);
+    }
+    return error;
 }
 
 static void refuse(struct daemon *daemon, struct config *next, const char *error)
@@ -129,11 +144,16 @@ bool reload(struct daemon *daemon, bool is_repeated)
 
 void reload_warn_unused(struct log *log, const struct config *config, uint64_t load)
 {
-    static const char *const keys[] = {"filters", "clusters", "datacenters"};
     const struct catalog_settings *settings = config_settings(config, &catalog_section);
+    const struct {
+        const char *key;
+        bool is_told;
+    } keys[] = {{"filters", json_array_size(settings->filters) > 0},
+                {"clusters", settings->clusters != NULL && settings->clusters->count > 0},
+                {"datacenters", settings->datacenters != NULL && settings->datacenters->count > 0}};
     for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++) {
-        if (catalog_settings_has(settings, keys[i]))
+        if (keys[i].is_told)
             LOG_EVENT(log, LOG_LEVEL_WARN, log_text("message", "this key is not used yet"),
-                      log_text("key", keys[i]), log_uint("load", load));
+                      log_text("key", keys[i].key), log_uint("load", load));
     }
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "daemon/services.h"
 
-#include "qcmp/qcmp.h"
+#include "qcmp/service.h"
 
 const struct service_ops *const services[] = {
     &qcmp_service,

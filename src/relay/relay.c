@@ -10,8 +10,8 @@
 
 #include "base/clock.h"
 #include "net/address.h"
-#include "net/udp_info.h"
 #include "net/bind.h"
+#include "net/udp_info.h"
 #include "relay/arrival.h"
 #include "relay/clients.h"
 
@@ -89,7 +89,7 @@ static int wait_for(const struct relay *relay, int fd, void *carried)
 static int sockets_open(struct relay *relay)
 {
     struct binding binding = {.address = relay->options.listen,
-                                  .buffer_bytes = LISTEN_BUFFER_BYTES};
+                              .buffer_bytes = LISTEN_BUFFER_BYTES};
     int error = bind_open(&relay->listen_fd, 1, &binding, relay->options.listen_port);
     if (error != 0)
         return error;
@@ -192,7 +192,7 @@ static struct relay_client *client_add(struct relay *relay, const struct sockadd
     if (relay->clients.count == relay->clients.capacity) /* before a socket is made for nothing */
         return NULL;
     int fd = bind_connected((const struct sockaddr *)&options->to, options->to_bytes,
-                                CLIENT_BUFFER_BYTES);
+                            CLIENT_BUFFER_BYTES);
     if (fd < 0)
         return NULL;
     struct relay_client *client = relay_clients_add(&relay->clients, address, now_ns);

@@ -8,7 +8,7 @@
 
 #include <qcmp/wire.h>
 
-#include "responder/responder.h"
+#include "qcmp/responder.h"
 #include "support/access_oracle.h"
 #include "support/answer_one.h"
 #include "support/check.h"

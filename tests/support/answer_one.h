@@ -6,7 +6,7 @@
 
 #include <string.h>
 
-#include "responder/responder.h"
+#include "qcmp/responder.h"
 #include "support/check.h"
 
 /** Decides by a batch of one, whose verdict has to agree with itself and whose reply may be changed

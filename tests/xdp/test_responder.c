@@ -13,7 +13,7 @@
 #include "base/clock.h"
 #include "fastpath/addresses.h"
 #include "fastpath/shared.h"
-#include "responder/responder.h"
+#include "qcmp/responder.h"
 #include "support/answer_one.h"
 #include "support/cmocka.h"
 #include "support/random.h"

@@ -9,7 +9,7 @@
 
 #include <qcmp/wire.h>
 
-#include "responder/responder.h"
+#include "qcmp/responder.h"
 #include "support/answer_one.h"
 
 static const uint8_t PING[QCMP_PING_BYTES] = {0x51, 0x4c, 0x4b, 0x4e, 0,    0,    0,    9,   0xbf,

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "qcmp/qcmp.h"
+#include "qcmp/service.h"
 
 #include <errno.h>
 #include <pthread.h>

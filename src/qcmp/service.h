@@ -2,8 +2,8 @@
 /** @file
  * The QCMP responder as a service.
  */
-#ifndef PADDOCK_QCMP_QCMP_H
-#define PADDOCK_QCMP_QCMP_H
+#ifndef PADDOCK_QCMP_SERVICE_H
+#define PADDOCK_QCMP_SERVICE_H
 
 #include "service/service.h"
 
