@@ -183,7 +183,7 @@ static int take_list(struct field_walk *walk, const struct field *field,
 {
     char expected[FIELD_EXPECTED_BYTES];
     char *value = (char *)settings + field->offset;
-    struct field_items list = {.items = value};
+    struct field_items list = {.items = field->kind == FIELD_ARRAY ? value : NULL};
     const struct field row[2] = {*field};
     size_t count = 0;
     int error = 0;

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 #include "fastpath/addresses.h"
 
 #include <bpf/bpf.h>
@@ -32,9 +33,9 @@ struct links {
 };
 
 struct collection {
-    const struct xdp_address_filter *filter;
+    const struct fastpath_address_filter *filter;
     const struct links *links;
-    struct xdp_addresses *found;
+    struct fastpath_addresses *found;
     int error;
 };
 
@@ -60,7 +61,7 @@ static void take_vlan_data(unsigned type, const void *value, size_t bytes, void 
     if (type == IFLA_VLAN_ID)
         link->number |= half & 0x0fffU;
     else if (type == IFLA_VLAN_PROTOCOL && ntohs(half) == ETH_P_8021AD)
-        link->number |= XDP_TAG_IS_8021AD;
+        link->number |= FASTPATH_TAG_IS_8021AD;
 }
 
 struct kind {
@@ -136,8 +137,8 @@ static bool find_tags(const struct links *links, const struct link *link, unsign
                       uint32_t *tags)
 {
     uint32_t found = 0;
-    for (int i = 0; i < XDP_MAX_TAGS && link->index != base && link->number != 0; i++) {
-        found = found << XDP_TAG_BITS | link->number;
+    for (int i = 0; i < FASTPATH_MAX_TAGS && link->index != base && link->number != 0; i++) {
+        found = found << FASTPATH_TAG_BITS | link->number;
         link = find_link(links, link->below);
         if (link == NULL)
             return false;
@@ -154,7 +155,8 @@ static bool is_loopback_address(const struct in6_addr *address)
            (IN6_IS_ADDR_V4MAPPED(address) && address->s6_addr[12] == 127);
 }
 
-static bool is_listened(const struct xdp_address_filter *filter, const struct in6_addr *address)
+static bool is_listened(const struct fastpath_address_filter *filter,
+                        const struct in6_addr *address)
 {
     static const struct in_addr any;
     struct in6_addr any_ipv4 = address_from_ipv4(any);
@@ -172,17 +174,17 @@ static bool is_listened(const struct xdp_address_filter *filter, const struct in
 
 static void add(struct collection *collection, const struct in6_addr *address, uint32_t tags)
 {
-    struct xdp_addresses *found = collection->found;
-    struct xdp_address *items =
+    struct fastpath_addresses *found = collection->found;
+    struct fastpath_address *items =
         reserve(found->items, found->count, &found->capacity, sizeof *found->items);
     if (items == NULL) {
         collection->error = -ENOMEM;
         return;
     }
     found->items = items;
-    struct xdp_address *item = &items[found->count++];
+    struct fastpath_address *item = &items[found->count++];
     memcpy(item->address, address, sizeof item->address);
-    item->tags = tags | (IN6_IS_ADDR_V4MAPPED(address) ? 0 : XDP_TAGS_IPV6);
+    item->tags = tags | (IN6_IS_ADDR_V4MAPPED(address) ? 0 : FASTPATH_TAGS_IPV6);
 }
 
 /* One address as the kernel lists it; unspecified is what it does not say. */
@@ -220,7 +222,7 @@ static void take_address_attribute(unsigned type, const void *value, size_t byte
 static void add_source(struct collection *collection, const struct in6_addr *address)
 {
     if (address_is_unicast(address) && !is_loopback_address(address))
-        add(collection, address, XDP_TAGS_NO_SOURCE);
+        add(collection, address, FASTPATH_TAGS_NO_SOURCE);
 }
 
 /* The kernel takes the last address of a network for a broadcast one, too, whatever else it was
@@ -240,7 +242,7 @@ static void add_sources(struct collection *collection, const struct assigned *as
 static void add_destination(struct collection *collection, const struct assigned *assigned,
                             unsigned interface)
 {
-    const struct xdp_address_filter *filter = collection->filter;
+    const struct fastpath_address_filter *filter = collection->filter;
     const struct link *link = find_link(collection->links, interface);
     const struct link *base = find_link(collection->links, filter->interface);
     const struct in6_addr *address = &assigned->local;
@@ -272,22 +274,22 @@ static void take_address(const struct nlmsghdr *message, void *user)
     add_destination(collection, &assigned, head.ifa_index);
 }
 
-static bool is_source(const struct xdp_address *address)
+static bool is_source(const struct fastpath_address *address)
 {
-    return (address->tags & XDP_TAGS_NO_SOURCE) != 0;
+    return (address->tags & FASTPATH_TAGS_NO_SOURCE) != 0;
 }
 
 /* Sources come first: so they are in a map before what is answered, and stay where not all fits. */
 static int compare(const void *a, const void *b)
 {
-    const struct xdp_address *first = a, *second = b;
+    const struct fastpath_address *first = a, *second = b;
     if (is_source(first) != is_source(second))
         return is_source(first) ? -1 : 1;
     return memcmp(first, second, sizeof *first);
 }
 
 /* Leaves out what is there twice, and what there is no room for. */
-static void sort(struct xdp_addresses *addresses)
+static void sort(struct fastpath_addresses *addresses)
 {
     size_t kept = 0;
     if (addresses->count == 0)
@@ -297,11 +299,11 @@ static void sort(struct xdp_addresses *addresses)
         if (compare(&addresses->items[kept], &addresses->items[i]) != 0)
             addresses->items[++kept] = addresses->items[i];
     }
-    addresses->count = kept + 1 < XDP_MAX_ADDRESSES ? kept + 1 : XDP_MAX_ADDRESSES;
+    addresses->count = kept + 1 < FASTPATH_MAX_ADDRESSES ? kept + 1 : FASTPATH_MAX_ADDRESSES;
 }
 
-static int list_addresses(struct xdp_addresses *found, const struct xdp_address_filter *filter,
-                          const struct links *links)
+static int list_addresses(struct fastpath_addresses *found,
+                          const struct fastpath_address_filter *filter, const struct links *links)
 {
     struct ifaddrmsg head = {.ifa_family = AF_UNSPEC};
     struct netlink_question question = {.protocol = NETLINK_ROUTE,
@@ -313,22 +315,23 @@ static int list_addresses(struct xdp_addresses *found, const struct xdp_address_
     return error != 0 ? error : collection.error;
 }
 
-void xdp_addresses_fini(struct xdp_addresses *addresses)
+void fastpath_addresses_fini(struct fastpath_addresses *addresses)
 {
     free(addresses->items);
-    *addresses = (struct xdp_addresses){.items = NULL};
+    *addresses = (struct fastpath_addresses){.items = NULL};
 }
 
-int xdp_addresses_list(struct xdp_addresses *addresses, const struct xdp_address_filter *filter)
+int fastpath_addresses_list(struct fastpath_addresses *addresses,
+                            const struct fastpath_address_filter *filter)
 {
     struct links links = {.items = NULL};
-    struct xdp_addresses found = {.items = NULL};
+    struct fastpath_addresses found = {.items = NULL};
     int error = list_links(&links);
     if (error == 0)
         error = list_addresses(&found, filter, &links);
     free(links.items);
     if (error != 0) {
-        xdp_addresses_fini(&found);
+        fastpath_addresses_fini(&found);
         return error;
     }
     sort(&found);
@@ -336,36 +339,37 @@ int xdp_addresses_list(struct xdp_addresses *addresses, const struct xdp_address
     return 0;
 }
 
-static uint64_t source_bits(const struct xdp_addresses *addresses)
+static uint64_t source_bits(const struct fastpath_addresses *addresses)
 {
     uint64_t bits = 0;
     for (size_t i = 0; i < addresses->count; i++) {
         if (is_source(&addresses->items[i]))
-            bits |= xdp_source_bit(addresses->items[i].address);
+            bits |= fastpath_source_bit(addresses->items[i].address);
     }
     return bits;
 }
 
-static int insert(int map_fd, const struct xdp_address *address)
+static int insert(int map_fd, const struct fastpath_address *address)
 {
     const uint8_t present = 1;
     return bpf_map_update_elem(map_fd, address, &present, BPF_ANY);
 }
 
-static int forget(int map_fd, const struct xdp_address *address)
+static int forget(int map_fd, const struct fastpath_address *address)
 {
     int error = bpf_map_delete_elem(map_fd, address);
     return error == -ENOENT ? 0 : error;
 }
 
-static bool has(const struct xdp_addresses *addresses, const struct xdp_address *address)
+static bool has(const struct fastpath_addresses *addresses, const struct fastpath_address *address)
 {
     return addresses->count > 0 &&
            bsearch(address, addresses->items, addresses->count, sizeof *address, compare) != NULL;
 }
 
 /* What goes makes room for what comes. Sources come first of all, and go last. */
-static int change(int map_fd, const struct xdp_addresses *before, const struct xdp_addresses *next)
+static int change(int map_fd, const struct fastpath_addresses *before,
+                  const struct fastpath_addresses *next)
 {
     int error = 0;
     for (size_t i = before->count; i-- > 0 && error == 0;) {
@@ -379,26 +383,27 @@ static int change(int map_fd, const struct xdp_addresses *before, const struct x
     return error;
 }
 
-void xdp_addresses_forget_last(struct xdp_settings *settings, uint32_t version)
+void fastpath_addresses_forget_last(struct fastpath_settings *settings, uint32_t version)
 {
     version = version == UINT32_MAX ? 1 : version + 1;
     __atomic_store_n(&settings->addresses_version, version, __ATOMIC_SEQ_CST);
 }
 
-int xdp_addresses_store(const struct xdp_addresses_place *place, const struct xdp_addresses *before,
-                        const struct xdp_addresses *next)
+int fastpath_addresses_store(const struct fastpath_addresses_place *place,
+                             const struct fastpath_addresses *before,
+                             const struct fastpath_addresses *next)
 {
     uint32_t version = place->settings->addresses_version;
     __atomic_store_n(&place->settings->sources, UINT64_MAX, __ATOMIC_SEQ_CST);
     __atomic_store_n(&place->settings->addresses_version, 0, __ATOMIC_SEQ_CST);
     int error = change(place->map_fd, before, next);
-    xdp_addresses_forget_last(place->settings, version);
+    fastpath_addresses_forget_last(place->settings, version);
     if (error == 0)
         __atomic_store_n(&place->settings->sources, source_bits(next), __ATOMIC_SEQ_CST);
     return error;
 }
 
-int xdp_addresses_watch(void)
+int fastpath_addresses_watch(void)
 {
     struct sockaddr_nl address = {.nl_family = AF_NETLINK,
                                   .nl_groups =
@@ -413,7 +418,7 @@ int xdp_addresses_watch(void)
     return error;
 }
 
-bool xdp_addresses_changed(int fd)
+bool fastpath_addresses_changed(int fd)
 {
     char message[256]; /* what it says does not matter: everything is listed again */
     bool changed = false;

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 #include "fastpath/device.h"
 
 #include <errno.h>
@@ -38,7 +39,7 @@ static bool is_on_bus(int fd, struct ifreq *interface)
            strcmp(driver.driver, "tun") != 0;
 }
 
-static int read_device(int fd, struct ifreq *interface, struct xdp_device *device)
+static int read_device(int fd, struct ifreq *interface, struct fastpath_device *device)
 {
     int error = ask(fd, SIOCGIFFLAGS, interface);
     if (error != 0)
@@ -63,10 +64,10 @@ static int open_question(unsigned interface, struct ifreq *question)
     return fd >= 0 ? fd : -errno;
 }
 
-int xdp_device_read(unsigned interface, struct xdp_device *device)
+int fastpath_device_read(unsigned interface, struct fastpath_device *device)
 {
     struct ifreq question;
-    struct xdp_device read = {.has_ethernet = false};
+    struct fastpath_device read = {.has_ethernet = false};
     int fd = open_question(interface, &question);
     if (fd < 0)
         return fd;
@@ -78,7 +79,7 @@ int xdp_device_read(unsigned interface, struct xdp_device *device)
     return error;
 }
 
-bool xdp_device_is_transmit_error(const char *counter)
+bool fastpath_device_is_transmit_error(const char *counter)
 {
     return strstr(counter, "xdp") != NULL && strstr(counter, "tx") != NULL &&
            (strstr(counter, "err") != NULL || strstr(counter, "drop") != NULL ||
@@ -98,7 +99,7 @@ static uint64_t sum_errors(const struct ethtool_gstrings *names, const struct et
     for (uint32_t i = 0; i < count; i++) {
         char name[ETH_GSTRING_LEN + 1] = "";
         memcpy(name, names->data + (size_t)i * ETH_GSTRING_LEN, ETH_GSTRING_LEN);
-        if (!xdp_device_is_transmit_error(name))
+        if (!fastpath_device_is_transmit_error(name))
             continue;
         if (has_digit(name))
             by_queue += values->data[i];
@@ -148,7 +149,7 @@ static int read_errors(int fd, struct ifreq *question, uint64_t *errors)
     return result;
 }
 
-int xdp_device_transmit_errors(unsigned interface, uint64_t *errors)
+int fastpath_device_transmit_errors(unsigned interface, uint64_t *errors)
 {
     struct ifreq question;
     int fd = open_question(interface, &question);

@@ -63,7 +63,8 @@ int fastpath_cpus_fd(const struct fastpath *fastpath);
 /**
  * Sets the program of a part, in place of an earlier one.
  * @param program_fd an XDP program, which the kernel keeps; -1 takes the part off, which cannot
- * fail: the ports that the part claims go to the sockets.
+ * fail: the ports that the part claims go to the sockets. With the last part the fast path is
+ * detached.
  * @return 0 or a negative errno value.
  */
 int fastpath_part_set(struct fastpath *fastpath, enum fastpath_part part, int program_fd);

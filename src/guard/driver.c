@@ -1,4 +1,5 @@
-#include "fastpath/rules.h"
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "guard/driver.h"
 
 #include <bpf/bpf.h>
 #include <errno.h>
@@ -6,13 +7,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "fastpath/networks.h"
+#include "guard/networks.h"
 
 /* What stands for a family where no prefix says more. */
 #define DEFAULTS 2
 
 /* Takes a prefix of the lists over, or out. */
-static void key_set(struct xdp_prefix *key, const struct prefix *prefix)
+static void key_set(struct guard_driver_prefix *key, const struct prefix *prefix)
 {
     key->bits = prefix->bits;
     memcpy(key->address, &prefix->address, sizeof key->address);
@@ -21,26 +22,27 @@ static void key_set(struct xdp_prefix *key, const struct prefix *prefix)
 /* Batches stop at the first failure, and say how many were done before it. What is not there need
  * not be deleted: a trie that could not be filled lacks some, and what is in both lists is there
  * once. */
-static int empty(struct xdp_rules_store *store, unsigned version)
+static int empty(struct guard_driver *driver, unsigned version)
 {
-    const struct xdp_prefix *keys = store->listed[version];
-    size_t count = store->listed_count[version], done = 0;
+    const struct guard_driver_prefix *keys = driver->listed[version];
+    size_t count = driver->listed_count[version], done = 0;
     while (done < count) {
         uint32_t batch = (uint32_t)(count - done);
-        int error = bpf_map_delete_batch(store->maps.prefixes[version], &keys[done], &batch, NULL);
+        int error = bpf_map_delete_batch(driver->maps.prefixes[version], &keys[done], &batch, NULL);
         if (error != 0 && error != -ENOENT)
             return error;
         done += batch + (size_t)(error != 0);
     }
-    free(store->listed[version]);
-    store->listed[version] = NULL;
-    store->listed_count[version] = 0;
+    free(driver->listed[version]);
+    driver->listed[version] = NULL;
+    driver->listed_count[version] = 0;
     return 0;
 }
 
 /* In the order in which the trie gets them: of two that are equal the second stays, which is that
  * of the list of the denied. */
-static void list(struct xdp_prefix *keys, uint8_t *values, const struct xdp_rules_options *options)
+static void list(struct guard_driver_prefix *keys, uint8_t *values,
+                 const struct guard_driver_options *options)
 {
     static const struct prefix everything[DEFAULTS] = {
         {.bits = 0},
@@ -60,15 +62,15 @@ static void list(struct xdp_prefix *keys, uint8_t *values, const struct xdp_rule
     }
 }
 
-/* Whatever becomes of it, the store knows what may be in the trie. */
-static int fill(struct xdp_rules_store *store, unsigned version,
-                const struct xdp_rules_options *options)
+/* Whatever becomes of it, the driver knows what may be in the trie. */
+static int fill(struct guard_driver *driver, unsigned version,
+                const struct guard_driver_options *options)
 {
     size_t count = DEFAULTS + options->allow->count + options->deny->count;
     uint32_t batch = (uint32_t)count;
-    if (count > XDP_MAX_PREFIXES)
+    if (count > GUARD_MAX_PREFIXES)
         return -E2BIG;
-    struct xdp_prefix *keys = calloc(count, sizeof *keys);
+    struct guard_driver_prefix *keys = calloc(count, sizeof *keys);
     uint8_t *values = malloc(count);
     if (keys == NULL || values == NULL) {
         free(keys);
@@ -76,54 +78,56 @@ static int fill(struct xdp_rules_store *store, unsigned version,
         return -ENOMEM;
     }
     list(keys, values, options);
-    store->listed[version] = keys;
-    store->listed_count[version] = count;
-    int error = bpf_map_update_batch(store->maps.prefixes[version], keys, values, &batch, NULL);
+    driver->listed[version] = keys;
+    driver->listed_count[version] = count;
+    int error = bpf_map_update_batch(driver->maps.prefixes[version], keys, values, &batch, NULL);
     if (error == 0)
-        error = xdp_networks_fill(store->maps.networks + (size_t)version * XDP_NETWORKS_WORDS, keys,
-                                  values, count);
+        error = guard_networks_fill(driver->maps.networks + (size_t)version * GUARD_NETWORKS_WORDS,
+                                    keys, values, count);
     free(values);
     return error;
 }
 
-int xdp_rules_prepare(struct xdp_rules_store *store, const struct xdp_rules_options *options)
+int guard_driver_prepare(struct guard_driver *driver, const struct guard_driver_options *options)
 {
-    unsigned spare = 1 - store->used;
-    struct xdp_rules rules = {.is_limited = options->limits != NULL,
-                              .is_listed = options->allow->count + options->deny->count > 0,
-                              .prefixes = spare};
+    unsigned spare = 1 - driver->used;
+    struct guard_driver_rules rules = {.is_limited = options->limits != NULL,
+                                       .is_listed =
+                                           options->allow->count + options->deny->count > 0,
+                                       .prefixes = spare};
     uint32_t key = 0;
-    store->has_rules[spare] = rules.is_limited | rules.is_listed;
+    driver->has_rules[spare] = rules.is_limited | rules.is_listed;
     if (options->limits != NULL)
         rules.limits = *options->limits;
-    int error = empty(store, spare);
+    int error = empty(driver, spare);
     if (error == 0 && rules.is_listed)
-        error = fill(store, spare, options);
+        error = fill(driver, spare, options);
     if (error == 0)
-        error = bpf_map_update_elem(store->maps.versions[spare], &key, &rules, BPF_ANY);
+        error = bpf_map_update_elem(driver->maps.versions[spare], &key, &rules, BPF_ANY);
+    explicit_bzero(&rules, sizeof rules); /* core dumps are not to have the key */
     return error;
 }
 
 /* The kernel comes back when no program can be using the version before. Programs look at the rules
  * as long as either version has any. */
-int xdp_rules_apply(struct xdp_rules_store *store)
+int guard_driver_apply(struct guard_driver *driver)
 {
-    unsigned spare = 1 - store->used;
+    unsigned spare = 1 - driver->used;
     uint32_t key = 0;
-    __atomic_fetch_or(store->maps.has_rules, store->has_rules[spare], __ATOMIC_SEQ_CST);
+    __atomic_fetch_or(driver->maps.has_rules, driver->has_rules[spare], __ATOMIC_SEQ_CST);
     int error =
-        bpf_map_update_elem(store->maps.current, &key, &store->maps.versions[spare], BPF_ANY);
+        bpf_map_update_elem(driver->maps.current, &key, &driver->maps.versions[spare], BPF_ANY);
     if (error == 0)
-        store->used = spare;
-    __atomic_store_n(store->maps.has_rules, store->has_rules[store->used], __ATOMIC_SEQ_CST);
+        driver->used = spare;
+    __atomic_store_n(driver->maps.has_rules, driver->has_rules[driver->used], __ATOMIC_SEQ_CST);
     return error;
 }
 
-void xdp_rules_fini(struct xdp_rules_store *store)
+void guard_driver_fini(struct guard_driver *driver)
 {
     for (unsigned i = 0; i < 2; i++) {
-        free(store->listed[i]);
-        store->listed[i] = NULL;
-        store->listed_count[i] = 0;
+        free(driver->listed[i]);
+        driver->listed[i] = NULL;
+        driver->listed_count[i] = 0;
     }
 }

@@ -1,4 +1,5 @@
-#include "fastpath/networks.h"
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "guard/networks.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -33,25 +34,25 @@ static int compare_ranges(const void *first, const void *second)
     return order != 0 ? order : compare_numbers(a->order, b->order);
 }
 
-static bool is_ipv4(const struct xdp_prefix *prefix)
+static bool is_ipv4(const struct guard_driver_prefix *prefix)
 {
     return prefix->bits >= IPV4_BITS && prefix->address[0] == 0 && prefix->address[1] == 0 &&
            prefix->address[2] == htonl(0xffff);
 }
 
-static size_t collect(struct range *ranges, const struct xdp_prefix *prefixes,
+static size_t collect(struct range *ranges, const struct guard_driver_prefix *prefixes,
                       const uint8_t *allowed, size_t count)
 {
     size_t found = 0;
     for (size_t i = 0; i < count; i++) {
         if (!is_ipv4(&prefixes[i]))
             continue;
-        uint8_t verdict = allowed[i] ? XDP_NETWORK_ALLOWED : XDP_NETWORK_DENIED;
+        uint8_t verdict = allowed[i] ? GUARD_NETWORK_ALLOWED : GUARD_NETWORK_DENIED;
         ranges[found++] = (struct range){
             .address = ntohl(prefixes[i].address[3]),
             .bits = prefixes[i].bits,
             .order = (uint32_t)i,
-            .verdict = prefixes[i].bits > NETWORK_BITS ? XDP_NETWORK_MIXED : verdict};
+            .verdict = prefixes[i].bits > NETWORK_BITS ? GUARD_NETWORK_MIXED : verdict};
     }
     return found;
 }
@@ -60,20 +61,20 @@ static void write_range(uint64_t *words, const struct range *range)
 {
     uint32_t network = range->address >> 8;
     uint32_t networks = range->bits < NETWORK_BITS ? 1U << (NETWORK_BITS - range->bits) : 1;
-    uint64_t *word = &words[network / XDP_NETWORKS_PER_WORD];
+    uint64_t *word = &words[network / GUARD_NETWORKS_PER_WORD];
     uint64_t pattern = EVERY_ONE * range->verdict;
-    if (networks >= XDP_NETWORKS_PER_WORD) {
-        for (uint32_t i = 0; i < networks / XDP_NETWORKS_PER_WORD; i++)
+    if (networks >= GUARD_NETWORKS_PER_WORD) {
+        for (uint32_t i = 0; i < networks / GUARD_NETWORKS_PER_WORD; i++)
             word[i] = pattern;
         return;
     }
-    uint64_t mask = ((UINT64_C(1) << 2 * networks) - 1) << 2 * (network % XDP_NETWORKS_PER_WORD);
+    uint64_t mask = ((UINT64_C(1) << 2 * networks) - 1) << 2 * (network % GUARD_NETWORKS_PER_WORD);
     *word = (*word & ~mask) | (pattern & mask);
 }
 
 /* Each prefix is written once, however often it is listed, so that the work has a bound. */
-int xdp_networks_fill(uint64_t *words, const struct xdp_prefix *prefixes, const uint8_t *allowed,
-                      size_t count)
+int guard_networks_fill(uint64_t *words, const struct guard_driver_prefix *prefixes,
+                        const uint8_t *allowed, size_t count)
 {
     struct range *ranges = calloc(count, sizeof *ranges);
     if (ranges == NULL)

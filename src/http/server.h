@@ -29,19 +29,22 @@
 
 /** A request, valid as long as its handler runs. */
 struct http_request {
-    const char *path;            /**< without query, scheme and host; decoded */
-    const struct sockaddr *peer; /**< AF_INET, or AF_INET6 with IPv4 as v4-mapped */
-    void *connection;            /**< the server's own */
+    const char *method;
+    const char *path; /**< without query, scheme and host; decoded */
+    const struct sockaddr
+        *peer;           /**< AF_INET or AF_INET6; the latter's IPv4 addresses are v4-mapped */
+    const char *query;   /**< for http_request_query() */
+    const char *headers; /**< for http_request_header() */
 };
 
 /** The value of a header, by its name in any case; NULL = there is none. */
 const char *http_request_header(const struct http_request *request, const char *name);
 
-/** The decoded value of a key in the query; NULL = there is none. */
+/** The percent-decoded value of a key in the query; NULL = there is none, or it has no `=`. */
 const char *http_request_query(const struct http_request *request, const char *key);
 
-/** What a handler fills. All texts are borrowed until the handler has returned, and for as long as
- * the server sends the reply no longer. */
+/** What a handler fills. Its texts are borrowed until the handler returns and a little longer: they
+ * are static, or the user's. */
 struct http_reply {
     unsigned status;  /**< 200 unless it is changed */
     const char *type; /**< Content-Type; "text/plain; charset=utf-8" unless it is changed */
@@ -51,11 +54,13 @@ struct http_reply {
     struct http_blob *blob;
     const char *cache_control; /**< NULL: no such header */
     const char *allow_origin;  /**< Access-Control-Allow-Origin; NULL: no such header */
+    const char *allow;         /**< methods; the server's own */
+    unsigned retry_after_s;    /**< 0: no such header */
 };
 
 /**
- * Answers GET and HEAD, from the server's thread: nobody else is served meanwhile, so it must be
- * quick, and safe beside the threads whose state it reads.
+ * Answers GET and HEAD (a body is ignored), from the server's thread: nobody else is served
+ * meanwhile, so it must be quick, and safe beside the threads whose state it reads.
  * @return 0, or a negative errno value for a 500 in place of what was written.
  */
 typedef int http_answer_fn(const struct http_request *request, struct http_reply *reply,
@@ -72,7 +77,8 @@ struct http_limits {
     unsigned connections;   /**< the most at a time; 0 = #HTTP_CONNECTIONS */
     unsigned per_address;   /**< the most of one address; 0 = as many as there may be in all */
     unsigned deadline_ms;   /**< of a connection; 0 = #HTTP_DEADLINE_MS */
-    unsigned header_bytes;  /**< of a request before its body; 0 = #HTTP_HEADER_BYTES */
+    unsigned header_bytes;  /**< of a request before its body, or 431 is the answer; 0 =
+                               #HTTP_HEADER_BYTES */
     unsigned large_replies; /**< the most under way at a time, beyond which 503 is the answer; 0 =
                                #HTTP_LARGE_REPLIES */
 };

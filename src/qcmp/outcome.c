@@ -1,4 +1,4 @@
-#include "metrics/outcome.h"
+#include "qcmp/outcome.h"
 
 enum outcome_kind outcome_kind(enum outcome outcome)
 {

@@ -2,8 +2,8 @@
  * What can become of a datagram that a service received. Each has exactly one outcome, which is the
  * index of its counters.
  */
-#ifndef PADDOCK_METRICS_OUTCOME_H
-#define PADDOCK_METRICS_OUTCOME_H
+#ifndef PADDOCK_QCMP_OUTCOME_H
+#define PADDOCK_QCMP_OUTCOME_H
 
 /** How outcomes are summed up. The first three are the values of the label `kind`. */
 enum outcome_kind {

@@ -43,6 +43,7 @@ struct qcmp {
     struct port_counters *counters;
     struct turn *turns;
     uint16_t wanted_port;
+    bool is_started;
     _Atomic uint64_t failed_port_changes;
 
     /* Prepared, until a commit. */
@@ -308,6 +309,7 @@ static int start(void *self, struct error *error)
     int code = ports_start(qcmp->ports);
     if (code != 0)
         return error_system(error, code, "cannot wait for QCMP datagrams");
+    qcmp->is_started = true;
     if (qcmp->env.fastpath != NULL)
         fastpath_port_add(qcmp->env.fastpath, port, FASTPATH_QCMP);
     address_format(&first, port, address);
@@ -363,13 +365,14 @@ static void stop(void *self)
 
     if (qcmp->env.fastpath != NULL)
         fastpath_port_remove(qcmp->env.fastpath, ports_number(ports));
-    ports_stop(ports);
-    pthread_mutex_lock(&qcmp->lock);
+    if (qcmp->is_started)
+        ports_stop(ports);
     qcmp->closed_drops += ports_close(ports);
     qcmp->ports = NULL;
-    pthread_mutex_unlock(&qcmp->lock);
-    struct qcmp_sum sum = sum_up(qcmp);
-    qcmp_log_stopped(qcmp->env.log, &sum);
+    if (qcmp->is_started) {
+        struct qcmp_sum sum = sum_up(qcmp);
+        qcmp_log_stopped(qcmp->env.log, &sum);
+    }
     qcmp_free(qcmp);
 }
 
@@ -378,9 +381,17 @@ static bool is_wanted(const struct config *config)
     return ((const struct qcmp_settings *)config_settings(config, &qcmp_section))->enabled;
 }
 
+static size_t listen_addresses(const struct config *config, const struct in6_addr **addresses)
+{
+    const struct qcmp_settings *settings = config_settings(config, &qcmp_section);
+    *addresses = settings->listen;
+    return settings->listen_count;
+}
+
 const struct service_ops qcmp_service = {.name = "qcmp",
                                          .section = &qcmp_section,
                                          .is_wanted = is_wanted,
+                                         .listen = listen_addresses,
                                          .open = open_qcmp,
                                          .start = start,
                                          .prepare = prepare,

@@ -8,7 +8,9 @@
 #define PADDOCK_SERVICE_SERVICE_H
 
 #include <jansson.h>
+#include <netinet/in.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "base/error.h"
@@ -34,6 +36,10 @@ struct service_ops {
     const char *name; /**< as in the log: "qcmp" */
     const struct config_section *section;
     bool (*is_wanted)(const struct config *config);
+
+    /** Where it listens, for a part of it in the fast path; NULL: it has none.
+     * @param[out] addresses lives as long as @p config. @return how many. */
+    size_t (*listen)(const struct config *config, const struct in6_addr **addresses);
 
     /** Binds and allocates, with the privileges that the process was started with; there are no
      * threads yet.

@@ -128,7 +128,7 @@ class EngineTest(XdpTest):
             ip("link set dev far xdp off")
 
     def check_against_engine(self, *arguments, address):
-        flags = ("--service.qcmp.guard", "false", "--engine", "xdp", "--service.udp.xdp.network-interface", "far", "--service.udp.workers", "1")
+        flags = ("--service.qcmp.guard", "false", "--xdp", "on", "--service.udp.xdp.network-interface", "far", "--service.udp.workers", "1")
         with self.peer, Responder(*flags) as responder:
             host = f"[{address}]" if ":" in address else address
             report = self.load_xdp(*PATIENT, "-d", "300ms", "--target-mac", self.mac, *arguments, f"{host}:{responder.port}")

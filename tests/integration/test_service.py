@@ -49,7 +49,7 @@ class StartTest(ServiceTest):
             file.write("paddock: {listen: [127.0.0.1, '2001:db8::77']}\n")
             file.flush()
             done = run("-c", file.name, *SERVE, "0")
-        self.check_line(done, 255, "cannot serve QCMP on [2001:db8::77]:0 (paddock.listen[1]): ")
+        self.check_line(done, 255, "cannot serve QCMP on [2001:db8::77]:0 (paddock.qcmp.listen[1]): ")
 
     def test_port_0_takes_a_free_port_and_the_ready_line_names_it(self):
         with Responder() as responder:
@@ -110,8 +110,10 @@ class StartTest(ServiceTest):
             (["--log-format", "xml"], ["--log-format", "xml"]),
             (["--service.udp"], ["--service.udp", "not supported yet"]),
             (["--admin.address", "localhost"], ["--admin.address", "localhost"]),
-            (["--engine", "dpdk"], ["--engine", "auto, mmsg or xdp", "dpdk"]),
-            (["--service.udp.xdp", "--engine", "mmsg"], ["--service.udp.xdp", "contradicts --engine mmsg"]),
+            (["--xdp", "dpdk"], ["--xdp", "off, auto or on", "dpdk"]),
+            (["--service.udp.xdp", "--xdp", "off"], ["--service.udp.xdp", "contradicts --xdp off"]),
+            (["--engine", "mmsg"], ["unknown option", "--engine"]), (["--xdp-attach", "native"], ["unknown option", "--xdp-attach"]),
+            (["--receive-buffer", "1s"], ["unknown option", "--receive-buffer"]),
             (["--help=yes"], ["--help", "no value"]),
             (["launch"], ["launch", "not a command"]),
         ]
@@ -151,7 +153,7 @@ class StartTest(ServiceTest):
 
 class IneffectiveTest(ServiceTest):
     def check_warned(self, engine, flags, settings, variables=()):
-        with Operated("--service.qcmp.port", "0", "--engine", engine, *flags,
+        with Operated("--service.qcmp.port", "0", "--xdp", engine, *flags,
                       env=environment(**dict(variables))) as service:
             warned = [event["fields"] for event in service.events("this setting has no effect with this engine", "WARN")]
             service.stop()
@@ -159,15 +161,15 @@ class IneffectiveTest(ServiceTest):
                          [(setting, engine) for setting in settings])
 
     def test_what_is_set_for_xdp_is_warned_about_where_sockets_are_alone(self):
-        interface, mode = "service.udp.xdp.network-interface", "xdp-mode"
-        self.check_warned("mmsg", [], [])
-        self.check_warned("mmsg", ["--" + interface, "lo", "--xdp-mode", "generic"], [interface, mode])
-        self.check_warned("mmsg", ["--xdp-mode", "native"], [mode])
-        self.check_warned("mmsg", [], [interface], {"QUILKIN_SERVICE_UDP_XDP_NETWORK_INTERFACE": "lo"})
+        interface, mode = "service.udp.xdp.network-interface", "xdp-attach"
+        self.check_warned("off", [], [])
+        self.check_warned("off", ["--" + interface, "lo", "--xdp-attach", "generic"], [interface, mode])
+        self.check_warned("off", ["--xdp-attach", "native"], [mode])
+        self.check_warned("off", [], [interface], {"QUILKIN_SERVICE_UDP_XDP_NETWORK_INTERFACE": "lo"})
 
     def test_auto_takes_the_interface_and_no_mode_but_native(self):
-        self.check_warned("auto", ["--service.udp.xdp.network-interface", "lo", "--xdp-mode", "native"], [])
-        self.check_warned("auto", ["--service.udp.xdp.network-interface", "lo", "--xdp-mode", "generic"], ["xdp-mode"])
+        self.check_warned("auto", ["--service.udp.xdp.network-interface", "lo", "--xdp-attach", "native"], [])
+        self.check_warned("auto", ["--service.udp.xdp.network-interface", "lo", "--xdp-attach", "generic"], ["xdp-attach"])
 
 
 class EnvironmentTest(ServiceTest):
