@@ -120,7 +120,7 @@ unsigned http_request_parse(char *text, size_t bytes, struct http_request *reque
     char *version = strsep(&rest, "\n");
     const char *method = strsep(&version, " ");
     char *target = strsep(&version, " ");
-    if (version == NULL || method[0] == '\0' || target[0] == '\0' ||
+    if (rest == NULL || version == NULL || method[0] == '\0' || target[0] == '\0' ||
         method[strspn(method, TOKEN_CHARACTERS)] != '\0')
         return 400;
     version[strcspn(version, "\r")] = '\0';

@@ -45,7 +45,7 @@ struct connection {
     size_t head_bytes;
     char *written;          /* the reply's body, */
     struct http_blob *blob; /* or the one in its place */
-    const char *body;
+    char *body;
     size_t body_bytes;
     size_t sent; /* of head and body */
 };
@@ -296,7 +296,7 @@ static bool send_more(struct connection *c)
     size_t head_sent = c->sent < c->head_bytes ? c->sent : c->head_bytes;
     size_t body_sent = c->sent - head_sent;
     struct iovec pieces[] = {{c->head + head_sent, c->head_bytes - head_sent},
-                             {(void *)(uintptr_t)(c->body + body_sent), c->body_bytes - body_sent}};
+                             {c->body + body_sent, c->body_bytes - body_sent}};
     struct msghdr message = {.msg_iov = pieces, .msg_iovlen = 2};
 
     ssize_t bytes = sendmsg(c->fd, &message, MSG_NOSIGNAL);
@@ -315,8 +315,8 @@ static bool send_more(struct connection *c)
     return shutdown(c->fd, SHUT_WR) == 0;
 }
 
-/* Does what can be done for a connection without waiting; how far it is says what that is, not the
- * event, which may be one of a connection before. */
+/* Does what can be done for a connection without waiting. Its phase says what that is; the event
+ * need not be looked at, because the calls tell of errors as well. */
 static void serve_connection(struct http_server *server, struct connection *c)
 {
     char piece[PIECE_BYTES];

@@ -128,8 +128,8 @@ int metrics_process_read(struct metrics_process *process)
 
 void metrics_system_write(struct metrics *out)
 {
-    struct metrics_clock clock;
-    struct metrics_process process;
+    struct metrics_clock clock = {.synchronized = false};
+    struct metrics_process process = {.cpu_ns = 0};
 
     if (metrics_clock_read(&clock) == 0) {
         metrics_family(out, "paddock_clock_synchronized", METRICS_GAUGE, NULL,

@@ -20,6 +20,33 @@ static int answer_ok(const struct http_request *request, struct http_reply *repl
     return 0;
 }
 
+/* Says in the reply's own fields what came with the request. */
+static int answer_fields(const struct http_request *request, struct http_reply *reply, void *user)
+{
+    struct sockaddr_in peer;
+
+    memcpy(&peer, request->peer, sizeof peer);
+    reply->status = 200;
+    reply->type = "text/x";
+    reply->cache_control = "no-store";
+    reply->allow_origin = http_request_header(request, "Origin");
+    fprintf(reply->out, "%s %s %08x %s", request->method, request->path,
+            (unsigned)ntohl(peer.sin_addr.s_addr), http_request_query(request, "key"));
+    assert_string_equal(user, "user");
+    return 0;
+}
+
+/* Fails after it has written, and has given a document. */
+static int answer_failure(const struct http_request *request, struct http_reply *reply, void *user)
+{
+    (void)request;
+    (void)user;
+    reply->cache_control = "max-age=60";
+    reply->blob = http_blob_new(strdup("document"), 8);
+    fputs("a text that is longer than what replaces it", reply->out);
+    return -EIO;
+}
+
 /* What a host without IPv6 does: the linker puts this before the true one (--wrap). */
 struct host {
     bool without_ipv6;
@@ -41,8 +68,13 @@ int __wrap_socket(int family, int type, int protocol)
 
 static int start(struct http_server **server, const void *address)
 {
-    static const struct http_route routes[] = {{"/live", answer_ok}, {NULL, NULL}};
-    struct http_options options = {.name = "test", .address = address, .routes = routes};
+    static const struct http_route routes[] = {{"/live", answer_ok},
+                                               {"/fields", answer_fields},
+                                               {"/failure", answer_failure},
+                                               {NULL, NULL}};
+    static char user[] = "user";
+    struct http_options options = {
+        .name = "test", .address = address, .routes = routes, .user = user};
 
     return http_server_start(server, &options, NULL);
 }
@@ -203,6 +235,50 @@ static void stop_closes_connections_and_every_descriptor(void **state)
     http_server_stop(NULL);
 }
 
+/* Asks a server, and checks the lines of its answer and the whole body. */
+static void check_answer(const char *question, const char *const *lines, const char *body)
+{
+    struct sockaddr_in any = ipv4(INADDR_LOOPBACK, 0);
+    struct http_server *server = NULL;
+    char answer[1024] = "";
+    assert_int_equal(start(&server, &any), 0);
+    any.sin_port = htons(http_server_port(server));
+    int fd = __real_socket(AF_INET, SOCK_STREAM, 0);
+    assert_int_equal(connect(fd, (const struct sockaddr *)&any, sizeof any), 0);
+    assert_int_equal(write(fd, question, strlen(question)), strlen(question));
+    assert_true(recv(fd, answer, sizeof answer - 1, MSG_WAITALL) > 0);
+    close(fd);
+    http_server_stop(server);
+    char *end = strstr(answer, "\r\n\r\n");
+    assert_non_null(end);
+    assert_string_equal(end + 4, body);
+    for (; *lines != NULL; lines++)
+        assert_non_null(strstr(answer, *lines));
+    assert_int_equal(strstr(answer, "max-age") != NULL, false);
+}
+
+static void a_handler_sees_the_request_and_its_fields_are_sent(void **state)
+{
+    (void)state;
+    check_answer("GET /fields?key=%41 HTTP/1.1\r\nORIGIN: https://a\r\n\r\n",
+                 (const char *const[]){"HTTP/1.1 200 OK\r\n", "\r\nContent-Type: text/x\r\n",
+                                       "\r\nContent-Length: 22\r\n",
+                                       "\r\nCache-Control: no-store\r\n",
+                                       "\r\nAccess-Control-Allow-Origin: https://a\r\n",
+                                       "\r\nConnection: close\r\n", " GMT\r\n", NULL},
+                 "GET /fields 7f000001 A");
+}
+
+static void nothing_is_left_of_what_a_handler_that_fails_had_made(void **state)
+{
+    (void)state;
+    check_answer("GET /failure HTTP/1.1\r\n\r\n",
+                 (const char *const[]){"HTTP/1.1 500 Internal Server Error\r\n",
+                                       "\r\nContent-Type: text/plain; charset=utf-8\r\n",
+                                       "\r\nContent-Length: 7\r\n", NULL},
+                 "failed\n");
+}
+
 static void an_error_names_the_address(void **state)
 {
     struct sockaddr_in any = ipv4(INADDR_LOOPBACK, 0);
@@ -248,6 +324,8 @@ int main(void)
         cmocka_unit_test(any_ipv6_address_is_for_ipv4_as_well),
         cmocka_unit_test(a_host_without_ipv6_is_served_over_ipv4),
         cmocka_unit_test(other_families_and_foreign_addresses_are_errors),
+        cmocka_unit_test(a_handler_sees_the_request_and_its_fields_are_sent),
+        cmocka_unit_test(nothing_is_left_of_what_a_handler_that_fails_had_made),
         cmocka_unit_test(an_error_names_the_address),
         cmocka_unit_test(several_servers_run_side_by_side),
         cmocka_unit_test(stop_closes_connections_and_every_descriptor),
