@@ -141,11 +141,11 @@ static bool is_to_answer(const struct frame *frame, struct fields *fields)
     for (size_t i = 0; i < MY_TAGS; i++)
         has_tags =
             has_tags || tags == tags_number(my_tags[i].types, my_tags[i].ids, my_tags[i].count);
-    struct datagram question = {.data = fields->data,
-                                .bytes = fields->data_bytes,
-                                .source = &fields->source,
-                                .destination = &fields->destination,
-                                .source_port = fields->source_port};
+    struct asked question = {.data = fields->data,
+                             .bytes = fields->data_bytes,
+                             .source = fields->source,
+                             .destination = fields->destination,
+                             .source_port = fields->source_port};
     /* These are the kernel's to refuse, or to answer another way. */
     bool is_strange = fields->is_ipv6 ? fields->checksum == 0 || fields->source.s6_addr[0] == 0
                                       : fields->source.s6_addr[12] == 127;

@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-#include "metrics/counters.h"
+#include "metrics/histogram.h"
 
 static const struct histogram_bounds three = {.count = 3, .upper = {10, 20, 40}};
 
@@ -40,22 +40,20 @@ static void the_sum_is_that_of_all_values(void **state)
 
 static void histograms_of_several_workers_add_up(void **state)
 {
-    struct counters workers[3];
+    struct histogram workers[3];
+    struct histogram_sum sum = {0};
     (void)state;
     for (size_t w = 0; w < 3; w++) {
-        counters_init(&workers[w]);
-        histogram_record(&workers[w].batch_packets, w + 1);
-        histogram_record(&workers[w].hold_ns, 1500);
-        histogram_record(&workers[w].queue_delay_ns, UINT64_C(2000000000));
+        histogram_init(&workers[w], &histogram_batch_bounds);
+        histogram_record(&workers[w], w + 1);
+        histogram_record(&workers[w], 1000);
+        histogram_add(&sum, &workers[w]);
     }
-    struct counters_sum sum = counters_sum(workers, 3);
-    assert_int_equal(sum.batch_packets.sum, 6);
-    assert_int_equal(sum.batch_packets.buckets[0], 1); /* 1 */
-    assert_int_equal(sum.batch_packets.buckets[1], 1); /* 2 */
-    assert_int_equal(sum.batch_packets.buckets[2], 1); /* 3 and 4 */
-    assert_int_equal(sum.hold_ns.buckets[1], 3);
-    assert_int_equal(sum.queue_delay_ns.buckets[histogram_time_bounds.count], 3);
-    assert_int_equal(sum.queue_delay_ns.sum, UINT64_C(6000000000));
+    assert_int_equal(sum.sum, 3006);
+    assert_int_equal(sum.buckets[0], 1); /* 1 */
+    assert_int_equal(sum.buckets[1], 1); /* 2 */
+    assert_int_equal(sum.buckets[2], 1); /* 3 and 4 */
+    assert_int_equal(sum.buckets[histogram_batch_bounds.count], 3);
 }
 
 /* The first bucket is looked up by the bits of a value: held against a plain search. */
