@@ -10,19 +10,18 @@
 
 size_t http_request_end(const char *text, size_t bytes, size_t from)
 {
-    /* The empty line may have begun in what was searched before. */
-    size_t i = from > 2 ? from - 2 : 0;
     size_t first = 0;
 
     while (first < bytes && (text[first] == '\r' || text[first] == '\n'))
         first++;
-    for (i = i > first ? i : first; i < bytes; i++) {
-        if (text[i] != '\n')
-            continue;
-        if (i + 1 < bytes && text[i + 1] == '\n')
+    /* The empty line may have begun in what was searched before. */
+    size_t i = from > first + 2 ? from - 2 : first;
+    for (const char *lf; (lf = memchr(text + i, '\n', bytes - i)) != NULL;) {
+        i = (size_t)(lf - text) + 1;
+        if (i < bytes && text[i] == '\n')
+            return i + 1;
+        if (i + 1 < bytes && text[i] == '\r' && text[i + 1] == '\n')
             return i + 2;
-        if (i + 2 < bytes && text[i + 1] == '\r' && text[i + 2] == '\n')
-            return i + 3;
     }
     return 0;
 }

@@ -93,9 +93,11 @@ static struct connection *find_spare(struct http_server *server, const struct in
         struct connection *c = &server->connections[i];
         if (c->fd < 0)
             continue;
-        struct in6_addr peer = address_from_socket(&c->peer);
-        if (address != NULL && memcmp(&peer, address, sizeof peer) != 0)
-            continue;
+        if (address != NULL) {
+            struct in6_addr peer = address_from_socket(&c->peer);
+            if (memcmp(&peer, address, sizeof peer) != 0)
+                continue;
+        }
         *count += 1;
         if (spare == NULL || goes_before(c, spare))
             spare = c;
@@ -378,10 +380,13 @@ static void accept_one(struct http_server *server)
         return;
     }
 
-    struct in6_addr address = address_from_socket(&peer);
-    struct connection *spare = find_spare(server, &address, &count);
-    if (count >= server->limits.per_address)
-        drop(spare);
+    struct connection *spare;
+    if (server->limits.per_address < server->limits.connections) {
+        struct in6_addr address = address_from_socket(&peer);
+        spare = find_spare(server, &address, &count);
+        if (count >= server->limits.per_address)
+            drop(spare);
+    }
     spare = find_spare(server, NULL, &count);
     if (count >= server->limits.connections)
         drop(spare);

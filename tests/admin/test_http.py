@@ -14,7 +14,8 @@ from server import PATIENCE_SECONDS, Server, series
 
 PROGRAM = sys.argv.pop(1)
 LONG_MS = 600_000
-SANITIZED = os.environ.get("PADDOCK_SANITIZE", "") != ""  # with memory of their own for each byte
+SANITIZED = os.environ.get("PADDOCK_SANITIZE", "") != ""  # with memory of their own for each byte, and slow
+PROMPT_SECONDS = 10 if SANITIZED else 1
 HOLDERS = 1000
 CAPACITY = 64
 OPENMETRICS = "application/openmetrics-text"
@@ -227,7 +228,7 @@ class Answers(unittest.TestCase):
         start = time.monotonic()
         for _ in range(200):
             self.assertEqual(self.server.request("/config")[0].status, 200)
-        self.assertLess(time.monotonic() - start, 4)
+        self.assertLess(time.monotonic() - start, 4 * PROMPT_SECONDS)
 
 
 class Strangers(unittest.TestCase):
@@ -242,7 +243,7 @@ class Strangers(unittest.TestCase):
         for _ in range(20):
             start = time.monotonic()
             self.assertEqual(server.request("/live")[0].status, 200)
-            self.assertLess(time.monotonic() - start, 1)
+            self.assertLess(time.monotonic() - start, PROMPT_SECONDS)
         heads = [holder.recv(12) for holder in holders]
         self.assertEqual((heads.count(b"HTTP/1.1 200"), heads.count(b"HTTP/1.1 503")), (8, 56))
         if not SANITIZED:
@@ -265,7 +266,7 @@ class Strangers(unittest.TestCase):
             holder.sendall(b"GET /live HTTP/1.1\r\nA: " + b"b" * 30_000)
         start = time.monotonic()
         self.assertEqual(server.request("/live")[0].status, 200)
-        self.assertLess(time.monotonic() - start, 1)
+        self.assertLess(time.monotonic() - start, PROMPT_SECONDS)
         if not SANITIZED:
             self.assertLess(server.resident_bytes() - before, 40_000_000)
         holders[0].sendall(b"\r\n\r\n")
