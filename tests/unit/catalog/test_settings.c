@@ -397,11 +397,11 @@ static void static_endpoints(void **state)
     catalog_change_fini(&change);
 }
 
-static double now(void)
+static double cpu_seconds(void)
 {
     struct timespec time;
 
-    clock_gettime(CLOCK_MONOTONIC, &time);
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &time);
     return (double)time.tv_sec + (double)time.tv_nsec / 1e9;
 }
 
@@ -423,11 +423,11 @@ static void twenty_thousand(void **state)
                 "        metadata: {quilkin.dev: {tokens: [%04uAAAAAAA=, %04uBBBBBBA=]}}\n",
                 i / 65536, i / 256 % 256, i % 256, i % 10000, i % 10000);
     fclose(stream);
-    start = now();
+    start = cpu_seconds();
     if (catalog_text_parse(text, bytes, &settings, &error) != 0)
         fail_msg("%s", error.text);
-    print_message("20,000 endpoints with 2 tokens each: %.3f s\n", now() - start);
-    assert_true(now() - start < 10);
+    print_message("20,000 endpoints with 2 tokens each: %.3f s of CPU\n", cpu_seconds() - start);
+    assert_true(cpu_seconds() - start < 10);
     assert_int_equal(settings.clusters->items[0].cluster->endpoint_count, 20000);
     assert_int_equal(settings.clusters->items[0].cluster->token_count, 40000);
     field_fini(catalog_section.fields, &settings);
