@@ -38,7 +38,7 @@ class Case:
         self.folder = tempfile.TemporaryDirectory()
         os.chmod(self.folder.name, 0o755)
         file = pathlib.Path(self.folder.name) / "paddock.yaml"
-        file.write_text(f"paddock:\n  guard: {{{keys}}}\n", encoding="utf-8")
+        file.write_text(f"paddock:\n  qcmp:\n    guard: {{{keys}}}\n", encoding="utf-8")
         with self.server:
             self.service = serving.Operated("-c", str(file), "--service.qcmp.port", "0", "--service.qcmp.guard",
                                             options.guard)

@@ -78,7 +78,7 @@ class AnswerTest(AdminTest):
                 shown = service.config()
                 self.assertEqual((shown["id"], shown["icao_code"]), ("from-flag", "EDDF"))
                 self.assertEqual(shown["qcmp_port"], service.port)
-                self.assertNotIn("access", shown["paddock"])
+                self.assertNotIn("access", shown["paddock"]["qcmp"])
                 service.stop()
 
     def test_an_address_that_is_taken_ends_the_start(self):
@@ -120,7 +120,7 @@ class CounterTest(AdminTest):
     def test_what_the_kernel_dropped_is_counted_exactly(self):
         with public_folder() as folder:
             path = folder / "file.yaml"
-            path.write_text("paddock: { receive_buffer: 1ms }\n", encoding="utf-8")
+            path.write_text("paddock: { qcmp: { receive_buffer: 1ms } }\n", encoding="utf-8")
             with Operated("-c", str(path), "--service.qcmp.port", "0", "--service.udp.workers", "1") as service:
                 os.kill(service.pid, signal.SIGSTOP)
                 with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as flooder:

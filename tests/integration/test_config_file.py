@@ -87,7 +87,9 @@ class ConfigFile(unittest.TestCase):
         document = yaml.load((TREE / "packaging/paddock.yaml").read_text(), CoreLoader)
         keys, own = self.schema["properties"], self.schema["properties"]["paddock"]["properties"]
         self.assertEqual(set(document) | {"id"}, set(keys))
-        self.assertEqual(set(document["paddock"]), set(own))
+        self.assertEqual(set(document["paddock"]) | {"workers"}, set(own))
+        self.assertEqual(set(document["paddock"]["xdp"]) | {"interface"}, set(own["xdp"]["properties"]))
+        self.assertEqual(set(document["paddock"]["qcmp"]), set(own["qcmp"]["properties"]))
 
     def test_service_with_a_bad_file_ends_with_255_and_one_line(self):
         file = BAD[0]

@@ -19,7 +19,7 @@ id: start
 filters: [{name: a, config: {x: [1, 2.5, true, ~, text]}}]
 clusters: [{endpoints: ["10.0.0.2:7777"]}]
 datacenters: [{icao_code: EDDF, address: "10.0.0.1", qcmp_port: 7600}]
-paddock: {workers: 2, pin: true, listen: ["127.0.0.1", "127.0.0.2"], max_age: 1m}
+paddock: {workers: 2, pin: true, qcmp: {listen: ["127.0.0.1", "127.0.0.2"], max_age: 1m}}
 """
 
 FAILED, WORKED = 255, 0

@@ -178,7 +178,7 @@ class ClockTest(FaultTest):
 
     def test_pings_that_look_too_old_because_of_it_are_counted_and_the_next_are_answered(self):
         path = self.stack.enter_context(public_folder()) / "file.yaml"
-        path.write_text("paddock: {max_age: 10m}\n", encoding="utf-8")
+        path.write_text("paddock: {qcmp: {max_age: 10m}}\n", encoding="utf-8")
         self.start("-c", str(path))
         for by_ns, dropped in ((HOUR_NS, BURST), (-HOUR_NS, BURST)):
             self.faults.inject("recvmmsg", errno.ENOMEM)
@@ -410,7 +410,7 @@ class BufferTest(FaultTest):
     def setUp(self):
         super().setUp()
         path = self.stack.enter_context(public_folder()) / "file.yaml"
-        path.write_text("paddock: {receive_buffer: 2ms}\n", encoding="utf-8")
+        path.write_text("paddock: {qcmp: {receive_buffer: 2ms}}\n", encoding="utf-8")
         self.start("-c", str(path))
         self.flooder = self.stack.enter_context(Client(self.service.port))
 

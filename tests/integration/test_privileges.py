@@ -114,7 +114,7 @@ class DropTest(PrivilegeTest):
 
     def test_a_buffer_that_a_port_taken_later_does_not_get_is_warned_about(self):
         largest = int(pathlib.Path("/proc/sys/net/core/rmem_max").read_text(encoding="ascii"))
-        text = "qcmp_port: %d\npaddock: { receive_buffer: 500ms, workers: 1 }\n"
+        text = "qcmp_port: %d\npaddock: { workers: 1, qcmp: { receive_buffer: 500ms } }\n"
         path = self.file(text % 0)
         with Operated("-c", str(path)) as service:
             if service.events(SMALL_BUFFER):

@@ -307,11 +307,11 @@ class NoticeTest(ReloadTest):
 class AgeTest(ReloadTest):
     def test_a_ping_that_waited_too_long_is_dropped_until_a_reload_allows_it(self):
         dropped = 'paddock_qcmp_dropped_total{reason="too_old"}'
-        with self.start("qcmp_port: 0\npaddock: {max_age: 1ns}\n") as service:
+        with self.start("qcmp_port: 0\npaddock: {qcmp: {max_age: 1ns}}\n") as service:
             with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
                 client.sendto(support.packed_ping(1, 2), ("127.0.0.1", service.port))
                 wait_until(lambda: service.metrics()[dropped] == 1, "the ping is dropped")
-                self.path.write_text("qcmp_port: 0\npaddock: {max_age: 1h}\n", encoding="utf-8")
+                self.path.write_text("qcmp_port: 0\npaddock: {qcmp: {max_age: 1h}}\n", encoding="utf-8")
                 service.await_event(RELOADED)
                 self.check_answers(service.port)
                 self.assertEqual(select.select([client], [], [], 0)[0], [])
@@ -343,7 +343,7 @@ class RefusalTest(ReloadTest):
 
     def test_a_file_that_was_cleared_is_refused(self):
         """As it is for a moment while somebody writes it in place: the access lists would be gone."""
-        with self.start("id: first\nqcmp_port: 0\npaddock: {access: {deny: [192.0.2.0/24]}}\n") as service:
+        with self.start("id: first\nqcmp_port: 0\npaddock: {qcmp: {access: {deny: [192.0.2.0/24]}}}\n") as service:
             before = service.config()
             for number, text in enumerate(("", "\n# {}\n"), 1):
                 self.path.write_text(text, encoding="utf-8")
@@ -401,13 +401,13 @@ class RefusalTest(ReloadTest):
     def test_what_cannot_change_at_run_time_is_named_and_keeps_its_value(self):
         with self.start("qcmp_port: 0\npaddock: { workers: 1 }\n") as service:
             before = service.config()["paddock"]
-            self.path.write_text("id: new\nqcmp_port: 0\npaddock: { workers: 2, listen: ['127.0.0.1'], user: root, "
-                                 "seccomp: false, receive_buffer: 7ms, max_age: 3s }\n", encoding="utf-8")
+            self.path.write_text("id: new\nqcmp_port: 0\npaddock: { workers: 2, user: root, seccomp: false, "
+                                 "qcmp: { listen: ['127.0.0.1'], receive_buffer: 7ms, max_age: 3s } }\n", encoding="utf-8")
             service.await_event(RELOADED)
             named = {event["fields"]["setting"] for event in service.events(FIXED, "WARN")}
-            self.assertEqual(named, {f"paddock.{key}" for key in ("workers", "listen", "user", "seccomp",
-                                                                  "receive_buffer")})
-            self.assertEqual(service.config()["paddock"], before | {"max_age": "3s"})
+            self.assertEqual(named, {f"paddock.{key}" for key in ("workers", "user", "seccomp", "qcmp.listen",
+                                                                  "qcmp.receive_buffer")})
+            self.assertEqual(service.config()["paddock"], before | {"qcmp": before["qcmp"] | {"max_age": "3s"}})
             self.assertEqual(service.config()["id"], "new")
             self.check_answers(service.port)
             service.stop()

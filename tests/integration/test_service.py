@@ -46,7 +46,7 @@ class ServiceTest(unittest.TestCase):
 class StartTest(ServiceTest):
     def test_an_address_that_cannot_be_had_is_named(self):
         with tempfile.NamedTemporaryFile("w", suffix=".yaml", encoding="ascii") as file:
-            file.write("paddock: {listen: [127.0.0.1, '2001:db8::77']}\n")
+            file.write("paddock: {qcmp: {listen: [127.0.0.1, '2001:db8::77']}}\n")
             file.flush()
             done = run("-c", file.name, *SERVE, "0")
         self.check_line(done, 255, "cannot serve QCMP on [2001:db8::77]:0 (paddock.qcmp.listen[1]): ")
@@ -112,7 +112,7 @@ class StartTest(ServiceTest):
             (["--admin.address", "localhost"], ["--admin.address", "localhost"]),
             (["--xdp", "dpdk"], ["--xdp", "off, auto or on", "dpdk"]),
             (["--service.udp.xdp", "--xdp", "off"], ["--service.udp.xdp", "contradicts --xdp off"]),
-            (["--engine", "mmsg"], ["unknown option", "--engine"]), (["--xdp-attach", "native"], ["unknown option", "--xdp-attach"]),
+            (["--engine", "mmsg"], ["unknown option", "--engine"]), (["--xdp-mode", "native"], ["unknown option", "--xdp-mode"]),
             (["--receive-buffer", "1s"], ["unknown option", "--receive-buffer"]),
             (["--help=yes"], ["--help", "no value"]),
             (["launch"], ["launch", "not a command"]),
@@ -152,19 +152,19 @@ class StartTest(ServiceTest):
 
 
 class IneffectiveTest(ServiceTest):
-    def check_warned(self, engine, flags, settings, variables=()):
-        with Operated("--service.qcmp.port", "0", "--xdp", engine, *flags,
+    def check_warned(self, mode, flags, settings, variables=()):
+        with Operated("--service.qcmp.port", "0", "--xdp", mode, *flags,
                       env=environment(**dict(variables))) as service:
-            warned = [event["fields"] for event in service.events("this setting has no effect with this engine", "WARN")]
+            warned = [event["fields"] for event in service.events("this setting has no effect with this --xdp", "WARN")]
             service.stop()
-        self.assertEqual([(fields["setting"], fields["engine"]) for fields in warned],
-                         [(setting, engine) for setting in settings])
+        self.assertEqual([(fields["setting"], fields["xdp"]) for fields in warned],
+                         [(setting, mode) for setting in settings])
 
     def test_what_is_set_for_xdp_is_warned_about_where_sockets_are_alone(self):
-        interface, mode = "service.udp.xdp.network-interface", "xdp-attach"
+        interface, attach = "service.udp.xdp.network-interface", "xdp-attach"
         self.check_warned("off", [], [])
-        self.check_warned("off", ["--" + interface, "lo", "--xdp-attach", "generic"], [interface, mode])
-        self.check_warned("off", ["--xdp-attach", "native"], [mode])
+        self.check_warned("off", ["--" + interface, "lo", "--xdp-attach", "generic"], [interface, attach])
+        self.check_warned("off", ["--xdp-attach", "native"], [attach])
         self.check_warned("off", [], [interface], {"QUILKIN_SERVICE_UDP_XDP_NETWORK_INTERFACE": "lo"})
 
     def test_auto_takes_the_interface_and_no_mode_but_native(self):
@@ -314,7 +314,7 @@ class NoIpv6Test(ServiceTest):
             path = pathlib.Path(folder) / "file.yaml"
             for listen, first in (('["::", 127.0.0.2]', "127.0.0.2"), ('["::", 0.0.0.0]', "0.0.0.0"),
                                   ('[127.0.0.2, "::"]', "127.0.0.2")):
-                path.write_text(f"paddock: {{listen: {listen}}}\n", encoding="utf-8")
+                path.write_text(f"paddock: {{qcmp: {{listen: {listen}}}}}\n", encoding="utf-8")
                 with self.subTest(listen), Responder("-c", str(path), preexec_fn=support.without_ipv6()) as responder:
                     self.assertEqual(responder.ready["address"], f"{first}:{responder.port}")
                     with Asker(responder.port, collections.Counter(), "127.0.0.2") as asker:

@@ -512,7 +512,7 @@ class LifeTest(XdpTest):
         folder = public_folder()
         path = folder.__enter__() / "file.yaml"
         self.addCleanup(folder.__exit__, None, None, None)
-        path.write_text(f"paddock: {{ listen: [{SERVER_IPV4}] }}\n", encoding="utf-8")
+        path.write_text(f"paddock: {{ qcmp: {{ listen: [{SERVER_IPV4}] }} }}\n", encoding="utf-8")
         self.start("-c", str(path))
         with self.asker() as asker, self.asker(SERVER_IPV6) as other:
             self.assertTrue(self.is_silent(other))
