@@ -305,6 +305,7 @@ static void *add_control(struct msghdr *header, int level, int type, size_t byte
 static void write_letter(struct out *out, struct letter *letter, struct msghdr *header)
 {
     const struct port *port = out->port;
+    memset(letter->control, 0, sizeof letter->control); /* the kernel is given its padding, too */
     *header =
         (struct msghdr){.msg_name = &letter->to,
                         .msg_namelen = endpoint_to_socket(&out->to, port->family, &letter->to),

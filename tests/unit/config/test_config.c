@@ -491,8 +491,6 @@ static const struct {
     {"service.tls.key-path", "QUILKIN_SERVICE_TLS_KEY_PATH", false},
     {"provider.fs", "QUILKIN_PROVIDERS_FS", true},
     {"provider.fs.path", "QUILKIN_PROVIDERS_FS_PATH", false},
-    {"provider.static.endpoints", "QUILKIN_PROVIDERS_STATIC_ENDPOINTS", false},
-    {"provider.static.endpoint-tokens", "QUILKIN_PROVIDERS_STATIC_ENDPOINT_TOKENS", false},
     {"provider.k8s", "QUILKIN_PROVIDERS_K8S", true},
     {"provider.k8s.namespace", "QUILKIN_PROVIDERS_K8S_NAMESPACE", false},
     {"provider.k8s.leader-election", "QUILKIN_PROVIDERS_K8S_LEADER_ELECTION", true},
