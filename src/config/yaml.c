@@ -12,8 +12,10 @@
 #include <string.h>
 
 #include "base/text.h"
+#include "config/yaml_scan.h"
 
 #define SHOWN_BYTES 80
+#define MAX_ANCHORS 256
 #define TEXT_BYTES 512
 
 /* A list or map that is not complete yet. */
@@ -22,6 +24,14 @@ struct frame {
     struct yaml_node *last;
     struct yaml_node *key; /* waits for its value */
     size_t count;
+    size_t anchor; /* its number, plus 1; 0: it has none */
+};
+
+/* What aliases may stand for. */
+struct anchor {
+    char *name;
+    const struct yaml_node *node;
+    bool is_complete;
 };
 
 struct reader {
@@ -31,6 +41,10 @@ struct reader {
     unsigned depth;
     unsigned documents;
     size_t nodes;
+    size_t copied_bytes; /* of text, for aliases */
+    struct anchor anchors[MAX_ANCHORS];
+    size_t anchors_count;
+    struct yaml_scan scan;
     unsigned lines;        /* of the whole text */
     unsigned line, column; /* of the event under way; of the one before where it has no token */
 };
@@ -121,6 +135,8 @@ static int take_key(struct reader *reader, struct frame *frame, struct yaml_node
     if (node->text[0] == '\0' || strlen(node->text) > YAML_MAX_KEY_BYTES ||
         !text_is_plain(node->text))
         return fail(reader, "expected a key of 1 to 255 bytes without controls and quotes");
+    if (!node->is_quoted && strcmp(node->text, "<<") == 0)
+        return fail(reader, "merge keys (<<) are not supported");
     frame->key = node;
     return 0;
 }
@@ -147,7 +163,86 @@ static int place(struct reader *reader, struct yaml_node *node)
     return 0;
 }
 
-static int take_scalar(struct reader *reader, struct fy_token *token)
+/* 0, the number of the anchor plus 1, or a negative value. */
+static int add_anchor(struct reader *reader, struct fy_token *token)
+{
+    size_t bytes = 0;
+    const char *text = token != NULL ? fy_token_get_text(token, &bytes) : NULL;
+
+    if (token == NULL)
+        return 0;
+    if (reader->anchors_count == MAX_ANCHORS)
+        return fail(reader, "more than 256 anchors");
+    char *name = text != NULL ? strndup(text, bytes) : NULL;
+    if (name == NULL)
+        return fail(reader, "out of memory");
+    reader->anchors[reader->anchors_count++] = (struct anchor){.name = name};
+    return (int)reader->anchors_count;
+}
+
+static void complete_anchor(struct reader *reader, size_t anchor, const struct yaml_node *node)
+{
+    if (anchor == 0)
+        return;
+    reader->anchors[anchor - 1].node = node;
+    reader->anchors[anchor - 1].is_complete = true;
+}
+
+/* A copy of a node and all below it. Recursion as deep as YAML_MAX_DEPTH. NULL with an error. */
+static struct yaml_node *copy_node(struct reader *reader, const struct yaml_node *node,
+                                   unsigned depth)
+{
+    struct yaml_node *last = NULL;
+    size_t bytes = strlen(node->text);
+    bool is_container = node->type == YAML_LIST || node->type == YAML_MAP;
+
+    if (is_container && depth == YAML_MAX_DEPTH) {
+        fail(reader, "more than 32 levels of lists and maps");
+        return NULL;
+    }
+    reader->copied_bytes += bytes;
+    if (reader->copied_bytes > YAML_MAX_BYTES) {
+        fail(reader, "aliases for more than 16 MiB");
+        return NULL;
+    }
+    struct yaml_node *copy = node_new(reader, node->text, bytes);
+    if (copy == NULL)
+        return NULL;
+    copy->type = node->type;
+    copy->is_quoted = node->is_quoted;
+    for (const struct yaml_node *item = node->first; item != NULL; item = item->next) {
+        struct yaml_node *below = copy_node(reader, item, depth + 1);
+        if (below == NULL)
+            return NULL;
+        below->key = item->key; /* nobody changes a key */
+        if (last != NULL)
+            last->next = below;
+        else
+            copy->first = below;
+        last = below;
+    }
+    return copy;
+}
+
+static int take_alias(struct reader *reader, struct fy_token *token)
+{
+    size_t bytes = 0;
+    const char *name = token != NULL ? fy_token_get_text(token, &bytes) : NULL;
+    size_t i = reader->anchors_count;
+
+    while (name != NULL && i > 0 &&
+           (strlen(reader->anchors[i - 1].name) != bytes ||
+            memcmp(reader->anchors[i - 1].name, name, bytes) != 0))
+        i--;
+    if (name == NULL || i == 0)
+        return fail(reader, "an alias without an anchor before it");
+    if (!reader->anchors[i - 1].is_complete)
+        return fail(reader, "an alias inside what it stands for");
+    struct yaml_node *copy = copy_node(reader, reader->anchors[i - 1].node, reader->depth);
+    return copy != NULL ? place(reader, copy) : -EINVAL;
+}
+
+static int take_scalar(struct reader *reader, struct fy_token *token, size_t anchor)
 {
     size_t bytes = 0;
     const char *text = token != NULL ? fy_token_get_text(token, &bytes) : "";
@@ -158,7 +253,7 @@ static int take_scalar(struct reader *reader, struct fy_token *token)
         return fail(reader, "a text with a NUL in it");
     struct yaml_node *node = node_new(reader, text, bytes);
     if (node == NULL)
-        return -1;
+        return -EINVAL;
     for (const char *rest = node->text; *rest != '\0';) {
         uint32_t code_point;
         rest += text_decode(rest, &code_point);
@@ -167,21 +262,22 @@ static int take_scalar(struct reader *reader, struct fy_token *token)
     }
     node->is_quoted = token != NULL && fy_token_scalar_style(token) != FYSS_PLAIN;
     node->type = node->is_quoted ? YAML_TEXT : plain_type(node->text);
+    complete_anchor(reader, anchor, node);
     return place(reader, node);
 }
 
-static int open_container(struct reader *reader, enum yaml_type type)
+static int open_container(struct reader *reader, enum yaml_type type, size_t anchor)
 {
     struct yaml_node *node = node_new(reader, NULL, 0);
 
     if (node == NULL)
-        return -1;
+        return -EINVAL;
     node->type = type;
     if (reader->depth == YAML_MAX_DEPTH)
         return fail(reader, "more than 32 levels of lists and maps");
     if (place(reader, node) < 0)
-        return -1;
-    reader->frames[reader->depth++] = (struct frame){.container = node};
+        return -EINVAL;
+    reader->frames[reader->depth++] = (struct frame){.container = node, .anchor = anchor};
     return 0;
 }
 
@@ -233,37 +329,36 @@ static int close_container(struct reader *reader)
 {
     if (reader->depth == 0)
         return fail(reader, "not YAML: an end without a start");
-    reader->depth--;
-    return check_keys(reader, &reader->frames[reader->depth]);
+    const struct frame *frame = &reader->frames[--reader->depth];
+    complete_anchor(reader, frame->anchor, frame->container);
+    return check_keys(reader, frame);
 }
 
-static int check_properties(struct reader *reader, const struct fy_token *anchor,
-                            const struct fy_token *tag)
+/* As add_anchor(), of a node that must not have a tag. */
+static int take_properties(struct reader *reader, struct fy_token *anchor,
+                           const struct fy_token *tag)
 {
-    if (anchor != NULL)
-        return fail(reader, "anchors and aliases are not supported");
-    return tag != NULL ? fail(reader, "tags are not supported") : 0;
+    return tag != NULL ? fail(reader, "tags are not supported") : add_anchor(reader, anchor);
 }
 
 static int take_event(struct reader *reader, struct fy_event *event)
 {
+    int anchor;
+
     switch (event->type) {
     case FYET_DOCUMENT_START:
         return ++reader->documents > 1 ? fail(reader, "expected one document, found another") : 0;
     case FYET_ALIAS:
-        return fail(reader, "anchors and aliases are not supported");
+        return take_alias(reader, event->alias.anchor);
     case FYET_SCALAR:
-        if (check_properties(reader, event->scalar.anchor, event->scalar.tag) < 0)
-            return -1;
-        return take_scalar(reader, event->scalar.value);
+        anchor = take_properties(reader, event->scalar.anchor, event->scalar.tag);
+        return anchor < 0 ? anchor : take_scalar(reader, event->scalar.value, (size_t)anchor);
     case FYET_SEQUENCE_START:
-        if (check_properties(reader, event->sequence_start.anchor, event->sequence_start.tag) < 0)
-            return -1;
-        return open_container(reader, YAML_LIST);
+        anchor = take_properties(reader, event->sequence_start.anchor, event->sequence_start.tag);
+        return anchor < 0 ? anchor : open_container(reader, YAML_LIST, (size_t)anchor);
     case FYET_MAPPING_START:
-        if (check_properties(reader, event->mapping_start.anchor, event->mapping_start.tag) < 0)
-            return -1;
-        return open_container(reader, YAML_MAP);
+        anchor = take_properties(reader, event->mapping_start.anchor, event->mapping_start.tag);
+        return anchor < 0 ? anchor : open_container(reader, YAML_MAP, (size_t)anchor);
     case FYET_SEQUENCE_END:
     case FYET_MAPPING_END:
         return close_container(reader);
@@ -317,14 +412,68 @@ static int fail_syntax(struct reader *reader, struct fy_diag *diag)
     return fail(reader, text);
 }
 
+/* The line and the column of a byte. */
+static void find_place(struct reader *reader, size_t at)
+{
+    const char *text = reader->scan.text;
+
+    reader->line = 1;
+    reader->column = 1;
+    for (size_t i = 0; i < at; i++) {
+        bool is_end = text[i] == '\n' || (text[i] == '\r' && (i + 1 == at || text[i + 1] != '\n'));
+        reader->line += is_end;
+        if (is_end)
+            reader->column = 1;
+        else
+            reader->column += ((unsigned char)text[i] & 0xc0) != 0x80; /* not inside a character */
+    }
+}
+
+/* Looks ahead from an event; NULL: from the start. */
+static int scan(struct reader *reader, struct fy_event *event)
+{
+    struct fy_token *token = event != NULL ? fy_event_get_token(event) : NULL;
+    const struct fy_mark *end = token != NULL ? fy_token_end_mark(token) : NULL;
+    const char *why = "";
+    int column =
+        reader->depth > 0 ? (int)reader->frames[reader->depth - 1].container->column - 1 : -1;
+
+    if (event != NULL && end == NULL)
+        return 0;
+    switch (yaml_scan_next(&reader->scan, end != NULL ? end->input_pos : 0, column,
+                           YAML_MAX_DEPTH - reader->depth)) {
+    case YAML_SCAN_FINE:
+        return 0;
+    case YAML_SCAN_DEPTH:
+        why = "more than 32 levels of lists and maps";
+        break;
+    case YAML_SCAN_TOKENS:
+        why = "more than 262144 parts in brackets that are no key's value";
+        break;
+    case YAML_SCAN_ESCAPES:
+        why = "more than 262144 escapes in a text";
+        break;
+    case YAML_SCAN_BLANKS:
+        why = "too many blanks in a row";
+        break;
+    case YAML_SCAN_PROPERTIES:
+        why = "not YAML: more in a row than a value with an anchor and a tag";
+        break;
+    }
+    find_place(reader, reader->scan.at);
+    return fail(reader, why);
+}
+
 static int read_events(struct reader *reader, struct fy_parser *parser, struct fy_diag *diag)
 {
     struct fy_event *event;
-    int result = 0;
+    int result = scan(reader, NULL);
 
     while (result == 0 && (event = fy_parser_parse(parser)) != NULL) {
         note_place(reader, event);
         result = take_event(reader, event);
+        if (result == 0)
+            result = scan(reader, event);
         fy_parser_event_free(parser, event);
     }
     if (result == 0 && (fy_parser_get_stream_error(parser) || fy_diag_got_error(diag)))
@@ -347,7 +496,7 @@ static int read_text(struct reader *reader, const char *text, size_t bytes)
     struct fy_diag *diag = fy_diag_create(&diag_config);
     struct fy_parse_cfg config = {.flags = FYPCF_QUIET | FYPCF_JSON_NONE, .diag = diag};
     struct fy_parser *parser = NULL;
-    int result = -1;
+    int result = -EINVAL;
 
     if (diag != NULL) {
         fy_diag_set_collect_errors(diag, true);
@@ -405,13 +554,16 @@ int yaml_parse(const char *text, size_t bytes, struct yaml_document *document, s
     if (bytes > YAML_MAX_BYTES)
         return fail(&reader, "larger than 16 MiB");
     if (check_bytes(&reader, text, bytes) < 0)
-        return -1;
-    if (bytes > 0 && read_text(&reader, text, bytes) < 0) {
+        return -EINVAL;
+    reader.scan = (struct yaml_scan){.text = text, .bytes = bytes};
+    int result = bytes > 0 ? read_text(&reader, text, bytes) : 0;
+    for (size_t i = 0; i < reader.anchors_count; i++)
+        free(reader.anchors[i].name);
+    if (result != 0)
         yaml_fini(&reader.document);
-        return -1;
-    }
-    *document = reader.document;
-    return 0;
+    else
+        *document = reader.document;
+    return result;
 }
 
 void yaml_fini(struct yaml_document *document)

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /** @file
- * One YAML document as a tree whose every node knows where it stands. A bounded subset: what a
- * stranger could use to make little text mean much (aliases, depth, numbers of nodes) is refused,
- * and so are anchors, tags, several documents, duplicate keys and keys that are no short plain
- * text.
+ * One YAML document as a tree whose every node knows where it stands. JSON text is YAML text. A
+ * bounded subset: depth, numbers of nodes and the memory for them have limits, also with aliases,
+ * which are resolved. Tags, merge keys, several documents, duplicate keys and keys that are no
+ * short plain text are refused.
  */
 #ifndef PADDOCK_CONFIG_YAML_H
 #define PADDOCK_CONFIG_YAML_H
