@@ -12,7 +12,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define MAC_BYTES 6
+#include "fastpath/shared.h"
 
 /* More than any driver has. */
 #define MAX_COUNTERS 65536
@@ -48,7 +48,11 @@ static int read_device(int fd, struct ifreq *interface, struct fastpath_device *
     error = ask(fd, SIOCGIFHWADDR, interface);
     if (error != 0)
         return error;
-    memcpy(device->mac, interface->ifr_hwaddr.sa_data, MAC_BYTES);
+    uint32_t first;
+    uint16_t last;
+    memcpy(&first, interface->ifr_hwaddr.sa_data, sizeof first);
+    memcpy(&last, interface->ifr_hwaddr.sa_data + sizeof first, sizeof last);
+    device->mac = fastpath_mac(first, last);
     device->has_ethernet = interface->ifr_hwaddr.sa_family == ARPHRD_ETHER || device->is_loopback;
     device->is_hardware = is_on_bus(fd, interface);
     return 0;
