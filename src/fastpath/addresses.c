@@ -111,17 +111,6 @@ static void take_link(const struct nlmsghdr *message, void *user)
     netlink_message_attributes(message, sizeof head, take_link_attribute, link);
 }
 
-static int list_links(struct links *links)
-{
-    struct ifinfomsg head = {.ifi_family = AF_UNSPEC};
-    struct netlink_question question = {.protocol = NETLINK_ROUTE,
-                                        .type = RTM_GETLINK,
-                                        .header = &head,
-                                        .header_bytes = sizeof head};
-    int error = netlink_list(&question, take_link, links);
-    return error != 0 ? error : links->error;
-}
-
 static const struct link *find_link(const struct links *links, unsigned index)
 {
     for (size_t i = 0; i < links->count; i++) {
@@ -225,20 +214,6 @@ static void add_source(struct collection *collection, const struct in6_addr *add
         add(collection, address, FASTPATH_TAGS_NO_SOURCE);
 }
 
-/* The kernel takes the last address of a network for a broadcast one, too, whatever else it was
- * told. */
-static void add_sources(struct collection *collection, const struct assigned *assigned,
-                        unsigned prefix_bits)
-{
-    struct in6_addr last = assigned->network;
-    add_source(collection, &assigned->local);
-    add_source(collection, &assigned->broadcast);
-    if (!IN6_IS_ADDR_V4MAPPED(&last) || prefix_bits >= IPV4_POINT_TO_POINT_BITS)
-        return;
-    last.s6_addr32[3] |= htonl(UINT32_MAX >> prefix_bits);
-    add_source(collection, &last);
-}
-
 static void add_destination(struct collection *collection, const struct assigned *assigned,
                             unsigned interface)
 {
@@ -270,7 +245,15 @@ static void take_address(const struct nlmsghdr *message, void *user)
     netlink_message_attributes(message, sizeof head, take_address_attribute, &assigned);
     if (IN6_IS_ADDR_UNSPECIFIED(&assigned.local))
         assigned.local = assigned.network;
-    add_sources(collection, &assigned, head.ifa_prefixlen);
+    add_source(collection, &assigned.local);
+    add_source(collection, &assigned.broadcast);
+    /* The kernel takes the last address of a network for a broadcast one, too, whatever else it was
+     * told. */
+    struct in6_addr last = assigned.network;
+    if (IN6_IS_ADDR_V4MAPPED(&last) && head.ifa_prefixlen < IPV4_POINT_TO_POINT_BITS) {
+        last.s6_addr32[3] |= htonl(UINT32_MAX >> head.ifa_prefixlen);
+        add_source(collection, &last);
+    }
     add_destination(collection, &assigned, head.ifa_index);
 }
 
@@ -302,19 +285,6 @@ static void sort(struct fastpath_addresses *addresses)
     addresses->count = kept + 1 < FASTPATH_MAX_ADDRESSES ? kept + 1 : FASTPATH_MAX_ADDRESSES;
 }
 
-static int list_addresses(struct fastpath_addresses *found,
-                          const struct fastpath_address_filter *filter, const struct links *links)
-{
-    struct ifaddrmsg head = {.ifa_family = AF_UNSPEC};
-    struct netlink_question question = {.protocol = NETLINK_ROUTE,
-                                        .type = RTM_GETADDR,
-                                        .header = &head,
-                                        .header_bytes = sizeof head};
-    struct collection collection = {.filter = filter, .links = links, .found = found};
-    int error = netlink_list(&question, take_address, &collection);
-    return error != 0 ? error : collection.error;
-}
-
 void fastpath_addresses_fini(struct fastpath_addresses *addresses)
 {
     free(addresses->items);
@@ -324,11 +294,27 @@ void fastpath_addresses_fini(struct fastpath_addresses *addresses)
 int fastpath_addresses_list(struct fastpath_addresses *addresses,
                             const struct fastpath_address_filter *filter)
 {
+    struct ifinfomsg link_head = {.ifi_family = AF_UNSPEC};
+    struct ifaddrmsg address_head = {.ifa_family = AF_UNSPEC};
+    const struct netlink_question of_links = {.protocol = NETLINK_ROUTE,
+                                              .type = RTM_GETLINK,
+                                              .header = &link_head,
+                                              .header_bytes = sizeof link_head};
+    const struct netlink_question of_addresses = {.protocol = NETLINK_ROUTE,
+                                                  .type = RTM_GETADDR,
+                                                  .header = &address_head,
+                                                  .header_bytes = sizeof address_head};
     struct links links = {.items = NULL};
     struct fastpath_addresses found = {.items = NULL};
-    int error = list_links(&links);
+    struct collection collection = {.filter = filter, .links = &links, .found = &found};
+
+    int error = netlink_list(&of_links, take_link, &links);
     if (error == 0)
-        error = list_addresses(&found, filter, &links);
+        error = links.error;
+    if (error == 0)
+        error = netlink_list(&of_addresses, take_address, &collection);
+    if (error == 0)
+        error = collection.error;
     free(links.items);
     if (error != 0) {
         fastpath_addresses_fini(&found);
@@ -339,48 +325,10 @@ int fastpath_addresses_list(struct fastpath_addresses *addresses,
     return 0;
 }
 
-static uint64_t source_bits(const struct fastpath_addresses *addresses)
-{
-    uint64_t bits = 0;
-    for (size_t i = 0; i < addresses->count; i++) {
-        if (is_source(&addresses->items[i]))
-            bits |= fastpath_source_bit(addresses->items[i].address);
-    }
-    return bits;
-}
-
-static int insert(int map_fd, const struct fastpath_address *address)
-{
-    const uint8_t present = 1;
-    return bpf_map_update_elem(map_fd, address, &present, BPF_ANY);
-}
-
-static int forget(int map_fd, const struct fastpath_address *address)
-{
-    int error = bpf_map_delete_elem(map_fd, address);
-    return error == -ENOENT ? 0 : error;
-}
-
 static bool has(const struct fastpath_addresses *addresses, const struct fastpath_address *address)
 {
     return addresses->count > 0 &&
            bsearch(address, addresses->items, addresses->count, sizeof *address, compare) != NULL;
-}
-
-/* What goes makes room for what comes. Sources come first of all, and go last. */
-static int change(int map_fd, const struct fastpath_addresses *before,
-                  const struct fastpath_addresses *next)
-{
-    int error = 0;
-    for (size_t i = before->count; i-- > 0 && error == 0;) {
-        if (!has(next, &before->items[i]))
-            error = forget(map_fd, &before->items[i]);
-    }
-    for (size_t i = 0; i < next->count && error == 0; i++) {
-        if (!has(before, &next->items[i]))
-            error = insert(map_fd, &next->items[i]);
-    }
-    return error;
 }
 
 void fastpath_addresses_forget_last(struct fastpath_settings *settings, uint32_t version)
@@ -393,13 +341,30 @@ int fastpath_addresses_store(const struct fastpath_addresses_place *place,
                              const struct fastpath_addresses *before,
                              const struct fastpath_addresses *next)
 {
-    uint32_t version = place->settings->addresses_version;
-    __atomic_store_n(&place->settings->sources, UINT64_MAX, __ATOMIC_SEQ_CST);
-    __atomic_store_n(&place->settings->addresses_version, 0, __ATOMIC_SEQ_CST);
-    int error = change(place->map_fd, before, next);
-    fastpath_addresses_forget_last(place->settings, version);
+    const uint8_t present = 1;
+    struct fastpath_settings *settings = place->settings;
+    uint32_t version = settings->addresses_version;
+    uint64_t sources = 0;
+    int error = 0;
+
+    __atomic_store_n(&settings->sources, UINT64_MAX, __ATOMIC_SEQ_CST);
+    __atomic_store_n(&settings->addresses_version, 0, __ATOMIC_SEQ_CST);
+    /* What goes makes room for what comes. Sources come first of all, and go last. */
+    for (size_t i = before->count; i-- > 0 && error == 0;) {
+        if (!has(next, &before->items[i]))
+            error = bpf_map_delete_elem(place->map_fd, &before->items[i]);
+        if (error == -ENOENT)
+            error = 0;
+    }
+    for (size_t i = 0; i < next->count && error == 0; i++) {
+        const struct fastpath_address *item = &next->items[i];
+        sources |= is_source(item) ? fastpath_source_bit(item->address) : 0;
+        if (!has(before, item))
+            error = bpf_map_update_elem(place->map_fd, item, &present, BPF_ANY);
+    }
+    fastpath_addresses_forget_last(settings, version);
     if (error == 0)
-        __atomic_store_n(&place->settings->sources, source_bits(next), __ATOMIC_SEQ_CST);
+        __atomic_store_n(&settings->sources, sources, __ATOMIC_SEQ_CST);
     return error;
 }
 

@@ -15,7 +15,7 @@
 /** Which of the host's addresses are wanted. */
 struct fastpath_address_filter {
     unsigned interface;            /**< that has the program */
-    const struct in6_addr *listen; /**< as in struct engine_options */
+    const struct in6_addr *listen; /**< the addresses that the sockets are bound to */
     size_t listen_count;
 };
 

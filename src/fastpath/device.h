@@ -13,7 +13,7 @@
 /** A network interface. */
 struct fastpath_device {
     char name[IF_NAMESIZE];
-    uint16_t mac[3];   /**< six bytes as they are in memory */
+    uint64_t mac;      /**< as fastpath_mac() */
     bool has_ethernet; /**< its frames have an Ethernet header */
     bool is_loopback;
     bool is_hardware; /**< there is a device on a bus behind it, also one of a virtual machine */

@@ -46,37 +46,28 @@ ALWAYS_INLINE uint32_t tag_number(uint16_t type, uint16_t control)
     return id != 0 && type == bpf_htons(ETH_P_8021AD) ? id | FASTPATH_TAG_IS_8021AD : id;
 }
 
-/* No sender has such an address: an answer would go to many. */
-ALWAYS_INLINE bool is_group(const uint16_t mac[3])
-{
-    return (mac[0] & bpf_htons(0x0100)) != 0;
-}
+/* The ends of a datagram, in registers as long as they are looked at. */
+struct ends {
+    uint32_t source[4];
+    struct fastpath_address destination;
+};
 
-ALWAYS_INLINE bool is_source_the_destination(const struct fastpath_datagram *datagram)
-{
-    uint32_t differs = 0;
-
-#pragma unroll
-    for (int i = 0; i < 4; i++)
-        differs |= datagram->source[i] ^ datagram->destination.address[i];
-    return differs == 0;
-}
-
-/* Each function that reads moves on by what it has read, and returns whether it could. */
-ALWAYS_INLINE bool read_ethernet(void **next, void *end, struct fastpath_datagram *datagram)
+/* Moves on by what it has read, and returns whether it could. */
+ALWAYS_INLINE bool read_ethernet(void **next, void *end, struct fastpath_datagram *datagram,
+                                 uint32_t *tags)
 {
     void *at = *next;
-    struct part_ethernet *ethernet = at;
+    struct ethhdr *ethernet = at;
 
     if (at + sizeof *ethernet > end)
         return false;
-    __builtin_memcpy(datagram->destination_mac, ethernet->destination,
-                     sizeof datagram->destination_mac);
-    __builtin_memcpy(datagram->source_mac, ethernet->source, sizeof datagram->source_mac);
-    if (fastpath_mac(ethernet->destination) != settings.mac || is_group(ethernet->source))
+    datagram->own_mac = fastpath_mac(*(uint32_t *)at, *(uint16_t *)(at + 4));
+    datagram->peer_mac = fastpath_mac(*(uint32_t *)(at + 6), *(uint16_t *)(at + 10));
+    /* No sender has the address of a group: an answer would go to many. */
+    if (datagram->own_mac != settings.mac || (ethernet->h_source[0] & 1) != 0)
         return false;
-    uint16_t type = ethernet->type;
-    uint32_t shift = 0, tags = 0, count = 0;
+    uint16_t type = ethernet->h_proto;
+    uint32_t shift = 0, count = 0;
     at += sizeof *ethernet;
 #pragma unroll
     for (uint32_t i = 0; i < FASTPATH_MAX_TAGS; i++) {
@@ -88,38 +79,92 @@ ALWAYS_INLINE bool read_ethernet(void **next, void *end, struct fastpath_datagra
         datagram->raw_tags[i] = (uint32_t)tag->control << 16 | type;
         count = i + 1;
         uint32_t number = tag_number(type, tag->control);
-        tags |= number << shift;
+        *tags |= number << shift;
         shift += number != 0 ? FASTPATH_TAG_BITS : 0;
         type = tag->type;
         at += sizeof *tag;
     }
     datagram->tags_count = count;
-    datagram->destination.tags = tags;
     datagram->type = type;
     *next = at;
     return true;
 }
 
-ALWAYS_INLINE void set_ipv4(uint32_t mapped[4], uint32_t address)
+/* Whether the source is one that no other host may have. */
+ALWAYS_INLINE bool is_no_source(const struct ends *ends)
 {
-    mapped[0] = 0;
-    mapped[1] = 0;
-    mapped[2] = bpf_htonl(0xffff);
-    mapped[3] = address;
+    if ((settings.sources & fastpath_source_bit(ends->source)) == 0)
+        return false;
+    struct fastpath_address key = {.tags = FASTPATH_TAGS_NO_SOURCE |
+                                           (ends->destination.tags & FASTPATH_TAGS_IPV6)};
+    __builtin_memcpy(key.address, ends->source, sizeof key.address);
+    return bpf_map_lookup_elem(&addresses, &key) != NULL;
+}
+
+ALWAYS_INLINE bool is_same_address(const uint32_t one[4], const uint32_t other[4])
+{
+    uint32_t differs = 0;
+
+#pragma unroll
+    for (int i = 0; i < 4; i++)
+        differs |= one[i] ^ other[i];
+    return differs == 0;
+}
+
+/* Most datagrams are for the same address as the one before, for which the map need not be asked
+ * again. */
+ALWAYS_INLINE bool is_destination(struct fastpath_cpu *own, const struct fastpath_address *address)
+{
+    uint32_t version =
+        *(volatile uint32_t *)&settings.addresses_version; /* before the map is asked */
+
+    if (version != 0 && own->version == version && own->destination.tags == address->tags &&
+        is_same_address(own->destination.address, address->address))
+        return true;
+    struct fastpath_address key = *address;
+    if (bpf_map_lookup_elem(&addresses, &key) == NULL)
+        return false;
+    own->destination = key;
+    own->version = version;
+    return true;
+}
+
+/* A checksum of 0 is none, which IPv6 forbids; another value is not verified. Returns the part that
+ * claims the port. */
+ALWAYS_INLINE uint8_t read_udp(struct fastpath_cpu *own, void *at, void *end,
+                               const struct ends *ends, uint16_t udp_bytes)
+{
+    struct fastpath_datagram *datagram = &own->datagram;
+    struct udphdr *udp = at;
+
+    if (at + sizeof *udp > end || (uint64_t)(end - at) < udp_bytes)
+        return FASTPATH_NOBODY;
+    uint8_t part = settings.parts[bpf_ntohs(udp->dest)];
+    if (part == FASTPATH_NOBODY || udp->source == 0 ||
+        is_same_address(ends->source, ends->destination.address) ||
+        udp->len != bpf_htons(udp_bytes) || udp_bytes < sizeof *udp ||
+        (udp->check == 0 && !part_is_ipv4(datagram)) || !is_destination(own, &ends->destination) ||
+        is_no_source(ends))
+        return FASTPATH_NOBODY;
+    __builtin_memcpy(datagram->source, ends->source, sizeof datagram->source);
+    datagram->destination = ends->destination;
+    datagram->source_port = udp->source;
+    datagram->port = udp->dest;
+    datagram->udp_bytes = udp_bytes;
+    return part;
 }
 
 /* Checks what the kernel would check. */
-ALWAYS_INLINE bool read_ipv4(void **next, void *end, struct fastpath_datagram *datagram)
+ALWAYS_INLINE uint8_t read_ipv4(struct fastpath_cpu *own, void *at, void *end, uint32_t tags)
 {
-    void *at = *next;
     struct iphdr *ip = at;
 
     if (at + sizeof *ip > end)
-        return false;
+        return FASTPATH_NOBODY;
     uint16_t bytes = bpf_ntohs(ip->tot_len);
     if (*(uint8_t *)at != 0x45 || ip->protocol != IPPROTO_UDP || bytes < sizeof *ip ||
         (ip->frag_off & bpf_htons(FRAGMENT)) != 0)
-        return false;
+        return FASTPATH_NOBODY;
     uint32_t *words = at;
     uint64_t sum = 0;
 #pragma unroll
@@ -127,113 +172,51 @@ ALWAYS_INLINE bool read_ipv4(void **next, void *end, struct fastpath_datagram *d
         sum += words[i];
     uint32_t source = bpf_ntohl(ip->saddr);
     if (part_fold(sum) != 0xffff || !unicast_is_ipv4(source) || source >> 24 == 127)
-        return false;
-    datagram->udp_bytes = (uint16_t)(bytes - sizeof *ip);
-    set_ipv4(datagram->source, ip->saddr);
-    set_ipv4(datagram->destination.address, ip->daddr);
-    *next = at + sizeof *ip;
-    return true;
+        return FASTPATH_NOBODY;
+    const struct ends ends = {.source = {0, 0, bpf_htonl(0xffff), ip->saddr},
+                              .destination = {{0, 0, bpf_htonl(0xffff), ip->daddr}, tags}};
+    return read_udp(own, at + sizeof *ip, end, &ends, (uint16_t)(bytes - sizeof *ip));
 }
 
 /* Sources that have no business on a wire are left to the kernel: all that begin with eight zeros,
  * among them the unspecified, the loopback and v4-mapped ones. */
-ALWAYS_INLINE bool read_ipv6(void **next, void *end, struct fastpath_datagram *datagram)
+ALWAYS_INLINE uint8_t read_ipv6(struct fastpath_cpu *own, void *at, void *end, uint32_t tags)
 {
-    void *at = *next;
     struct ipv6hdr *ip = at;
 
     if (at + sizeof *ip > end)
-        return false;
+        return FASTPATH_NOBODY;
     const uint8_t *source = (const uint8_t *)&ip->saddr;
     if (*(uint8_t *)at >> 4 != 6 || ip->nexthdr != IPPROTO_UDP || source[0] == 0xff ||
         source[0] == 0)
-        return false;
-    datagram->udp_bytes = bpf_ntohs(ip->payload_len);
+        return FASTPATH_NOBODY;
+    struct ends ends = {.destination.tags = tags | FASTPATH_TAGS_IPV6};
 #pragma unroll
     for (int i = 0; i < 4; i++) {
-        datagram->source[i] = ip->saddr.in6_u.u6_addr32[i];
-        datagram->destination.address[i] = ip->daddr.in6_u.u6_addr32[i];
+        ends.source[i] = ip->saddr.in6_u.u6_addr32[i];
+        ends.destination.address[i] = ip->daddr.in6_u.u6_addr32[i];
     }
-    datagram->destination.tags |= FASTPATH_TAGS_IPV6;
-    *next = at + sizeof *ip;
-    return true;
+    return read_udp(own, at + sizeof *ip, end, &ends, bpf_ntohs(ip->payload_len));
 }
 
-/* A checksum of 0 is none, which IPv6 forbids; another value is not verified. Returns the part that
- * claims the port. */
-ALWAYS_INLINE uint8_t read_udp(void *at, void *end, struct fastpath_datagram *datagram)
-{
-    struct udphdr *udp = at;
-
-    if (at + sizeof *udp > end || (uint64_t)(end - at) < datagram->udp_bytes)
-        return FASTPATH_NOBODY;
-    uint8_t part = settings.parts[bpf_ntohs(udp->dest)];
-    if (part == FASTPATH_NOBODY || udp->source == 0 || is_source_the_destination(datagram) ||
-        udp->len != bpf_htons(datagram->udp_bytes) || datagram->udp_bytes < sizeof *udp ||
-        (udp->check == 0 && !part_is_ipv4(datagram)))
-        return FASTPATH_NOBODY;
-    datagram->source_port = udp->source;
-    datagram->port = udp->dest;
-    return part;
-}
-
-/* Reads a datagram that a socket would get, were it not answered here. */
-ALWAYS_INLINE uint8_t read_datagram(struct xdp_md *context, struct fastpath_datagram *datagram)
+/* Reads a datagram that a socket would get, were it not answered here. Returns the part that claims
+ * its port. */
+ALWAYS_INLINE uint8_t read_datagram(struct xdp_md *context, struct fastpath_cpu *own)
 {
     void *end = (void *)(uintptr_t)context->data_end;
     void *start = (void *)(uintptr_t)context->data;
     void *at = start;
+    uint32_t tags = 0;
 
-    if (!read_ethernet(&at, end, datagram))
+    if (!read_ethernet(&at, end, &own->datagram, &tags))
         return FASTPATH_NOBODY;
-    if (datagram->type == bpf_htons(ETH_P_IP)) {
-        if (!read_ipv4(&at, end, datagram))
-            return FASTPATH_NOBODY;
-    } else if (datagram->type != bpf_htons(ETH_P_IPV6) || !read_ipv6(&at, end, datagram)) {
-        return FASTPATH_NOBODY;
+    if (part_is_ipv4(&own->datagram)) {
+        own->datagram.udp_at = (uint32_t)(at - start) + sizeof(struct iphdr);
+        return read_ipv4(own, at, end, tags);
     }
-    datagram->udp_at = (uint32_t)(at - start);
-    return read_udp(at, end, datagram);
-}
-
-/* Whether the source is one that no other host may have. */
-ALWAYS_INLINE bool is_no_source(const struct fastpath_datagram *datagram)
-{
-    if ((settings.sources & fastpath_source_bit(datagram->source)) == 0)
-        return false;
-    struct fastpath_address key = {.tags = FASTPATH_TAGS_NO_SOURCE |
-                                           (datagram->destination.tags & FASTPATH_TAGS_IPV6)};
-    __builtin_memcpy(key.address, datagram->source, sizeof key.address);
-    return bpf_map_lookup_elem(&addresses, &key) != NULL;
-}
-
-ALWAYS_INLINE bool is_same_address(const struct fastpath_address *one,
-                                   const struct fastpath_address *other)
-{
-    uint32_t differs = one->tags ^ other->tags;
-
-#pragma unroll
-    for (int i = 0; i < 4; i++)
-        differs |= one->address[i] ^ other->address[i];
-    return differs == 0;
-}
-
-/* Most datagrams are for the same address as the one before, for which the map need not be asked
- * again. */
-ALWAYS_INLINE bool is_destination(struct fastpath_cpu *own)
-{
-    uint32_t version =
-        *(volatile uint32_t *)&settings.addresses_version; /* before the map is asked */
-
-    if (version != 0 && own->version == version &&
-        is_same_address(&own->destination, &own->datagram.destination))
-        return true;
-    struct fastpath_address key = own->datagram.destination;
-    if (bpf_map_lookup_elem(&addresses, &key) == NULL)
-        return false;
-    own->destination = key;
-    own->version = version;
-    return true;
+    own->datagram.udp_at = (uint32_t)(at - start) + sizeof(struct ipv6hdr);
+    return own->datagram.type == bpf_htons(ETH_P_IPV6) ? read_ipv6(own, at, end, tags)
+                                                       : FASTPATH_NOBODY;
 }
 
 SEC("xdp")
@@ -243,8 +226,8 @@ int paddock(struct xdp_md *context)
 
     if (own == NULL)
         return XDP_PASS;
-    uint8_t part = read_datagram(context, &own->datagram);
-    if (part == FASTPATH_NOBODY || !is_destination(own) || is_no_source(&own->datagram))
+    uint8_t part = read_datagram(context, own);
+    if (part == FASTPATH_NOBODY)
         return XDP_PASS;
     own->clock_offset_ns = settings.clock_offset_ns;
     own->monotonic_offset_ns = settings.monotonic_offset_ns;

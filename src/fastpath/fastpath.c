@@ -123,17 +123,6 @@ static int watch(struct fastpath *fastpath, int *fd, int opened)
     return epoll_ctl(fastpath->poll_fd, EPOLL_CTL_ADD, opened, &event) == 0 ? 0 : -errno;
 }
 
-static int watch_all(struct fastpath *fastpath, struct error *error)
-{
-    fastpath->poll_fd = epoll_create1(EPOLL_CLOEXEC);
-    int code = fastpath->poll_fd >= 0 ? 0 : -errno;
-    if (code == 0)
-        code = watch(fastpath, &fastpath->clock_fd, fastpath_clock_watch());
-    if (code == 0)
-        code = watch(fastpath, &fastpath->addresses_fd, fastpath_addresses_watch());
-    return code == 0 ? 0 : error_system(error, code, "cannot watch clock and addresses");
-}
-
 static void follow_clock(struct fastpath *fastpath)
 {
     fastpath_clock_rewatch(fastpath->clock_fd);
@@ -141,56 +130,35 @@ static void follow_clock(struct fastpath *fastpath)
                      __ATOMIC_RELAXED);
 }
 
-static void follow_mac(struct fastpath *fastpath)
-{
-    struct fastpath_device now;
-    if (fastpath_device_read(fastpath->interface, &now) == 0)
-        __atomic_store_n(&settings_of(fastpath)->mac, fastpath_mac(now.mac), __ATOMIC_RELAXED);
-}
-
-static int list_addresses(const struct fastpath *fastpath, struct fastpath_addresses *addresses)
-{
-    struct fastpath_address_filter filter = {.interface = fastpath->interface,
-                                             .listen = fastpath->listen,
-                                             .listen_count = fastpath->listen_count};
-    int code = -EINTR;
-    for (int i = 0; i < ATTEMPTS && code == -EINTR; i++)
-        code = fastpath_addresses_list(addresses, &filter);
-    return code;
-}
-
-static int store_addresses(const struct fastpath *fastpath, const struct fastpath_addresses *next)
-{
-    struct fastpath_addresses_place place = {.map_fd =
-                                                 bpf_map__fd(fastpath->program->maps.addresses),
-                                             .settings = settings_of(fastpath)};
-    return fastpath_addresses_store(&place, &fastpath->addresses, next);
-}
-
-/* A failure for want of something that others may give back. */
-static bool may_pass(int code)
-{
-    return code == -EMFILE || code == -ENFILE || code == -ENOBUFS || code == -ENOMEM;
-}
-
 /* A list that keeps changing is left for a later tick, and so is one that cannot be had, for a
- * while.
- */
+ * while, for want of something that others may give back. */
 static int follow_addresses(struct fastpath *fastpath)
 {
+    struct fastpath_settings *settings = settings_of(fastpath);
+    const struct fastpath_address_filter filter = {.interface = fastpath->interface,
+                                                   .listen = fastpath->listen,
+                                                   .listen_count = fastpath->listen_count};
+    const struct fastpath_addresses_place place = {
+        .map_fd = bpf_map__fd(fastpath->program->maps.addresses), .settings = settings};
     struct fastpath_addresses next = {.items = NULL};
+    struct fastpath_device device;
+    int64_t now_ns = clock_monotonic_ns();
+    int code = -EINTR;
+
     if (fastpath_addresses_changed(fastpath->addresses_fd))
         fastpath->addresses_stale = true;
-    int64_t now_ns = clock_monotonic_ns();
     if (!fastpath->addresses_stale || now_ns - fastpath->listed_ns < LIST_AGAIN_NS)
         return 0;
     fastpath->listed_ns = now_ns;
-    follow_mac(fastpath);
-    int code = list_addresses(fastpath, &next);
-    if (code == -EINTR || (may_pass(code) && ++fastpath->unlisted < LIST_TRIES))
+    if (fastpath_device_read(fastpath->interface, &device) == 0)
+        __atomic_store_n(&settings->mac, device.mac, __ATOMIC_RELAXED);
+    for (int i = 0; i < ATTEMPTS && code == -EINTR; i++)
+        code = fastpath_addresses_list(&next, &filter);
+    bool may_pass = code == -EMFILE || code == -ENFILE || code == -ENOBUFS || code == -ENOMEM;
+    if (code == -EINTR || (may_pass && ++fastpath->unlisted < LIST_TRIES))
         return 0;
     if (code == 0)
-        code = store_addresses(fastpath, &next);
+        code = fastpath_addresses_store(&place, &fastpath->addresses, &next);
     if (code != 0) {
         fastpath_addresses_fini(&next);
         return code;
@@ -205,13 +173,20 @@ static int follow_addresses(struct fastpath *fastpath)
 /* What the program knows before it is attached. */
 static int set_up(struct fastpath *fastpath, struct error *error)
 {
-    int64_t *offset_ns = &settings_of(fastpath)->monotonic_offset_ns;
-    int code = fastpath_clock_namespace_ns(offset_ns);
+    int code = fastpath_clock_namespace_ns(&settings_of(fastpath)->monotonic_offset_ns);
 
     if (code != 0)
         return error_system(error, code,
-                            "cannot tell how far the clocks of this time namespace "
-                            "are from the kernel's (/proc/self/timens_offsets)");
+                            "cannot tell this time namespace's clocks from the "
+                            "kernel's (/proc/self/timens_offsets)");
+    fastpath->poll_fd = epoll_create1(EPOLL_CLOEXEC);
+    code = fastpath->poll_fd >= 0 ? 0 : -errno;
+    if (code == 0)
+        code = watch(fastpath, &fastpath->clock_fd, fastpath_clock_watch());
+    if (code == 0)
+        code = watch(fastpath, &fastpath->addresses_fd, fastpath_addresses_watch());
+    if (code != 0)
+        return error_system(error, code, "cannot watch clock and addresses");
     follow_clock(fastpath);
     fastpath->addresses_stale = true;
     code = follow_addresses(fastpath);
@@ -233,8 +208,6 @@ int fastpath_open(struct fastpath **fastpath, const struct fastpath_options *opt
     int code = find_interface(opened, options, error);
     if (code == 0)
         code = load(opened, error);
-    if (code == 0)
-        code = watch_all(opened, error);
     if (code == 0)
         code = set_up(opened, error);
     if (code != 0)
@@ -303,20 +276,6 @@ int fastpath_poll_fd(const struct fastpath *fastpath)
     return fastpath->poll_fd;
 }
 
-static bool is_on_interface(const struct fastpath *fastpath)
-{
-    struct bpf_link_info info = {0};
-    uint32_t bytes = sizeof info;
-    return bpf_obj_get_info_by_fd(fastpath->link_fd, &info, &bytes) == 0 &&
-           info.xdp.ifindex == fastpath->interface;
-}
-
-/* On a CPU that reorders loads, one of them may have remembered an address just as it went. */
-static void forget_last_addresses(struct fastpath *fastpath)
-{
-    fastpath_addresses_forget_last(settings_of(fastpath), settings_of(fastpath)->addresses_version);
-}
-
 static bool loses_frames(struct fastpath *fastpath)
 {
     uint64_t transmitted = 0, errors;
@@ -331,25 +290,27 @@ static bool loses_frames(struct fastpath *fastpath)
     return fastpath_health_is_bad(&fastpath->health, transmitted, errors);
 }
 
-static enum fastpath_event look(struct fastpath *fastpath)
-{
-    follow_clock(fastpath);
-    forget_last_addresses(fastpath);
-    if (!is_on_interface(fastpath))
-        return FASTPATH_GONE;
-    if (follow_addresses(fastpath) != 0)
-        return FASTPATH_FAILED;
-    if (!loses_frames(fastpath) || fastpath->losing)
-        return FASTPATH_NOTHING;
-    fastpath->losing = true;
-    return fastpath->automatic ? FASTPATH_LOSSES : FASTPATH_LOSING;
-}
-
 enum fastpath_event fastpath_tick(struct fastpath *fastpath)
 {
+    struct fastpath_settings *settings = settings_of(fastpath);
+    enum fastpath_event event = FASTPATH_NOTHING;
+    struct bpf_link_info link = {0};
+    uint32_t bytes = sizeof link;
+
     if (fastpath->link_fd < 0)
         return FASTPATH_NOTHING;
-    enum fastpath_event event = look(fastpath);
+    follow_clock(fastpath);
+    /* On a CPU that reorders loads, one of them may have remembered an address just as it went. */
+    fastpath_addresses_forget_last(settings, settings->addresses_version);
+    if (bpf_obj_get_info_by_fd(fastpath->link_fd, &link, &bytes) != 0 ||
+        link.xdp.ifindex != fastpath->interface) {
+        event = FASTPATH_GONE;
+    } else if (follow_addresses(fastpath) != 0) {
+        event = FASTPATH_FAILED;
+    } else if (loses_frames(fastpath) && !fastpath->losing) {
+        fastpath->losing = true;
+        event = fastpath->automatic ? FASTPATH_LOSSES : FASTPATH_LOSING;
+    }
     if (event != FASTPATH_NOTHING && event != FASTPATH_LOSING)
         fastpath_detach(fastpath);
     return event;

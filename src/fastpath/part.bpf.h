@@ -29,13 +29,6 @@
 #define PART_DO_NOT_FRAGMENT 0x4000
 #define PART_TAG_BYTES 4
 
-/** Ethernet's header in half words, as it lies in memory: the kernel's struct has bytes. */
-struct part_ethernet {
-    uint16_t destination[3];
-    uint16_t source[3];
-    uint16_t type;
-};
-
 /** One for each CPU, in an array so that it can be mapped, which a per-CPU map cannot: this process
  * reads it without a system call. */
 struct {
@@ -112,13 +105,14 @@ ALWAYS_INLINE bool part_write_ethernet(void **next, void *end,
                                        const struct fastpath_datagram *datagram)
 {
     void *at = *next;
-    struct part_ethernet *ethernet = at;
 
-    if (at + sizeof *ethernet > end)
+    if (at + sizeof(struct ethhdr) > end)
         return false;
-    __builtin_memcpy(ethernet->destination, datagram->source_mac, sizeof ethernet->destination);
-    __builtin_memcpy(ethernet->source, datagram->destination_mac, sizeof ethernet->source);
-    at += offsetof(struct part_ethernet, type);
+    *(uint32_t *)at = (uint32_t)datagram->peer_mac;
+    *(uint16_t *)(at + 4) = (uint16_t)(datagram->peer_mac >> 32);
+    *(uint32_t *)(at + 6) = (uint32_t)datagram->own_mac;
+    *(uint16_t *)(at + 10) = (uint16_t)(datagram->own_mac >> 32);
+    at += offsetof(struct ethhdr, h_proto);
 #pragma unroll
     for (uint32_t i = 0; i < FASTPATH_MAX_TAGS; i++) {
         if (i >= datagram->tags_count)

@@ -34,6 +34,12 @@ struct fastpath_address {
     uint32_t tags;
 };
 
+/** A MAC address as one number, from its bytes as they are in memory: of four, and of two. */
+static inline uint64_t fastpath_mac(uint32_t first, uint16_t last)
+{
+    return first | (uint64_t)last << 32;
+}
+
 /** The bit of fastpath_settings.sources that stands for an address, as in struct fastpath_address.
  */
 static inline uint64_t fastpath_source_bit(const uint32_t address[4])
@@ -59,7 +65,7 @@ struct fastpath_settings {
  * be answered, whole, without options or fragments, and with the checks done that the kernel does,
  * but for the checksum of UDP. Network order unless a comment says otherwise. */
 struct fastpath_datagram {
-    uint16_t destination_mac[3], source_mac[3];
+    uint64_t own_mac, peer_mac;           /**< as fastpath_mac() */
     uint32_t raw_tags[FASTPATH_MAX_TAGS]; /**< type and control of each */
     uint32_t tags_count;
     uint32_t source[4];                  /**< IPv4 as v4-mapped */
@@ -78,11 +84,5 @@ struct fastpath_cpu {
     struct fastpath_address destination;          /**< the last address of this host, */
     uint32_t version;                             /**< by fastpath_settings.addresses_version */
 } __attribute__((aligned(64)));
-
-/** A MAC address as one number, from its bytes two by two as they are in memory. */
-static inline uint64_t fastpath_mac(const uint16_t mac[3])
-{
-    return (uint64_t)mac[0] | (uint64_t)mac[1] << 16 | (uint64_t)mac[2] << 32;
-}
 
 #endif

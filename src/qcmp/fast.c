@@ -37,27 +37,24 @@ static void unmap_values(void *mapped, size_t bytes)
         munmap(mapped, bytes);
 }
 
+/* What was made when a step fails, qcmp_fast_close() releases. */
 static int load(struct qcmp_fast *fast)
 {
-    int count = libbpf_num_possible_cpus();
+    int count = libbpf_num_possible_cpus(), both = PROT_READ | PROT_WRITE;
 
     if (count < 0)
         return count;
     fast->cpus = (unsigned)count;
-    fast->program = qcmp_bpf__open();
-    if (fast->program == NULL)
+    struct qcmp_bpf *program = fast->program = qcmp_bpf__open();
+    if (program == NULL)
         return -errno;
-    int code = bpf_map__set_max_entries(fast->program->maps.counters, fast->cpus);
+    int code = bpf_map__set_max_entries(program->maps.counters, fast->cpus);
     if (code == 0)
-        code = bpf_map__reuse_fd(fast->program->maps.cpus, fastpath_cpus_fd(fast->fastpath));
-    return code == 0 ? qcmp_bpf__load(fast->program) : code;
-}
-
-static int map_all(struct qcmp_fast *fast)
-{
-    const struct qcmp_bpf *program = fast->program;
-    int both = PROT_READ | PROT_WRITE;
-
+        code = bpf_map__reuse_fd(program->maps.cpus, fastpath_cpus_fd(fast->fastpath));
+    if (code == 0)
+        code = qcmp_bpf__load(program);
+    if (code != 0)
+        return code;
     fast->counters =
         map_values(program->maps.counters, fast->cpus * sizeof *fast->counters, PROT_READ);
     fast->table = map_values(program->maps.table, TABLE_BYTES, both);
@@ -69,9 +66,10 @@ static int map_all(struct qcmp_fast *fast)
                      bpf_map__fd(program->maps.second_prefixes)},
         .networks = map_values(program->maps.networks, NETWORKS_BYTES, both),
         .has_rules = &program->bss->has_rules};
-    return fast->counters != NULL && fast->table != NULL && fast->rules.maps.networks != NULL
-               ? 0
-               : -ENOMEM;
+    if (fast->counters == NULL || fast->table == NULL || fast->rules.maps.networks == NULL)
+        return -ENOMEM;
+    return fastpath_part_set(fast->fastpath, FASTPATH_QCMP,
+                             bpf_program__fd(program->progs.paddock_qcmp));
 }
 
 int qcmp_fast_open(struct qcmp_fast **fast, struct fastpath *fastpath, struct error *error)
@@ -82,11 +80,6 @@ int qcmp_fast_open(struct qcmp_fast **fast, struct fastpath *fastpath, struct er
         return error_system(error, -ENOMEM, "cannot open QCMP's XDP program");
     opened->fastpath = fastpath;
     int code = load(opened);
-    if (code == 0)
-        code = map_all(opened);
-    if (code == 0)
-        code = fastpath_part_set(fastpath, FASTPATH_QCMP,
-                                 bpf_program__fd(opened->program->progs.paddock_qcmp));
     if (code == 0) {
         *fast = opened;
         return 0;

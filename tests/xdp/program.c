@@ -42,7 +42,8 @@ struct programs *program_load(void)
 {
     static const uint8_t mac[6] = PROGRAM_MAC;
     struct programs *programs = calloc(1, sizeof *programs);
-    uint16_t halves[3];
+    uint32_t first;
+    uint16_t last;
 
     assert_non_null(programs);
     int error = load(programs);
@@ -51,8 +52,9 @@ struct programs *program_load(void)
         exit(error == -EPERM ? NETNS_SKIP : EXIT_FAILURE);
     }
     struct fastpath_settings *settings = &programs->fastpath->bss->settings;
-    memcpy(halves, mac, sizeof halves);
-    settings->mac = fastpath_mac(halves);
+    memcpy(&first, mac, sizeof first);
+    memcpy(&last, mac + sizeof first, sizeof last);
+    settings->mac = fastpath_mac(first, last);
     settings->clock_offset_ns = fastpath_clock_offset_ns();
     assert_int_equal(fastpath_clock_namespace_ns(&settings->monotonic_offset_ns), 0);
     return programs;

@@ -12,6 +12,7 @@
 
 #include "base/clock.h"
 #include "fastpath/addresses.h"
+#include "fastpath/parts.h"
 #include "fastpath/shared.h"
 #include "qcmp/responder.h"
 #include "support/answer_one.h"
@@ -665,6 +666,24 @@ static void mutated_frames_are_answered_as_the_responder_would(void **state)
     assert_true(answered > MUTATIONS / 10 && answered < MUTATIONS - MUTATIONS / 10);
 }
 
+/* As after fastpath_part_set() with -1. */
+static void a_port_whose_part_is_taken_off_goes_to_the_sockets(void **state)
+{
+    const struct programs *programs = *state;
+    struct fields fields = ping_fields(false, 1, 2);
+    struct frame ping = frame_make(&fields), frame = ping;
+    int parts = bpf_map__fd(programs->fastpath->maps.parts);
+    int part = bpf_program__fd(programs->qcmp->progs.paddock_qcmp);
+    uint32_t slot = FASTPATH_QCMP;
+
+    assert_int_equal(bpf_map_delete_elem(parts, &slot), 0);
+    assert_int_equal(program_run(programs, &frame), XDP_PASS);
+    assert_int_equal(frame.length, ping.length);
+    assert_memory_equal(frame.bytes, ping.bytes, ping.length);
+    assert_int_equal(bpf_map_update_elem(parts, &slot, &part, BPF_ANY), 0);
+    assert_int_equal(program_run(programs, &frame), XDP_TX);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -691,6 +710,7 @@ int main(void)
         cmocka_unit_test(a_udp_checksum_is_not_looked_at_but_must_be_there_over_ipv6),
         cmocka_unit_test(stamps_follow_the_offset_of_the_clock),
         cmocka_unit_test(mutated_frames_are_answered_as_the_responder_would),
+        cmocka_unit_test(a_port_whose_part_is_taken_off_goes_to_the_sockets),
     };
     return cmocka_run_group_tests(tests, load, unload);
 }

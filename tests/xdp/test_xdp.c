@@ -135,7 +135,10 @@ static struct frame make_ping(void)
     struct qcmp_packet ping = {.kind = QCMP_PING};
     struct fastpath_device device;
     assert_int_equal(__real_fastpath_device_read(if_nametoindex("here"), &device), 0);
-    memcpy(fields.to_mac, device.mac, sizeof fields.to_mac);
+    uint32_t first = (uint32_t)device.mac;
+    uint16_t last = (uint16_t)(device.mac >> 32);
+    memcpy(fields.to_mac, &first, sizeof first);
+    memcpy(fields.to_mac + sizeof first, &last, sizeof last);
     fields.source = fields.destination = (struct in6_addr){.s6_addr = {[10] = 0xff, [11] = 0xff}};
     inet_pton(AF_INET, "10.9.0.2", fields.source.s6_addr + 12);
     inet_pton(AF_INET, "10.9.0.1", fields.destination.s6_addr + 12);
