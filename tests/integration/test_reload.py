@@ -413,7 +413,7 @@ class RefusalTest(ReloadTest):
             service.stop()
 
     def test_keys_that_are_not_used_are_warned_about_once_a_load(self):
-        text = "qcmp_port: 0\nfilters: [{name: a}]\nclusters: [{endpoints: ['10.0.0.2:7777']}]\n" \
+        text = "qcmp_port: 0\nfilters: [{name: a}]\nclusters: [{endpoints: [{address: '10.0.0.2:7777'}]}]\n" \
                "datacenters: {map: {'10.0.0.1': {qcmp_port: 7600, icao_code: EDDF}}}\n"
         keys = ["filters", "clusters", "datacenters"]
         with self.start(text) as service:
@@ -423,7 +423,7 @@ class RefusalTest(ReloadTest):
             os.kill(service.pid, signal.SIGHUP)
             service.await_event(RELOADED)
             self.assertEqual(named(), 2 * keys)
-            self.assertEqual(service.config()["filters"], [{"name": "a"}])
+            self.assertEqual(service.config()["filters"], [{"name": "a", "label": None, "config": None}])
             self.path.write_text("qcmp_port: 0\nfilters: []\nclusters: []\ndatacenters: {map: {}}\n", encoding="utf-8")
             service.await_event(RELOADED, 2)
             self.assertEqual(named(), 2 * keys)
