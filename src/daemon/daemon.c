@@ -143,6 +143,7 @@ static void tick(void *user)
             daemon->running[i].ops->tick(daemon->running[i].self, now_ns);
     }
     log_flush(daemon->log, false);
+    operator_complete(daemon);
 
     bool is_alive = workers_tick(daemon->workers, now_ns);
     bool before = atomic_exchange_explicit(&daemon->is_alive, is_alive, memory_order_relaxed);
@@ -388,11 +389,11 @@ static int start(struct daemon *daemon, struct config *config, struct error *err
         code = watch(daemon, &daemon->fast, fastpath_poll_fd(daemon->fastpath), follow_fast_path);
     if (code == 0)
         code = reload_tell_catalog(daemon->catalog, config);
-    if (code == 0)
-        code = operator_show(daemon, config);
-    if (code != 0)
-        return code;
+    struct shown *shown = code == 0 ? operator_prepare(config) : NULL;
+    if (shown == NULL)
+        return code != 0 ? code : -ENOMEM;
 
+    operator_show(daemon, shown);
     watch_files(daemon);
     look_at_files(daemon); /* it may have changed since it was read */
     code = open_admin(daemon, error);

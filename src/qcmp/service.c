@@ -186,7 +186,6 @@ static void commit(void *self)
         return;
 
     /* A client that goes by the log loses nothing that it had sent to the old port before. */
-    ports_start(qcmp->next_ports);
     if (fastpath != NULL)
         fastpath_port_add(fastpath, ports_number(qcmp->next_ports), FASTPATH_QCMP);
     pthread_mutex_lock(&qcmp->lock);
@@ -213,7 +212,12 @@ static void abandon(void *self)
     struct qcmp *qcmp = self;
     rules_release((struct retired *)qcmp->next_rules);
     qcmp->next_rules = NULL;
-    ports_close(qcmp->next_ports);
+    if (qcmp->next_ports != NULL && qcmp->is_started)
+        ports_stop(qcmp->next_ports);
+    uint64_t drops = ports_close(qcmp->next_ports);
+    pthread_mutex_lock(&qcmp->lock);
+    qcmp->closed_drops += drops;
+    pthread_mutex_unlock(&qcmp->lock);
     qcmp->next_ports = NULL;
 }
 
@@ -230,6 +234,8 @@ static int prepare(void *self, const struct config *next, struct error *error)
     if (settings->port == qcmp->wanted_port)
         return 0;
     code = prepare_ports(qcmp, settings, &port_error);
+    if (code == 0 && (code = ports_start(qcmp->next_ports)) != 0)
+        error_system(&port_error, code, "cannot wait for QCMP datagrams");
     if (code != 0) {
         atomic_fetch_add_explicit(&qcmp->failed_port_changes, 1, memory_order_relaxed);
         abandon(qcmp);
