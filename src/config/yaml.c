@@ -387,8 +387,9 @@ static void note_place(struct reader *reader, struct fy_event *event)
         return;
     reader->line = (unsigned)mark->line + 1;
     reader->column = (unsigned)mark->column + 1;
-    /* libfyaml means the first character inside the quotes. */
-    if (event->type == FYET_SCALAR && reader->column > 1 && has_quotes(token))
+    /* libfyaml means the first character inside the quotes, or behind the star. */
+    bool is_inside = event->type == FYET_ALIAS || (event->type == FYET_SCALAR && has_quotes(token));
+    if (is_inside && reader->column > 1)
         reader->column--;
 }
 
@@ -440,8 +441,12 @@ static int scan(struct reader *reader, struct fy_event *event)
 
     if (event != NULL && end == NULL)
         return 0;
-    switch (yaml_scan_next(&reader->scan, end != NULL ? end->input_pos : 0, column,
-                           YAML_MAX_DEPTH - reader->depth)) {
+    size_t from = end != NULL ? end->input_pos : 0;
+    /* libfyaml means the last character inside the quotes. */
+    if (event != NULL && event->type == FYET_SCALAR && has_quotes(token) &&
+        from < reader->scan.bytes && strchr("\"'", reader->scan.text[from]) != NULL)
+        from++;
+    switch (yaml_scan_next(&reader->scan, from, column, YAML_MAX_DEPTH - reader->depth)) {
     case YAML_SCAN_FINE:
         return 0;
     case YAML_SCAN_DEPTH:
