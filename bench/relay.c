@@ -18,8 +18,8 @@
 
 #include "base/clock.h"
 #include "net/address.h"
+#include "net/bind.h"
 #include "net/udp_info.h"
-#include "net/udp_socket.h"
 #include "relay/relay.h"
 
 #define RATE 10000
@@ -56,13 +56,13 @@ static void die(const char *what, int error)
 
 static void run_open(struct run *run)
 {
-    struct udp_binding binding = {.address = loopback(), .buffer_bytes = 8 << 20};
+    struct binding binding = {.address = loopback(), .buffer_bytes = 8 << 20};
     struct relay_options options = {.listen = loopback(),
                                     .settings = {[RELAY_UP] = run->settings},
                                     .seed = SEED,
                                     .idle_ns = 60 * NS_PER_S,
                                     .max_clients = 1};
-    int error = udp_sockets_open(&run->server_fd, 1, &binding, 0);
+    int error = bind_open(&run->server_fd, 1, &binding, 0);
     if (error != 0)
         die("cannot open the server", error);
     struct in6_addr address = loopback();

@@ -34,9 +34,9 @@ def generate(wire, options, *flags, cpu=lab.SERVER_CPU, silent=False):
 def program_ns():
     """What one run of the program takes, by the kernel's own statistics since they were switched on."""
     programs = json.loads(lab.run(["bpftool", "--json", "prog", "show"]))
-    mine = [one for one in programs if one.get("name") == "paddock_qcmp" and one.get("run_cnt")]
+    mine = [one for one in programs if one.get("name") == "paddock" and one.get("run_cnt")]
     if len(mine) != 1:
-        raise Failed(f"not one program 'paddock_qcmp' but {len(mine)}")
+        raise Failed(f"not one program 'paddock' but {len(mine)}")
     return mine[0]["run_time_ns"] / mine[0]["run_cnt"]
 
 

@@ -14,6 +14,9 @@ struct file_identity {
     dev_t device;
     ino_t inode;
     off_t size_bytes;
+    mode_t mode;
+    uid_t owner;
+    gid_t group;
     int64_t modified_ns, changed_ns; /**< Unix nanoseconds: of the contents, of anything about it */
 };
 

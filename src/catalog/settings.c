@@ -2,168 +2,249 @@
 #include "catalog/settings.h"
 
 #include <errno.h>
-#include <netinet/in.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 
-#include "config/types.h"
-#include "net/target.h"
+#include "base/number.h"
+#include "catalog/trees.h"
 
-/* What stands in one item of `datacenters`; only checked. */
-struct datacenter {
-    char address[TARGET_HOST_BYTES];
-    char icao_code[5];
+#define MAX_FLAG_TEXT_BYTES 128
+
+#define MEMBER(key, member, flags) TREES_MEMBER(struct members, key, member, flags)
+
+struct members {
+    const struct yaml_node *name, *label, *config;
 };
 
-static const struct field datacenter_fields[] = {
-    {.key = "address",
-     .kind = FIELD_CUSTOM,
-     .type = &type_host,
-     .flags = FIELD_REQUIRED,
-     FIELD_AT(struct datacenter, address)},
-    {.key = "qcmp_port", .kind = FIELD_NUMBER, .min = 1, .max = UINT16_MAX},
-    {.key = "icao_code",
-     .kind = FIELD_CUSTOM,
-     .type = &type_icao,
-     FIELD_AT(struct datacenter, icao_code)},
+static const struct field filter_rows[] = {
+    MEMBER("name", name, FIELD_REQUIRED),
+    MEMBER("label", label, 0),
+    MEMBER("config", config, 0),
     {0},
 };
-
-/* In a map the address is the key. */
-static const struct field *const value_fields = datacenter_fields + 1;
-
-static int keep(void *value, const struct yaml_node *node, struct field_walk *walk)
+static int take_filter(json_t *filters, const struct yaml_node *node, struct field_walk *walk)
 {
-    json_t **kept = value;
+    struct members members = {0};
+    int error = field_take_map(walk, filter_rows, node, &members);
 
-    json_decref(*kept);
-    *kept = yaml_to_json(node);
-    return *kept != NULL ? 0 : error_set(walk->error, -ENOMEM, "out of memory");
+    if (error != 0)
+        return error;
+    size_t length = trees_enter(walk, "name");
+    if (members.name->type != YAML_TEXT || members.name->text[0] == '\0')
+        return field_fail(walk, members.name, "the name of a filter", true);
+    field_leave(walk, length);
+    length = trees_enter(walk, "label");
+    if (trees_is_there(members.label) && members.label->type != YAML_TEXT)
+        return field_fail(walk, members.label, "a text", true);
+    field_leave(walk, length);
+
+    json_t *filter = json_pack("{s:s}", "name", members.name->text);
+    if (filter != NULL && trees_is_there(members.label))
+        error = json_object_set_new(filter, "label", json_string(members.label->text));
+    if (filter != NULL && trees_is_there(members.config) && error == 0)
+        error = json_object_set_new(filter, "config", yaml_to_json(members.config));
+    if (error == 0)
+        error = json_array_append(filters, filter);
+    json_decref(filter);
+    return error == 0 ? 0 : trees_fail_memory(walk);
 }
 
-static int take_maps(void *value, const struct yaml_node *node, struct field_walk *walk)
+static int take_filters(void *value, const struct yaml_node *node, struct field_walk *walk)
 {
+    json_t **filters = value, *list;
     size_t index = 0;
+    int error = 0;
 
     if (node->type != YAML_LIST)
-        return field_fail(walk, node, "a list of maps", false);
-    for (const struct yaml_node *item = node->first; item != NULL; item = item->next) {
+        return field_fail(walk, node, "a list of filters", false);
+    list = json_array();
+    for (const struct yaml_node *item = node->first; item != NULL && error == 0;
+         item = item->next) {
         size_t length = field_enter(walk, index++);
-        if (item->type != YAML_MAP)
-            return field_fail(walk, item, "a map", false);
+
+        error = take_filter(list, item, walk);
         field_leave(walk, length);
     }
-    return keep(value, node, walk);
-}
-
-static int check_datacenters(const struct yaml_node *node, const struct field *fields,
-                             struct field_walk *walk)
-{
-    size_t index = 0;
-
-    for (const struct yaml_node *item = node->first; item != NULL; item = item->next) {
-        struct datacenter unused;
-        struct in6_addr address;
-        size_t length = field_enter(walk, index++);
-        if (node->type == YAML_MAP && type_address.parse(item->key->text, &address) != 0) {
-            field_leave(walk, length);
-            return field_fail(walk, item->key, type_address.expected, false);
-        }
-        int error = field_take_map(walk, fields, item, &unused);
-        field_leave(walk, length);
-        if (error != 0)
-            return error;
+    if (error != 0 || list == NULL) {
+        json_decref(list);
+        return error != 0 ? error : trees_fail_memory(walk);
     }
+    json_decref(*filters);
+    *filters = list;
     return 0;
 }
 
-static int take_datacenter_map(void *value, const struct yaml_node *node, struct field_walk *walk)
+static json_t *show_filters(const void *value, bool with_private)
 {
-    (void)value;
-    if (node->type != YAML_MAP)
-        return field_fail(walk, node, "a map", false);
-    return check_datacenters(node, value_fields, walk);
-}
-
-static json_t *show(const void *value, bool with_private)
-{
-    json_t *const *kept = value;
+    json_t *const *filters = value;
 
     (void)with_private;
-    return *kept != NULL ? json_incref(*kept) : json_null();
+    return *filters != NULL ? json_incref(*filters) : json_null();
 }
 
-static json_t *maps_schema(void)
+static void forget_filters(void *value)
 {
-    return json_pack("{s:s, s:{s:s}}", "type", "array", "items", "type", "object");
+    json_t **filters = value;
+
+    json_decref(*filters);
+    *filters = NULL;
 }
 
-static void forget(void *value)
+static json_t *filters_schema(void)
 {
-    json_t **kept = value;
-
-    json_decref(*kept);
-    *kept = NULL;
+    return json_loads("{\"type\":\"array\",\"items\":{\"type\":\"object\",\"required\":[\"name\"],"
+                      "\"additionalProperties\":false,\"properties\":{"
+                      "\"name\":{\"type\":\"string\",\"minLength\":1},"
+                      "\"label\":{\"type\":[\"string\",\"null\"]},\"config\":{}}}}",
+                      0, NULL);
 }
 
-static json_t *datacenter_schema(const struct field *fields)
+static int parse_static(void *value, const char *text)
 {
-    json_t *json =
-        json_pack("{s:s, s:{}, s:b}", "type", "object", "properties", "additionalProperties", 0);
+    struct cluster **cluster = value, *made = cluster_new("");
+    int error = made != NULL ? 0 : -1;
 
-    if (json != NULL)
-        (void)field_schema(fields, json);
-    return json;
-}
+    while (error == 0) {
+        size_t length = strcspn(text, ",");
+        struct cluster_endpoint *endpoint;
+        char item[MAX_FLAG_TEXT_BYTES];
 
-static json_t *datacenter_map_schema(void)
-{
-    return json_pack("{s:s, s:{s:[{s:s}, {s:s}]}, s:o}", "type", "object", "propertyNames", "anyOf",
-                     "format", "ipv4", "format", "ipv6", "additionalProperties",
-                     datacenter_schema(value_fields));
-}
-
-static const struct field_tree datacenter_map = {.take = take_datacenter_map,
-                                                 .schema = datacenter_map_schema};
-static const struct field datacenters_fields[] = {
-    {.key = "map", .kind = FIELD_TREE, .tree = &datacenter_map, .flags = FIELD_REQUIRED},
-    {0},
-};
-
-static int take_datacenters(void *value, const struct yaml_node *node, struct field_walk *walk)
-{
-    int error = 0;
-
-    if (node->type == YAML_LIST)
-        error = check_datacenters(node, datacenter_fields, walk);
-    else if (node->type == YAML_MAP)
-        error = field_take_map(walk, datacenters_fields, node, value);
-    else
-        return field_fail(walk, node, "a list or a map", false);
-    return error == 0 ? keep(value, node, walk) : error;
-}
-
-static json_t *datacenters_schema(void)
-{
-    return json_pack("{s:[{s:s, s:o}, o]}", "anyOf", "type", "array", "items",
-                     datacenter_schema(datacenter_fields), datacenter_schema(datacenters_fields));
-}
-
-static const struct field_tree maps = {
-    .take = take_maps, .show = show, .schema = maps_schema, .fini = forget};
-static const struct field_tree datacenters = {
-    .take = take_datacenters, .show = show, .schema = datacenters_schema, .fini = forget};
-
-#define KEPT(name, tree_)                                                                          \
-    {                                                                                              \
-        .key = #name, .help = "kept and shown, not used", .kind = FIELD_TREE, .tree = (tree_),     \
-        FIELD_AT(struct catalog_settings, name)                                                    \
+        snprintf(item, sizeof item, "%.*s", (int)length, text);
+        if (length >= sizeof item || item[0] == 'u' ||
+            cluster_add_endpoint(made, item, &endpoint) != 0 || endpoint->name != NULL)
+            error = -1;
+        text += length;
+        if (*text == '\0')
+            break;
+        text++;
     }
+    if (error != 0) {
+        cluster_free(made);
+        return -1;
+    }
+    cluster_free(*cluster);
+    *cluster = made;
+    return 0;
+}
 
-static const struct field fields[] = {
-    KEPT(filters, &maps),
-    KEPT(clusters, &maps),
-    KEPT(datacenters, &datacenters),
+static json_t *show_static(const void *value, bool with_private)
+{
+    struct cluster *const *cluster = value;
+    json_t *list = *cluster != NULL ? json_array() : json_null();
+
+    (void)with_private;
+    for (const struct cluster_endpoint *endpoint = *cluster != NULL ? (*cluster)->endpoints : NULL;
+         endpoint != NULL && list != NULL; endpoint = endpoint->next) {
+        if (json_array_append_new(list, json_string(endpoint->address)) != 0) {
+            json_decref(list);
+            list = NULL;
+        }
+    }
+    return list;
+}
+
+static void forget_static(void *value)
+{
+    struct cluster **cluster = value;
+
+    cluster_free(*cluster);
+    *cluster = NULL;
+}
+
+static int parse_static_tokens(const char *text, void *value)
+{
+    size_t length = strcspn(text, ":");
+    struct static_tokens tokens;
+    char count[24];
+
+    snprintf(count, sizeof count, "%.*s", (int)length, text);
+    if (length >= sizeof count || text[length] == '\0' ||
+        number_parse(count, 1, UINT64_MAX, &tokens.count) != 0 ||
+        number_parse(text + length + 1, 1, 8, &tokens.length) != 0)
+        return -1;
+    memcpy(value, &tokens, sizeof tokens);
+    return 0;
+}
+
+static json_t *show_static_tokens(const void *value)
+{
+    const struct static_tokens *tokens = value;
+    char text[48];
+
+    if (tokens->count == 0)
+        return json_null();
+    snprintf(text, sizeof text, "%" PRIu64 ":%" PRIu64, tokens->count, tokens->length);
+    return json_string(text);
+}
+
+static const struct field_tree filters_tree = {
+    .take = take_filters, .show = show_filters, .schema = filters_schema, .fini = forget_filters};
+static const struct field_tree static_tree = {
+    .parse = parse_static, .show = show_static, .fini = forget_static};
+static const struct field_type static_tokens_type = {
+    .parse = parse_static_tokens,
+    .show = show_static_tokens,
+    .expected = "COUNT:LENGTH, two numbers above 0, with a length of at most 8 bytes"};
+
+static const struct field rows[] = {
+    {.key = "filters",
+     .help = "the chain of filters, first to last",
+     .kind = FIELD_TREE,
+     .tree = &filters_tree,
+     FIELD_AT(struct catalog_settings, filters)},
+    {.key = "clusters",
+     .help = "game servers, by where they stand",
+     .kind = FIELD_TREE,
+     .tree = &clusters_tree,
+     .flags = FIELD_PRIVATE,
+     FIELD_AT(struct catalog_settings, clusters)},
+    {.key = "datacenters",
+     .help = "nodes to which the latency is measured",
+     .kind = FIELD_TREE,
+     .tree = &datacenters_tree,
+     FIELD_AT(struct catalog_settings, datacenters)},
+    {.flag = "provider.static.endpoints",
+     .variable = "QUILKIN_PROVIDERS_STATIC_ENDPOINTS",
+     .help = "game servers, a list with commas; may repeat",
+     .placeholder = "ADDRESS,...",
+     .expected = "numeric addresses with ports, and commas between them",
+     .kind = FIELD_TREE,
+     .tree = &static_tree,
+     .flags = FIELD_REPEATED,
+     FIELD_AT(struct catalog_settings, static_endpoints)},
+    {.flag = "provider.static.endpoint-tokens",
+     .variable = "QUILKIN_PROVIDERS_STATIC_ENDPOINT_TOKENS",
+     .help = "so many tokens of so many bytes for each of them",
+     .placeholder = "COUNT:LENGTH",
+     .kind = FIELD_CUSTOM,
+     .type = &static_tokens_type,
+     FIELD_AT(struct catalog_settings, static_tokens)},
     {0},
 };
+
+static int check(void *settings, struct error *error)
+{
+    const struct catalog_settings *own = settings;
+    const struct static_tokens *tokens = &own->static_tokens;
+    uint64_t endpoints, most;
+
+    if (tokens->count == 0)
+        return 0;
+    if (own->static_endpoints == NULL)
+        return error_set(error, -EINVAL,
+                         "--provider.static.endpoint-tokens: needs --provider.static.endpoints");
+    endpoints = own->static_endpoints->endpoint_count;
+    most = tokens->length >= 4 ? UINT64_MAX : (UINT64_C(1) << 8 * tokens->length);
+    most = most > CATALOG_STATIC_MAX_TOKENS ? CATALOG_STATIC_MAX_TOKENS : most;
+    if (tokens->count > most / endpoints)
+        return error_set(error, -EINVAL,
+                         "--provider.static.endpoint-tokens: expected at most %" PRIu64
+                         " tokens in all, not %" PRIu64 " of each of %" PRIu64 " endpoints",
+                         most, tokens->count, endpoints);
+    return 0;
+}
 
 const struct config_section catalog_section = {
-    .name = "catalog", .fields = fields, .bytes = sizeof(struct catalog_settings)};
+    .name = "catalog", .fields = rows, .bytes = sizeof(struct catalog_settings), .check = check};

@@ -82,7 +82,8 @@ int cmd_check(int argc, char *const *argv, const struct config_file *file,
 
     /* A service with the environment as it is and no flags but this one. */
     char *line[] = {program, service, flag, arguments.path, NULL};
-    const struct config_source source = {.sections = daemon_sections,
+    const struct section_list sections = daemon_sections();
+    const struct config_source source = {.sections = sections.items,
                                          .argc = arguments.path[0] != '\0' ? 4 : 2,
                                          .argv = line,
                                          .environment = environment};

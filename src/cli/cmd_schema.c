@@ -28,7 +28,8 @@ int cmd_schema(int argc, char *const *argv)
         fputs("paddock generate-config-schema: takes no arguments\n", stderr);
         return EXIT_USAGE;
     }
-    json_t *schema = config_schema(daemon_sections);
+    const struct section_list sections = daemon_sections();
+    json_t *schema = config_schema(sections.items);
     bool is_written =
         schema != NULL && json_dumpf(schema, stdout, JSON_INDENT(2)) == 0 && puts("") >= 0;
     json_decref(schema);

@@ -12,6 +12,7 @@
 #include "config/config.h"
 #include "daemon/daemon.h"
 #include "daemon/sections.h"
+#include "daemon/services.h"
 #include "daemon/settings.h"
 
 #define SHOWN_BYTES 200
@@ -36,7 +37,8 @@ static const char *environment_get(const char *name, void *user)
 
 static int print_help(void)
 {
-    config_print_help(stdout, daemon_sections);
+    const struct section_list sections = daemon_sections();
+    config_print_help(stdout, sections.items);
     puts("\n"
          "Commands:\n"
          "  ping TARGET...      measure the round trip to QCMP responders ('paddock ping --help')\n"
@@ -143,14 +145,16 @@ int main(int argc, char **argv)
     char host_name[PROCESS_ID_BYTES] = "";
     gethostname(host_name, sizeof host_name - 1);
     struct config_environment environment = {.get = environment_get, .host_name = host_name};
-    const struct daemon_start start = {.argc = argc, .argv = argv, .environment = &environment};
     struct config_report report;
     struct config *config = NULL;
-    const struct config_source source = {
-        .sections = daemon_sections, .argc = argc, .argv = argv, .environment = &environment};
+    const struct section_list sections = daemon_sections();
+    const struct daemon_start start = {
+        .services = services,
+        .source = {
+            .sections = sections.items, .argc = argc, .argv = argv, .environment = &environment}};
     struct invocation call = {.environment = &environment};
     int status;
-    switch (config_load(&config, &source, &report)) {
+    switch (config_load(&config, &start.source, &report)) {
     case CONFIG_SERVE:
         return serve(config, &start);
     case CONFIG_COMMAND:

@@ -133,7 +133,10 @@ static enum config_result read_flags(struct flags *flags, const struct config_so
             return CONFIG_HELP;
         if (reader.field == &last_fields[1])
             return CONFIG_VERSION;
-        flags->texts[reader.row] = reader.value;
+        if (flags_note(flags, reader.field, reader.row, reader.value) != 0) {
+            error_system(&report->error, -ENOMEM, "--%s", reader.field->flag);
+            return CONFIG_USAGE;
+        }
     }
     if (event == FLAGS_ERROR)
         return CONFIG_USAGE;
@@ -216,6 +219,7 @@ enum config_result config_load(struct config **config, const struct config_sourc
             result = CONFIG_USAGE;
     }
 out:
+    flags_fini(&flags);
     if (result == CONFIG_SERVE || result == CONFIG_COMMAND || result == CONFIG_NOTHING)
         *config = loaded;
     else

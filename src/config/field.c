@@ -104,8 +104,11 @@ int field_parse_text(const struct field *field, const char *text, void *settings
     case FIELD_ARRAY:
     case FIELD_LIST:
     case FIELD_MAP:
-    case FIELD_TREE:
         return -1;
+    case FIELD_TREE:
+        if (field->tree->parse == NULL || field->tree->parse(value, text) != 0)
+            return -1;
+        break;
     }
     if (field->given > 0)
         *((bool *)settings + field->given - 1) = true;

@@ -39,7 +39,8 @@ enum field_flags {
     FIELD_REQUIRED = 8,     /**< its map must have it */
     FIELD_UNSUPPORTED = 16, /**< refused, but for a boolean that is turned off; stores nothing */
     FIELD_SERVICE = 32,     /**< a boolean that turns a service on */
-    FIELD_UNIQUE = 64       /**< a list whose items differ in their bytes */
+    FIELD_UNIQUE = 64,      /**< a list whose items differ in their bytes */
+    FIELD_REPEATED = 128    /**< a flag whose values are joined by commas where it repeats */
 };
 
 /** A scalar that its owner reads from text. */
@@ -61,6 +62,8 @@ struct field_tree {
     /** Replaces the value, which is zeroed or was taken before. @return 0, or a negative value
      * after field_fail(). */
     int (*take)(void *value, const struct yaml_node *node, struct field_walk *walk);
+    /** Replaces the value by that of a flag or a variable; NULL: there is none. @return 0 or -1. */
+    int (*parse)(void *value, const char *text);
     /** As that of a field_type. @param with_private whether to show what is nobody else's
      * business. */
     json_t *(*show)(const void *value, bool with_private);

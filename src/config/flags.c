@@ -2,6 +2,7 @@
 #include "config/flags.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/text.h"
@@ -172,6 +173,27 @@ enum flags_event flags_next(struct flags_reader *reader)
     if (!find(reader, word + 2, length, '\0'))
         return fail_unknown(reader, word);
     return take(reader, word[2 + length] == '=' ? word + 2 + length + 1 : NULL);
+}
+
+int flags_note(struct flags *flags, const struct field *field, size_t row, const char *text)
+{
+    char *joined;
+
+    if ((field->flags & FIELD_REPEATED) == 0 || flags->texts[row] == NULL) {
+        flags->texts[row] = text;
+        return 0;
+    }
+    if (asprintf(&joined, "%s,%s", flags->texts[row], text) < 0)
+        return -ENOMEM;
+    free(flags->joined[row]);
+    flags->texts[row] = flags->joined[row] = joined;
+    return 0;
+}
+
+void flags_fini(struct flags *flags)
+{
+    for (size_t row = 0; row < FLAGS_MAX; row++)
+        free(flags->joined[row]);
 }
 
 /* A text for a row, and where it comes from. */

@@ -64,7 +64,15 @@ struct flags {
     const struct field_table *tables;
     size_t count;
     const char *texts[FLAGS_MAX]; /**< NULL: not given */
+    char *joined[FLAGS_MAX];      /**< what texts has of a #FIELD_REPEATED flag, or NULL */
 };
+
+/** Notes the text of a flag: in place of the one before, or behind it by #FIELD_REPEATED.
+ * @return 0 or -ENOMEM. */
+int flags_note(struct flags *flags, const struct field *field, size_t row, const char *text);
+
+/** Frees what flags_note() has joined. */
+void flags_fini(struct flags *flags);
 
 /**
  * Applies flags, and for those not given their variables; then the aliases: of a flag and a

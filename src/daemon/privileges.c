@@ -1,9 +1,10 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 #include "daemon/privileges.h"
-
-#include "base/number.h"
 
 #include <errno.h>
 #include <grp.h>
+#include <netinet/in.h>
+#include <netinet/udp.h>
 #include <pwd.h>
 #include <seccomp.h>
 #include <stdbool.h>
@@ -12,7 +13,10 @@
 #include <string.h>
 #include <sys/capability.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <unistd.h>
+
+#include "base/number.h"
 
 #define NAMES_BYTES 256
 
@@ -76,25 +80,24 @@ static int choose_capabilities(cap_t wanted, cap_t now, uint64_t keep, char name
 }
 
 /* Ambient ones go with the inheritable ones. */
-static int keep_capabilities(uint64_t keep, struct log *log)
+static int keep_capabilities(uint64_t keep, struct log *log, struct error *error)
 {
     char names[NAMES_BYTES];
     cap_t now = cap_get_proc();
     cap_t wanted = cap_init();
-    int error = now != NULL && wanted != NULL ? 0 : -errno;
-    if (error == 0)
-        error = choose_capabilities(wanted, now, keep, names);
-    if (error == 0 && cap_set_proc(wanted) != 0)
-        error = -errno;
+    int code = now != NULL && wanted != NULL ? 0 : -errno;
+    if (code == 0)
+        code = choose_capabilities(wanted, now, keep, names);
+    if (code == 0 && cap_set_proc(wanted) != 0)
+        code = -errno;
     cap_free(now);
     cap_free(wanted);
-    if (error == 0)
-        LOG_EVENT(log, LOG_LEVEL_INFO, log_text("message", "privileges dropped"),
-                  log_text("step", "keep capabilities that are needed"),
-                  log_text("capabilities", names[0] != '\0' ? names : "none"));
-    else
-        fprintf(stderr, "paddock: cannot give up capabilities: %s\n", strerror(-error));
-    return error;
+    if (code != 0)
+        return error_system(error, code, "cannot give up capabilities");
+    LOG_EVENT(log, LOG_LEVEL_INFO, log_text("message", "privileges dropped"),
+              log_text("step", "keep capabilities that are needed"),
+              log_text("capabilities", names[0] != '\0' ? names : "none"));
+    return 0;
 }
 
 static bool has_capability(cap_value_t capability)
@@ -107,52 +110,73 @@ static bool has_capability(cap_value_t capability)
     return effective == CAP_SET;
 }
 
+/* The user and the group that a name or a number stands for. An image without a passwd file has no
+ * names; the one that is meant then is known all the same. */
+static int find_user(const char *name, uid_t *user, gid_t *group)
+{
+    uint64_t number;
+    errno = 0;
+    const struct passwd *entry = getpwnam(name);
+    int error = errno;
+
+    if (entry == NULL && number_parse(name, 0, UINT32_MAX - 1, &number) == 0) {
+        *user = (uid_t)number;
+        *group = (gid_t)number;
+        entry = getpwuid(*user);
+        if (entry != NULL)
+            *group = entry->pw_gid;
+        return 0;
+    }
+    if (entry == NULL && strcmp(name, "nobody") == 0) {
+        *user = 65534;
+        *group = 65534;
+        return 0;
+    }
+    if (entry == NULL)
+        return error != 0 ? -error : -ENOENT;
+    *user = entry->pw_uid;
+    *group = entry->pw_gid;
+    return 0;
+}
+
 /* Groups first, the user last: after that nothing of it is permitted any more. */
-static int become(const struct passwd *user)
+static int become(uid_t user, gid_t group)
 {
     if (!has_capability(CAP_SETUID) || !has_capability(CAP_SETGID))
         return -EPERM;
     if (prctl(PR_SET_KEEPCAPS, 1) != 0 || setgroups(0, NULL) != 0 ||
-        setresgid(user->pw_gid, user->pw_gid, user->pw_gid) != 0 ||
-        setresuid(user->pw_uid, user->pw_uid, user->pw_uid) != 0)
+        setresgid(group, group, group) != 0 || setresuid(user, user, user) != 0)
         return -errno;
     return 0;
 }
 
-static int become_user(const char *name, struct log *log)
+static int become_user(const char *name, struct log *log, struct error *error)
 {
     static const char step[] = "become another user";
-    struct passwd unnamed = {.pw_uid = 0};
-    uint64_t number;
-    errno = 0;
-    const struct passwd *user = getpwnam(name);
-    if (user == NULL && number_parse(name, 0, (uid_t)-2, &number) == 0) {
-        unnamed.pw_uid = (uid_t)number;
-        unnamed.pw_gid = (gid_t)number;
-        user = getpwuid((uid_t)number);
-        if (user == NULL)
-            user = &unnamed; /* an image without passwd has numbers alone */
-    }
-    if (user == NULL) {
-        fprintf(stderr, "paddock: there is no user '%s' to become\n", name);
-        return errno != 0 ? -errno : -ENOENT;
-    }
-    int error = become(user);
+    uid_t user;
+    gid_t group;
+    int code = find_user(name, &user, &group);
+    if (code == -EMFILE || code == -ENFILE)
+        return error_system(error, code, "cannot look for the user '%s'", name);
+    if (code != 0)
+        return error_set(error, code, "there is no user '%s' to become", name);
+
+    code = become(user, group);
     /* A user namespace without this user says EINVAL. What can be given up still is. */
-    if (error == -EPERM || error == -EINVAL) {
-        log_kept(log, LOG_LEVEL_WARN, step, -error);
+    if (code == -EPERM || code == -EINVAL) {
+        log_kept(log, LOG_LEVEL_WARN, step, -code);
         return 0;
     }
-    if (error != 0)
-        fprintf(stderr, "paddock: cannot become user '%s': %s\n", name, strerror(-error));
-    else if (user->pw_uid == 0) /* whose files it may still write, without any capability */
+    if (code != 0)
+        return error_system(error, code, "cannot become user '%s'", name);
+    if (user == 0) /* whose files it may still write, without any capability */
         LOG_EVENT(log, LOG_LEVEL_WARN, log_text("message", "privileges kept"),
                   log_text("step", step),
                   log_text("error", "the user that it is to become is root"));
     else
         LOG_EVENT(log, LOG_LEVEL_INFO, log_text("message", "privileges dropped"),
                   log_text("step", step), log_text("user", name));
-    return error;
+    return 0;
 }
 
 static void gain_no_new(struct log *log)
@@ -164,42 +188,82 @@ static void gain_no_new(struct log *log)
         log_done(log, step);
 }
 
-int privileges_drop(const char *user, uint64_t keep, struct log *log)
+int privileges_drop(const char *user, uint64_t keep, struct log *log, struct error *error)
 {
     bool is_root = geteuid() == 0;
     /* First, as it takes a privilege that the other steps give up. */
     empty_bounding_set(keep, is_root, log);
-    int error = is_root ? become_user(user, log) : 0;
-    if (error == 0)
-        error = keep_capabilities(keep, log);
-    if (error == 0)
+    int code = is_root ? become_user(user, log, error) : 0;
+    if (code == 0)
+        code = keep_capabilities(keep, log, error);
+    if (code == 0)
         gain_no_new(log);
-    return error;
+    return code;
 }
 
-/* What a worker does: receive, send, wait, read clocks; and what the C library and the sanitizers
- * do to run and to end a thread. */
+/* What a worker does, and what the C library and the sanitizers do to run and to end a thread. */
 static const int WORKER_CALLS[] = {
-    SCMP_SYS(recvmmsg),     SCMP_SYS(sendmsg),         SCMP_SYS(poll),
-    SCMP_SYS(ppoll),        SCMP_SYS(clock_gettime),   SCMP_SYS(futex),
-    SCMP_SYS(exit),         SCMP_SYS(exit_group),      SCMP_SYS(rt_sigprocmask),
-    SCMP_SYS(rt_sigreturn), SCMP_SYS(rt_sigaction),    SCMP_SYS(restart_syscall),
-    SCMP_SYS(sigaltstack),  SCMP_SYS(sched_yield),     SCMP_SYS(mmap),
-    SCMP_SYS(munmap),       SCMP_SYS(mprotect),        SCMP_SYS(madvise),
-    SCMP_SYS(brk),          SCMP_SYS(set_robust_list), SCMP_SYS(rseq),
-    SCMP_SYS(getpid),       SCMP_SYS(gettid),          SCMP_SYS(tgkill),
-    SCMP_SYS(prctl),        SCMP_SYS(nanosleep),       SCMP_SYS(clock_nanosleep),
-    SCMP_SYS(write),        SCMP_SYS(epoll_wait),      SCMP_SYS(epoll_pwait),
+    SCMP_SYS(recvmmsg),
+    SCMP_SYS(sendmsg),
+    SCMP_SYS(sendmmsg),
+    SCMP_SYS(poll),
+    SCMP_SYS(ppoll),
+    SCMP_SYS(clock_gettime),
+    SCMP_SYS(futex),
+    SCMP_SYS(exit),
+    SCMP_SYS(exit_group),
+    SCMP_SYS(rt_sigreturn),
+    SCMP_SYS(rt_sigaction),
+    SCMP_SYS(rt_sigprocmask),
+    SCMP_SYS(sigaltstack),
+    SCMP_SYS(restart_syscall),
+    SCMP_SYS(sched_yield),
+    SCMP_SYS(mmap),
+    SCMP_SYS(munmap),
+    SCMP_SYS(mremap),
+    SCMP_SYS(mprotect),
+    SCMP_SYS(madvise),
+    SCMP_SYS(brk),
+    SCMP_SYS(rseq),
+    SCMP_SYS(set_robust_list),
+    SCMP_SYS(getpid),
+    SCMP_SYS(gettid),
+    SCMP_SYS(tgkill),
+    SCMP_SYS(prctl),
+    SCMP_SYS(nanosleep),
+    SCMP_SYS(clock_nanosleep),
+    SCMP_SYS(write),
+    SCMP_SYS(epoll_wait),
+    SCMP_SYS(epoll_pwait),
+    SCMP_SYS(epoll_ctl),
+    SCMP_SYS(bind),
+    SCMP_SYS(close),
+    SCMP_SYS(getsockname),
+    SCMP_SYS(getsockopt),
+    SCMP_SYS(setsockopt),
 };
 
 int privileges_confine_worker(void)
 {
+    static const scmp_datum_t levels[] = {SOL_SOCKET, IPPROTO_IP, IPPROTO_IPV6, SOL_UDP};
+    const scmp_datum_t type = SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC;
     scmp_filter_ctx filter = seccomp_init(SCMP_ACT_KILL_PROCESS);
     if (filter == NULL)
         return -ENOMEM;
+
     int error = 0;
     for (size_t i = 0; i < sizeof WORKER_CALLS / sizeof WORKER_CALLS[0] && error == 0; i++)
         error = seccomp_rule_add(filter, SCMP_ACT_ALLOW, WORKER_CALLS[i], 0);
+    for (size_t i = 0; i < 2 && error == 0; i++) /* UDP alone */
+        error = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(socket), 3,
+                                 SCMP_A0(SCMP_CMP_EQ, i == 0 ? AF_INET : AF_INET6),
+                                 SCMP_A1(SCMP_CMP_EQ, type), SCMP_A2(SCMP_CMP_EQ, 0));
+    for (size_t i = 0; i < sizeof levels / sizeof levels[0] && error == 0; i++)
+        error = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(setsockopt), 1,
+                                 SCMP_A1(SCMP_CMP_EQ, levels[i]));
+    if (error == 0) /* a wake-up, and nothing of a file's size */
+        error = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(read), 1,
+                                 SCMP_A2(SCMP_CMP_EQ, sizeof(uint64_t)));
     if (error == 0)
         error = seccomp_load(filter);
     seccomp_release(filter);

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /** @file
  * Least privilege: what a service gives up once its ports are bound.
  */
@@ -6,6 +7,7 @@
 
 #include <stdint.h>
 
+#include "base/error.h"
 #include "base/log.h"
 
 /** A capability of capabilities(7) as a set. */
@@ -19,15 +21,18 @@
  *
  * Each step is logged. Where the system does not permit it to root (a container without
  * capabilities), or @p user is root as well, that is a warning.
+ * @param user  a name; or the number of a user, who need not have a name, and whose group is then
+ *              the one of that number.
  * @param keep  capabilities, by PRIVILEGES_CAPABILITY(), with | between them.
- * @return 0, or a negative errno value with one line on stderr: the user does not exist, or the
- *         process would be left halfway.
+ * @return 0, or a negative errno value, also in @p error: the user does not exist, or the process
+ *         would be left halfway.
  */
-int privileges_drop(const char *user, uint64_t keep, struct log *log);
+int privileges_drop(const char *user, uint64_t keep, struct log *log, struct error *error);
 
 /**
- * Allows the calling thread the system calls of a worker, and no other; any other ends the process.
- * For good.
+ * Allows the calling thread the system calls of a worker for good; any other ends the process. A
+ * worker receives and sends, waits, reads clocks; opens, binds and closes UDP sockets; and changes
+ * what its epoll waits for.
  * @return 0 or a negative errno value: nothing has changed.
  */
 int privileges_confine_worker(void);

@@ -7,7 +7,12 @@
 
 #include "config/config.h"
 
-/** Those of the process, of its services and of the catalog; ended by NULL. */
-extern const struct config_section *const daemon_sections[];
+/** A list of sections. */
+struct section_list {
+    const struct config_section *items[CONFIG_MAX_SECTIONS + 1]; /**< ended by NULL */
+};
+
+/** The sections of the process, of the catalog, and of all services in the list of services. */
+struct section_list daemon_sections(void);
 
 #endif

@@ -302,8 +302,6 @@ static const struct field fields[] = {
     UNSUPPORTED_VALUE("service.tls.key-path", "SERVICE_TLS_KEY_PATH"),
     UNSUPPORTED_SWITCH("provider.fs", "PROVIDERS_FS"),
     UNSUPPORTED_VALUE("provider.fs.path", "PROVIDERS_FS_PATH"),
-    UNSUPPORTED_VALUE("provider.static.endpoints", "PROVIDERS_STATIC_ENDPOINTS"),
-    UNSUPPORTED_VALUE("provider.static.endpoint-tokens", "PROVIDERS_STATIC_ENDPOINT_TOKENS"),
     UNSUPPORTED_SWITCH("provider.k8s", "PROVIDERS_K8S"),
     UNSUPPORTED_VALUE("provider.k8s.namespace", "PROVIDERS_K8S_NAMESPACE"),
     UNSUPPORTED_SWITCH("provider.k8s.leader-election", "PROVIDERS_K8S_LEADER_ELECTION"),

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 #include "fastpath/addresses.h"
 
 #include <bpf/bpf.h>
@@ -32,9 +33,9 @@ struct links {
 };
 
 struct collection {
-    const struct xdp_address_filter *filter;
+    const struct fastpath_address_filter *filter;
     const struct links *links;
-    struct xdp_addresses *found;
+    struct fastpath_addresses *found;
     int error;
 };
 
@@ -60,7 +61,7 @@ static void take_vlan_data(unsigned type, const void *value, size_t bytes, void 
     if (type == IFLA_VLAN_ID)
         link->number |= half & 0x0fffU;
     else if (type == IFLA_VLAN_PROTOCOL && ntohs(half) == ETH_P_8021AD)
-        link->number |= XDP_TAG_IS_8021AD;
+        link->number |= FASTPATH_TAG_IS_8021AD;
 }
 
 struct kind {
@@ -110,17 +111,6 @@ static void take_link(const struct nlmsghdr *message, void *user)
     netlink_message_attributes(message, sizeof head, take_link_attribute, link);
 }
 
-static int list_links(struct links *links)
-{
-    struct ifinfomsg head = {.ifi_family = AF_UNSPEC};
-    struct netlink_question question = {.protocol = NETLINK_ROUTE,
-                                        .type = RTM_GETLINK,
-                                        .header = &head,
-                                        .header_bytes = sizeof head};
-    int error = netlink_list(&question, take_link, links);
-    return error != 0 ? error : links->error;
-}
-
 static const struct link *find_link(const struct links *links, unsigned index)
 {
     for (size_t i = 0; i < links->count; i++) {
@@ -136,8 +126,8 @@ static bool find_tags(const struct links *links, const struct link *link, unsign
                       uint32_t *tags)
 {
     uint32_t found = 0;
-    for (int i = 0; i < XDP_MAX_TAGS && link->index != base && link->number != 0; i++) {
-        found = found << XDP_TAG_BITS | link->number;
+    for (int i = 0; i < FASTPATH_MAX_TAGS && link->index != base && link->number != 0; i++) {
+        found = found << FASTPATH_TAG_BITS | link->number;
         link = find_link(links, link->below);
         if (link == NULL)
             return false;
@@ -154,7 +144,8 @@ static bool is_loopback_address(const struct in6_addr *address)
            (IN6_IS_ADDR_V4MAPPED(address) && address->s6_addr[12] == 127);
 }
 
-static bool is_listened(const struct xdp_address_filter *filter, const struct in6_addr *address)
+static bool is_listened(const struct fastpath_address_filter *filter,
+                        const struct in6_addr *address)
 {
     static const struct in_addr any;
     struct in6_addr any_ipv4 = address_from_ipv4(any);
@@ -172,17 +163,17 @@ static bool is_listened(const struct xdp_address_filter *filter, const struct in
 
 static void add(struct collection *collection, const struct in6_addr *address, uint32_t tags)
 {
-    struct xdp_addresses *found = collection->found;
-    struct xdp_address *items =
+    struct fastpath_addresses *found = collection->found;
+    struct fastpath_address *items =
         reserve(found->items, found->count, &found->capacity, sizeof *found->items);
     if (items == NULL) {
         collection->error = -ENOMEM;
         return;
     }
     found->items = items;
-    struct xdp_address *item = &items[found->count++];
+    struct fastpath_address *item = &items[found->count++];
     memcpy(item->address, address, sizeof item->address);
-    item->tags = tags | (IN6_IS_ADDR_V4MAPPED(address) ? 0 : XDP_TAGS_IPV6);
+    item->tags = tags | (IN6_IS_ADDR_V4MAPPED(address) ? 0 : FASTPATH_TAGS_IPV6);
 }
 
 /* One address as the kernel lists it; unspecified is what it does not say. */
@@ -220,27 +211,13 @@ static void take_address_attribute(unsigned type, const void *value, size_t byte
 static void add_source(struct collection *collection, const struct in6_addr *address)
 {
     if (address_is_unicast(address) && !is_loopback_address(address))
-        add(collection, address, XDP_TAGS_NO_SOURCE);
-}
-
-/* The kernel takes the last address of a network for a broadcast one, too, whatever else it was
- * told. */
-static void add_sources(struct collection *collection, const struct assigned *assigned,
-                        unsigned prefix_bits)
-{
-    struct in6_addr last = assigned->network;
-    add_source(collection, &assigned->local);
-    add_source(collection, &assigned->broadcast);
-    if (!IN6_IS_ADDR_V4MAPPED(&last) || prefix_bits >= IPV4_POINT_TO_POINT_BITS)
-        return;
-    last.s6_addr32[3] |= htonl(UINT32_MAX >> prefix_bits);
-    add_source(collection, &last);
+        add(collection, address, FASTPATH_TAGS_NO_SOURCE);
 }
 
 static void add_destination(struct collection *collection, const struct assigned *assigned,
                             unsigned interface)
 {
-    const struct xdp_address_filter *filter = collection->filter;
+    const struct fastpath_address_filter *filter = collection->filter;
     const struct link *link = find_link(collection->links, interface);
     const struct link *base = find_link(collection->links, filter->interface);
     const struct in6_addr *address = &assigned->local;
@@ -268,26 +245,34 @@ static void take_address(const struct nlmsghdr *message, void *user)
     netlink_message_attributes(message, sizeof head, take_address_attribute, &assigned);
     if (IN6_IS_ADDR_UNSPECIFIED(&assigned.local))
         assigned.local = assigned.network;
-    add_sources(collection, &assigned, head.ifa_prefixlen);
+    add_source(collection, &assigned.local);
+    add_source(collection, &assigned.broadcast);
+    /* The kernel takes the last address of a network for a broadcast one, too, whatever else it was
+     * told. */
+    struct in6_addr last = assigned.network;
+    if (IN6_IS_ADDR_V4MAPPED(&last) && head.ifa_prefixlen < IPV4_POINT_TO_POINT_BITS) {
+        last.s6_addr32[3] |= htonl(UINT32_MAX >> head.ifa_prefixlen);
+        add_source(collection, &last);
+    }
     add_destination(collection, &assigned, head.ifa_index);
 }
 
-static bool is_source(const struct xdp_address *address)
+static bool is_source(const struct fastpath_address *address)
 {
-    return (address->tags & XDP_TAGS_NO_SOURCE) != 0;
+    return (address->tags & FASTPATH_TAGS_NO_SOURCE) != 0;
 }
 
 /* Sources come first: so they are in a map before what is answered, and stay where not all fits. */
 static int compare(const void *a, const void *b)
 {
-    const struct xdp_address *first = a, *second = b;
+    const struct fastpath_address *first = a, *second = b;
     if (is_source(first) != is_source(second))
         return is_source(first) ? -1 : 1;
     return memcmp(first, second, sizeof *first);
 }
 
 /* Leaves out what is there twice, and what there is no room for. */
-static void sort(struct xdp_addresses *addresses)
+static void sort(struct fastpath_addresses *addresses)
 {
     size_t kept = 0;
     if (addresses->count == 0)
@@ -297,38 +282,42 @@ static void sort(struct xdp_addresses *addresses)
         if (compare(&addresses->items[kept], &addresses->items[i]) != 0)
             addresses->items[++kept] = addresses->items[i];
     }
-    addresses->count = kept + 1 < XDP_MAX_ADDRESSES ? kept + 1 : XDP_MAX_ADDRESSES;
+    addresses->count = kept + 1 < FASTPATH_MAX_ADDRESSES ? kept + 1 : FASTPATH_MAX_ADDRESSES;
 }
 
-static int list_addresses(struct xdp_addresses *found, const struct xdp_address_filter *filter,
-                          const struct links *links)
-{
-    struct ifaddrmsg head = {.ifa_family = AF_UNSPEC};
-    struct netlink_question question = {.protocol = NETLINK_ROUTE,
-                                        .type = RTM_GETADDR,
-                                        .header = &head,
-                                        .header_bytes = sizeof head};
-    struct collection collection = {.filter = filter, .links = links, .found = found};
-    int error = netlink_list(&question, take_address, &collection);
-    return error != 0 ? error : collection.error;
-}
-
-void xdp_addresses_fini(struct xdp_addresses *addresses)
+void fastpath_addresses_fini(struct fastpath_addresses *addresses)
 {
     free(addresses->items);
-    *addresses = (struct xdp_addresses){.items = NULL};
+    *addresses = (struct fastpath_addresses){.items = NULL};
 }
 
-int xdp_addresses_list(struct xdp_addresses *addresses, const struct xdp_address_filter *filter)
+int fastpath_addresses_list(struct fastpath_addresses *addresses,
+                            const struct fastpath_address_filter *filter)
 {
+    struct ifinfomsg link_head = {.ifi_family = AF_UNSPEC};
+    struct ifaddrmsg address_head = {.ifa_family = AF_UNSPEC};
+    const struct netlink_question of_links = {.protocol = NETLINK_ROUTE,
+                                              .type = RTM_GETLINK,
+                                              .header = &link_head,
+                                              .header_bytes = sizeof link_head};
+    const struct netlink_question of_addresses = {.protocol = NETLINK_ROUTE,
+                                                  .type = RTM_GETADDR,
+                                                  .header = &address_head,
+                                                  .header_bytes = sizeof address_head};
     struct links links = {.items = NULL};
-    struct xdp_addresses found = {.items = NULL};
-    int error = list_links(&links);
+    struct fastpath_addresses found = {.items = NULL};
+    struct collection collection = {.filter = filter, .links = &links, .found = &found};
+
+    int error = netlink_list(&of_links, take_link, &links);
     if (error == 0)
-        error = list_addresses(&found, filter, &links);
+        error = links.error;
+    if (error == 0)
+        error = netlink_list(&of_addresses, take_address, &collection);
+    if (error == 0)
+        error = collection.error;
     free(links.items);
     if (error != 0) {
-        xdp_addresses_fini(&found);
+        fastpath_addresses_fini(&found);
         return error;
     }
     sort(&found);
@@ -336,69 +325,50 @@ int xdp_addresses_list(struct xdp_addresses *addresses, const struct xdp_address
     return 0;
 }
 
-static uint64_t source_bits(const struct xdp_addresses *addresses)
-{
-    uint64_t bits = 0;
-    for (size_t i = 0; i < addresses->count; i++) {
-        if (is_source(&addresses->items[i]))
-            bits |= xdp_source_bit(addresses->items[i].address);
-    }
-    return bits;
-}
-
-static int insert(int map_fd, const struct xdp_address *address)
-{
-    const uint8_t present = 1;
-    return bpf_map_update_elem(map_fd, address, &present, BPF_ANY);
-}
-
-static int forget(int map_fd, const struct xdp_address *address)
-{
-    int error = bpf_map_delete_elem(map_fd, address);
-    return error == -ENOENT ? 0 : error;
-}
-
-static bool has(const struct xdp_addresses *addresses, const struct xdp_address *address)
+static bool has(const struct fastpath_addresses *addresses, const struct fastpath_address *address)
 {
     return addresses->count > 0 &&
            bsearch(address, addresses->items, addresses->count, sizeof *address, compare) != NULL;
 }
 
-/* What goes makes room for what comes. Sources come first of all, and go last. */
-static int change(int map_fd, const struct xdp_addresses *before, const struct xdp_addresses *next)
-{
-    int error = 0;
-    for (size_t i = before->count; i-- > 0 && error == 0;) {
-        if (!has(next, &before->items[i]))
-            error = forget(map_fd, &before->items[i]);
-    }
-    for (size_t i = 0; i < next->count && error == 0; i++) {
-        if (!has(before, &next->items[i]))
-            error = insert(map_fd, &next->items[i]);
-    }
-    return error;
-}
-
-void xdp_addresses_forget_last(struct xdp_settings *settings, uint32_t version)
+void fastpath_addresses_forget_last(struct fastpath_settings *settings, uint32_t version)
 {
     version = version == UINT32_MAX ? 1 : version + 1;
     __atomic_store_n(&settings->addresses_version, version, __ATOMIC_SEQ_CST);
 }
 
-int xdp_addresses_store(const struct xdp_addresses_place *place, const struct xdp_addresses *before,
-                        const struct xdp_addresses *next)
+int fastpath_addresses_store(const struct fastpath_addresses_place *place,
+                             const struct fastpath_addresses *before,
+                             const struct fastpath_addresses *next)
 {
-    uint32_t version = place->settings->addresses_version;
-    __atomic_store_n(&place->settings->sources, UINT64_MAX, __ATOMIC_SEQ_CST);
-    __atomic_store_n(&place->settings->addresses_version, 0, __ATOMIC_SEQ_CST);
-    int error = change(place->map_fd, before, next);
-    xdp_addresses_forget_last(place->settings, version);
+    const uint8_t present = 1;
+    struct fastpath_settings *settings = place->settings;
+    uint32_t version = settings->addresses_version;
+    uint64_t sources = 0;
+    int error = 0;
+
+    __atomic_store_n(&settings->sources, UINT64_MAX, __ATOMIC_SEQ_CST);
+    __atomic_store_n(&settings->addresses_version, 0, __ATOMIC_SEQ_CST);
+    /* What goes makes room for what comes. Sources come first of all, and go last. */
+    for (size_t i = before->count; i-- > 0 && error == 0;) {
+        if (!has(next, &before->items[i]))
+            error = bpf_map_delete_elem(place->map_fd, &before->items[i]);
+        if (error == -ENOENT)
+            error = 0;
+    }
+    for (size_t i = 0; i < next->count && error == 0; i++) {
+        const struct fastpath_address *item = &next->items[i];
+        sources |= is_source(item) ? fastpath_source_bit(item->address) : 0;
+        if (!has(before, item))
+            error = bpf_map_update_elem(place->map_fd, item, &present, BPF_ANY);
+    }
+    fastpath_addresses_forget_last(settings, version);
     if (error == 0)
-        __atomic_store_n(&place->settings->sources, source_bits(next), __ATOMIC_SEQ_CST);
+        __atomic_store_n(&settings->sources, sources, __ATOMIC_SEQ_CST);
     return error;
 }
 
-int xdp_addresses_watch(void)
+int fastpath_addresses_watch(void)
 {
     struct sockaddr_nl address = {.nl_family = AF_NETLINK,
                                   .nl_groups =
@@ -413,7 +383,7 @@ int xdp_addresses_watch(void)
     return error;
 }
 
-bool xdp_addresses_changed(int fd)
+bool fastpath_addresses_changed(int fd)
 {
     char message[256]; /* what it says does not matter: everything is listed again */
     bool changed = false;

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 #include "fastpath/attach.h"
 
 #include <bpf/bpf.h>
@@ -48,24 +49,6 @@ static uint32_t find_holder(unsigned interface, enum xdp_mode *mode)
     return query.drv_prog_id != 0 ? query.drv_prog_id : query.hw_prog_id;
 }
 
-/* Whether an XDP program that is there already is why, and if so, the line about it. */
-static bool explain_holder(unsigned interface, const char *interface_name, char *error,
-                           size_t capacity)
-{
-    char name[BPF_OBJ_NAME_LEN + 1];
-    enum xdp_mode mode;
-    uint32_t id = find_holder(interface, &mode);
-    if (id == 0)
-        return false;
-    read_program_name(id, name, sizeof name);
-    snprintf(error, capacity,
-             "%s already has XDP program %u '%s' (%s mode), which is left alone: end the process "
-             "that holds it, or detach it (ip link set dev %s xdp%s off), or use another interface",
-             interface_name, id, name, xdp_mode_name(mode), interface_name,
-             mode == XDP_MODE_GENERIC ? "generic" : "");
-    return true;
-}
-
 /* Why a driver does not do the native mode, up to what to use instead; NULL if it is not that. */
 static const char *driver_reason(int code)
 {
@@ -105,31 +88,40 @@ static const char *reason(int code)
     }
 }
 
-static void explain(int code, const struct xdp_attachment *wanted, const char *name, char *error,
-                    size_t capacity)
+/* The program that holds the interface is named, if one is the reason. */
+static int fail(const struct xdp_attachment *wanted, int code, const char *name,
+                struct error *error)
 {
-    const char *of_driver = wanted->mode == XDP_MODE_NATIVE ? driver_reason(code) : NULL;
-    if ((code == EBUSY || code == EEXIST) &&
-        explain_holder(wanted->interface, name, error, capacity))
-        return;
-    snprintf(error, capacity, "cannot attach to %s in %s mode: %s%s", name,
-             xdp_mode_name(wanted->mode), of_driver != NULL ? of_driver : reason(code),
-             of_driver != NULL ? wanted->instead : "");
+    enum xdp_mode mode = XDP_MODE_NATIVE;
+    bool is_held = code == -EBUSY || code == -EEXIST;
+    uint32_t holder = is_held ? find_holder(wanted->interface, &mode) : 0;
+
+    if (holder != 0) {
+        char program[BPF_OBJ_NAME_LEN + 1];
+        read_program_name(holder, program, sizeof program);
+        return error_set(error, code,
+                         "%s already has XDP program %u '%s' (%s mode), which is left alone: end "
+                         "the process that holds it, or detach it (ip link set dev %s xdp%s off), "
+                         "or use another interface",
+                         name, holder, program, xdp_mode_name(mode), name,
+                         mode == XDP_MODE_GENERIC ? "generic" : "");
+    }
+    const char *driver = wanted->mode == XDP_MODE_NATIVE ? driver_reason(-code) : NULL;
+    return error_set(error, code, "cannot attach to %s in %s mode: %s%s", name,
+                     xdp_mode_name(wanted->mode), driver != NULL ? driver : reason(-code),
+                     driver != NULL ? wanted->instead : "");
 }
 
-int xdp_attach(const struct xdp_attachment *wanted, char *error, size_t capacity)
+int xdp_attach(const struct xdp_attachment *wanted, struct error *error)
 {
     char name[IF_NAMESIZE];
-    if (if_indextoname(wanted->interface, name) == NULL) {
-        snprintf(error, capacity, "there is no network interface %u", wanted->interface);
-        return -ENODEV;
-    }
+
+    if (if_indextoname(wanted->interface, name) == NULL)
+        return error_set(error, -ENODEV, "there is no network interface %u", wanted->interface);
     uint32_t flags = wanted->mode == XDP_MODE_NATIVE ? XDP_FLAGS_DRV_MODE : XDP_FLAGS_SKB_MODE;
     struct bpf_link_create_opts options = {.sz = sizeof options, .flags = flags};
     int fd = bpf_link_create(wanted->program_fd, (int)wanted->interface, BPF_XDP, &options);
-    if (fd < 0)
-        explain(-fd, wanted, name, error, capacity);
-    return fd;
+    return fd >= 0 ? fd : fail(wanted, fd, name, error);
 }
 
 struct best_route {

@@ -1,21 +1,19 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /** @file
- * Attaching an XDP program to an interface, and the reasons why that may not work. What the
- * attachment is, a bpf_link, lives as long as its descriptor: it goes with the process, however
- * that ends. A program of somebody else is never replaced.
+ * Attaching an XDP program to an interface, and the reasons why that may not work. An
+ * attachment is a bpf_link, which lives as long as its descriptor: it goes with the process,
+ * however that ends. A program of somebody else is never replaced.
  */
 #ifndef PADDOCK_FASTPATH_ATTACH_H
 #define PADDOCK_FASTPATH_ATTACH_H
 
-#include <stddef.h>
+#include "base/error.h"
 
 /** Where in the kernel a program runs. */
 enum xdp_mode {
     XDP_MODE_NATIVE, /**< in the driver, before there is a packet of the kernel's */
     XDP_MODE_GENERIC /**< behind the driver, with every driver; slower */
 };
-
-/** Room for a line about why something could not be done. */
-#define XDP_ERROR_BYTES 512
 
 /** "native" or "generic"; static storage. */
 const char *xdp_mode_name(enum xdp_mode mode);
@@ -33,13 +31,12 @@ struct xdp_attachment {
  * Attaches a loaded program. Needs CAP_NET_ADMIN and CAP_BPF.
  *
  * @param wanted borrowed during the call.
- * @param[out] error set on failure, terminated: one line without a full stop that says what is in
- * the way, and what to do; a program that holds the interface is named with its id.
- * @param capacity bytes at @p error, at least 1.
+ * @param[out] error set on failure: what is in the way, and what to do; a program that holds the
+ * interface is named with its id.
  * @return the descriptor of the attachment, which ends when it is closed; or a negative errno
  * value.
  */
-int xdp_attach(const struct xdp_attachment *wanted, char *error, size_t capacity);
+int xdp_attach(const struct xdp_attachment *wanted, struct error *error);
 
 /**
  * Finds the interface of the default route of the main table: the IPv4 one with the lowest metric,

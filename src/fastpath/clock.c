@@ -1,6 +1,9 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 #include "fastpath/clock.h"
 
 #include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
 #include <sys/timerfd.h>
 #include <time.h>
 #include <unistd.h>
@@ -13,7 +16,7 @@
 /* A date that never comes: the timer is there to be cancelled. */
 #define NEVER_SECONDS (INT64_C(1) << 33)
 
-int64_t xdp_clock_offset_ns(void)
+int64_t fastpath_clock_offset_ns(void)
 {
     int64_t best_ns = 0, closest_ns = INT64_MAX;
     for (int i = 0; i < READS; i++) {
@@ -28,6 +31,23 @@ int64_t xdp_clock_offset_ns(void)
     return best_ns;
 }
 
+int fastpath_clock_namespace_ns(int64_t *offset_ns)
+{
+    int64_t seconds = 0, nanoseconds = 0;
+    FILE *file = fopen("/proc/self/timens_offsets", "re");
+
+    if (file == NULL && errno != ENOENT)
+        return -errno;
+    if (file != NULL) {
+        int found = fscanf(file, "monotonic %" SCNd64 " %" SCNd64, &seconds, &nanoseconds);
+        fclose(file);
+        if (found != 2)
+            return -EBADMSG;
+    }
+    *offset_ns = seconds * INT64_C(1000000000) + nanoseconds;
+    return 0;
+}
+
 static int arm(int fd)
 {
     struct itimerspec never = {.it_value = {.tv_sec = NEVER_SECONDS}};
@@ -35,7 +55,7 @@ static int arm(int fd)
     return timerfd_settime(fd, flags, &never, NULL) == 0 ? 0 : -errno;
 }
 
-int xdp_clock_watch(void)
+int fastpath_clock_watch(void)
 {
     int fd = timerfd_create(CLOCK_REALTIME, TFD_NONBLOCK | TFD_CLOEXEC);
     if (fd < 0)
@@ -47,7 +67,7 @@ int xdp_clock_watch(void)
     return error;
 }
 
-void xdp_clock_rewatch(int fd)
+void fastpath_clock_rewatch(int fd)
 {
     uint64_t expired;
     /* ECANCELED is what it is for, EAGAIN if nothing was set. */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /** @file
  * The clocks of the program in the kernel: it can read the monotonic one, and needs to be told how
  * far that is from UTC. They run at the same speed, whoever disciplines them; what is between them
@@ -11,13 +12,21 @@
 
 /** UTC minus the monotonic clock, as exact as three reads of clocks in a row are apart: some ten
  * nanoseconds. Does not block. */
-int64_t xdp_clock_offset_ns(void);
+int64_t fastpath_clock_offset_ns(void);
+
+/**
+ * This process's monotonic clock minus the kernel's, which a program in the kernel reads: 0 outside
+ * of time namespaces. It does not change while a process is in one.
+ * @param[out] offset_ns untouched on failure.
+ * @return 0 or a negative errno value.
+ */
+int fastpath_clock_namespace_ns(int64_t *offset_ns);
 
 /** @return a descriptor that becomes readable when the wall clock is set, at once; or a negative
  * errno value. */
-int xdp_clock_watch(void);
+int fastpath_clock_watch(void);
 
-/** Makes a descriptor of xdp_clock_watch() wait for the next time. */
-void xdp_clock_rewatch(int fd);
+/** Makes a descriptor of fastpath_clock_watch() wait for the next time. */
+void fastpath_clock_rewatch(int fd);
 
 #endif

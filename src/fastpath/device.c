@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 #include "fastpath/device.h"
 
 #include <errno.h>
@@ -11,7 +12,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define MAC_BYTES 6
+#include "fastpath/shared.h"
 
 /* More than any driver has. */
 #define MAX_COUNTERS 65536
@@ -38,21 +39,6 @@ static bool is_on_bus(int fd, struct ifreq *interface)
            strcmp(driver.driver, "tun") != 0;
 }
 
-static int read_device(int fd, struct ifreq *interface, struct xdp_device *device)
-{
-    int error = ask(fd, SIOCGIFFLAGS, interface);
-    if (error != 0)
-        return error;
-    device->is_loopback = (interface->ifr_flags & IFF_LOOPBACK) != 0;
-    error = ask(fd, SIOCGIFHWADDR, interface);
-    if (error != 0)
-        return error;
-    memcpy(device->mac, interface->ifr_hwaddr.sa_data, MAC_BYTES);
-    device->has_ethernet = interface->ifr_hwaddr.sa_family == ARPHRD_ETHER || device->is_loopback;
-    device->is_hardware = is_on_bus(fd, interface);
-    return 0;
-}
-
 /* Returns a socket to ask with, and fills in the name; or a negative errno value. */
 static int open_question(unsigned interface, struct ifreq *question)
 {
@@ -63,31 +49,38 @@ static int open_question(unsigned interface, struct ifreq *question)
     return fd >= 0 ? fd : -errno;
 }
 
-int xdp_device_read(unsigned interface, struct xdp_device *device)
+int fastpath_device_read(unsigned interface, struct fastpath_device *device)
 {
     struct ifreq question;
-    struct xdp_device read = {.has_ethernet = false};
+    struct fastpath_device read = {.has_ethernet = false};
+    uint32_t first;
+    uint16_t last;
+
     int fd = open_question(interface, &question);
     if (fd < 0)
         return fd;
     memcpy(read.name, question.ifr_name, sizeof read.name);
-    int error = read_device(fd, &question, &read);
-    close(fd);
+    int error = ask(fd, SIOCGIFFLAGS, &question);
+    read.is_loopback = (question.ifr_flags & IFF_LOOPBACK) != 0;
     if (error == 0)
+        error = ask(fd, SIOCGIFHWADDR, &question);
+    if (error == 0) {
+        memcpy(&first, question.ifr_hwaddr.sa_data, sizeof first);
+        memcpy(&last, question.ifr_hwaddr.sa_data + sizeof first, sizeof last);
+        read.mac = fastpath_mac(first, last);
+        read.has_ethernet = question.ifr_hwaddr.sa_family == ARPHRD_ETHER || read.is_loopback;
+        read.is_hardware = is_on_bus(fd, &question);
         *device = read;
+    }
+    close(fd);
     return error;
 }
 
-bool xdp_device_is_transmit_error(const char *counter)
+bool fastpath_device_is_transmit_error(const char *counter)
 {
     return strstr(counter, "xdp") != NULL && strstr(counter, "tx") != NULL &&
            (strstr(counter, "err") != NULL || strstr(counter, "drop") != NULL ||
             strstr(counter, "full") != NULL);
-}
-
-static bool has_digit(const char *text)
-{
-    return text[strcspn(text, "0123456789")] != '\0';
 }
 
 /* Some drivers count by queue, some as a whole, some both. */
@@ -98,9 +91,9 @@ static uint64_t sum_errors(const struct ethtool_gstrings *names, const struct et
     for (uint32_t i = 0; i < count; i++) {
         char name[ETH_GSTRING_LEN + 1] = "";
         memcpy(name, names->data + (size_t)i * ETH_GSTRING_LEN, ETH_GSTRING_LEN);
-        if (!xdp_device_is_transmit_error(name))
+        if (!fastpath_device_is_transmit_error(name))
             continue;
-        if (has_digit(name))
+        if (strpbrk(name, "0123456789") != NULL)
             by_queue += values->data[i];
         else
             whole += values->data[i];
@@ -148,7 +141,7 @@ static int read_errors(int fd, struct ifreq *question, uint64_t *errors)
     return result;
 }
 
-int xdp_device_transmit_errors(unsigned interface, uint64_t *errors)
+int fastpath_device_transmit_errors(unsigned interface, uint64_t *errors)
 {
     struct ifreq question;
     int fd = open_question(interface, &question);

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /** @file
  * What the kernel tells of a network interface, as far as XDP has to know it.
  */
@@ -10,9 +11,9 @@
 #include <stdint.h>
 
 /** A network interface. */
-struct xdp_device {
+struct fastpath_device {
     char name[IF_NAMESIZE];
-    uint16_t mac[3];   /**< six bytes as they are in memory */
+    uint64_t mac;      /**< as fastpath_mac() */
     bool has_ethernet; /**< its frames have an Ethernet header */
     bool is_loopback;
     bool is_hardware; /**< there is a device on a bus behind it, also one of a virtual machine */
@@ -23,7 +24,7 @@ struct xdp_device {
  * @param[out] device untouched on failure.
  * @return 0 or a negative errno value; -ENODEV: there is none of this index.
  */
-int xdp_device_read(unsigned interface, struct xdp_device *device);
+int fastpath_device_read(unsigned interface, struct fastpath_device *device);
 
 /**
  * Frames that XDP programs sent and the interface lost, since it is there, as its driver counts
@@ -32,10 +33,10 @@ int xdp_device_read(unsigned interface, struct xdp_device *device);
  * @param[out] errors untouched on failure.
  * @return 0 or a negative errno value: they cannot be read now.
  */
-int xdp_device_transmit_errors(unsigned interface, uint64_t *errors);
+int fastpath_device_transmit_errors(unsigned interface, uint64_t *errors);
 
 /** Whether a driver's counter of this name is about frames that an XDP program sent and that were
  * lost. */
-bool xdp_device_is_transmit_error(const char *counter);
+bool fastpath_device_is_transmit_error(const char *counter);
 
 #endif

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /** @file
  * Whether an interface loses what its XDP program sends; a decision over counters, without I/O.
  */
@@ -8,20 +9,20 @@
 #include <stdint.h>
 
 /** Fewer losses than this are no reason to do anything, */
-#define XDP_HEALTH_ERRORS 10
+#define FASTPATH_HEALTH_ERRORS 10
 
-/** nor are losses of less than one answer in so many. */
-#define XDP_HEALTH_ANSWERS 100
+/** nor are losses of less than one frame in so many. */
+#define FASTPATH_HEALTH_FRAMES 100
 
-/** Counters where the stretch began that is looked at: it grows from look to look until it has as
- * many answers as both numbers ask for, so that few pings a second are enough. */
-struct xdp_health {
-    uint64_t answered;
+/** Counters at the start of the stretch that is looked at: it grows from look to look until it has
+ * as many frames as both numbers ask for, so that few frames a second are enough. */
+struct fastpath_health {
+    uint64_t transmitted;
     uint64_t errors;
 };
 
 /** Looks at the counters, which only grow; one of losses that is less than before begins anew.
  * @return whether so much was lost that sockets serve better. */
-bool xdp_health_is_bad(struct xdp_health *health, uint64_t answered, uint64_t errors);
+bool fastpath_health_is_bad(struct fastpath_health *health, uint64_t transmitted, uint64_t errors);
 
 #endif

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /** @file
  * Questions to the kernel over netlink whose answer is a list.
  */

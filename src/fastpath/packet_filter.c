@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 #include "fastpath/packet_filter.h"
 
 #include <arpa/inet.h>
@@ -93,7 +94,7 @@ static bool has_table(const char *path)
     return found;
 }
 
-bool xdp_packet_filter_exists(void)
+bool packet_filter_exists(void)
 {
     return has_nftables() || has_table("/proc/net/ip_tables_names") ||
            has_table("/proc/net/ip6_tables_names");

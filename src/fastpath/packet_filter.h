@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /** @file
  * Whether this host filters packets, which XDP programs answer before any filter sees them.
  */
@@ -11,6 +12,6 @@
  * drop by default, or the old iptables has a filter table. Needs CAP_NET_ADMIN; what cannot be
  * asked for counts as none.
  */
-bool xdp_packet_filter_exists(void);
+bool packet_filter_exists(void);
 
 #endif

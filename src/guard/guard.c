@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 #include "guard/guard.h"
 
 #include <sys/mman.h>
@@ -51,27 +52,45 @@ static void family_init(struct guard_family *family, const struct guard_rule_lis
     family->count = (uint32_t)rules->count;
 }
 
+void *guard_secret_new(size_t bytes)
+{
+    void *secret = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+    if (secret == MAP_FAILED)
+        return NULL;
+    madvise(secret, bytes, MADV_DONTDUMP);
+    return secret;
+}
+
+void guard_secret_free(void *secret, size_t bytes)
+{
+    if (secret != NULL)
+        munmap(secret, bytes);
+}
+
 void guard_parameters_init(struct guard_parameters *parameters, const struct guard_rules *rules,
                            const struct siphash_key *key)
 {
-    *parameters = (struct guard_parameters){.key = *key,
-                                            .total = cap(rules->replies_per_second),
+    *parameters = (struct guard_parameters){.total = cap(rules->replies_per_second),
                                             .fresh = cap(rules->replies_per_second / 2),
                                             .leaks = cap(rules->replies_per_second / CAP_PARTS),
                                             .leak = rules->leak,
                                             .loopback = rules->loopback};
     family_init(&parameters->ipv4, &rules->ipv4, 96);
     family_init(&parameters->ipv6, &rules->ipv6, 0);
+    parameters->key = *key; /* by itself: no copy of it stays on the stack */
 }
 
+/* Small pages, whatever the system prefers: a huge one would be resident for one source. The time
+ * of a decision is the same with either (bench/guard.c). */
 struct guard_set *guard_table_new(void)
 {
     void *table =
         mmap(NULL, TABLE_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
     if (table == MAP_FAILED)
         return NULL;
-    madvise(table, TABLE_BYTES, MADV_HUGEPAGE); /* where there are some: fewer misses of the TLB */
-    memset(table, 0, TABLE_BYTES);
+    madvise(table, TABLE_BYTES, MADV_NOHUGEPAGE);
     return table;
 }
 
@@ -81,6 +100,7 @@ void guard_table_free(struct guard_set *table)
         munmap(table, TABLE_BYTES);
 }
 
+/* A page that was only read is the kernel's page of zeros: it takes no memory. */
 void guard_table_sweep(struct guard_set *table, uint32_t first, uint64_t now_ns)
 {
     uint64_t now = now_ns >> GUARD_UNIT_SHIFT;

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /** @file
  * The guard's set-up in user space: rules as an operator writes them, the table, its upkeep. What
  * decides is in guard/guard_core.h.
@@ -41,11 +42,18 @@ struct guard_rules {
 /** The rules that stand where nobody wrote any. */
 extern const struct guard_rules guard_default_rules;
 
-/** Works the rules out. */
+/** Memory on pages of their own that core dumps leave out: for the key, and for parameters, which
+ * have it. Zeroed. @return NULL without memory; to be released by guard_secret_free(). */
+void *guard_secret_new(size_t bytes);
+
+/** @param bytes as for guard_secret_new(). NULL is fine. */
+void guard_secret_free(void *secret, size_t bytes);
+
+/** Works the rules out. @param parameters in memory of guard_secret_new(). */
 void guard_parameters_init(struct guard_parameters *parameters, const struct guard_rules *rules,
                            const struct siphash_key *key);
 
-/** A table, all of whose memory is resident from the start. @return NULL without memory; to be
+/** A table, whose pages become resident as sources come. @return NULL without memory; to be
  * released by guard_table_free(). */
 struct guard_set *guard_table_new(void);
 

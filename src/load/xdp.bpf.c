@@ -198,7 +198,7 @@ int load_send(struct xdp_md *context)
     struct load_xdp_slot *slot = bpf_map_lookup_elem(&slots, &number);
     if (slot == NULL || out + bytes > (uint8_t *)(long)context->data_end)
         return XDP_DROP;
-    int64_t now_ns = (int64_t)bpf_ktime_get_ns();
+    int64_t now_ns = (int64_t)bpf_ktime_get_ns() + settings.monotonic_offset_ns;
     int64_t at_ns = next_due(now_ns);
     control.is_alive = 1;
     if (at_ns < 0) {
@@ -294,7 +294,7 @@ ALWAYS void credit_sent(int64_t now_ns, int64_t at_ns, int64_t sent_ns)
 /* The slot's times are read before it is credited: afterwards they may be those of a newer ping. */
 ALWAYS void credit(struct load_xdp_slot *slot, uint64_t stamp)
 {
-    int64_t now_ns = (int64_t)bpf_ktime_get_ns();
+    int64_t now_ns = (int64_t)bpf_ktime_get_ns() + settings.monotonic_offset_ns;
     int64_t at_ns = slot->due_ns;
     int64_t sent_ns = slot->sent_ns;
     uint64_t found = __sync_val_compare_and_swap(&slot->word, stamp, stamp | LOAD_XDP_ANSWERED);

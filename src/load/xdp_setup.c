@@ -17,6 +17,7 @@
 
 #include "base/clock.h"
 #include "fastpath/attach.h"
+#include "fastpath/clock.h"
 #include "load/flow.h"
 #include "load/stop.h"
 #include "load/xdp_frame.h"
@@ -168,9 +169,12 @@ static int load_programs(struct xdp_setup *setup)
     if (setup->bpf == NULL)
         return xdp_setup_fail(setup, -errno, "cannot open the BPF programs");
     setup->slot_count = slots_for(setup->options);
-    const struct load_xdp_settings settings = settings_for(setup);
+    struct load_xdp_settings settings = settings_for(setup);
+    int error = fastpath_clock_namespace_ns(&settings.monotonic_offset_ns);
+    if (error != 0)
+        return xdp_setup_fail(setup, error, "cannot read /proc/self/timens_offsets");
     memcpy(&setup->bpf->rodata->settings, &settings, sizeof settings);
-    int error = bpf_map__set_max_entries(setup->bpf->maps.slots, setup->slot_count);
+    error = bpf_map__set_max_entries(setup->bpf->maps.slots, setup->slot_count);
     if (error == 0)
         error = load_xdp_bpf__load(setup->bpf);
     if (error != 0)
@@ -259,8 +263,12 @@ int xdp_setup_open(struct xdp_setup *setup)
                                           .interface = setup->interface,
                                           .mode = XDP_MODE_NATIVE,
                                           .instead = "--via sockets"};
-    setup->link = xdp_attach(&wanted, setup->error, LOAD_ERROR_BYTES);
-    return setup->link < 0 ? setup->link : make_frame(setup);
+    struct error why;
+    setup->link = xdp_attach(&wanted, &why);
+    if (setup->link >= 0)
+        return make_frame(setup);
+    snprintf(setup->error, LOAD_ERROR_BYTES, "%.*s", LOAD_ERROR_BYTES - 1, why.text);
+    return setup->link;
 }
 
 void xdp_setup_close(struct xdp_setup *setup)

@@ -81,7 +81,8 @@ struct load_xdp_settings {
     uint32_t slots;      /**< a power of two, at least 256 */
     uint32_t stamp_bits; /**< log2(slots) - 8: of a timestamp, the lowest of the slot's number */
     int64_t timeout_ns;
-    int64_t epoch_ns; /**< what the wall clock is ahead of the monotonic one */
+    int64_t epoch_ns; /**< what the wall clock is ahead of this process's monotonic one */
+    int64_t monotonic_offset_ns; /**< what that is ahead of the kernel's */
 };
 
 #endif

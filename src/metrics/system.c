@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 #include "metrics/system.h"
 
 #include <dirent.h>
@@ -123,4 +124,39 @@ int metrics_process_read(struct metrics_process *process)
     if (error == 0)
         *process = now;
     return error;
+}
+
+void metrics_system_write(struct metrics *out)
+{
+    struct metrics_clock clock = {.synchronized = false};
+    struct metrics_process process = {.cpu_ns = 0};
+
+    if (metrics_clock_read(&clock) == 0) {
+        metrics_family(out, "paddock_clock_synchronized", METRICS_GAUGE, NULL,
+                       "Whether the kernel's clock is kept in step with others.");
+        metrics_sample(out, clock.synchronized, NULL);
+        metrics_family(out, "paddock_clock_max_error_seconds", METRICS_GAUGE, "seconds",
+                       "How far off the kernel's clock may be.");
+        metrics_seconds(out, clock.max_error_ns, NULL);
+    }
+    if (metrics_process_read(&process) != 0)
+        return;
+
+    metrics_family(out, "process_cpu_seconds", METRICS_COUNTER, "seconds",
+                   "CPU time that the process has used.");
+    metrics_seconds(out, process.cpu_ns, NULL);
+    metrics_family(out, "process_start_time_seconds", METRICS_GAUGE, "seconds",
+                   "When the process started, since 1970.");
+    metrics_seconds(out, process.start_ns, NULL);
+    metrics_family(out, "process_virtual_memory_bytes", METRICS_GAUGE, "bytes",
+                   "Its address space.");
+    metrics_sample(out, process.virtual_bytes, NULL);
+    metrics_family(out, "process_resident_memory_bytes", METRICS_GAUGE, "bytes",
+                   "Its memory in RAM.");
+    metrics_sample(out, process.resident_bytes, NULL);
+    metrics_family(out, "process_open_fds", METRICS_GAUGE, NULL, "Its open descriptors.");
+    metrics_sample(out, process.open_fds, NULL);
+    metrics_family(out, "process_max_fds", METRICS_GAUGE, NULL,
+                   "How many descriptors it may have open.");
+    metrics_sample(out, process.max_fds, NULL);
 }

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /** @file
  * What the kernel knows of this process and of the host's clock, for the metrics.
  */
@@ -6,6 +7,8 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+
+#include "metrics/metrics.h"
 
 /** The wall clock, as the kernel keeps it. */
 struct metrics_clock {
@@ -35,5 +38,9 @@ int metrics_clock_read(struct metrics_clock *clock);
  * @return 0 or a negative errno value (-ENOENT where /proc is not mounted).
  */
 int metrics_process_read(struct metrics_process *process);
+
+/** Writes the families of the clock and of the process, as they are now; without those that cannot
+ * be read. Blocks and allocates as the calls above do. */
+void metrics_system_write(struct metrics *out);
 
 #endif

@@ -10,8 +10,8 @@
 
 #include "base/clock.h"
 #include "net/address.h"
+#include "net/bind.h"
 #include "net/udp_info.h"
-#include "net/udp_socket.h"
 #include "relay/arrival.h"
 #include "relay/clients.h"
 
@@ -88,9 +88,9 @@ static int wait_for(const struct relay *relay, int fd, void *carried)
 
 static int sockets_open(struct relay *relay)
 {
-    struct udp_binding binding = {.address = relay->options.listen,
-                                  .buffer_bytes = LISTEN_BUFFER_BYTES};
-    int error = udp_sockets_open(&relay->listen_fd, 1, &binding, relay->options.listen_port);
+    struct binding binding = {.address = relay->options.listen,
+                              .buffer_bytes = LISTEN_BUFFER_BYTES};
+    int error = bind_open(&relay->listen_fd, 1, &binding, relay->options.listen_port);
     if (error != 0)
         return error;
     relay->empty = arrival_clocks_read();
@@ -179,7 +179,7 @@ void relay_address(const struct relay *relay, struct sockaddr_storage *address, 
 static void client_remove(struct relay *relay, struct relay_client *client)
 {
     uint32_t drops = 0;
-    udp_socket_drops(client->fd, &drops);
+    bind_drops(client->fd, &drops);
     relay->channels[RELAY_DOWN].counts.kernel_drops += drops;
     close(client->fd); /* which takes it out of the epoll, too */
     relay_clients_remove(&relay->clients, client);
@@ -191,8 +191,8 @@ static struct relay_client *client_add(struct relay *relay, const struct sockadd
     const struct relay_options *options = &relay->options;
     if (relay->clients.count == relay->clients.capacity) /* before a socket is made for nothing */
         return NULL;
-    int fd = udp_socket_connect((const struct sockaddr *)&options->to, options->to_bytes,
-                                CLIENT_BUFFER_BYTES);
+    int fd = bind_connected((const struct sockaddr *)&options->to, options->to_bytes,
+                            CLIENT_BUFFER_BYTES);
     if (fd < 0)
         return NULL;
     struct relay_client *client = relay_clients_add(&relay->clients, address, now_ns);
@@ -492,13 +492,13 @@ struct relay_counts relay_counts(const struct relay *relay, enum relay_direction
 {
     struct relay_counts counts = relay_channel_counts(&relay->channels[direction]);
     uint32_t drops = 0;
-    if (direction == RELAY_UP && udp_socket_drops(relay->listen_fd, &drops) == 0)
+    if (direction == RELAY_UP && bind_drops(relay->listen_fd, &drops) == 0)
         counts.kernel_drops += drops;
     if (direction == RELAY_UP)
         return counts;
     const struct relay_client *client = NULL;
     while ((client = relay_clients_next(&relay->clients, client)) != NULL) {
-        if (udp_socket_drops(client->fd, &drops) == 0)
+        if (bind_drops(client->fd, &drops) == 0)
             counts.kernel_drops += drops;
     }
     return counts;

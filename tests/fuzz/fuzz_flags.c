@@ -163,7 +163,8 @@ static enum config_result load(struct config **config, const struct words *argum
 {
     const struct config_environment environment = {
         .get = lookup, .user = variables, .host_name = "host"};
-    const struct config_source source = {.sections = daemon_sections,
+    const struct section_list sections = daemon_sections();
+    const struct config_source source = {.sections = sections.items,
                                          .argc = arguments->count,
                                          .argv = arguments->items,
                                          .environment = &environment};

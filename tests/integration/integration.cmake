@@ -50,7 +50,7 @@ if(PADDOCK_BUILD_EXAMPLES)
 endif()
 
 # What comes nearest to the kernel runs under valgrind as well.
-set(suites paddock_unit_client_client paddock_unit_client_posix paddock_unit_client_clock_step paddock_engine_suite)
+set(suites paddock_unit_client_client paddock_unit_client_posix paddock_unit_client_clock_step paddock_unit_loop_ports)
 list(TRANSFORM suites REPLACE "(.+)" "$<TARGET_FILE:\\1>")
 list(JOIN suites " " suites)
 paddock_integration_test(valgrind TIMEOUT 300 ENVIRONMENT "PADDOCK_SUITES=${suites}")

@@ -16,7 +16,7 @@ from faults import ANSWERED, BURST, FAULTY, FOR_EVER, HOUR_NS, KERNEL_DROPS, REC
 from serving import NOT_RELOADED, RELOADED, public_folder
 from support import Process, packed_ping, wait_until
 
-ACCEPT_RETRY_MS = 5  # as in src/admin/admin.c
+ACCEPT_RETRY_MS = 5  # as in src/http/server.c
 
 # What the kernel can say to who receives, sends and waits. Some only for a few calls: the kernel interrupts once for a signal,
 # and says "no data" only to who was told of some that turned out to be broken.

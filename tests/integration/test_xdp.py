@@ -283,7 +283,7 @@ class ModeTests:
             self.assertEqual(holder("way"), self.mode)
         self.assertEqual(done.returncode, 255)
         self.assertRegex(done.stderr, r"^paddock: cannot answer by XDP: way already has XDP program [0-9]+ "
-                         rf"'paddock_qcmp' \({self.mode} mode\), which is left alone: .*\n$")
+                         rf"'paddock' \({self.mode} mode\), which is left alone: .*\n$")
         with self.asker() as asker:
             self.assertEqual(asker.answers(), [])
         self.check_counts()

@@ -63,8 +63,9 @@ static struct load load(const char **variables, char **argv)
 
     while (argv[argc] != NULL)
         argc++;
+    const struct section_list sections = daemon_sections();
     const struct config_source source = {
-        .sections = daemon_sections, .argc = argc, .argv = argv, .environment = &environment};
+        .sections = sections.items, .argc = argc, .argv = argv, .environment = &environment};
     load.result = config_load(&load.config, &source, &load.report);
     if (load.config == NULL)
         return load;
@@ -321,7 +322,8 @@ static void host_name_that_is_no_id_does_not_end_the_start(void **state)
     (void)state;
     struct config_environment environment = {
         .get = lookup, .user = ENVIRONMENT(), .host_name = "bad\nname"};
-    const struct config_source source = {.sections = daemon_sections,
+    const struct section_list sections = daemon_sections();
+    const struct config_source source = {.sections = sections.items,
                                          .argc = 2,
                                          .argv = LIST("--service.qcmp", NULL),
                                          .environment = &environment};
@@ -489,8 +491,6 @@ static const struct {
     {"service.tls.key-path", "QUILKIN_SERVICE_TLS_KEY_PATH", false},
     {"provider.fs", "QUILKIN_PROVIDERS_FS", true},
     {"provider.fs.path", "QUILKIN_PROVIDERS_FS_PATH", false},
-    {"provider.static.endpoints", "QUILKIN_PROVIDERS_STATIC_ENDPOINTS", false},
-    {"provider.static.endpoint-tokens", "QUILKIN_PROVIDERS_STATIC_ENDPOINT_TOKENS", false},
     {"provider.k8s", "QUILKIN_PROVIDERS_K8S", true},
     {"provider.k8s.namespace", "QUILKIN_PROVIDERS_K8S_NAMESPACE", false},
     {"provider.k8s.leader-election", "QUILKIN_PROVIDERS_K8S_LEADER_ELECTION", true},
@@ -576,7 +576,8 @@ static void help_lists_what_is_supported_and_nothing_else(void **state)
     FILE *stream = open_memstream(&text, &length);
 
     assert_non_null(stream);
-    config_print_help(stream, daemon_sections);
+    const struct section_list sections = daemon_sections();
+    config_print_help(stream, sections.items);
     fclose(stream);
     for (size_t i = 0; i < sizeof supported / sizeof supported[0]; i++)
         assert_non_null(strstr(text, supported[i]));

@@ -97,8 +97,9 @@ static struct load load(const char *variable, char **argv)
     }
     while (argv[argc] != NULL)
         argc++;
+    const struct section_list sections = daemon_sections();
     const struct config_source source = {
-        .sections = daemon_sections, .argc = argc, .argv = argv, .environment = &environment};
+        .sections = sections.items, .argc = argc, .argv = argv, .environment = &environment};
     load.result = config_load(&load.config, &source, &load.report);
     if (load.config == NULL)
         return load;

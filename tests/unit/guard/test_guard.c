@@ -4,6 +4,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include <cmocka.h>
@@ -533,6 +534,63 @@ static void threads_share_the_tokens_of_a_source(void **state)
 
 #define IN_TABLE(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
 
+/* A field of the mapping that holds an address, from /proc/self/smaps. */
+static void read_mapping(const void *address, const char *field, char *value, size_t capacity)
+{
+    FILE *file = fopen("/proc/self/smaps", "re");
+    char line[512];
+    unsigned long start, end;
+    bool is_ours = false, is_found = false;
+
+    assert_non_null(file);
+    while (!is_found && fgets(line, sizeof line, file) != NULL) {
+        if (sscanf(line, "%lx-%lx ", &start, &end) == 2)
+            is_ours = start <= (uintptr_t)address && (uintptr_t)address < end;
+        else if (is_ours && strncmp(line, field, strlen(field)) == 0) {
+            snprintf(value, capacity, "%s", line + strlen(field));
+            is_found = true;
+        }
+    }
+    fclose(file);
+    assert_true(is_found);
+}
+
+static long resident_kib(const struct guard_set *table)
+{
+    char value[64];
+
+    read_mapping(table, "Rss:", value, sizeof value);
+    return strtol(value, NULL, 10);
+}
+
+static void the_table_takes_memory_as_sources_come(void **state)
+{
+    struct fixture *f = *state;
+    struct guard_address source = address("::ffff:192.0.2.1");
+    long before = resident_kib(f->table); /* of neighbours in one mapping: stacks */
+
+    for (uint32_t first = 0; first < GUARD_SETS; first += GUARD_SWEEP_SETS)
+        guard_table_sweep(f->table, first, f->now_ns);
+    assert_int_equal(resident_kib(f->table), before);
+    assert_int_equal(guard_decide(&f->parameters, &source, f->now_ns, guard_table_find, f->table),
+                     GUARD_ANSWER);
+    assert_in_range(resident_kib(f->table) - before, 1, 3 * 64); /* pages of at most 64 KiB */
+}
+
+static void secrets_are_left_out_of_core_dumps(void **state)
+{
+    char flags[256];
+    struct siphash_key *key = guard_secret_new(sizeof *key);
+
+    (void)state;
+    assert_non_null(key);
+    assert_int_equal(key->words[0] | key->words[1], 0);
+    read_mapping(key, "VmFlags:", flags, sizeof flags);
+    assert_non_null(strstr(flags, " dd"));
+    guard_secret_free(key, sizeof *key);
+    guard_secret_free(NULL, sizeof *key);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -560,6 +618,8 @@ int main(void)
         IN_TABLE(sweeping_frees_what_is_old_and_nothing_else),
         IN_TABLE(a_source_is_served_at_any_time),
         IN_TABLE(threads_share_the_tokens_of_a_source),
+        IN_TABLE(the_table_takes_memory_as_sources_come),
+        cmocka_unit_test(secrets_are_left_out_of_core_dumps),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -8,7 +8,7 @@
 
 #include "base/clock.h"
 #include "net/udp_info.h"
-#include "net/udp_socket.h"
+#include "net/bind.h"
 
 #define PATIENCE_NS INT64_C(10000000000)
 
@@ -26,10 +26,10 @@ struct sockets {
 
 static void open_receiver(struct sockets *sockets, struct in6_addr address)
 {
-    struct udp_binding binding = {.address = address, .buffer_bytes = 65536};
-    assert_int_equal(udp_sockets_open(&sockets->receiver, 1, &binding, 0), 0);
+    struct binding binding = {.address = address, .buffer_bytes = 65536};
+    assert_int_equal(bind_open(&sockets->receiver, 1, &binding, 0), 0);
     sockets->port = address_bound_port(sockets->receiver);
-    sockets->ipv6 = udp_binding_is_ipv6(&binding);
+    sockets->ipv6 = binding_is_ipv6(&binding);
 }
 
 static struct in6_addr ipv4(uint32_t address)

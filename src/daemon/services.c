@@ -1,0 +1,9 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "daemon/services.h"
+
+#include "qcmp/service.h"
+
+const struct service_ops *const services[] = {
+    &qcmp_service,
+    NULL,
+};

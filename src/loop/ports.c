@@ -1,0 +1,191 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "loop/ports.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "net/bind.h"
+
+/* A receive error may last: a worker waits for a moment, so that it is no busy loop. */
+#define REST_MS 1
+
+/* One socket of one worker. */
+struct listener {
+    unsigned worker;
+    struct port *port;
+    struct loop_watch watch;
+    uint32_t drops; /* as the kernel counted them last */
+};
+
+struct ports {
+    struct workers *workers;
+    uint16_t number;
+    struct in6_addr first_address;
+    size_t buffer_bytes; /* asked for */
+    uint64_t drops;
+    unsigned count;
+    struct listener listeners[]; /* for each worker and address at most */
+};
+
+static void receive(uint32_t events, void *user)
+{
+    (void)events;
+    if (port_turn(user) < 0)
+        poll(NULL, 0, REST_MS);
+}
+
+static int fail(const struct ports_options *options, size_t index, int code, struct error *error)
+{
+    char address[ADDRESS_TEXT_BYTES];
+    if (index >= options->addresses_count || address_is_any(&options->addresses[index]))
+        return error_system(error, code, "cannot serve %s on UDP port %u", options->name,
+                            (unsigned)options->port);
+    address_format(&options->addresses[index], options->port, address);
+    return error_system(error, code, "cannot serve %s on %s (%s[%zu])", options->name, address,
+                        options->key, index);
+}
+
+/* Opens a socket for each worker on one address. Where the host has no IPv6, `::` for IPv6 alone is
+ * nothing. */
+static int add_address(struct ports *ports, const struct ports_options *options, size_t index,
+                       bool has_ipv4, int *fds)
+{
+    unsigned workers = workers_count(ports->workers);
+    struct binding binding = {.address = options->addresses[index],
+                              .ipv6_only = has_ipv4,
+                              .buffer_bytes = ports->buffer_bytes};
+    int code = bind_open(fds, workers, &binding, ports->number);
+    if (code == -EAFNOSUPPORT && has_ipv4 && IN6_IS_ADDR_UNSPECIFIED(&binding.address))
+        return 0;
+    if (code != 0)
+        return code;
+
+    if (ports->count == 0)
+        ports->first_address = binding.address;
+    ports->number = address_bound_port(fds[0]);
+    for (unsigned i = 0; i < workers; i++) {
+        struct listener *listener = &ports->listeners[ports->count];
+        struct port_options port = {.fd = fds[i],
+                                    .max_bytes = options->max_bytes,
+                                    .batch = workers_get(ports->workers, i)->batch,
+                                    .counters = &options->counters[i],
+                                    .receive = options->receive,
+                                    .user = options->users[i]};
+        int failed = port_open(&listener->port, &port);
+        code = code != 0 ? code : failed;
+        listener->worker = i;
+        listener->watch =
+            (struct loop_watch){.fd = fds[i], .ready = receive, .user = listener->port};
+        ports->count += failed == 0;
+    }
+    return code;
+}
+
+int ports_open(struct ports **ports, struct workers *workers, const struct ports_options *options,
+               struct error *error)
+{
+    size_t most = options->addresses_count * workers_count(workers);
+    size_t failed = options->addresses_count;
+    bool has_ipv4 = false;
+    int code = -ENOMEM;
+    int *fds = calloc(workers_count(workers), sizeof *fds);
+    struct ports *opened = calloc(1, sizeof *opened + most * sizeof opened->listeners[0]);
+    assert(options->addresses_count >= 1 && options->addresses_count <= NET_MAX_ADDRESSES);
+
+    if (fds != NULL && opened != NULL) {
+        opened->workers = workers;
+        opened->number = options->port;
+        opened->buffer_bytes = bind_buffer_bytes(options->receive_buffer_ns);
+        for (size_t i = 0; i < options->addresses_count; i++)
+            has_ipv4 = has_ipv4 || IN6_IS_ADDR_V4MAPPED(&options->addresses[i]);
+        code = 0;
+        for (size_t i = 0; i < options->addresses_count && code == 0; i++) {
+            code = add_address(opened, options, i, has_ipv4, fds);
+            failed = i;
+        }
+    }
+    free(fds);
+    if (code == 0 && opened->count == 0)
+        code = -EAFNOSUPPORT;
+    if (code != 0) {
+        ports_close(opened);
+        return fail(options, failed, code, error);
+    }
+    *ports = opened;
+    return 0;
+}
+
+int ports_start(struct ports *ports)
+{
+    for (unsigned i = 0; i < ports->count; i++) {
+        struct listener *listener = &ports->listeners[i];
+        int error = loop_add(workers_get(ports->workers, listener->worker)->loop, &listener->watch,
+                             EPOLLIN);
+        if (error != 0)
+            return error;
+    }
+    return 0;
+}
+
+uint16_t ports_number(const struct ports *ports)
+{
+    return ports->number;
+}
+
+struct in6_addr ports_first_address(const struct ports *ports)
+{
+    return ports->first_address;
+}
+
+void ports_receive_buffer(const struct ports *ports, size_t *asked, size_t *granted)
+{
+    *asked = ports->buffer_bytes;
+    *granted = bind_receive_buffer(port_fd(ports->listeners[0].port));
+}
+
+uint64_t ports_drops(struct ports *ports)
+{
+    for (unsigned i = 0; i < ports->count; i++) {
+        struct listener *listener = &ports->listeners[i];
+        uint32_t before = listener->drops;
+        /* After a failure the next call makes up for it. */
+        bind_drops(port_fd(listener->port), &listener->drops);
+        ports->drops += (uint32_t)(listener->drops - before);
+    }
+    return ports->drops;
+}
+
+static void drain(struct worker *worker, void *user)
+{
+    struct ports *ports = user;
+    for (unsigned i = 0; i < ports->count; i++) {
+        struct listener *listener = &ports->listeners[i];
+        if (listener->worker != worker->index)
+            continue;
+        loop_remove(worker->loop, &listener->watch);
+        port_drain(listener->port, ports->buffer_bytes / BIND_LEAST_COST_BYTES + PACKET_BATCH);
+    }
+}
+
+void ports_stop(struct ports *ports)
+{
+    for (unsigned i = 0; i < ports->count; i++)
+        bind_stop_receiving(port_fd(ports->listeners[i].port));
+    workers_call(ports->workers, drain, ports);
+}
+
+uint64_t ports_close(struct ports *ports)
+{
+    if (ports == NULL)
+        return 0;
+
+    uint64_t drops = ports_drops(ports);
+    for (unsigned i = 0; i < ports->count; i++)
+        port_close(ports->listeners[i].port);
+    free(ports);
+    return drops;
+}
