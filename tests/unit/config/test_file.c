@@ -240,7 +240,7 @@ static void a_file_with_nothing_but_comments_is_known(void **state)
 static void bad_file_applies_in_no_part_and_names_its_place(void **state)
 {
     (void)state;
-    write_file("a.yaml", "filters: [{a: 1}]\nqcmp_port: abc\n");
+    write_file("a.yaml", "id: a\nqcmp_port: abc\n");
     assert_bad(LIST("-c", "a.yaml"),
                "a.yaml:2:12: qcmp_port: expected a number from 0 to 65535, found 'abc'");
 }
