@@ -88,9 +88,10 @@ static void assert_refused(const char *text, const char *expected)
     assert_string_equal(error.text, expected);
 }
 
-static void aliases_stand_for_copies(void **state)
+static void scalars_have_their_types_and_aliases_stand_for_copies(void **state)
 {
-    static const char text[] = "a: &x [1, {b: &y c}]\nd: *x\ne: *y\nx: &x 2\nf: *x\n";
+    static const char text[] = "a: &x [1, {b: &y c}]\nd: *x\ne: *y\nx: &x 2\nf: *x\n"
+                               "n: [1, 0x1F, 1.5, ~, true, \"1\"]\n";
     struct yaml_document document;
     struct error error;
 
@@ -99,7 +100,8 @@ static void aliases_stand_for_copies(void **state)
     json_t *json = yaml_to_json(document.root);
     char *shown = json_dumps(json, JSON_COMPACT);
     assert_string_equal(
-        shown, "{\"a\":[1,{\"b\":\"c\"}],\"d\":[1,{\"b\":\"c\"}],\"e\":\"c\",\"x\":2,\"f\":2}");
+        shown, "{\"a\":[1,{\"b\":\"c\"}],\"d\":[1,{\"b\":\"c\"}],\"e\":\"c\",\"x\":2,\"f\":2,"
+               "\"n\":[1,31,1.5,null,true,\"1\"]}");
     free(shown);
     json_decref(json);
     yaml_fini(&document);
@@ -130,7 +132,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(small_files_take_no_large_memory),
         cmocka_unit_test(brackets_in_texts_do_not_count),
-        cmocka_unit_test(aliases_stand_for_copies),
+        cmocka_unit_test(scalars_have_their_types_and_aliases_stand_for_copies),
         cmocka_unit_test(alias_bombs_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
