@@ -31,7 +31,7 @@ CALLS = {"memory": errno.ENOMEM, "socket": errno.EMFILE, "bind": errno.EADDRINUS
          "epoll_create1": errno.EMFILE, "epoll_ctl": errno.ENOMEM, "eventfd": errno.EMFILE, "signalfd": errno.ENFILE,
          "inotify_init1": errno.EMFILE, "inotify_add_watch": errno.ENOSPC, "open": errno.EMFILE, "read": errno.EIO,
          "fstat": errno.EIO, "stat": errno.EACCES, "pthread_create": errno.EAGAIN,
-         "getentropy": errno.EIO, "getrandom": errno.EIO, "eventfd_write": errno.EAGAIN, "eventfd_read": errno.EAGAIN,
+         "getentropy": errno.EIO, "getrandom": errno.EIO, "eventfd_read": errno.EAGAIN,
          "epoll_wait": errno.ENOMEM, "sendmsg": errno.ENOBUFS, "recvmmsg": errno.ENOMEM, "recvmsg": errno.ENOMEM,
          "sched_getaffinity": errno.EINVAL, "poll": errno.EINTR, "sem_wait": errno.EINTR, "write": errno.ENOSPC, "sendto": errno.ENOBUFS}
 NOT_AT_A_START = {"getentropy", "recvmsg"}

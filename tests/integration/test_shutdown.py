@@ -145,21 +145,6 @@ class NotifyTest(unittest.TestCase):
                 self.assertEqual(service.end(), 0)
                 self.assertEqual(self.manager.rest(), [b"STOPPING=1"])
 
-    def test_a_file_that_is_being_written_is_not_loaded_before_it_is_closed(self):
-        self.file.write_text("id: before\nqcmp_port: 0\n", encoding="utf-8")
-        with self.start(WATCHDOG_USEC="3000000") as service:
-            before = service.config()
-            with self.file.open("w", encoding="utf-8") as file:
-                file.write("id: half\nqcmp_port: 0\n")
-                file.flush()
-                self.manager.await_watchdogs(4)  # it has looked at everything that it looks at by itself
-                self.assertEqual(service.config(), before)
-                file.write("icao_code: EDDF\n")
-            service.await_event(RELOADED)
-            self.assertEqual((service.config()["id"], service.config()["icao_code"]), ("half", "EDDF"))
-            self.assertEqual(service.reloads("ok"), 1)
-            self.assertEqual(service.end(), 0)
-
     def test_a_name_in_the_abstract_namespace_is_fine(self):
         name = f"paddock-test-{os.getpid()}"
         with Manager(f"\0{name}") as manager, Operated(*PORT_0, env=environment(NOTIFY_SOCKET=f"@{name}")) as service:

@@ -149,7 +149,6 @@ FAILING(int, -1, epoll_wait, (int epoll, struct epoll_event *events, int most, i
         (epoll, events, most, timeout))
 FAILING(int, -1, eventfd, (unsigned value, int flags), (value, flags))
 FAILING(int, -1, eventfd_read, (int fd, eventfd_t *value), (fd, value))
-FAILING(int, -1, eventfd_write, (int fd, eventfd_t value), (fd, value))
 FAILING(FILE *, NULL, fopen, (const char *path, const char *mode), (path, mode))
 FAILING(int, -1, fstat, (int fd, struct stat *status), (fd, status))
 FAILING(int, -1, getentropy, (void *to, size_t bytes), (to, bytes))

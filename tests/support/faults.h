@@ -31,7 +31,6 @@
     X(epoll_wait, epoll_wait)                                                                      \
     X(eventfd, eventfd)                                                                            \
     X(eventfd_read, eventfd_read)                                                                  \
-    X(eventfd_write, eventfd_write)                                                                \
     X(fopen, fopen)                                                                                \
     X(fstat, fstat)                                                                                \
     X(getentropy, getentropy)                                                                      \
