@@ -240,8 +240,13 @@ static const int WORKER_CALLS[] = {
     SCMP_SYS(close),
     SCMP_SYS(getsockname),
     SCMP_SYS(getsockopt),
-    SCMP_SYS(setsockopt),
 };
+
+/* SCMP_A0() and the like leave a member out, of which clang warns. */
+static struct scmp_arg_cmp equals(unsigned argument, scmp_datum_t value)
+{
+    return (struct scmp_arg_cmp){.arg = argument, .op = SCMP_CMP_EQ, .datum_a = value};
+}
 
 int privileges_confine_worker(void)
 {
@@ -255,15 +260,15 @@ int privileges_confine_worker(void)
     for (size_t i = 0; i < sizeof WORKER_CALLS / sizeof WORKER_CALLS[0] && error == 0; i++)
         error = seccomp_rule_add(filter, SCMP_ACT_ALLOW, WORKER_CALLS[i], 0);
     for (size_t i = 0; i < 2 && error == 0; i++) /* UDP alone */
-        error = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(socket), 3,
-                                 SCMP_A0(SCMP_CMP_EQ, i == 0 ? AF_INET : AF_INET6),
-                                 SCMP_A1(SCMP_CMP_EQ, type), SCMP_A2(SCMP_CMP_EQ, 0));
+        error =
+            seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(socket), 3,
+                             equals(0, i == 0 ? AF_INET : AF_INET6), equals(1, type), equals(2, 0));
     for (size_t i = 0; i < sizeof levels / sizeof levels[0] && error == 0; i++)
-        error = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(setsockopt), 1,
-                                 SCMP_A1(SCMP_CMP_EQ, levels[i]));
+        error =
+            seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(setsockopt), 1, equals(1, levels[i]));
     if (error == 0) /* a wake-up, and nothing of a file's size */
         error = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(read), 1,
-                                 SCMP_A2(SCMP_CMP_EQ, sizeof(uint64_t)));
+                                 equals(2, sizeof(uint64_t)));
     if (error == 0)
         error = seccomp_load(filter);
     seccomp_release(filter);
