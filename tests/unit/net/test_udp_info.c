@@ -7,8 +7,8 @@
 #include <unistd.h>
 
 #include "base/clock.h"
-#include "net/udp_info.h"
 #include "net/bind.h"
+#include "net/udp_info.h"
 
 #define PATIENCE_NS INT64_C(10000000000)
 
@@ -118,6 +118,7 @@ static void a_dual_stack_socket_has_the_usual_messages(void **state)
     open_receiver(&sockets, in6addr_any);
     if (!sockets.ipv6) {
         close(sockets.receiver);
+        print_message("SKIPPED: this host has no IPv6\n");
         skip();
     }
     struct received ipv4_one = receive_stamped(&sockets, &loopback);
