@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* How exactly the impairment relay keeps a delay: datagrams over loopback at a steady rate, each
  * with the time at which it was sent; the server takes the kernel's stamp of its arrival. The error
  * is what lies between the two beyond the delay that the seed gives, and so contains two passes

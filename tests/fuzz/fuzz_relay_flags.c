@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /** @file
  * The command line of the relay: a list of lines, each an argument. Oracles: what is taken is
  * within its range; the settings, written down for each direction, are read as the same; errors are

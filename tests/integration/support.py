@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What the integration tests share: real processes, packets made and read without the C code, network namespaces.
 
 The program under test is in $PADDOCK. $PADDOCK_SCALE below 1 makes the bulky tests smaller, for builds that are slow.

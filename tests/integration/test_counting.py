@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A service that was added by one line in the list of services, tests/service/services.c, gets flags, help, schema,
 reload, metrics, health, drain and stop for it; alone and beside QCMP."""
 import collections

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A start, a reload and a command in which one call fails, for every call that they make: each works, or ends with an error
 that says so."""
 import contextlib

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A configuration that changes while the service answers."""
 import collections
 import datetime

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """How a service ends, and what it tells the service manager on its way."""
 import collections
 import contextlib

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The program and the suites nearest to the kernel under valgrind's memcheck: no bad access, no leak."""
 import collections
 import os

@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
 """test_container.py SOURCE: what the Containerfile names is there, as far as it can be seen without an engine that builds it."""
 import json
 import pathlib

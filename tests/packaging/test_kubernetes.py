@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
 """test_kubernetes.py CASE SOURCE: the manifests fit each other and the program.
 
 CASE is a key of CASES. The one called schemas needs the module kubernetes_validate, which brings the schemas of Kubernetes along:

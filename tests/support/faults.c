@@ -28,7 +28,7 @@
 
 #include <linux/errqueue.h>
 
-/* Of jansson, for the programs that are linked with it. */
+/* A function of jansson, for the programs that are linked with it. */
 __attribute__((weak)) void json_set_alloc_funcs(void *(*allocate)(size_t), void (*release)(void *));
 
 #define SECOND_NS INT64_C(1000000000)

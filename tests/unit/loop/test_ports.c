@@ -259,7 +259,7 @@ static void tells_the_true_size_of_every_datagram(void **state)
     loopback_close(&client);
 }
 
-/* Of several workers one has the packet, and has counted it under the index that it tells. */
+/* One of several workers has the packet, and has counted it under the index that it tells. */
 static void tells_when_a_batch_was_read_and_by_whom(void **state)
 {
     (void)state;
@@ -361,7 +361,7 @@ static struct numbered receive_numbered(const struct loopback *client)
                              ntohl(((struct sockaddr_in *)&from)->sin_addr.s_addr)};
 }
 
-/* Of which client ping number i is: runs of one, then two that take turns, then three. */
+/* The client of ping number i: runs of one, then two that take turns, then three. */
 static int client_of(int i)
 {
     return i < 40 ? 0 : i % (i / 40 + 1);
