@@ -7,8 +7,8 @@
 #include <qcmp/version.h>
 
 #include "base/text.h"
+#include "cli/command.h"
 #include "cli/commands.h"
-#include "cli/output.h"
 #include "config/config.h"
 #include "daemon/daemon.h"
 #include "daemon/sections.h"

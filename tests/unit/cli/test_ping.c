@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -63,15 +64,15 @@ static void fixture_open(struct fixture *fixture)
 {
     struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
     socklen_t bytes = sizeof address;
-    char message[256];
-    char *text = fixture->text;
+    struct error error;
+    const char *text = fixture->text;
 
     fixture->fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
     assert_return_code(bind(fixture->fd, (struct sockaddr *)&address, bytes), errno);
     assert_return_code(getsockname(fixture->fd, (struct sockaddr *)&address, &bytes), errno);
-    snprintf(text, sizeof fixture->text, "127.0.0.1:%u", (unsigned)ntohs(address.sin_port));
-    assert_int_equal(
-        ping_targets_init(&fixture->run, &text, 1, QCMP_FAMILY_ANY, message, sizeof message), 0);
+    snprintf(fixture->text, sizeof fixture->text, "127.0.0.1:%u",
+             (unsigned)ntohs(address.sin_port));
+    assert_int_equal(ping_targets_init(&fixture->run, &text, 1, QCMP_FAMILY_ANY, &error), 0);
 }
 
 static void fixture_close(struct fixture *fixture)
@@ -122,14 +123,13 @@ static void a_socket_that_gives_nothing_but_errors_ends_the_run_and_keeps_its_re
 static void a_source_belongs_to_the_target_of_its_port_or_else_of_its_address(void **state)
 {
     char texts[][16] = {"127.0.0.9:5", "127.0.0.2:7", "127.0.0.2:3", "127.0.0.9:5"};
-    char *pointers[] = {texts[0], texts[1], texts[2], texts[3]};
+    const char *pointers[] = {texts[0], texts[1], texts[2], texts[3]};
     struct ping_run run = {0};
     struct qcmp_endpoint peer;
-    char message[256];
+    struct error error;
 
     (void)state;
-    assert_int_equal(ping_targets_init(&run, pointers, 4, QCMP_FAMILY_ANY, message, sizeof message),
-                     0);
+    assert_int_equal(ping_targets_init(&run, pointers, 4, QCMP_FAMILY_ANY, &error), 0);
     assert_ptr_equal(ping_targets_find(&run, &run.targets[0].endpoint), &run.targets[0]);
     assert_ptr_equal(ping_targets_find(&run, &run.targets[1].endpoint), &run.targets[1]);
     assert_ptr_equal(ping_targets_find(&run, &run.targets[2].endpoint), &run.targets[2]);
@@ -163,12 +163,11 @@ static void a_resolver_that_fails_tells_it_in_the_words_of_the_system(void **sta
 {
     struct ping_run run = {0};
     char text[] = "some.name";
-    char *texts = text;
-    char message[256];
+    const char *texts = text;
+    struct error error;
 
     (void)state;
-    assert_int_equal(ping_targets_init(&run, &texts, 1, QCMP_FAMILY_ANY, message, sizeof message),
-                     0);
+    assert_int_equal(ping_targets_init(&run, &texts, 1, QCMP_FAMILY_ANY, &error), 0);
     assert_string_equal(run.targets[0].error, strerror(EMFILE));
     ping_targets_fini(&run);
 }
