@@ -284,10 +284,10 @@ static bool sending_is_over(struct run *run)
         run->end_ns = now_ns;
     if (run->signals > 1 || now_ns >= run->end_ns + SEND_GRACE_NS)
         return true;
-    if (now_ns < run->end_ns)
-        return false;
+    if (now_ns < run->end_ns || !is_open_loop(run))
+        return now_ns >= run->end_ns;
     int64_t at_ns = next_due_ns(run);
-    return !is_open_loop(run) || (run->due_count == 0 && (at_ns > now_ns || at_ns >= run->end_ns));
+    return run->due_count == 0 && (at_ns > now_ns || at_ns >= run->end_ns);
 }
 
 static int run_sending(struct run *run)
