@@ -90,12 +90,16 @@ static int load(struct fastpath *fastpath, struct error *error)
     /* libbpf would print what only an author of BPF programs understands. */
     libbpf_set_print(NULL);
     int count = libbpf_num_possible_cpus();
-    if (count < 0)
-        return error_system(error, count, "cannot count the CPUs");
+    if (count < 0) {
+        error_system(error, count, "cannot count the CPUs");
+        return count;
+    }
     fastpath->cpus_count = (unsigned)count;
     fastpath->program = fastpath_bpf__open();
-    if (fastpath->program == NULL)
-        return error_system(error, -errno, "cannot open the XDP program");
+    if (fastpath->program == NULL) {
+        error_system(error, -errno, "cannot open the XDP program");
+        return -ENOMEM;
+    }
     struct bpf_map *cpus = fastpath->program->maps.cpus;
     int code = bpf_map__set_max_entries(cpus, fastpath->cpus_count);
     if (code == 0)
