@@ -11,11 +11,13 @@
 #define PADDOCK_NET_PORT_H
 
 #include <stdalign.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #include "metrics/counter.h"
 #include "metrics/histogram.h"
+#include "net/neighbours.h"
 #include "net/packet.h"
 
 struct port;
@@ -86,6 +88,7 @@ struct port_options {
     struct port_counters *counters; /**< must outlive the port */
     port_receive_fn *receive;
     void *user;
+    const struct neighbours *neighbours; /**< must outlive the port; NULL: none is missing */
 };
 
 /** A datagram to be sent. Everything is borrowed until the handler of the batch has returned. */
@@ -98,6 +101,10 @@ struct port_message {
     int stamp_at; /**< where in it the wall clock at its sending goes, in eight bytes, big-endian;
                      negative: nowhere */
     int64_t received_ns; /**< of a stamped one: when what it answers was received */
+    /** The receiver may not exist, and what is sent there may wait in the kernel for seconds: the
+     * datagram is sent only into the first half of the send buffer. Datagrams to neighbours that
+     * are missing are so in any case. */
+    bool is_doubtful;
 };
 
 /** Allocates the memory that all ports of one worker share. @return NULL without memory. */
