@@ -27,7 +27,8 @@ static void those_that_do_not_answer_are_missing_and_no_others(void **state)
     if (geteuid() != 0 || unshare(CLONE_NEWNET) != 0)
         skip();
     if (system(
-            "ip link add v type dummy && ip link set v up && ip addr add 10.1.0.1/24 dev v &&"
+            "ip link add v type veth peer name w && ip link set v up && ip addr add 10.1.0.1/24 "
+            "dev v &&"
             "ip neigh add 10.1.0.9 dev v nud failed && ip neigh add fd00:1::9 dev v nud failed &&"
             "ip neigh add 10.1.0.8 dev v lladdr 02:00:00:00:00:08 nud reachable") != 0)
         skip();
