@@ -36,7 +36,7 @@ struct qcmp {
     struct service_env env;
     struct quiescent_slot rules;
     _Atomic int64_t max_age_ns; /* relaxed: a number by itself */
-    struct siphash_key key;
+    struct siphash_key *key;    /* in memory that core dumps leave out, as the rules with it */
     struct guard_set *table; /* NULL as long as the guard was never on; that of `fast`, if there */
     uint32_t swept;          /* sets of it */
     struct qcmp_fast *fast;  /* NULL: sockets alone */
@@ -88,7 +88,7 @@ static void rules_release(struct retired *retired)
     if (rules == NULL)
         return;
     access_free(rules->access);
-    free(rules);
+    guard_secret_free(rules, sizeof *rules);
 }
 
 /* Makes a version, also for the driver. The guard's table comes with the first version that needs
@@ -96,13 +96,13 @@ static void rules_release(struct retired *retired)
 static int prepare_rules(struct qcmp *qcmp, const struct qcmp_settings *settings,
                          struct error *error)
 {
-    struct rules *made = calloc(1, sizeof *made);
+    struct rules *made = guard_secret_new(sizeof *made);
     int code = made != NULL ? 0 : -ENOMEM;
 
     if (code == 0)
         code = access_new(&made->access, &settings->allow, &settings->deny);
     if (code == 0 && settings->guard_enabled && qcmp->table == NULL) {
-        code = siphash_key_init(&qcmp->key);
+        code = siphash_key_init(qcmp->key);
         if (code == 0)
             qcmp->table =
                 qcmp->fast != NULL ? qcmp_fast_guard_table(qcmp->fast) : guard_table_new();
@@ -112,7 +112,7 @@ static int prepare_rules(struct qcmp *qcmp, const struct qcmp_settings *settings
     if (code == 0) {
         made->responder.access = made->access;
         if (settings->guard_enabled) {
-            guard_parameters_init(&made->limits, &settings->guard, &qcmp->key);
+            guard_parameters_init(&made->limits, &settings->guard, qcmp->key);
             made->responder.limits = &made->limits;
             made->responder.table = qcmp->table;
         }
@@ -250,6 +250,7 @@ static void qcmp_free(struct qcmp *qcmp)
     pthread_mutex_destroy(&qcmp->lock);
     free(qcmp->counters);
     free(qcmp->turns);
+    guard_secret_free(qcmp->key, sizeof *qcmp->key);
     free(qcmp);
 }
 
@@ -268,7 +269,8 @@ static int open_qcmp(void **self, const struct service_env *env, const struct co
     pthread_mutex_init(&qcmp->lock, NULL);
     qcmp->counters = port_counters_new(workers);
     qcmp->turns = aligned_alloc(alignof(struct turn), workers * sizeof *qcmp->turns);
-    if (qcmp->counters == NULL || qcmp->turns == NULL) {
+    qcmp->key = guard_secret_new(sizeof *qcmp->key);
+    if (qcmp->counters == NULL || qcmp->turns == NULL || qcmp->key == NULL) {
         error_system(error, code, "cannot serve QCMP");
         goto fail;
     }
