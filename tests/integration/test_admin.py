@@ -217,7 +217,7 @@ class LiveTest(AdminTest):
             service.stop()
 
     def test_a_worker_that_does_not_react_is_no_live_service(self):
-        self.check_held("qcmp-1")
+        self.check_held("worker-1")
 
     def test_a_main_thread_that_does_not_react_is_no_live_service(self):
         self.check_held("paddock")

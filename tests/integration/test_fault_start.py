@@ -17,8 +17,8 @@ FILE = """\
 version: v1alpha1
 id: start
 filters: [{name: a, config: {x: [1, 2.5, true, ~, text]}}]
-clusters: [{endpoints: ["10.0.0.2:7777"]}]
-datacenters: [{icao_code: EDDF, address: "10.0.0.1", qcmp_port: 7600}]
+clusters: [{endpoints: [{address: "10.0.0.2:7777"}]}]
+datacenters: {map: {"10.0.0.1": {icao_code: EDDF, qcmp_port: 7600}}}
 paddock: {workers: 2, pin: true, qcmp: {listen: ["127.0.0.1", "127.0.0.2"], max_age: 1m}}
 """
 

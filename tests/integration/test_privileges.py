@@ -90,7 +90,7 @@ class DropTest(PrivilegeTest):
             with self.subTest(name):
                 self.check_thread(status)
         def modes():
-            return [status["Seccomp"] for name, status in threads(service.pid) if name.startswith("qcmp-")]
+            return [status["Seccomp"] for name, status in threads(service.pid) if name.startswith("worker-")]
         support.wait_until(lambda: modes() == [[worker_seccomp]] * workers, "the workers are confined as told")
 
     def test_all_threads_have_dropped_what_they_do_not_need(self):

@@ -131,16 +131,20 @@ class PingerTest(ReloadTest):
             pinger.await_answers(100)
             pinger.finish()
             self.assertEqual((service.reloads("ok"), service.reloads("error")), (1 + reloads, 1))
-            self.check_pings(pinger, before, event_ns(changed))
+            lost = self.check_pings(pinger, before, event_ns(changed))
             counted = service.stop()
-        self.assertEqual(counted, support.counts(collections.Counter(valid=len(pinger.answered))))
+        self.assertLessEqual(counted["kernel_drops"], lost)
+        expected = support.counts(collections.Counter(valid=len(pinger.answered)))
+        self.assertEqual(counted | {"kernel_drops": 0}, expected)
 
     def check_pings(self, pinger, old_port, changed_ns):
-        """All are answered once, but what went to the old port after the log had named the new one."""
+        """All are answered once, but what went to the old port after the log had named the new one. Returns how many
+        those are: the kernel drops and counts them until the old port is closed."""
         self.assertEqual(pinger.strange, [])
         self.assertEqual(set(pinger.answered.values()), {1})
         lost = [(port, at) for client, (port, at) in pinger.sent.items() if client not in pinger.answered]
         self.assertEqual([(port, at) for port, at in lost if port != old_port or at < changed_ns], [])
+        return len(lost)
 
 
 class NoticeTest(ReloadTest):
@@ -413,7 +417,7 @@ class RefusalTest(ReloadTest):
             service.stop()
 
     def test_keys_that_are_not_used_are_warned_about_once_a_load(self):
-        text = "qcmp_port: 0\nfilters: [{name: a}]\nclusters: [{endpoints: ['10.0.0.2:7777']}]\n" \
+        text = "qcmp_port: 0\nfilters: [{name: a}]\nclusters: [{endpoints: [{address: '10.0.0.2:7777'}]}]\n" \
                "datacenters: {map: {'10.0.0.1': {qcmp_port: 7600, icao_code: EDDF}}}\n"
         keys = ["filters", "clusters", "datacenters"]
         with self.start(text) as service:
@@ -423,7 +427,7 @@ class RefusalTest(ReloadTest):
             os.kill(service.pid, signal.SIGHUP)
             service.await_event(RELOADED)
             self.assertEqual(named(), 2 * keys)
-            self.assertEqual(service.config()["filters"], [{"name": "a"}])
+            self.assertEqual(service.config()["filters"], [{"name": "a", "label": None, "config": None}])
             self.path.write_text("qcmp_port: 0\nfilters: []\nclusters: []\ndatacenters: {map: {}}\n", encoding="utf-8")
             service.await_event(RELOADED, 2)
             self.assertEqual(named(), 2 * keys)

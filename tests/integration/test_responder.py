@@ -159,7 +159,7 @@ class ResponderTest(unittest.TestCase):
 
     def check_workers(self, workers):
         with Responder("--service.udp.workers", str(workers)) as responder:
-            self.assertEqual(sum(name.startswith("qcmp-") for name, _ in support.threads(responder.pid)), workers)
+            self.assertEqual(sum(name.startswith("worker-") for name, _ in support.threads(responder.pid)), workers)
             for source in range(64):
                 address = "::1" if source % 2 and support.has_ipv6() else "127.0.0.1"
                 with Asker(responder.port, self.sent, address) as asker:

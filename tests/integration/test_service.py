@@ -155,7 +155,7 @@ class IneffectiveTest(ServiceTest):
     def check_warned(self, mode, flags, settings, variables=()):
         with Operated("--service.qcmp.port", "0", "--xdp", mode, *flags,
                       env=environment(**dict(variables))) as service:
-            warned = [event["fields"] for event in service.events("this setting has no effect with this --xdp", "WARN")]
+            warned = [event["fields"] for event in service.events("this setting has no effect", "WARN")]
             service.stop()
         self.assertEqual([(fields["setting"], fields["xdp"]) for fields in warned],
                          [(setting, mode) for setting in settings])
@@ -180,7 +180,7 @@ class EnvironmentTest(ServiceTest):
             port = service.await_port()
             service.await_line("qcmp ready")
             self.check_answers(port)
-            workers = [name for name, _ in support.threads(service.pid) if name.startswith("qcmp-")]
+            workers = [name for name, _ in support.threads(service.pid) if name.startswith("worker-")]
             self.assertEqual(len(workers), 3)
             self.assertEqual(service.end(), 0)
 

@@ -50,7 +50,7 @@ class EndTest(unittest.TestCase):
         for timeout, is_waiting in (("0", False), ("1d", True)):
             with self.subTest(timeout), Operated(*PORT_0, "--service.udp.workers", "1", "--termination-timeout",
                                                  timeout) as service:
-                with support.held_thread(service.pid, "qcmp-0"):
+                with support.held_thread(service.pid, "worker-0"):
                     os.kill(service.pid, signal.SIGTERM)
                     service.await_event(SHUTTING_DOWN)
                     wait_until(lambda: self.is_reachable(service) == is_waiting, "the admin server serves as it should")

@@ -555,15 +555,13 @@ class LifeTest(XdpTest):
                 self.assertEqual((done.returncode, done.stderr), (255, f"paddock: cannot answer by XDP: {reason}\n"))
 
     def test_a_start_that_fails_behind_it_leaves_nothing(self):
-        reasons = {errno.EADDRINUSE: "cannot serve QCMP on UDP port 0: ",
-                   errno.EOPNOTSUPP: "the engine cannot enforce access lists or the guard: "}
-        for error, reason in reasons.items():
-            with self.subTest(reason), Faults() as faults, self.server:
-                faults.inject("bind", error, 1, skip=1)  # the first is the one for changes of addresses
-                done = run("--service.qcmp", "--service.qcmp.port", "0", "--xdp", "on",
-                           "--service.udp.xdp.network-interface", "way", program=FAULTY, env=faults.environment())
-                self.assertEqual((done.returncode, done.stderr), (255, f"paddock: {reason}{os.strerror(error)}\n"))
-                self.assertIsNone(holder("way"))
+        with Faults() as faults, self.server:
+            faults.inject("bind", errno.EADDRINUSE, 1, skip=1)  # the first is the one for changes of addresses
+            done = run("--service.qcmp", "--service.qcmp.port", "0", "--xdp", "on",
+                       "--service.udp.xdp.network-interface", "way", program=FAULTY, env=faults.environment())
+            self.assertEqual((done.returncode, done.stderr), (
+                255, f"paddock: cannot serve QCMP on UDP port 0: {os.strerror(errno.EADDRINUSE)}\n"))
+            self.assertIsNone(holder("way"))
 
     def test_a_start_without_privileges_is_an_error(self):
         if shutil.which("setpriv") is None:

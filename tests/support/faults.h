@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /** @file
  * Faults on demand: what the system does for our code fails when a test says so.
  *
@@ -29,9 +30,12 @@
     X(epoll_ctl, epoll_ctl)                                                                        \
     X(epoll_wait, epoll_wait)                                                                      \
     X(eventfd, eventfd)                                                                            \
+    X(eventfd_read, eventfd_read)                                                                  \
+    X(eventfd_write, eventfd_write)                                                                \
     X(fopen, fopen)                                                                                \
     X(fstat, fstat)                                                                                \
     X(getentropy, getentropy)                                                                      \
+    X(getrandom, getrandom)                                                                        \
     X(getsockname, getsockname)                                                                    \
     X(getsockopt, getsockopt)                                                                      \
     X(inotify_add_watch, inotify_add_watch)                                                        \
@@ -45,14 +49,18 @@
     X(pthread_create, pthread_create)                                                              \
     X(read, read)                                                                                  \
     X(readlink, readlink)                                                                          \
+    X(recv, recv)                                                                                  \
     X(recvmmsg, recvmmsg)                                                                          \
     X(recvmsg, recvmsg)                                                                            \
     X(sched_getaffinity, sched_getaffinity)                                                        \
     X(sem_wait, sem_wait)                                                                          \
-    X(sendmsg, syscall)                                                                            \
-    X(sendmsg_segmented, syscall)                                                                  \
+    X(sendmmsg, sendmmsg)                                                                          \
+    X(sendmsg, sendmsg)                                                                            \
+    X(sendmsg_segmented, sendmsg)                                                                  \
+    X(sendmsg_stream, sendmsg)                                                                     \
     X(sendto, sendto)                                                                              \
     X(setsockopt, setsockopt)                                                                      \
+    X(shutdown, shutdown)                                                                          \
     X(signalfd, signalfd)                                                                          \
     X(socket, socket)                                                                              \
     X(stat, stat)                                                                                  \

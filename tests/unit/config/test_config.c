@@ -582,7 +582,9 @@ static void help_lists_what_is_supported_and_nothing_else(void **state)
     for (size_t i = 0; i < sizeof supported / sizeof supported[0]; i++)
         assert_non_null(strstr(text, supported[i]));
     assert_null(strstr(text, "--service.phoenix"));
+    assert_null(strstr(text, "--provider.fs"));
     assert_null(strstr(text, "--provider.k8s"));
+    assert_null(strstr(text, "--provider.xds"));
     free(text);
 }
 
