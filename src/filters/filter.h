@@ -48,15 +48,21 @@ struct metadata {
     uint32_t bytes;
 };
 
-/** Which endpoints there are, and who owns a token; does not change. */
-struct destinations;
+/** Which endpoints there are, and who owns a token. It does not change. */
+struct filter_world {
+    uint32_t count; /**< of endpoints */
+    /** Finds the endpoints that own a token.
+     * @param[out] chosen gets the places of at most @p most. @return how many. */
+    uint32_t (*find_token)(const struct filter_world *world, const uint8_t *token, uint32_t bytes,
+                           uint32_t *chosen, uint32_t most);
+};
 
 /** One datagram on its way. */
 struct filter_call {
     struct packet *packet;                      /**< data and bytes may be changed */
     const struct endpoint *source;              /**< where it came from */
     const struct endpoint *server;              /**< of a server's datagram; NULL of a player's */
-    const struct destinations *world;           /**< of a player's datagram */
+    const struct filter_world *world;           /**< of a player's datagram */
     struct metadata metadata[FILTER_MAX_NAMES]; /**< by filter_name(); empty at first */
     bool is_chosen; /**< whether the destinations are those below; else they are all */
     uint32_t chosen_count;
@@ -100,15 +106,5 @@ struct filter_ops {
 
 /** All kinds, ended by NULL. A new one is a file and a line in list.c. */
 extern const struct filter_ops *const filter_list[];
-
-/* What the world tells filters; implemented by whoever makes a world. */
-
-/** How many destinations there are. */
-uint32_t destinations_count(const struct destinations *world);
-
-/** The destinations that own a token.
- * @param[out] chosen gets at most @p most. @return how many. */
-uint32_t destinations_of_token(const struct destinations *world, const uint8_t *token,
-                               uint32_t bytes, uint32_t *chosen, uint32_t most);
 
 #endif

@@ -65,7 +65,7 @@ static uint32_t choose(const struct balancer *balancer, struct turn *turn,
 /* Among those that an earlier filter chose, or all. */
 static enum filter_result read_balancer(const void *filter, void *mine, struct filter_call *call)
 {
-    uint32_t count = call->is_chosen ? call->chosen_count : destinations_count(call->world);
+    uint32_t count = call->is_chosen ? call->chosen_count : call->world->count;
     if (count == 0)
         return FILTER_NEXT;
     uint32_t place = choose(filter, mine, call->source) % count;

@@ -47,8 +47,8 @@ static enum filter_result read_router(const void *filter, void *mine, struct fil
     call->is_chosen = true;
     call->chosen_count = 0;
     if (token->kind == METADATA_BYTES)
-        call->chosen_count = destinations_of_token(call->world, token->data, token->bytes,
-                                                   call->chosen, FILTER_MAX_CHOSEN);
+        call->chosen_count = call->world->find_token(call->world, token->data, token->bytes,
+                                                     call->chosen, FILTER_MAX_CHOSEN);
     call->reason = NO_MATCH;
     return call->chosen_count > 0 ? FILTER_NEXT : FILTER_DROP;
 }

@@ -333,7 +333,7 @@ static unsigned carry(struct proxy_worker *worker, struct port *port, struct pac
     const struct destinations *world = worker->world;
     unsigned reason;
 
-    if (world->count == 0)
+    if (world->open.count == 0)
         return PROXY_NO_ENDPOINTS;
     if (packet->is_cut)
         return PROXY_TOO_LARGE;
@@ -347,7 +347,7 @@ static unsigned carry(struct proxy_worker *worker, struct port *port, struct pac
     call->packet = packet;
     call->source = &packet->peer;
     call->server = NULL;
-    call->world = world;
+    call->world = &world->open;
     call->is_chosen = false;
     call->scratch_bytes = 0;
     if (chain_read(world->chain->workers[worker->options.worker->index], call, &reason) ==
@@ -356,7 +356,7 @@ static unsigned carry(struct proxy_worker *worker, struct port *port, struct pac
     if (packet->bytes > PACKET_MAX_BYTES)
         return PROXY_TOO_LARGE;
 
-    uint32_t count = call->is_chosen ? call->chosen_count : world->count;
+    uint32_t count = call->is_chosen ? call->chosen_count : world->open.count;
     if (count == 0)
         return PROXY_NO_ENDPOINTS;
     for (uint32_t i = 0; i < count; i++)
@@ -396,7 +396,7 @@ static unsigned carry_back(struct proxy_worker *worker, const struct upstream *u
     call->packet = packet;
     call->source = &packet->peer;
     call->server = &packet->peer;
-    call->world = worker->world;
+    call->world = &worker->world->open;
     call->is_chosen = false;
     call->scratch_bytes = 0;
     if (chain_write(worker->world->chain->workers[worker->options.worker->index], call, &reason) ==

@@ -124,14 +124,28 @@ static int fill(struct destinations *world)
                 continue;
             uint32_t *place = find_place(world, &endpoint->at);
             if (*place == NOWHERE) {
-                *place = world->count;
-                world->items[world->count++].at = endpoint->at;
+                *place = world->open.count;
+                world->items[world->open.count++].at = endpoint->at;
             }
             for (const struct token *token = endpoint->tokens; token != NULL; token = token->next)
                 add_owner(world, token, *place);
         }
     }
     return 0;
+}
+
+static uint32_t find_owners(const struct filter_world *open, const uint8_t *token, uint32_t bytes,
+                            uint32_t *chosen, uint32_t most)
+{
+    const struct destinations *world =
+        (const struct destinations *)((const char *)open - offsetof(struct destinations, open));
+    const struct world_token *entry = find_token(world, token, bytes);
+    uint32_t count = 0;
+    if (entry->token == NULL)
+        return 0;
+    for (uint32_t i = entry->first; i != NOWHERE && count < most; i = world->next_owner[i])
+        chosen[count++] = world->owners[i];
+    return count;
 }
 
 int world_new(struct destinations **world, const struct catalog_version *told,
@@ -141,6 +155,7 @@ int world_new(struct destinations **world, const struct catalog_version *told,
     int code = made != NULL ? siphash_key_init(&made->key) : -ENOMEM;
     if (code == 0) {
         made->number = before != NULL ? before->number + 1 : 1;
+        made->open.find_token = find_owners;
         made->clusters = clusters_copy(told->clusters);
         code = made->clusters != NULL ? fill(made) : -ENOMEM;
     }
@@ -181,21 +196,4 @@ void world_free(struct retired *retired)
 bool world_has(const struct destinations *world, const struct endpoint *endpoint)
 {
     return *find_place(world, endpoint) != NOWHERE;
-}
-
-uint32_t destinations_count(const struct destinations *world)
-{
-    return world->count;
-}
-
-uint32_t destinations_of_token(const struct destinations *world, const uint8_t *token,
-                               uint32_t bytes, uint32_t *chosen, uint32_t most)
-{
-    const struct world_token *entry = find_token(world, token, bytes);
-    uint32_t count = 0;
-    if (entry->token == NULL)
-        return 0;
-    for (uint32_t i = entry->first; i != NOWHERE && count < most; i = world->next_owner[i])
-        chosen[count++] = world->owners[i];
-    return count;
 }

@@ -27,7 +27,7 @@ struct destinations {
     struct retired retired;
     uint64_t number; /**< another one for each version */
     struct world_chain *chain;
-    uint32_t count;
+    struct filter_world open; /**< what filters see: the number of items, for one */
     struct destination *items;
 
     struct clusters *clusters; /**< keeps the memory of the tokens */
