@@ -382,7 +382,6 @@ static int start(struct daemon *daemon, struct config *config, struct error *err
                            PRIVILEGES_CAPABILITY(CAP_NET_BIND_SERVICE) | nice, daemon->log, error);
     if (code != 0)
         return code;
-    reload_warn_unused(daemon->log, config, 1);
     warn_about_file(daemon);
     code = workers_start(daemon->workers, error);
     if (code == 0 && daemon->fastpath != NULL)
@@ -397,9 +396,10 @@ static int start(struct daemon *daemon, struct config *config, struct error *err
     watch_files(daemon);
     look_at_files(daemon); /* it may have changed since it was read */
     code = open_admin(daemon, error);
+    /* Ports are bound, and what comes waits there: a reader of the log may rely on /ready. */
+    atomic_store_explicit(&daemon->is_started, code == 0, memory_order_relaxed);
     for (size_t i = 0; i < daemon->running_count && code == 0; i++)
         code = daemon->running[i].ops->start(daemon->running[i].self, error);
-    atomic_store_explicit(&daemon->is_started, code == 0, memory_order_relaxed);
     return code;
 }
 
