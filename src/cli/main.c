@@ -141,13 +141,6 @@ static int run_command(const struct invocation *call, bool service_asked)
     return usage_error(error);
 }
 
-static int serve(struct config *config, const struct daemon_start *start)
-{
-    struct log log;
-    log_open(&log, config, false);
-    return daemon_run(config, start, &log);
-}
-
 int main(int argc, char **argv)
 {
     standard_streams_open();
@@ -162,10 +155,12 @@ int main(int argc, char **argv)
         .source = {
             .sections = sections.items, .argc = argc, .argv = argv, .environment = &environment}};
     struct invocation call = {.environment = &environment};
+    struct log log;
     int status;
     switch (config_load(&config, &start.source, &report)) {
     case CONFIG_SERVE:
-        return serve(config, &start);
+        log_open(&log, config, false);
+        return daemon_run(config, &start, &log);
     case CONFIG_COMMAND:
         call.config = config;
         call.argc = argc - report.command;
