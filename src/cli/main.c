@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -7,8 +8,8 @@
 #include <qcmp/version.h>
 
 #include "base/text.h"
+#include "cli/command.h"
 #include "cli/commands.h"
-#include "cli/output.h"
 #include "config/config.h"
 #include "daemon/daemon.h"
 #include "daemon/sections.h"
@@ -18,15 +19,22 @@
 #define SHOWN_BYTES 200
 
 /* Where a standard stream is closed, the first socket or eventfd would get its number, and the
- * log's lines with it. */
+ * log's lines with it. Writing to a closed output stays an error. */
 static void standard_streams_open(void)
 {
-    int fd;
-    do
-        fd = open("/dev/null", O_RDWR);
-    while (fd >= 0 && fd <= STDERR_FILENO);
-    if (fd >= 0)
-        close(fd);
+    for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++) {
+        if (fcntl(fd, F_GETFD) < 0)
+            (void)!open("/dev/null", fd == STDOUT_FILENO ? O_RDONLY : O_RDWR);
+    }
+}
+
+/* https://no-color.org */
+static bool is_colourless(void)
+{
+    const char *no_color = getenv("NO_COLOR"), *terminal = getenv("TERM");
+
+    return (no_color != NULL && *no_color != '\0') ||
+           (terminal != NULL && strcmp(terminal, "dumb") == 0);
 }
 
 static const char *environment_get(const char *name, void *user)
@@ -63,6 +71,7 @@ static void log_open(struct log *log, const struct config *config, bool may_bloc
     struct log_options options = {.fd = STDOUT_FILENO,
                                   .format = process->log_format,
                                   .level = process->log.level,
+                                  .is_colourless = is_colourless(),
                                   .may_block = may_block};
     log_init(log, &options);
     if (process->log.has_ignored)

@@ -11,7 +11,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "fastpath/netlink.h"
+#include "net/netlink.h"
 #include "net/address.h"
 
 #define FIRST_CAPACITY 16

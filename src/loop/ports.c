@@ -13,6 +13,9 @@
 /* A receive error may last: a worker waits for a moment, so that it is no busy loop. */
 #define REST_MS 1
 
+/* What waits in a send buffer, so that neighbours are looked at: a few datagrams. */
+#define WAITING_BYTES 8192
+
 /* One socket of one worker. */
 struct listener {
     unsigned worker;
@@ -26,6 +29,8 @@ struct ports {
     uint16_t number;
     struct in6_addr first_address;
     size_t buffer_bytes; /* asked for */
+    struct neighbours *neighbours;
+    bool is_missing; /* at the last look, any of them */
     uint64_t drops;
     unsigned count;
     struct listener listeners[]; /* for each worker and address at most */
@@ -74,7 +79,8 @@ static int add_address(struct ports *ports, const struct ports_options *options,
                                     .batch = workers_get(ports->workers, i)->batch,
                                     .counters = &options->counters[i],
                                     .receive = options->receive,
-                                    .user = options->users[i]};
+                                    .user = options->users[i],
+                                    .neighbours = ports->neighbours};
         int failed = port_open(&listener->port, &port);
         code = code != 0 ? code : failed;
         listener->worker = i;
@@ -96,7 +102,9 @@ int ports_open(struct ports **ports, struct workers *workers, const struct ports
     struct ports *opened = calloc(1, sizeof *opened + most * sizeof opened->listeners[0]);
     assert(options->addresses_count >= 1 && options->addresses_count <= NET_MAX_ADDRESSES);
 
-    if (fds != NULL && opened != NULL) {
+    if (opened != NULL)
+        opened->neighbours = neighbours_new();
+    if (fds != NULL && opened != NULL && opened->neighbours != NULL) {
         opened->workers = workers;
         opened->number = options->port;
         opened->buffer_bytes = bind_buffer_bytes(options->receive_buffer_ns);
@@ -159,6 +167,18 @@ uint64_t ports_drops(struct ports *ports)
     return ports->drops;
 }
 
+void ports_tick(struct ports *ports)
+{
+    bool is_due = ports->is_missing;
+    for (unsigned i = 0; i < ports->count && !is_due; i++) {
+        size_t used, size;
+        is_due = bind_send_buffer(port_fd(ports->listeners[i].port), &used, &size) == 0 &&
+                 used >= WAITING_BYTES;
+    }
+    if (is_due)
+        ports->is_missing = neighbours_look(ports->neighbours) > 0;
+}
+
 static void drain(struct worker *worker, void *user)
 {
     struct ports *ports = user;
@@ -186,6 +206,7 @@ uint64_t ports_close(struct ports *ports)
     uint64_t drops = ports_drops(ports);
     for (unsigned i = 0; i < ports->count; i++)
         port_close(ports->listeners[i].port);
+    neighbours_free(ports->neighbours);
     free(ports);
     return drops;
 }

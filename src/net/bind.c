@@ -29,6 +29,19 @@ static void size_receive_buffer(int fd, size_t bytes)
         set_option(fd, SOL_SOCKET, SO_RCVBUF, half);
 }
 
+/* A smaller one than the system's default is never asked for. */
+static void size_send_buffer(int fd)
+{
+    const int half = BIND_SEND_BUFFER_BYTES / 2;
+    size_t used = 0, size = 0;
+
+    bind_send_buffer(fd, &used, &size);
+    if (size >= BIND_SEND_BUFFER_BYTES)
+        return;
+    if (set_option(fd, SOL_SOCKET, SO_SNDBUFFORCE, half) != 0)
+        set_option(fd, SOL_SOCKET, SO_SNDBUF, half);
+}
+
 static int enable_stamps(int fd)
 {
     return set_option(fd, SOL_SOCKET, SO_TIMESTAMPING,
@@ -41,6 +54,7 @@ static int configure(int fd, const struct binding *binding)
 {
     bool ipv6 = binding_is_ipv6(binding);
     size_receive_buffer(fd, binding->buffer_bytes);
+    size_send_buffer(fd);
     int error = set_option(fd, IPPROTO_IP, IP_PKTINFO, 1);
     if (error == 0 && ipv6)
         error = set_option(fd, IPPROTO_IPV6, IPV6_V6ONLY, binding->ipv6_only);
@@ -122,6 +136,7 @@ int bind_connected(const struct sockaddr *peer, socklen_t peer_bytes, size_t buf
     if (fd < 0)
         return -errno;
     size_receive_buffer(fd, buffer_bytes);
+    size_send_buffer(fd);
     int error = enable_stamps(fd);
     if (error == 0 && connect(fd, peer, peer_bytes) != 0)
         error = -errno;
@@ -138,15 +153,31 @@ int bind_stop_receiving(int fd)
     return setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof program) == 0 ? 0 : -errno;
 }
 
+static int read_memory(int fd, uint32_t info[SK_MEMINFO_VARS])
+{
+    socklen_t bytes = SK_MEMINFO_VARS * sizeof info[0];
+    if (getsockopt(fd, SOL_SOCKET, SO_MEMINFO, info, &bytes) != 0)
+        return -errno;
+    return bytes > SK_MEMINFO_DROPS * sizeof info[0] ? 0 : -ENOPROTOOPT;
+}
+
 int bind_drops(int fd, uint32_t *drops)
 {
     uint32_t info[SK_MEMINFO_VARS];
-    socklen_t bytes = sizeof info;
-    if (getsockopt(fd, SOL_SOCKET, SO_MEMINFO, info, &bytes) != 0)
-        return -errno;
-    if (bytes <= SK_MEMINFO_DROPS * sizeof info[0])
-        return -ENOPROTOOPT;
-    *drops = info[SK_MEMINFO_DROPS];
+    int error = read_memory(fd, info);
+    if (error == 0)
+        *drops = info[SK_MEMINFO_DROPS];
+    return error;
+}
+
+int bind_send_buffer(int fd, size_t *used, size_t *size)
+{
+    uint32_t info[SK_MEMINFO_VARS];
+    int error = read_memory(fd, info);
+    if (error != 0)
+        return error;
+    *used = info[SK_MEMINFO_WMEM_ALLOC];
+    *size = info[SK_MEMINFO_SNDBUF];
     return 0;
 }
 

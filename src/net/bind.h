@@ -21,6 +21,10 @@
 /** The least that a datagram costs the kernel: the most that a buffer holds follows. */
 #define BIND_LEAST_COST_BYTES 256
 
+/** What a send buffer is to hold, as the kernel accounts for it: answers that wait for neighbours
+ * who do not answer take three seconds of it. */
+#define BIND_SEND_BUFFER_BYTES (8 << 20)
+
 /** Where sockets are bound. */
 struct binding {
     struct in6_addr address; /**< IPv4 as v4-mapped */
@@ -66,6 +70,11 @@ int bind_drops(int fd, uint32_t *drops);
 
 /** The size of a socket's receive buffer, as the kernel accounts for it. @return 0 on a failure. */
 size_t bind_receive_buffer(int fd);
+
+/** What of a socket's send buffer is in use, and its size, as the kernel accounts for it. From any
+ * thread.
+ * @return 0 or a negative errno value; the outputs are untouched then. */
+int bind_send_buffer(int fd, size_t *used, size_t *size);
 
 /** Whether a socket can cut one buffer into datagrams (UDP_SEGMENT). Where it cannot, the kernel
  * may take no notice of being asked to. */

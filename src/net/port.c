@@ -24,8 +24,13 @@
 #define OUT_MAX 64
 #define OUT_NONE UINT8_MAX
 
+#define ROOM_UNKNOWN INT64_MIN
+
 /* Datagrams of one burst must fit every path: the smallest MTU of IPv6, without the headers. */
 #define SEGMENT_MAX_BYTES 1232
+
+/* What the kernel takes at once: the longest payload over IPv4. */
+#define BURST_MAX_BYTES 65507
 
 /* Batches without segments, after a device refused them. */
 #define PAUSE_BATCHES 64
@@ -84,6 +89,7 @@ struct port {
     sa_family_t family;
     bool can_segment;
     unsigned pause;   /* batches of which each datagram leaves by itself all the same */
+    int64_t room;     /* bytes for what is doubtful, in the batch in hand; ROOM_UNKNOWN */
     unsigned counted; /* of the batch in hand */
 };
 
@@ -171,7 +177,8 @@ int port_open(struct port **port, const struct port_options *options)
     getsockname(options->fd, (struct sockaddr *)&own, &bytes);
     opened->options = *options;
     opened->family = own.ss_family;
-    opened->can_segment = bind_can_segment(options->fd);
+    opened->room = ROOM_UNKNOWN;
+    opened->can_segment = !options->is_connected && bind_can_segment(options->fd);
     *port = opened;
     return 0;
 }
@@ -367,7 +374,7 @@ static void send_burst(struct port_batch *batch, struct out *first)
     for (struct out *out = first;; out = &batch->out[out->next]) {
         burst[count] = out;
         vectors[count++] = out->vector;
-        if (out->next == OUT_NONE || (count + 1) * bytes > PACKET_MAX_BYTES ||
+        if (out->next == OUT_NONE || (count + 1) * bytes > BURST_MAX_BYTES ||
             batch->out[out->next].vector.iov_len != bytes)
             break;
     }
@@ -395,7 +402,7 @@ static void send_run(struct port_batch *batch, unsigned first)
     struct letter letters[OUT_MAX];
     struct out *run = &batch->out[first];
     struct port *port = run->port;
-    unsigned count = 0, done = 0;
+    unsigned count = 0, done = 0, tried = OUT_MAX;
 
     for (; first + count < batch->out_count; count++) {
         struct out *out = &run[count];
@@ -411,7 +418,9 @@ static void send_run(struct port_batch *batch, unsigned first)
         for (int i = 0; i < sent; i++)
             count_sent(&run[done + (unsigned)i], 0);
         done += sent > 0 ? (unsigned)sent : 0;
-        if (sent < 0) {
+        if (sent < 0 && port->options.is_connected && tried != done) {
+            tried = done;
+        } else if (sent < 0) {
             count_error(port, errno);
             done++;
         }
@@ -445,9 +454,33 @@ static void flush(struct port_batch *batch)
     batch->out_count = 0;
 }
 
+/* Takes room in the half of the send buffer that what is doubtful may use. */
+static bool take_room(struct port *port)
+{
+    if (port->room == ROOM_UNKNOWN) {
+        size_t used, size;
+        port->room = bind_send_buffer(port->options.fd, &used, &size) == 0
+                         ? (int64_t)(size / 2) - (int64_t)used
+                         : INT64_MAX;
+    }
+    if (port->room < BIND_DATAGRAM_COST_BYTES)
+        return false;
+    port->room -= BIND_DATAGRAM_COST_BYTES;
+    return true;
+}
+
 void port_send(struct port *port, const struct port_message *message)
 {
     struct port_batch *batch = port->options.batch;
+    const struct neighbours *neighbours = port->options.neighbours;
+    bool is_doubtful =
+        message->is_doubtful ||
+        (neighbours != NULL && neighbours_is_missing(neighbours, &message->to->address));
+
+    if (is_doubtful && !take_room(port)) {
+        count_error(port, ENOBUFS);
+        return;
+    }
     if (batch->out_count == OUT_MAX)
         flush(batch);
 
@@ -473,6 +506,11 @@ void port_send(struct port *port, const struct port_message *message)
             before->next = index;
     }
     *latest = index;
+}
+
+void port_flush(struct port *port)
+{
+    flush(port->options.batch);
 }
 
 int port_turn(struct port *port)
@@ -502,6 +540,7 @@ int port_turn(struct port *port)
         describe(port, (unsigned)i);
     histogram_record(&port->options.counters->batch_packets, (uint64_t)received);
     port->counted = 0;
+    port->room = ROOM_UNKNOWN;
     port->pause -= port->pause > 0;
     port->options.receive(port, batch->packets, (unsigned)received, port->options.user);
     assert(port->counted == (unsigned)received);

@@ -74,7 +74,8 @@ static void receive(struct port *port, struct packet *packets, unsigned count, v
                                               .to = &packet->peer,
                                               .from = &packet->local,
                                               .stamp_at = QCMP_TRANSMIT_OFFSET,
-                                              .received_ns = packet->received_ns};
+                                              .received_ns = packet->received_ns,
+                                              .is_doubtful = turn->own.is_doubtful};
             port_send(port, &pong);
         }
         port_count(port, outcome, packet);
@@ -329,6 +330,8 @@ static int start(void *self, struct error *error)
 static void tick(void *self, int64_t now_ns)
 {
     struct qcmp *qcmp = self;
+
+    ports_tick(qcmp->ports);
     if (qcmp->table == NULL)
         return;
     guard_table_sweep(qcmp->table, qcmp->swept, (uint64_t)now_ns);

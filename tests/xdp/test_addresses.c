@@ -16,7 +16,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "fastpath/netlink.h"
+#include "net/netlink.h"
 #include "support/cmocka.h"
 #include "xdp/netns.h"
 
