@@ -1,4 +1,5 @@
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -154,6 +155,8 @@ int main(int argc, char **argv)
             .sections = sections.items, .argc = argc, .argv = argv, .environment = &environment}};
     struct invocation call = {.environment = &environment};
     int status;
+
+    signal(SIGXFSZ, SIG_IGN); /* a write beyond a limit is an error like another */
     switch (config_load(&config, &start.source, &report)) {
     case CONFIG_SERVE:
         return serve(config, &start);

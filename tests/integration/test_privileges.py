@@ -21,7 +21,7 @@ SMALL_BUFFER = "the receive buffer is smaller than asked for: raise net.core.rme
 LARGE_BUFFER = 64 << 20  # bytes; well below what 500 ms at the full rate need
 WITHOUT_CAPABILITIES = ("setpriv", "--bounding-set", "-all", "--inh-caps", "-all")
 STEPS = ["empty the bounding set", "become another user", "keep capabilities that are needed", "gain no new privileges",
-         "confine the workers by seccomp"]
+         "confine the process by seccomp", "confine the workers by seccomp"]
 
 
 def kept_capabilities(service):
@@ -85,13 +85,14 @@ class DropTest(PrivilegeTest):
             self.assertEqual(int(status[name][0], 16), wanted, name)
         self.assertEqual(status["NoNewPrivs"], ["1"])
 
-    def check_threads(self, service, workers, worker_seccomp):
+    def check_threads(self, service, workers, seccomp):
         for name, status in threads(service.pid):
             with self.subTest(name):
                 self.check_thread(status)
+        names = sorted(["paddock", "admin"] + [f"worker-{i}" for i in range(workers)])
         def modes():
-            return [status["Seccomp"] for name, status in threads(service.pid) if name.startswith("worker-")]
-        support.wait_until(lambda: modes() == [[worker_seccomp]] * workers, "the workers are confined as told")
+            return sorted((name, *status["Seccomp"]) for name, status in threads(service.pid))
+        support.wait_until(lambda: modes() == [(name, seccomp) for name in names], "all threads are confined as told")
 
     def test_all_threads_have_dropped_what_they_do_not_need(self):
         with Operated(*PORT_0, "--service.udp.workers", "2", extra_groups=[1, 2]) as service:
