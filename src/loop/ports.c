@@ -28,6 +28,8 @@ struct ports {
     struct workers *workers;
     uint16_t number;
     struct in6_addr first_address;
+    struct in6_addr missing[NET_MAX_ADDRESSES];
+    unsigned missing_count;
     size_t buffer_bytes; /* asked for */
     struct neighbours *neighbours;
     bool is_missing; /* at the last look, any of them */
@@ -71,6 +73,8 @@ static int add_address(struct ports *ports, const struct ports_options *options,
 
     if (ports->count == 0)
         ports->first_address = binding.address;
+    if (binding.is_missing)
+        ports->missing[ports->missing_count++] = binding.address;
     ports->number = address_bound_port(fds[0]);
     for (unsigned i = 0; i < workers; i++) {
         struct listener *listener = &ports->listeners[ports->count];
@@ -147,6 +151,12 @@ uint16_t ports_number(const struct ports *ports)
 struct in6_addr ports_first_address(const struct ports *ports)
 {
     return ports->first_address;
+}
+
+unsigned ports_missing(const struct ports *ports, const struct in6_addr **addresses)
+{
+    *addresses = ports->missing;
+    return ports->missing_count;
 }
 
 void ports_receive_buffer(const struct ports *ports, size_t *asked, size_t *granted)

@@ -52,6 +52,11 @@ uint16_t ports_number(const struct ports *ports);
 /** The first address that is served: a `::` is not where the host has no IPv6. */
 struct in6_addr ports_first_address(const struct ports *ports);
 
+/** The addresses that the host did not have when they were bound; what comes there once it has them
+ * is received.
+ * @param[out] addresses valid as long as the ports. @return how many. */
+unsigned ports_missing(const struct ports *ports, const struct in6_addr **addresses);
+
 /** The receive buffer of one socket: bytes that its length in time comes to, and what the system
  * granted, which may be less. */
 void ports_receive_buffer(const struct ports *ports, size_t *asked, size_t *granted);

@@ -72,8 +72,6 @@ static int bind_to(int fd, const struct binding *binding, uint16_t port)
     return bind(fd, (const struct sockaddr *)&address, bytes) == 0 ? 0 : -errno;
 }
 
-/* The first socket joins the others only after its bind, which would else succeed beside another
- * process's socket. */
 static int open_one(const struct binding *binding, uint16_t port, bool first)
 {
     int family = binding_is_ipv6(binding) ? AF_INET6 : AF_INET;
@@ -81,20 +79,26 @@ static int open_one(const struct binding *binding, uint16_t port, bool first)
     if (fd < 0)
         return -errno;
     int error = configure(fd, binding);
+    if (error == 0 && binding->is_missing) /* IPv6 sockets have this option, too */
+        error = set_option(fd, IPPROTO_IP, IP_FREEBIND, 1);
     if (error == 0 && !first)
         error = set_option(fd, SOL_SOCKET, SO_REUSEPORT, 1);
     if (error == 0)
         error = bind_to(fd, binding, port);
-    if (error == 0 && first)
-        error = set_option(fd, SOL_SOCKET, SO_REUSEPORT, 1);
     if (error == 0)
         return fd;
     close(fd);
     return error;
 }
 
-static int join_others(int *fds, unsigned n, const struct binding *binding, uint16_t port)
+/* The first socket, which is bound, is one of a group only after its bind, which would else succeed
+ * beside another process's socket. */
+static int join_others(int first, int *fds, unsigned n, const struct binding *binding,
+                       uint16_t port)
 {
+    int code = n > 1 ? set_option(first, SOL_SOCKET, SO_REUSEPORT, 1) : 0;
+    if (code != 0)
+        return code;
     for (unsigned i = 1; i < n; i++) {
         fds[i] = open_one(binding, port, false);
         if (fds[i] < 0) {
@@ -118,9 +122,13 @@ int bind_open(int *fds, unsigned n, struct binding *binding, uint16_t port)
     int first = open_one(&used, port, true);
     if (!used.ipv6_only && address_fall_back(&used.address, first))
         first = open_one(&used, port, true);
+    if (first == -EADDRNOTAVAIL) {
+        used.is_missing = true;
+        first = open_one(&used, port, true);
+    }
     if (first < 0)
         return first;
-    int error = join_others(fds, n, &used, address_bound_port(first));
+    int error = join_others(first, fds, n, &used, address_bound_port(first));
     if (error != 0) {
         close(first);
         return error;

@@ -31,6 +31,8 @@ struct binding {
     bool ipv6_only;          /**< of an IPv6 address: take no IPv4 */
     size_t buffer_bytes;     /**< of the receive buffer, as the kernel accounts for it; as much of
                                 it as is granted */
+    bool is_missing; /**< false at first; set by bind_open() where the host does not have the
+                        address, or not yet */
 };
 
 /** Whether the sockets of a binding are IPv6 ones, which see IPv4 addresses as v4-mapped. */
@@ -41,7 +43,9 @@ size_t bind_buffer_bytes(int64_t length_ns);
 
 /**
  * Opens @p n non-blocking sockets on one address and port. The first binds it alone, so that a port
- * that somebody else has is an error; the others join it with SO_REUSEPORT.
+ * that somebody else has is an error; the others join it with SO_REUSEPORT, which a single one does
+ * not have: no process of the same user can join that later. An address that the host does not have
+ * is bound all the same, for when it comes.
  *
  * @param[out] fds untouched on failure.
  * @param[in,out] binding `::` becomes 0.0.0.0 where the host has no IPv6, unless it is to take no

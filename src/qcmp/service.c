@@ -150,9 +150,20 @@ static int prepare_ports(struct qcmp *qcmp, const struct qcmp_settings *settings
     return ports_open(&qcmp->next_ports, qcmp->env.workers, &options, error);
 }
 
-static void warn_about_receive_buffer(const struct qcmp *qcmp)
+static void warn_about_ports(const struct qcmp *qcmp)
 {
     size_t asked = 0, granted = 0;
+    const struct in6_addr *missing;
+    unsigned count = ports_missing(qcmp->ports, &missing);
+
+    for (unsigned i = 0; i < count; i++) {
+        char address[ADDRESS_TEXT_BYTES];
+        address_format(&missing[i], ports_number(qcmp->ports), address);
+        LOG_EVENT(qcmp->env.log, LOG_LEVEL_WARN,
+                  log_text("message", "this host does not have an address of paddock.qcmp.listen: "
+                                      "it is served once it has"),
+                  log_text("address", address));
+    }
     ports_receive_buffer(qcmp->ports, &asked, &granted);
     if (granted < asked)
         LOG_EVENT(qcmp->env.log, LOG_LEVEL_WARN,
@@ -206,7 +217,7 @@ static void commit(void *self)
     qcmp->closed_drops += ports_close(qcmp->leaving);
     qcmp->leaving = NULL;
     pthread_mutex_unlock(&qcmp->lock);
-    warn_about_receive_buffer(qcmp);
+    warn_about_ports(qcmp);
 }
 
 static void abandon(void *self)
@@ -308,7 +319,7 @@ static int start(void *self, struct error *error)
     struct in6_addr first = ports_first_address(qcmp->ports);
     uint16_t port = ports_number(qcmp->ports);
 
-    warn_about_receive_buffer(qcmp);
+    warn_about_ports(qcmp);
     int code = ports_start(qcmp->ports);
     if (code != 0)
         return error_system(error, code, "cannot wait for QCMP datagrams");

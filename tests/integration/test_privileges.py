@@ -147,6 +147,25 @@ class UserTest(PrivilegeTest):
         done = run("--service.qcmp", *PORT_0, "--user", "no-such-user")
         self.check_line(done, "there is no user 'no-such-user' to become")
 
+    def check_user(self, name, user, **options):
+        with Operated(*PORT_0, "--user", name, **options) as service:
+            status = dict(threads(service.pid))["paddock"]
+            self.assertEqual(status["Uid"], [str(user)] * 4)
+            self.assertEqual(status["Gid"], [str(user)] * 4)
+            self.check_answers(service.port)
+            service.stop()
+
+    def test_a_number_stands_for_a_user_with_or_without_a_name(self):
+        self.check_user("65534", 65534)
+        self.check_user("54321", 54321)
+
+    def test_without_a_passwd_file_it_becomes_nobody_all_the_same(self):
+        def hide():
+            support.checked(support.LIBC.unshare(0x20000))  # CLONE_NEWNS
+            support.checked(support.LIBC.mount(b"none", b"/", None, 0x44000, None))  # MS_REC | MS_PRIVATE
+            support.checked(support.LIBC.mount(b"/dev/null", b"/etc/passwd", None, 0x1000, None))  # MS_BIND
+        self.check_user("nobody", 65534, preexec_fn=hide)
+
     def test_who_is_to_become_root_stays_it_and_is_warned(self):
         with Operated(*PORT_0, "--user", "root") as service:
             self.check_answers(service.port)
