@@ -117,6 +117,7 @@ static void take_settings(struct proxy *proxy, const struct proxy_settings *sett
 {
     atomic_store_explicit(&proxy->shared.timeout_ns, settings->session_timeout_ns,
                           memory_order_relaxed);
+    atomic_store_explicit(&proxy->shared.allows_loopback, settings->loopback, memory_order_relaxed);
     atomic_store_explicit(&proxy->shared.removed, settings->removed_endpoint, memory_order_relaxed);
 }
 
@@ -147,7 +148,6 @@ static int open_proxy(void **self, const struct service_env *env, const struct c
         return error_system(error, -ENOMEM, "cannot serve players");
 
     proxy->env = *env;
-    proxy->shared.allows_loopback = settings->loopback;
     ports_slot_init(&proxy->ports);
     take_settings(proxy, settings);
     int code = make_workers(proxy, settings);
