@@ -188,6 +188,7 @@ static void log_port(const struct proxy *proxy, const char *message)
 static int start(void *self, struct error *error)
 {
     struct proxy *proxy = self;
+    ports_warn(proxy->ports.current, proxy->env.log);
     workers_call(proxy->env.workers, start_worker, proxy);
     int code = ports_start(proxy->ports.current);
     if (code != 0)
@@ -219,6 +220,7 @@ static void commit(void *self)
     if (!ports_slot_commit(&proxy->ports))
         return;
     log_port(proxy, "udp port changed");
+    ports_warn(proxy->ports.current, proxy->env.log);
     workers_call(proxy->env.workers, move_sessions, proxy);
     ports_slot_leave(&proxy->ports);
 }
