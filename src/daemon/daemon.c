@@ -397,9 +397,11 @@ static int start(struct daemon *daemon, struct config *config, struct error *err
     watch_files(daemon);
     look_at_files(daemon); /* it may have changed since it was read */
     code = open_admin(daemon, error);
+    /* Before a service logs that it is ready, because a reader of the log may ask. What comes until
+     * then waits in the sockets. */
+    atomic_store_explicit(&daemon->is_started, code == 0, memory_order_relaxed);
     for (size_t i = 0; i < daemon->running_count && code == 0; i++)
         code = daemon->running[i].ops->start(daemon->running[i].self, error);
-    atomic_store_explicit(&daemon->is_started, code == 0, memory_order_relaxed);
     return code;
 }
 
