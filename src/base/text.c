@@ -1,7 +1,9 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 #include "base/text.h"
 
 #include <assert.h>
 #include <inttypes.h>
+#include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -140,6 +142,15 @@ char *text_repair(const char *text)
     }
     clean[length] = '\0';
     return clean;
+}
+
+json_t *text_to_json(const char *text)
+{
+    char *clean = text_repair(text);
+    json_t *json = json_string(clean);
+
+    free(clean);
+    return json;
 }
 
 bool text_is_plain(const char *text)

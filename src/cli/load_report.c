@@ -238,9 +238,8 @@ static void set_request(json_t *json, const struct load_report *report)
 {
     const struct load_options *options = report->options;
     bool is_open = options->rate != 0;
-    char *target = text_repair(report->target);
     const char *arrivals = options->arrivals == SCHEDULE_POISSON ? "poisson" : "constant";
-    json_object_set_new(json, "target", json_string(target));
+    json_object_set_new(json, "target", text_to_json(report->target));
     json_object_set_new(json, "address", json_string(report->address));
     json_object_set_new(json, "via", json_string(report->via));
     json_object_set_new(json, "loop", json_string(is_open ? "open" : "closed"));
@@ -252,7 +251,6 @@ static void set_request(json_t *json, const struct load_report *report)
     json_object_set_new(json, "gso", json_boolean(report->result->gso));
     json_object_set_new(json, "duration_ns", json_integer(options->duration_ns));
     json_object_set_new(json, "timeout_ns", json_integer(options->timeout_ns));
-    free(target);
 }
 
 static void set_results(json_t *json, const struct load_report *report)

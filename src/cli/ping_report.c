@@ -240,22 +240,13 @@ static json_t *summary_json(const struct ping_target *target, bool raw)
                      integer_or_null(known, summary.max));
 }
 
-/* jansson refuses text that is no valid UTF-8. */
-static json_t *json_repaired(const char *text)
-{
-    char *clean = text_repair(text);
-    json_t *json = json_string(clean);
-    free(clean);
-    return json;
-}
-
 /* All of a target but its pings. */
 static json_t *target_json(const struct ping_target *target)
 {
     bool known = target->error == NULL;
     return json_pack(
         "{s:o, s:s?, s:s?, s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:o}", "target",
-        json_repaired(target->text), "address", known ? target->endpoint_text : NULL, "error",
+        text_to_json(target->text), "address", known ? target->endpoint_text : NULL, "error",
         target->error, "sent", (json_int_t)target->ended, "received", (json_int_t)target->received,
         "lost", (json_int_t)(target->ended - target->received), "late", (json_int_t)target->late,
         "duplicates", (json_int_t)target->duplicates, "rejected", (json_int_t)target->rejected,

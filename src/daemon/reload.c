@@ -98,8 +98,7 @@ static void take_over(struct daemon *daemon, struct config *next)
 
     for (size_t i = 0; i < daemon->running_count; i++)
         daemon->running[i].ops->commit(daemon->running[i].self);
-    uint64_t reloads = atomic_fetch_add_explicit(&daemon->reloads_ok, 1, memory_order_relaxed);
-    reload_warn_unused(daemon->log, next, reloads + 2); /* after the one at the start */
+    atomic_fetch_add_explicit(&daemon->reloads_ok, 1, memory_order_relaxed);
     operator_show(daemon, shown);
     LOG_EVENT(daemon->log, LOG_LEVEL_INFO, log_text("message", "configuration reloaded"));
 }
@@ -143,20 +142,4 @@ bool reload(struct daemon *daemon, bool is_repeated)
     }
     take_over(daemon, next);
     return false;
-}
-
-void reload_warn_unused(struct log *log, const struct config *config, uint64_t load)
-{
-    const struct catalog_settings *settings = config_settings(config, &catalog_section);
-    const struct {
-        const char *key;
-        bool is_told;
-    } keys[] = {{"filters", json_array_size(settings->filters) > 0},
-                {"clusters", settings->clusters != NULL && settings->clusters->count > 0},
-                {"datacenters", settings->datacenters != NULL && settings->datacenters->count > 0}};
-    for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++) {
-        if (keys[i].is_told)
-            LOG_EVENT(log, LOG_LEVEL_WARN, log_text("message", "this key is not used yet"),
-                      log_text("key", keys[i].key), log_uint("load", load));
-    }
 }

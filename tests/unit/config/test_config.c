@@ -479,8 +479,6 @@ static const struct {
     {"service.phoenix.port", "QUILKIN_SERVICE_PHOENIX_PORT", false},
     {"service.udp", "QUILKIN_SERVICE_UDP", true},
     {"service.udp.port", "QUILKIN_SERVICE_UDP_PORT", false},
-    {"sys.log.file-prefix", "QUILKIN_SYS_LOG_FILE_PREFIX", false},
-    {"sys.log.dir", "QUILKIN_SYS_LOG_DIRECTORY", false},
     {"service.mds", "QUILKIN_SERVICE_MDS", true},
     {"service.mds.port", "QUILKIN_SERVICE_MDS_PORT", false},
     {"service.xds", "QUILKIN_SERVICE_XDS", true},
