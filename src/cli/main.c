@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -177,6 +178,8 @@ int main(int argc, char **argv)
     struct invocation call = {.environment = &environment};
     struct logging logging;
     int status;
+
+    signal(SIGXFSZ, SIG_IGN); /* a write beyond a limit is an error like another */
     switch (config_load(&config, &start.source, &report)) {
     case CONFIG_SERVE:
         status = logging_open(&logging, config, false);

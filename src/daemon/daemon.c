@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/capability.h>
+#include <malloc.h>
 #include <netdb.h>
 #include <signal.h>
 #include <stdio.h>
@@ -209,17 +210,31 @@ static void serve(struct daemon *daemon)
     }
 }
 
+static void tell_confined(struct daemon *daemon, int error, const char *step)
+{
+    if (error != 0)
+        LOG_EVENT(daemon->log, LOG_LEVEL_WARN, log_text("message", "privileges kept"),
+                  log_text("step", step), log_text("error", strerrordesc_np(-error)));
+    else
+        LOG_EVENT(daemon->log, LOG_LEVEL_INFO, log_text("message", "privileges dropped"),
+                  log_text("step", step));
+}
+
 /* In each worker's thread, before it works. The first stands for all, but when one fails. */
 static void confine_worker(void *user)
 {
     struct daemon *daemon = user;
     int error = privileges_confine_worker();
+    if (error != 0 ||
+        !atomic_exchange_explicit(&daemon->confinement_told, true, memory_order_relaxed))
+        tell_confined(daemon, error, "confine the workers by seccomp");
+}
+
+static void confine_admin(void *user)
+{
+    int error = privileges_confine_admin();
     if (error != 0)
-        LOG_EVENT(daemon->log, LOG_LEVEL_WARN, log_text("message", "a worker runs without seccomp"),
-                  log_text("error", strerrordesc_np(-error)));
-    else if (!atomic_exchange_explicit(&daemon->confinement_told, true, memory_order_relaxed))
-        LOG_EVENT(daemon->log, LOG_LEVEL_INFO, log_text("message", "privileges dropped"),
-                  log_text("step", "confine the workers by seccomp"));
+        tell_confined(user, error, "confine the admin server by seccomp");
 }
 
 /* Keeps the CPUs of this host from sleep states that take time to wake from, as long as the
@@ -288,8 +303,10 @@ static int open_admin(struct daemon *daemon, struct error *error)
     snprintf(port, sizeof port, "%u", (unsigned)admin->target.port);
     if (getaddrinfo(admin->target.host, port, &hints, &address) != 0)
         return error_set(error, -EINVAL, "cannot serve HTTP on %s", admin->text);
-    const struct admin_options options = {
-        .address = address->ai_addr, .callbacks = operator_callbacks(), .user = daemon};
+    const struct admin_options options = {.address = address->ai_addr,
+                                          .callbacks = operator_callbacks(),
+                                          .began = daemon->settings->seccomp ? confine_admin : NULL,
+                                          .user = daemon};
     int code = admin_start(&daemon->admin, &options, &reason);
     freeaddrinfo(address);
     if (code != 0)
@@ -360,6 +377,9 @@ static int open_control(struct daemon *daemon, struct error *error)
 /* What needs no privilege any more: threads, files, the admin server, the services. */
 static int begin(struct daemon *daemon, struct config *config, struct error *error)
 {
+    if (daemon->settings->seccomp) /* before there are threads, which inherit it */
+        tell_confined(daemon, privileges_confine_process(daemon->fastpath != NULL),
+                      "confine the process by seccomp");
     warn_about_file(daemon);
     int code = workers_start(daemon->workers, error);
     if (code == 0 && daemon->fastpath != NULL)
@@ -421,6 +441,8 @@ int daemon_run(struct config *config, const struct daemon_start *start, struct l
     const uint64_t kept = PRIVILEGES_CAPABILITY(CAP_NET_BIND_SERVICE) |
                           (daemon.settings->realtime ? PRIVILEGES_CAPABILITY(CAP_SYS_NICE) : 0);
 
+    /* An arena for each thread would reserve 64 MiB of addresses, which a limit may not have. */
+    mallopt(M_ARENA_MAX, 1);
     pthread_mutex_init(&daemon.lock, NULL);
     read_manager(&daemon);
     int code = open_control(&daemon, &error);

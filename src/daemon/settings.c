@@ -258,7 +258,7 @@ static const struct field fields[] = {
      AT(user)},
     {.key = "paddock.seccomp",
      .flag = "seccomp",
-     .help = "filter the system calls of the workers",
+     .help = "filter the system calls of the process",
      .default_text = "true",
      .flags = FIELD_FIXED,
      AT(seccomp)},
