@@ -13,7 +13,7 @@ import support
 from support import ip
 
 FORGED = [f"10.99.0.{host}" for host in range(100, 164)]
-RATE = 1000  # pings a second by all senders together, in bursts as a sender has them
+RATE = 1000  # all together, a second; in bursts, as a sender has them
 PINGS = 34
 
 
