@@ -128,7 +128,7 @@ int cmd_relay(int argc, char *const *argv)
     char listen[ADDRESS_TEXT_BYTES];
     struct rlimit limit;
     const rlim_t wanted = RELAY_MAX_CLIENTS + OTHER_DESCRIPTORS;
-    uint32_t seed = 0; /* of 32 bits, which are easier to type again */
+    uint32_t seed = 0; /* 32 bits are easier to type again */
 
     if (relay_arguments_parse(&arguments, argc, argv, &error) != 0)
         return command_usage(&relay_command, error.text);

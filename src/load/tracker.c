@@ -29,12 +29,12 @@ struct slot {
 struct tracker {
     struct slot *slots;
     uint32_t *free; /* a ring of the slots that are not in flight, the longest unused at first */
-    uint32_t count; /* of slots, a power of two */
+    uint32_t count; /* the number of slots, a power of two */
     uint32_t free_first;
     uint32_t in_flight;
     uint32_t oldest;
     uint32_t newest;
-    unsigned stamp_bits; /* of a timestamp, the lowest of the slot's number */
+    unsigned stamp_bits; /* how many bits of a timestamp are the lowest of the slot's number */
     int64_t stamp_mask;
     int64_t last_stamp_ns;
     int64_t timeout_ns;

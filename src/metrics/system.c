@@ -59,7 +59,7 @@ static int read_start(uint64_t *start_ns)
     const char *rest = strrchr(text, ')');
     if (found != 1 || rest == NULL ||
         sscanf(rest,
-               ") %*c %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s "
+               ") %*c %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s "
                "%*s %*s %*s %" SCNu64,
                &ticks) != 1)
         return -EPROTO;

@@ -87,7 +87,7 @@ struct port {
     sa_family_t family;
     bool can_segment;
     unsigned pause;   /* batches of which each datagram leaves by itself all the same */
-    unsigned counted; /* of the batch in hand */
+    unsigned counted; /* packets of the batch in hand */
 };
 
 struct port_counters *port_counters_new(unsigned workers)
