@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -161,19 +162,6 @@ static int run_command(const struct invocation *call, bool service_asked)
     return usage_error(error);
 }
 
-static int serve(struct config *config, const struct daemon_start *start)
-{
-    struct logging logging;
-    int status = logging_open(&logging, config, false);
-
-    if (status == 0)
-        status = daemon_run(config, start, &logging.log);
-    else
-        config_free(config);
-    log_file_close(logging.file);
-    return status;
-}
-
 int main(int argc, char **argv)
 {
     standard_streams_open();
@@ -188,10 +176,19 @@ int main(int argc, char **argv)
         .source = {
             .sections = sections.items, .argc = argc, .argv = argv, .environment = &environment}};
     struct invocation call = {.environment = &environment};
+    struct logging logging;
     int status;
+
+    signal(SIGXFSZ, SIG_IGN); /* a write beyond a limit is an error like another */
     switch (config_load(&config, &start.source, &report)) {
     case CONFIG_SERVE:
-        return serve(config, &start);
+        status = logging_open(&logging, config, false);
+        if (status == 0)
+            status = daemon_run(config, &start, &logging.log);
+        else
+            config_free(config);
+        log_file_close(logging.file);
+        return status;
     case CONFIG_COMMAND:
         call.config = config;
         call.argc = argc - report.command;

@@ -11,8 +11,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "fastpath/netlink.h"
 #include "net/address.h"
+#include "net/netlink.h"
 
 #define FIRST_CAPACITY 16
 #define IPV4_POINT_TO_POINT_BITS 31 /* from these on a network has no broadcast address */

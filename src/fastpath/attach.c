@@ -14,7 +14,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "fastpath/netlink.h"
+#include "net/netlink.h"
 
 #define ATTEMPTS 3
 

@@ -9,7 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "fastpath/netlink.h"
+#include "net/netlink.h"
 
 /* Hooks that all families have: before routing (for a device: as it comes in), and to this host. */
 #define LAST_INPUT_HOOK NF_INET_LOCAL_IN

@@ -311,16 +311,18 @@ static inline uint32_t guard_place_of(const struct guard_parameters *parameters,
  * Inlined with @p find, as BPF needs it.
  *
  * @param now_ns monotonic.
+ * @param[out] steady whether the source is steady, or one that is not limited; of an answer alone.
  */
 __attribute__((always_inline)) static inline enum guard_verdict
-guard_decide(const struct guard_parameters *parameters, const struct guard_address *source,
-             uint64_t now_ns, guard_find_fn *find, void *table)
+guard_decide_steady(const struct guard_parameters *parameters, const struct guard_address *source,
+                    uint64_t now_ns, guard_find_fn *find, void *table, bool *steady)
 {
     const struct guard_family *family =
         guard_is_ipv4(source) ? &parameters->ipv4 : &parameters->ipv6;
     struct guard_set *caps = find(table, GUARD_CAPS);
     uint64_t now = now_ns << GUARD_CAP_SHIFT;
     bool is_steady = false;
+    *steady = true;
     if (!parameters->loopback && guard_is_loopback(source))
         return GUARD_ANSWER;
     if (caps == NULL)
@@ -341,7 +343,17 @@ guard_decide(const struct guard_parameters *parameters, const struct guard_addre
     }
     if (!is_steady && !guard_cap_take(&caps->words[1], &parameters->fresh, now))
         return GUARD_CAPPED;
+    *steady = is_steady;
     return guard_cap_take(&caps->words[0], &parameters->total, now) ? GUARD_ANSWER : GUARD_CAPPED;
+}
+
+/** As guard_decide_steady(), for a caller to whom all answers are alike. */
+__attribute__((always_inline)) static inline enum guard_verdict
+guard_decide(const struct guard_parameters *parameters, const struct guard_address *source,
+             uint64_t now_ns, guard_find_fn *find, void *table)
+{
+    bool steady;
+    return guard_decide_steady(parameters, source, now_ns, find, table, &steady);
 }
 
 /**

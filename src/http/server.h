@@ -91,7 +91,8 @@ struct http_options {
                                         Borrowed by the call. */
     const struct http_route *routes; /**< ended by a NULL path; must outlive the server */
     struct http_limits limits;
-    void *user; /**< for the handlers; must outlive the server */
+    void (*began)(void *user); /**< called first in the thread; may be NULL */
+    void *user;                /**< for the handlers; must outlive the server */
 };
 
 struct http_server;

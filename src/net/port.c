@@ -24,6 +24,8 @@
 #define OUT_MAX 64
 #define OUT_NONE UINT8_MAX
 
+#define ROOM_UNKNOWN INT64_MIN
+
 /* Datagrams of one burst must fit every path: the smallest MTU of IPv6, without the headers. */
 #define SEGMENT_MAX_BYTES 1232
 
@@ -87,6 +89,7 @@ struct port {
     sa_family_t family;
     bool can_segment;
     unsigned pause;   /* batches of which each datagram leaves by itself all the same */
+    int64_t room;     /* bytes for what is doubtful, in the batch in hand; ROOM_UNKNOWN */
     unsigned counted; /* packets of the batch in hand */
 };
 
@@ -174,6 +177,7 @@ int port_open(struct port **port, const struct port_options *options)
     getsockname(options->fd, (struct sockaddr *)&own, &bytes);
     opened->options = *options;
     opened->family = own.ss_family;
+    opened->room = ROOM_UNKNOWN;
     opened->can_segment = !options->is_connected && bind_can_segment(options->fd);
     *port = opened;
     return 0;
@@ -450,9 +454,33 @@ static void flush(struct port_batch *batch)
     batch->out_count = 0;
 }
 
+/* Takes room in the half of the send buffer that what is doubtful may use. */
+static bool take_room(struct port *port)
+{
+    if (port->room == ROOM_UNKNOWN) {
+        size_t used, size;
+        port->room = bind_send_buffer(port->options.fd, &used, &size) == 0
+                         ? (int64_t)(size / 2) - (int64_t)used
+                         : INT64_MAX;
+    }
+    if (port->room < BIND_DATAGRAM_COST_BYTES)
+        return false;
+    port->room -= BIND_DATAGRAM_COST_BYTES;
+    return true;
+}
+
 void port_send(struct port *port, const struct port_message *message)
 {
     struct port_batch *batch = port->options.batch;
+    const struct neighbours *neighbours = port->options.neighbours;
+    bool is_doubtful =
+        message->is_doubtful ||
+        (neighbours != NULL && neighbours_is_missing(neighbours, &message->to->address));
+
+    if (is_doubtful && !take_room(port)) {
+        count_error(port, ENOBUFS);
+        return;
+    }
     if (batch->out_count == OUT_MAX)
         flush(batch);
 
@@ -512,6 +540,7 @@ int port_turn(struct port *port)
         describe(port, (unsigned)i);
     histogram_record(&port->options.counters->batch_packets, (uint64_t)received);
     port->counted = 0;
+    port->room = ROOM_UNKNOWN;
     port->pause -= port->pause > 0;
     port->options.receive(port, batch->packets, (unsigned)received, port->options.user);
     assert(port->counted == (unsigned)received);

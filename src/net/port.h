@@ -17,6 +17,7 @@
 
 #include "metrics/counter.h"
 #include "metrics/histogram.h"
+#include "net/neighbours.h"
 #include "net/packet.h"
 
 struct port;
@@ -90,6 +91,7 @@ struct port_options {
     bool is_connected; /**< the socket is that of bind_connected(): an error that the network
                           reports of an earlier datagram takes the place of a send, which is then
                           tried again; and each datagram leaves by itself */
+    const struct neighbours *neighbours; /**< must outlive the port; NULL: none is missing */
 };
 
 /** A datagram to be sent. Everything is borrowed until the handler of the batch has returned. */
@@ -102,6 +104,10 @@ struct port_message {
     int stamp_at; /**< where in it the wall clock at its sending goes, in eight bytes, big-endian;
                      negative: nowhere */
     int64_t received_ns; /**< when what it answers was received, if it is stamped */
+    /** The receiver may not exist, and what is sent there may wait in the kernel for seconds: the
+     * datagram is sent only into the first half of the send buffer. Datagrams to neighbours that
+     * are missing are so in any case. */
+    bool is_doubtful;
 };
 
 /** Allocates the memory that all ports of one worker share. @return NULL without memory. */

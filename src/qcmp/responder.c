@@ -21,8 +21,13 @@ static enum outcome check_limits(const struct packet *packet, const struct respo
                                  struct responder_turn *turn)
 {
     struct guard_address source = guard_address(&packet->peer.address);
-    switch (guard_decide(rules->limits, &source, turn->now_ns, guard_table_find, rules->table)) {
+    bool is_steady;
+
+    turn->is_doubtful = true;
+    switch (guard_decide_steady(rules->limits, &source, turn->now_ns, guard_table_find,
+                                rules->table, &is_steady)) {
     case GUARD_ANSWER:
+        turn->is_doubtful = !is_steady;
         return OUTCOME_VALID;
     case GUARD_CAPPED:
         return OUTCOME_PROCESS_CAP;
@@ -68,6 +73,7 @@ enum outcome responder_answer(struct packet *packet, const struct responder_rule
         return OUTCOME_LENGTH_MISMATCH;
     }
 
+    turn->is_doubtful = false;
     if (rules->limits != NULL)
         outcome = check_limits(packet, rules, turn);
     if (outcome_kind(outcome) == OUTCOME_KIND_VALID) {

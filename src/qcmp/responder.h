@@ -28,6 +28,8 @@ struct responder_rules {
 struct responder_turn {
     int64_t oldest_ns; /**< wall clock: what was received before is too old to be answered */
     uint64_t now_ns;   /**< monotonic; set by the caller, if there are limits */
+    bool is_doubtful; /**< of the last answer: its source has not been seen for long, or has had its
+                         share; false without limits */
     uint64_t random; /**< any seed that strangers do not know, at first; changed by the responder */
 };
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """`paddock ping`: what it prints, when it sends, how it ends."""
 import collections
 import contextlib

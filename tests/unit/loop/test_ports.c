@@ -11,6 +11,7 @@
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -18,9 +19,11 @@
 
 #include "base/clock.h"
 #include "loop/ports.h"
+
 #include "net/address.h"
 #include "net/bind.h"
 #include "support/loopback.h"
+#include <arpa/inet.h>
 
 #define MAX_WORKERS 4
 
@@ -233,8 +236,10 @@ static void answers_ipv4_with_both_stamps(void **state)
 static void answers_ipv6_with_both_stamps(void **state)
 {
     (void)state;
-    if (!loopback_has_ipv6())
+    if (!loopback_has_ipv6()) {
+        print_message("SKIPPED: this host has no IPv6\n");
         skip();
+    }
     answers_with_stamps(AF_INET6);
 }
 
@@ -257,7 +262,7 @@ static void tells_the_true_size_of_every_datagram(void **state)
     loopback_close(&client);
 }
 
-/* Of several workers one has the packet, and has counted it under the index that it tells. */
+/* One of several workers has the packet, and has counted it under the index that it tells. */
 static void tells_when_a_batch_was_read_and_by_whom(void **state)
 {
     (void)state;
@@ -359,7 +364,7 @@ static struct numbered receive_numbered(const struct loopback *client)
                              ntohl(((struct sockaddr_in *)&from)->sin_addr.s_addr)};
 }
 
-/* Of which client ping number i is: runs of one, then two that take turns, then three. */
+/* The client of ping number i: runs of one, then two that take turns, then three. */
 static int client_of(int i)
 {
     return i < 40 ? 0 : i % (i / 40 + 1);
@@ -523,6 +528,54 @@ static void a_port_in_use_is_an_error(void **state)
     stop_ports(&first);
 }
 
+static void nobody_joins_the_port_of_a_single_worker(void **state)
+{
+    const int one = 1;
+    struct running running;
+    struct sockaddr_in6 address = {.sin6_family = AF_INET6};
+    struct sockaddr_in ipv4 = {.sin_family = AF_INET};
+    (void)state;
+    start_ports(&running, 1);
+    ipv4.sin_port = address.sin6_port = htons(ports_number(running.ports));
+    for (int i = 0; i < 2; i++) {
+        int fd = socket(i == 0 ? AF_INET : AF_INET6, SOCK_DGRAM, 0);
+        if (fd < 0)
+            continue;
+        assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &one, sizeof one), 0);
+        int result = i == 0 ? bind(fd, (const struct sockaddr *)&ipv4, sizeof ipv4)
+                            : bind(fd, (const struct sockaddr *)&address, sizeof address);
+        assert_int_equal(result, -1);
+        assert_int_equal(errno, EADDRINUSE);
+        close(fd);
+    }
+    stop_ports(&running);
+}
+
+static void an_address_that_the_host_does_not_have_is_bound_and_told(void **state)
+{
+    char text[4096] = "";
+    struct in6_addr addresses[2];
+    struct running running;
+    (void)state;
+    inet_pton(AF_INET6, "::ffff:127.0.0.1", &addresses[0]);
+    inet_pton(AF_INET6, "::ffff:192.0.2.77", &addresses[1]);
+    struct ports_options options = options_for(&running, 2);
+    options.addresses = addresses;
+    options.addresses_count = 2;
+    open_ports(&running, &options);
+    int fd = memfd_create("log", MFD_CLOEXEC);
+    struct log log;
+    log_init(&log,
+             &(struct log_options){.fd = fd, .format = LOG_FORMAT_JSON, .level = LOG_LEVEL_INFO});
+    ports_warn(running.ports, &log);
+    assert_true(pread(fd, text, sizeof text - 1, 0) > 0);
+    assert_non_null(strstr(text, "\"key\":\"key\",\"address\":\"192.0.2.77:"));
+    assert_null(strstr(text, "127.0.0.1"));
+    close(fd);
+    start_workers(&running);
+    stop_ports(&running);
+}
+
 static void port_0_never_yields_a_port_that_is_shared(void **state)
 {
     (void)state;
@@ -649,6 +702,8 @@ int main(void)
         cmocka_unit_test(asks_for_a_receive_buffer_of_a_length_in_time),
         cmocka_unit_test(serves_ipv4_alone_when_there_is_no_ipv6),
         cmocka_unit_test(a_port_in_use_is_an_error),
+        cmocka_unit_test(nobody_joins_the_port_of_a_single_worker),
+        cmocka_unit_test(an_address_that_the_host_does_not_have_is_bound_and_told),
         cmocka_unit_test(port_0_never_yields_a_port_that_is_shared),
         cmocka_unit_test(answers_what_was_queued_before_it_stopped),
         cmocka_unit_test(stops_under_a_flood),

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "fastpath/netlink.h"
+#include "net/netlink.h"
 
 #include <assert.h>
 #include <errno.h>

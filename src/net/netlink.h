@@ -2,8 +2,8 @@
 /** @file
  * Questions to the kernel over netlink whose answer is a list.
  */
-#ifndef PADDOCK_FASTPATH_NETLINK_H
-#define PADDOCK_FASTPATH_NETLINK_H
+#ifndef PADDOCK_NET_NETLINK_H
+#define PADDOCK_NET_NETLINK_H
 
 #include <linux/netlink.h>
 #include <stdbool.h>
