@@ -22,7 +22,7 @@
 #include "serve.h"
 
 #define MAX_FD 64
-#define HEADERS_BYTES 62 /* of Ethernet, IPv6 and UDP, which an error queue gives back, too */
+#define HEADERS_BYTES 62 /* Ethernet, IPv6 and UDP; an error queue gives them back, too */
 #define SECOND_NS INT64_C(1000000000)
 
 /* The service keeps its socket to itself; here it is found by its port. */

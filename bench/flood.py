@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
 """flood.py BUILD [--count N] [--rate N] [--cap N] [--guard BOOL]: how the guard stands a flood.
 
 Two network namespaces with a veth between them: a responder in one, in the other a flood of pings in others' names and

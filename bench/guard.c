@@ -63,7 +63,7 @@ static struct access *random_lists(uint64_t *random)
     struct prefix_list allow = {0}, deny = {0};
     struct access *access = NULL;
     for (unsigned i = 0; i < PREFIXES; i++) {
-        /* Of 128.0.0.0/1, where no source of the bench is. */
+        /* A prefix in 128.0.0.0/1, where no source of the bench is. */
         struct prefix prefix = {mapped((uint32_t)next_random(random) | UINT32_C(0x80000000)),
                                 PREFIX_IPV4_BITS + 24};
         prefix.address.s6_addr[15] = 0;

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* How exactly the impairment relay keeps a delay: datagrams over loopback at a steady rate, each
  * with the time at which it was sent; the server takes the kernel's stamp of its arrival. The error
  * is what lies between the two beyond the delay that the seed gives, and so contains two passes
@@ -19,7 +20,6 @@
 #include "base/clock.h"
 #include "net/address.h"
 #include "net/bind.h"
-#include "net/udp_info.h"
 #include "relay/relay.h"
 
 #define RATE 10000
@@ -122,12 +122,16 @@ static void receive_all(struct run *run)
                                 .msg_iovlen = 1,
                                 .msg_control = control,
                                 .msg_controllen = sizeof control};
-        struct in6_addr mapped;
         if (recvmsg(run->server_fd, &header, 0) != sizeof message)
             return;
-        struct udp_info info = udp_info_read(control, header.msg_controllen, &mapped);
-        if (message.number < COUNT)
-            run->took_ns[message.number] = info.received_ns - message.sent_ns;
+        for (struct cmsghdr *c = CMSG_FIRSTHDR(&header); c != NULL; c = CMSG_NXTHDR(&header, c)) {
+            if (c->cmsg_level != SOL_SOCKET || message.number >= COUNT)
+                continue;
+            struct timespec stamp;
+            memcpy(&stamp, CMSG_DATA(c), sizeof stamp); /* the first of struct scm_timestamping */
+            run->took_ns[message.number] =
+                stamp.tv_sec * NS_PER_S + stamp.tv_nsec - message.sent_ns;
+        }
     }
 }
 

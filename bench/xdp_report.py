@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The XDP engine's part of the report, over veth, in two ways. Generator, responder and all that veth does for both of them share one CPU, which
 they fill: the time of a ping is what all of it costs, the generator's part included. Or else the receive path of the responder's end is a kernel thread
 with a CPU of its own, whose CPU time is that of NAPI and program alone."""

@@ -243,6 +243,8 @@ void log_init(struct log *log, const struct log_options *options)
         log->options.clock = wall_clock;
     if (log->options.format == LOG_FORMAT_AUTO)
         log->options.format = isatty(options->fd) ? LOG_FORMAT_PRETTY : LOG_FORMAT_JSON;
+    if (log->options.format == LOG_FORMAT_PRETTY && options->is_colourless)
+        log->options.format = LOG_FORMAT_PLAIN;
 }
 
 static void write_event(struct log *log, const struct event *event)

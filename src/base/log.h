@@ -59,6 +59,7 @@ struct log_options {
     int fd; /**< stays the caller's, and open as long as the log is used */
     enum log_format format;
     enum log_level level; /**< the least urgent that is written */
+    bool is_colourless;   /**< a pretty line has no colours */
     bool may_block;       /**< true: wait for a slow reader; false: lose what it has no room for */
     log_clock_fn clock;   /**< NULL: clock_wall_ns() */
     void *user;           /**< for the clock */

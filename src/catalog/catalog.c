@@ -26,6 +26,8 @@ struct catalog {
     struct siphash_key key;
     struct quiescent_slot slot;
     struct told told[CATALOG_SOURCES];
+    void (*changed)(void *user);
+    void *user;
 };
 
 static const char *const source_names[] = {
@@ -93,6 +95,12 @@ void catalog_free(struct catalog *catalog)
     for (size_t i = 0; i < CATALOG_SOURCES; i++)
         catalog_change_fini(&catalog->told[i].change);
     free(catalog);
+}
+
+void catalog_watch(struct catalog *catalog, void (*changed)(void *user), void *user)
+{
+    catalog->changed = changed;
+    catalog->user = user;
 }
 
 const struct catalog_version *catalog_read(const struct catalog *catalog)
@@ -214,6 +222,8 @@ int catalog_update(struct catalog *catalog, enum catalog_source source,
         return 0;
     }
     struct catalog_version *old = quiescent_publish(&catalog->slot, next);
+    if (catalog->changed != NULL)
+        catalog->changed(catalog->user);
     if (catalog->workers != NULL)
         workers_retire(catalog->workers, &old->retired, version_free);
     else

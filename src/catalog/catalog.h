@@ -69,6 +69,10 @@ void catalog_free(struct catalog *catalog);
 int catalog_update(struct catalog *catalog, enum catalog_source source,
                    const struct catalog_change *change);
 
+/** Calls a function, from catalog_update(), whenever another version is in force. There is one such
+ * function at most. */
+void catalog_watch(struct catalog *catalog, void (*changed)(void *user), void *user);
+
 /** The version in force; a worker may use it until the end of its turn, the control thread until
  * the next catalog_update(). From any worker. */
 const struct catalog_version *catalog_read(const struct catalog *catalog);

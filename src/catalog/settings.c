@@ -9,71 +9,23 @@
 
 #include "base/number.h"
 #include "catalog/trees.h"
+#include "filters/chain.h"
 
 #define MAX_FLAG_TEXT_BYTES 128
 
-#define MEMBER(key, member, flags) TREES_MEMBER(struct members, key, member, flags)
-
-struct members {
-    const struct yaml_node *name, *label, *config;
-};
-
-static const struct field filter_rows[] = {
-    MEMBER("name", name, FIELD_REQUIRED),
-    MEMBER("label", label, 0),
-    MEMBER("config", config, 0),
-    {0},
-};
-static int take_filter(json_t *filters, const struct yaml_node *node, struct field_walk *walk)
+/* The chain itself is made by whoever runs it; here it is known to be one that can be made. */
+static int take_filters(void *value, const struct yaml_node *node, struct field_walk *walk)
 {
-    struct members members = {0};
-    int error = field_take_map(walk, filter_rows, node, &members);
+    json_t **filters = value;
+    struct chain *chain;
+    int error = chain_take(&chain, node, walk);
 
     if (error != 0)
         return error;
-    size_t length = trees_enter(walk, "name");
-    if (members.name->type != YAML_TEXT || members.name->text[0] == '\0')
-        return field_fail(walk, members.name, "the name of a filter", true);
-    field_leave(walk, length);
-    length = trees_enter(walk, "label");
-    if (trees_is_there(members.label) && members.label->type != YAML_TEXT)
-        return field_fail(walk, members.label, "a text", true);
-    field_leave(walk, length);
-
-    json_t *filter = json_pack("{s:s}", "name", members.name->text);
-    if (filter != NULL && trees_is_there(members.label))
-        error = json_object_set_new(filter, "label", json_string(members.label->text));
-    if (filter != NULL && trees_is_there(members.config) && error == 0)
-        error = json_object_set_new(filter, "config", yaml_to_json(members.config));
-    if (error == 0)
-        error = json_array_append(filters, filter);
-    json_decref(filter);
-    return error == 0 ? 0 : trees_fail_memory(walk);
-}
-
-static int take_filters(void *value, const struct yaml_node *node, struct field_walk *walk)
-{
-    json_t **filters = value, *list;
-    size_t index = 0;
-    int error = 0;
-
-    if (node->type != YAML_LIST)
-        return field_fail(walk, node, "a list of filters", false);
-    list = json_array();
-    for (const struct yaml_node *item = node->first; item != NULL && error == 0;
-         item = item->next) {
-        size_t length = field_enter(walk, index++);
-
-        error = take_filter(list, item, walk);
-        field_leave(walk, length);
-    }
-    if (error != 0 || list == NULL) {
-        json_decref(list);
-        return error != 0 ? error : trees_fail_memory(walk);
-    }
+    chain_unref(chain);
     json_decref(*filters);
-    *filters = list;
-    return 0;
+    *filters = yaml_to_json(node);
+    return *filters != NULL ? 0 : trees_fail_memory(walk);
 }
 
 static json_t *show_filters(const void *value, bool with_private)
@@ -90,15 +42,6 @@ static void forget_filters(void *value)
 
     json_decref(*filters);
     *filters = NULL;
-}
-
-static json_t *filters_schema(void)
-{
-    return json_loads("{\"type\":\"array\",\"items\":{\"type\":\"object\",\"required\":[\"name\"],"
-                      "\"additionalProperties\":false,\"properties\":{"
-                      "\"name\":{\"type\":\"string\",\"minLength\":1},"
-                      "\"label\":{\"type\":[\"string\",\"null\"]},\"config\":{}}}}",
-                      0, NULL);
 }
 
 static int parse_static(void *value, const char *text)
@@ -180,7 +123,7 @@ static json_t *show_static_tokens(const void *value)
 }
 
 static const struct field_tree filters_tree = {
-    .take = take_filters, .show = show_filters, .schema = filters_schema, .fini = forget_filters};
+    .take = take_filters, .show = show_filters, .schema = chain_schema, .fini = forget_filters};
 static const struct field_tree static_tree = {
     .parse = parse_static, .show = show_static, .fini = forget_static};
 static const struct field_type static_tokens_type = {

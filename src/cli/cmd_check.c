@@ -3,9 +3,8 @@
 #include <string.h>
 
 #include "base/text.h"
+#include "cli/command.h"
 #include "cli/commands.h"
-#include "cli/output.h"
-#include "config/flags.h"
 #include "daemon/sections.h"
 
 #define SHOWN_BYTES 512
@@ -36,31 +35,18 @@ static const struct field fields[] = {
      .kind = FIELD_CUSTOM,
      .type = &path_type,
      FIELD_AT(struct arguments, path)},
-    {.flag = "help",
-     .letter = 'h',
-     .help = "print this help",
-     .kind = FIELD_MARK,
-     FIELD_AT(struct arguments, help)},
+    OPTION_MARK(struct arguments, help, "help", 'h', "print this help"),
     {0},
 };
 
-static int print_help(const struct field_table *table)
-{
-    puts("Usage: paddock check [-c FILE]\n"
-         "\n"
-         "Reads the configuration as a service would, and says what is wrong with it.\n"
-         "\n"
-         "Options:");
-    flags_print_help(stdout, table, 1);
-    puts("\nExit status: 0 if a service would take it, 2 if not, 255 if the output fails.");
-    return output_finish();
-}
-
-static int usage_error(const char *error)
-{
-    fprintf(stderr, "paddock check: %s\nTry 'paddock check --help'.\n", error);
-    return EXIT_USAGE;
-}
+static const struct command command = {
+    .name = "check",
+    .help_name = "check",
+    .about = "Usage: paddock check [-c FILE]\n"
+             "\n"
+             "Reads the configuration as a service would, and says what is wrong with it.\n",
+    .exit_status = "0 if a service would take it, 2 if not, 255 if the output fails.",
+    .fields = fields};
 
 int cmd_check(int argc, char *const *argv, const struct config_file *file,
               const struct config_environment *environment)
@@ -76,9 +62,9 @@ int cmd_check(int argc, char *const *argv, const struct config_file *file,
 
     memcpy(arguments.path, file->path, sizeof arguments.path);
     if (flags_parse(&table, argc, argv, &words, &error) != 0)
-        return usage_error(error.text);
+        return command_usage(&command, error.text);
     if (arguments.help)
-        return print_help(&table);
+        return command_help(&command);
 
     /* A service with the environment as it is and no flags but this one. */
     char *line[] = {program, service, flag, arguments.path, NULL};

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 #include <errno.h>
 #include <inttypes.h>
 #include <jansson.h>
@@ -10,13 +11,10 @@
 #include <unistd.h>
 
 #include "cli/commands.h"
-#include "cli/output.h"
 #include "cli/relay_options.h"
 #include "loop/signals.h"
 #include "net/address.h"
 #include "relay/relay.h"
-
-#define MESSAGE_BYTES 512
 
 /* Descriptors that are no client's. */
 #define OTHER_DESCRIPTORS 64
@@ -45,42 +43,6 @@ struct relayed {
     char listen[ENDPOINT_BYTES], to[ENDPOINT_BYTES];
     uint64_t seed;
 };
-
-static int print_help(void)
-{
-    puts("Usage: paddock relay --listen ADDRESS --to ADDRESS [OPTION...]\n"
-         "\n"
-         "Relays UDP between clients and a server as badly as a network can: late, in another\n"
-         "order, twice or not at all. SIGINT or SIGTERM ends it; it prints what became of all\n"
-         "datagrams.\n"
-         "\n"
-         "Options:");
-    options_print_help(stdout, relay_option_specs);
-    puts("\n"
-         "Exit status: 0 when it was told to stop, 2 for wrong usage, 255 if the system fails.");
-    return output_finish();
-}
-
-static int usage_error(const char *message)
-{
-    fprintf(stderr, "paddock relay: %s (see 'paddock relay --help')\n", message);
-    return EXIT_USAGE;
-}
-
-static int fail(const char *what, int error)
-{
-    fprintf(stderr, "paddock relay: %s: %s\n", what,
-            error == -ELOOP ? "it would be its own server" : strerror(-error));
-    return EXIT_FAILED;
-}
-
-static int fail_open(const struct relay_options *options, int error)
-{
-    char listen[ADDRESS_TEXT_BYTES], what[ADDRESS_TEXT_BYTES + 32];
-    address_format(&options->listen, options->listen_port, listen);
-    snprintf(what, sizeof what, "cannot relay from %s", listen);
-    return fail(what, error);
-}
 
 /* As many descriptors as clients may need, or as many as are granted. */
 static void raise_descriptors(void)
@@ -160,68 +122,66 @@ static void print_human(const struct relay *relay, const struct relayed *relayed
 
 static int report(const struct relay *relay, const struct relayed *relayed, bool json)
 {
+    if (json && print_json(relay, relayed) != 0)
+        return command_fail(&relay_command, "cannot write the report");
     if (!json)
         print_human(relay, relayed);
-    else if (print_json(relay, relayed) != 0) {
-        fputs("paddock relay: cannot write the report\n", stderr);
-        return EXIT_FAILED;
-    }
     return output_finish();
 }
 
-/* On stderr, so that stdout has the report and nothing else. */
-static void announce(const struct relay *relay, const struct relay_arguments *arguments,
-                     struct relayed *relayed)
-{
-    struct sockaddr_storage address;
-    socklen_t bytes;
-    relay_address(relay, &address, &bytes);
-    endpoint_format(&address, bytes, relayed->listen);
-    endpoint_format(&arguments->options.to, arguments->options.to_bytes, relayed->to);
-    relayed->seed = arguments->options.seed;
-    fprintf(stderr, "paddock relay: listening on %s, to %s, seed %" PRIu64 "\n", relayed->listen,
-            relayed->to, relayed->seed);
-}
-
 /* The signals are as before once it ends: a second one ends a report that nobody reads. */
-static int run_until_signal(struct relay *relay, const struct relay_arguments *arguments,
+static int run_until_signal(struct relay *relay, const struct relay_options *options,
                             struct relayed *relayed)
 {
-    sigset_t stop, before;
-    signals_stop_set(&stop);
-    int stop_fd = signals_open(&stop, &before);
-    if (stop_fd < 0)
-        return stop_fd;
-    announce(relay, arguments, relayed);
-    int error = relay_run(relay, stop_fd);
-    signals_take(stop_fd);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    close(stop_fd);
-    return error;
-}
+    sigset_t end, before;
+    struct sockaddr_storage address;
+    socklen_t bytes;
 
-static int relay_and_report(struct relay_arguments *arguments)
-{
-    struct relay *relay;
-    struct relayed relayed;
-    raise_descriptors();
-    int error = randomise(arguments);
-    if (error == 0)
-        error = relay_open(&relay, &arguments->options);
-    if (error != 0)
-        return fail_open(&arguments->options, error);
-    error = run_until_signal(relay, arguments, &relayed);
-    int status =
-        error != 0 ? fail("cannot relay", error) : report(relay, &relayed, arguments->json);
-    relay_close(relay);
-    return status;
+    signals_end_set(&end);
+    int end_fd = signals_open(&end, &before);
+    if (end_fd < 0)
+        return end_fd;
+    relay_address(relay, &address, &bytes);
+    endpoint_format(&address, bytes, relayed->listen);
+    endpoint_format(&options->to, options->to_bytes, relayed->to);
+    relayed->seed = options->seed;
+    /* On stderr, so that stdout has the report and nothing else. */
+    fprintf(stderr, "paddock relay: listening on %s, to %s, seed %" PRIu64 "\n", relayed->listen,
+            relayed->to, relayed->seed);
+    int error = relay_run(relay, end_fd);
+    signals_take(end_fd);
+    signals_close(end_fd, &before);
+    return error;
 }
 
 int cmd_relay(int argc, char *const *argv)
 {
     struct relay_arguments arguments;
-    char message[MESSAGE_BYTES];
-    if (relay_arguments_parse(&arguments, argc, argv, message, sizeof message) != 0)
-        return usage_error(message);
-    return arguments.help ? print_help() : relay_and_report(&arguments);
+    struct relayed relayed;
+    struct relay *relay = NULL;
+    struct error error;
+    char listen[ADDRESS_TEXT_BYTES];
+
+    if (relay_arguments_parse(&arguments, argc, argv, &error) != 0)
+        return command_usage(&relay_command, error.text);
+    if (arguments.help)
+        return command_help(&relay_command);
+
+    raise_descriptors();
+    int code = randomise(&arguments);
+    if (code == 0)
+        code = relay_open(&relay, &arguments.options);
+    if (code != 0) {
+        address_format(&arguments.options.listen, arguments.options.listen_port, listen);
+        error_set(&error, code, "cannot relay from %s: %s", listen,
+                  code == -ELOOP ? "it would be its own server" : strerror(-code));
+        return command_fail(&relay_command, error.text);
+    }
+    code = run_until_signal(relay, &arguments.options, &relayed);
+    if (code != 0)
+        error_system(&error, code, "cannot relay");
+    int status = code != 0 ? command_fail(&relay_command, error.text)
+                           : report(relay, &relayed, arguments.json);
+    relay_close(relay);
+    return status;
 }

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /** @file
  * The subcommands. Each takes its own arguments, with its name as argv[0], and returns the exit
  * status.
@@ -7,9 +8,6 @@
 
 #include "base/log.h"
 #include "config/config.h"
-
-#define EXIT_USAGE 2
-#define EXIT_FAILED 255
 
 /** `paddock ping`: see paddock-ping(1). 0 = every target answered, 1 = one did not, 2 = usage, or a
  * name without address. */

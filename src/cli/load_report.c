@@ -137,8 +137,8 @@ static void print_cpu(FILE *out, const struct load_report *report)
     char name[SHOWN_BYTES];
     fputc('\n', out);
     print_cpu_line(out, "CPU, itself", report->result->own_cpu_ns, report->result);
-    for (size_t i = 0; i < report->options->pids_count; i++) {
-        snprintf(name, sizeof name, "CPU, %ld", (long)report->options->pids[i]);
+    for (size_t i = 0; i < report->options->pids.count; i++) {
+        snprintf(name, sizeof name, "CPU, %ld", (long)report->options->pids.items[i]);
         print_cpu_line(out, name, report->result->pid_cpu_ns[i], report->result);
     }
 }
@@ -198,12 +198,13 @@ static json_t *per_answer_json(int64_t cpu_ns, const struct load_result *result)
 static json_t *processes_json(const struct load_report *report)
 {
     json_t *processes = json_array();
-    for (size_t i = 0; i < report->options->pids_count; i++) {
+    for (size_t i = 0; i < report->options->pids.count; i++) {
         int64_t cpu_ns = report->result->pid_cpu_ns[i];
-        json_array_append_new(
-            processes, json_pack("{s:I, s:o, s:o}", "pid", (json_int_t)report->options->pids[i],
-                                 "cpu_ns", integer_or_null(cpu_ns >= 0, cpu_ns),
-                                 "cpu_ns_per_answered", per_answer_json(cpu_ns, report->result)));
+        json_array_append_new(processes,
+                              json_pack("{s:I, s:o, s:o}", "pid",
+                                        (json_int_t)report->options->pids.items[i], "cpu_ns",
+                                        integer_or_null(cpu_ns >= 0, cpu_ns), "cpu_ns_per_answered",
+                                        per_answer_json(cpu_ns, report->result)));
     }
     return processes;
 }

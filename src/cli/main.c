@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
@@ -8,8 +9,8 @@
 #include <qcmp/version.h>
 
 #include "base/text.h"
+#include "cli/command.h"
 #include "cli/commands.h"
-#include "cli/output.h"
 #include "config/config.h"
 #include "daemon/daemon.h"
 #include "daemon/sections.h"
@@ -19,15 +20,22 @@
 #define SHOWN_BYTES 200
 
 /* Where a standard stream is closed, the first socket or eventfd would get its number, and the
- * log's lines with it. */
+ * log's lines with it. Writing to a closed output stays an error. */
 static void standard_streams_open(void)
 {
-    int fd;
-    do
-        fd = open("/dev/null", O_RDWR);
-    while (fd >= 0 && fd <= STDERR_FILENO);
-    if (fd >= 0)
-        close(fd);
+    for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++) {
+        if (fcntl(fd, F_GETFD) < 0)
+            (void)!open("/dev/null", fd == STDOUT_FILENO ? O_RDONLY : O_RDWR);
+    }
+}
+
+/* https://no-color.org */
+static bool is_colourless(void)
+{
+    const char *no_color = getenv("NO_COLOR"), *terminal = getenv("TERM");
+
+    return (no_color != NULL && *no_color != '\0') ||
+           (terminal != NULL && strcmp(terminal, "dumb") == 0);
 }
 
 static const char *environment_get(const char *name, void *user)
@@ -64,6 +72,7 @@ static void log_open(struct log *log, const struct config *config, bool may_bloc
     struct log_options options = {.fd = STDOUT_FILENO,
                                   .format = process->log_format,
                                   .level = process->log.level,
+                                  .is_colourless = is_colourless(),
                                   .may_block = may_block};
     log_init(log, &options);
     if (process->log.has_ignored)
@@ -133,13 +142,6 @@ static int run_command(const struct invocation *call, bool service_asked)
     return usage_error(error);
 }
 
-static int serve(struct config *config, const struct daemon_start *start)
-{
-    struct log log;
-    log_open(&log, config, false);
-    return daemon_run(config, start, &log);
-}
-
 int main(int argc, char **argv)
 {
     standard_streams_open();
@@ -154,12 +156,14 @@ int main(int argc, char **argv)
         .source = {
             .sections = sections.items, .argc = argc, .argv = argv, .environment = &environment}};
     struct invocation call = {.environment = &environment};
+    struct log log;
     int status;
 
     signal(SIGXFSZ, SIG_IGN); /* a write beyond a limit is an error like another */
     switch (config_load(&config, &start.source, &report)) {
     case CONFIG_SERVE:
-        return serve(config, &start);
+        log_open(&log, config, false);
+        return daemon_run(config, &start, &log);
     case CONFIG_COMMAND:
         call.config = config;
         call.argc = argc - report.command;

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 #include "cli/ping_report.h"
 
 #include <jansson.h>
@@ -7,6 +8,7 @@
 #include "base/text.h"
 
 #define TEXT_BYTES 160
+#define SHOWN_BYTES 512
 
 bool ping_summarise(const struct ping_target *target, bool raw, struct stats_summary *summary)
 {
@@ -54,26 +56,40 @@ static void print_answer(FILE *out, const struct ping *ping)
         fprintf(out, "  (raw: the server's times make no sense%s)\n", stamps_text(ping));
 }
 
+/* Writes why a ping has no answer. */
+static void format_failure(const struct ping_run *run, const struct ping *ping,
+                           char text[TEXT_BYTES])
+{
+    char timeout[DURATION_TEXT_BYTES];
+
+    if (ping->status == PING_ERROR) {
+        qcmp_error_format(ping->error, text, TEXT_BYTES);
+        return;
+    }
+    duration_format(run->timeout_ns, timeout, sizeof timeout);
+    snprintf(text, TEXT_BYTES, "no answer in %s", timeout);
+}
+
 void ping_print_ended(FILE *out, const struct ping_run *run, const struct ping *ping, size_t seq)
 {
     char text[TEXT_BYTES];
+
     fprintf(out, "%s  %zu  ", ping->target->endpoint_text, seq);
-    switch (ping->status) {
-    case PING_OK:
+    if (ping->status == PING_OK) {
         print_answer(out, ping);
-        break;
-    case PING_TIMEOUT:
-        duration_format(run->timeout_ns, text, sizeof text);
-        fprintf(out, "no answer in %s\n", text);
-        break;
-    case PING_ERROR:
-        qcmp_error_format(ping->error, text, sizeof text);
-        fprintf(out, "%s\n", text);
-        break;
-    case PING_UNSENT:
-    case PING_IN_FLIGHT:
-        break;
+        return;
     }
+    format_failure(run, ping, text);
+    fprintf(out, "%s\n", text);
+}
+
+void ping_print_moved(FILE *out, const struct ping_run *run, const struct ping *ping,
+                      const char *address)
+{
+    char text[TEXT_BYTES];
+
+    format_failure(run, ping, text);
+    fprintf(out, "%s  %s; trying %s\n", address, text, ping->target->endpoint_text);
 }
 
 static const char *reason_text(enum qcmp_probe_reason reason)
@@ -140,13 +156,16 @@ void ping_print_summary(FILE *out, const struct ping_target *target)
 {
     struct stats_summary rtt;
     int64_t offset_ns, bound_ns;
+    char shown[SHOWN_BYTES];
+
+    text_escape(target->text, shown, sizeof shown);
     if (target->error != NULL) {
-        fprintf(out, "\n%s: %s\n", target->text, target->error);
+        fprintf(out, "\n%s: %s\n", shown, target->error);
         return;
     }
     size_t lost = target->ended - target->received;
     double lost_percent = target->ended != 0 ? 100.0 * (double)lost / (double)target->ended : 0.0;
-    fprintf(out, "\n%s (%s)\n", target->text, target->endpoint_text);
+    fprintf(out, "\n%s (%s)\n", shown, target->endpoint_text);
     fprintf(out, "  %zu sent, %zu received, %zu lost (%.3g %%)", target->ended, target->received,
             lost, lost_percent);
     print_extras(out, target);

@@ -14,7 +14,7 @@
 #define MAX_TABLES (CONFIG_MAX_SECTIONS + 2)
 
 struct config {
-    const struct config_section *const *sections;
+    const struct config_section *sections[CONFIG_MAX_SECTIONS + 1]; /* ended by NULL */
     struct config_file file;
     struct field_table tables[MAX_TABLES];
     size_t count;
@@ -83,12 +83,12 @@ static struct config *config_new(const struct config_source *source)
 
     if (config == NULL)
         return NULL;
-    config->sections = source->sections;
     config->count = list_tables(source->sections, config->tables);
     config->tables[0].settings = &config->file;
     for (size_t i = 0; source->sections[i] != NULL; i++) {
         const struct config_section *section = source->sections[i];
         void *settings = calloc(1, section->bytes);
+        config->sections[i] = section;
         config->tables[1 + i].settings = settings;
         if (settings == NULL) {
             config_free(config);

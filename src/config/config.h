@@ -67,8 +67,8 @@ enum config_result {
                        ...`), exit 255 */
 };
 
-/** From what a configuration is loaded. Borrowed: the sections as long as the configuration lives,
- * the rest during the call. */
+/** From what a configuration is loaded. Borrowed: each section as long as the configuration lives,
+ * the rest, also the list of them, during the call. */
 struct config_source {
     const struct config_section *const *sections; /**< ended by NULL */
     int argc;

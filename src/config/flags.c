@@ -217,7 +217,7 @@ int flags_parse(const struct field_table *table, int argc, char *const *argv,
 {
     struct flags_reader reader = {
         .tables = table, .count = 1, .argc = argc, .argv = argv, .index = 1, .error = error};
-    char shown[SHOWN_BYTES];
+    char shown[SHOWN_BYTES], expected[FIELD_EXPECTED_BYTES];
 
     for (;;) {
         switch (flags_next(&reader)) {
@@ -233,10 +233,11 @@ int flags_parse(const struct field_table *table, int argc, char *const *argv,
             words->items[words->count++] = reader.value;
             break;
         case FLAGS_FLAG:
-            if (field_parse_text(reader.field, reader.value, table->settings) != 0)
-                return fail_value(error, &(struct source){"--", reader.field->flag, reader.value},
-                                  reader.field);
-            break;
+            if (field_parse_text(reader.field, reader.value, table->settings) == 0)
+                break;
+            text_escape(reader.value, shown, sizeof shown);
+            return error_set(error, -EINVAL, "option '--%s': '%s' is not %s", reader.field->flag,
+                             shown, field_expected(reader.field, expected));
         }
     }
 }

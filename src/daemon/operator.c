@@ -107,8 +107,10 @@ static struct http_blob *show_config(bool with_access, void *user)
         char *text = NULL;
         size_t bytes = 0;
         FILE *out = json != NULL ? open_memstream(&text, &bytes) : NULL;
-        bool is_written = out != NULL && json_object_update_recursive(json, shown->in_force) == 0 &&
-                          json_dumpf(json, out, JSON_INDENT(2)) == 0 && fputc('\n', out) != EOF;
+        bool is_written =
+            out != NULL &&
+            (shown->in_force == NULL || json_object_update_recursive(json, shown->in_force) == 0) &&
+            json_dumpf(json, out, JSON_INDENT(2)) == 0 && fputc('\n', out) != EOF;
         if (out != NULL && fclose(out) == 0 && is_written) {
             shown->blobs[with_access] = http_blob_new(text, bytes);
             text = NULL;
@@ -129,32 +131,58 @@ struct admin_callbacks operator_callbacks(void)
         .live = live, .ready = ready, .metrics = write_metrics, .config = show_config};
 }
 
-int operator_show(struct daemon *daemon, struct config *config)
+struct shown *operator_prepare(struct config *config)
 {
     struct shown *shown = calloc(1, sizeof *shown);
-    json_t *in_force = json_object();
-    if (shown == NULL || in_force == NULL || catalog_show(daemon->catalog, in_force, false) != 0) {
-        free(shown);
-        json_decref(in_force);
-        return -ENOMEM;
-    }
+    if (shown == NULL)
+        return NULL;
+    atomic_init(&shown->references, 1);
+    pthread_mutex_init(&shown->lock, NULL);
+    shown->config = config;
+    return shown;
+}
 
+void operator_abandon(struct shown *shown)
+{
+    if (shown != NULL)
+        shown->config = NULL;
+    shown_unref(shown);
+}
+
+void operator_complete(struct daemon *daemon)
+{
+    struct shown *shown = daemon->shown;
+    json_t *in_force = shown->in_force == NULL ? json_object() : NULL;
+    if (in_force == NULL)
+        return;
+
+    if (catalog_show(daemon->catalog, in_force, false) != 0) {
+        json_decref(in_force);
+        return;
+    }
     for (size_t i = 0; i < daemon->running_count; i++) {
         if (daemon->running[i].ops->show != NULL)
             daemon->running[i].ops->show(daemon->running[i].self, in_force);
     }
-    atomic_init(&shown->references, 1);
-    pthread_mutex_init(&shown->lock, NULL);
-    shown->config = config;
+    pthread_mutex_lock(&shown->lock);
     shown->in_force = in_force;
+    for (size_t i = 0; i < 2; i++) {
+        http_blob_unref(shown->blobs[i]);
+        shown->blobs[i] = NULL;
+    }
+    pthread_mutex_unlock(&shown->lock);
+}
+
+void operator_show(struct daemon *daemon, struct shown *shown)
+{
     pthread_mutex_lock(&daemon->lock);
     struct shown *before = daemon->shown;
     daemon->shown = shown;
     pthread_mutex_unlock(&daemon->lock);
-    daemon->config = config;
-    daemon->settings = config_settings(config, &process_section);
+    daemon->config = shown->config;
+    daemon->settings = config_settings(shown->config, &process_section);
     shown_unref(before);
-    return 0;
+    operator_complete(daemon);
 }
 
 void operator_forget(struct daemon *daemon)

@@ -11,10 +11,19 @@
 /** The callbacks of the admin server; their user is a struct daemon. */
 struct admin_callbacks operator_callbacks(void);
 
-/** Shows another configuration from now on, with what services and catalog add to it.
- * @param config taken over, and freed when it is neither in force nor shown any more.
- * @return 0 or -ENOMEM: nothing has changed, and @p config stays the caller's. */
-int operator_show(struct daemon *daemon, struct config *config);
+/** Makes ready to show a configuration. operator_show() or operator_abandon() follows.
+ * @param config from operator_show() on freed when it is neither in force nor shown any more.
+ * @return NULL without memory. */
+struct shown *operator_prepare(struct config *config);
+
+/** Frees what was not shown, but not its configuration. NULL is fine. */
+void operator_abandon(struct shown *shown);
+
+/** Shows another configuration from now on, with what services and catalog add to it. */
+void operator_show(struct daemon *daemon, struct shown *shown);
+
+/** Adds what there was no memory to add before. To be called every second. */
+void operator_complete(struct daemon *daemon);
 
 /** Shows nothing any more, at the end. */
 void operator_forget(struct daemon *daemon);

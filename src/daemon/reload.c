@@ -16,8 +16,10 @@ int reload_tell_catalog(struct catalog *catalog, const struct config *config)
     static const enum catalog_source sources[] = {CATALOG_CONFIG, CATALOG_STATIC};
     const struct catalog_settings *settings = config_settings(config, &catalog_section);
     const struct process_settings *process = config_settings(config, &process_section);
+    struct catalog_change changes[sizeof sources / sizeof sources[0]];
     struct locality parts = {.region = ""};
     char locality[LOCALITY_TEXT_BYTES];
+    size_t made = 0, told = 0;
     int error = 0;
 
     snprintf(parts.region, sizeof parts.region, "%.127s", process->region);
@@ -25,12 +27,15 @@ int reload_tell_catalog(struct catalog *catalog, const struct config *config)
     snprintf(parts.sub_zone, sizeof parts.sub_zone, "%.127s", process->sub_zone);
     if (locality_format(&parts, locality) != 0)
         locality[0] = '\0';
-    for (size_t i = 0; i < sizeof sources / sizeof sources[0] && error == 0; i++) {
-        struct catalog_change change;
-        error = catalog_settings_change(settings, sources[i], locality, &change);
-        if (error == 0)
-            error = catalog_update(catalog, sources[i], &change);
+    while (made < sizeof sources / sizeof sources[0] && error == 0) {
+        error = catalog_settings_change(settings, sources[made], locality, &changes[made]);
+        made += error == 0;
     }
+    /* Only the first can change at a reload, so that none fails after another was taken. */
+    for (; told < made && error == 0; told++)
+        error = catalog_update(catalog, sources[told], &changes[told]);
+    for (; told < made; told++)
+        catalog_change_fini(&changes[told]);
     return error;
 }
 
@@ -64,40 +69,37 @@ static void warn_about_fixed(struct daemon *daemon, const struct config *next)
             log_text("setting", names[i].text));
 }
 
-/* All services prepare before any commits. Takes a configuration that is fine by itself. */
+/* All that can fail comes before any service commits. Takes a configuration that is fine by
+ * itself. */
 static void take_over(struct daemon *daemon, struct config *next)
 {
     struct error error;
+    struct shown *shown = operator_prepare(next);
     size_t prepared = 0;
+    int code = shown != NULL ? 0 : -ENOMEM;
 
     warn_about_fixed(daemon, next);
     config_keep_fixed(next, daemon->config);
-    for (; prepared < daemon->running_count; prepared++) {
+    error_system(&error, -ENOMEM, "cannot take it over");
+    while (code == 0 && prepared < daemon->running_count) {
         struct running *service = &daemon->running[prepared];
-        if (service->ops->prepare(service->self, next, &error) != 0)
-            break;
+        code = service->ops->prepare(service->self, next, &error);
+        prepared += code == 0;
     }
-    if (prepared < daemon->running_count) {
+    if (code == 0)
+        code = reload_tell_catalog(daemon->catalog, next);
+    if (code != 0) {
         while (prepared-- > 0)
             daemon->running[prepared].ops->abandon(daemon->running[prepared].self);
+        operator_abandon(shown);
         refuse(daemon, next, error.text);
         return;
     }
 
-    if (reload_tell_catalog(daemon->catalog, next) != 0)
-        LOG_EVENT(daemon->log, LOG_LEVEL_ERROR,
-                  log_text("message", "clusters and filters stay as they were"),
-                  log_text("error", strerrordesc_np(ENOMEM)));
     for (size_t i = 0; i < daemon->running_count; i++)
         daemon->running[i].ops->commit(daemon->running[i].self);
-    uint64_t reloads = atomic_fetch_add_explicit(&daemon->reloads_ok, 1, memory_order_relaxed);
-    reload_warn_unused(daemon->log, next, reloads + 2); /* after the one at the start */
-    if (operator_show(daemon, next) != 0) {
-        LOG_EVENT(daemon->log, LOG_LEVEL_ERROR,
-                  log_text("message", "the configuration before is still shown"),
-                  log_text("error", strerrordesc_np(ENOMEM)));
-        config_free(next);
-    }
+    atomic_fetch_add_explicit(&daemon->reloads_ok, 1, memory_order_relaxed);
+    operator_show(daemon, shown);
     LOG_EVENT(daemon->log, LOG_LEVEL_INFO, log_text("message", "configuration reloaded"));
 }
 
@@ -140,20 +142,4 @@ bool reload(struct daemon *daemon, bool is_repeated)
     }
     take_over(daemon, next);
     return false;
-}
-
-void reload_warn_unused(struct log *log, const struct config *config, uint64_t load)
-{
-    const struct catalog_settings *settings = config_settings(config, &catalog_section);
-    const struct {
-        const char *key;
-        bool is_told;
-    } keys[] = {{"filters", json_array_size(settings->filters) > 0},
-                {"clusters", settings->clusters != NULL && settings->clusters->count > 0},
-                {"datacenters", settings->datacenters != NULL && settings->datacenters->count > 0}};
-    for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++) {
-        if (keys[i].is_told)
-            LOG_EVENT(log, LOG_LEVEL_WARN, log_text("message", "this key is not used yet"),
-                      log_text("key", keys[i].key), log_uint("load", load));
-    }
 }

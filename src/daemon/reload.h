@@ -9,10 +9,6 @@
 
 #include "daemon/state.h"
 
-/** Warns about what a configuration has and no service uses yet.
- * @param load counts the loads from 1: it makes the warnings of each distinct. */
-void reload_warn_unused(struct log *log, const struct config *config, uint64_t load);
-
 /** Tells the catalog what a configuration says of the world. @return 0 or -ENOMEM. */
 int reload_tell_catalog(struct catalog *catalog, const struct config *config);
 

@@ -287,8 +287,6 @@ static const struct field fields[] = {
      .flags = FIELD_HIDDEN},
     UNSUPPORTED_SWITCH("service.phoenix", "SERVICE_PHOENIX"),
     UNSUPPORTED_VALUE("service.phoenix.port", "SERVICE_PHOENIX_PORT"),
-    UNSUPPORTED_SWITCH("service.udp", "SERVICE_UDP"),
-    UNSUPPORTED_VALUE("service.udp.port", "SERVICE_UDP_PORT"),
     UNSUPPORTED_VALUE("sys.log.file-prefix", "SYS_LOG_FILE_PREFIX"),
     UNSUPPORTED_VALUE("sys.log.dir", "SYS_LOG_DIRECTORY"),
     UNSUPPORTED_SWITCH("service.mds", "SERVICE_MDS"),

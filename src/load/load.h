@@ -12,6 +12,7 @@
 #include <sys/socket.h>
 #include <sys/types.h>
 
+#include "base/error.h"
 #include "base/hdr_histogram.h"
 #include "load/schedule.h"
 
@@ -24,6 +25,12 @@
 /** What one flow can have in flight in a closed loop, and pings of a burst, at most. */
 #define LOAD_MAX_IN_FLIGHT 1048576
 #define LOAD_MAX_BURST 64
+
+/** Processes. */
+struct load_pids {
+    pid_t items[LOAD_MAX_PIDS];
+    size_t count;
+};
 
 /** What is asked for. */
 struct load_options {
@@ -40,8 +47,7 @@ struct load_options {
     uint64_t seed;                   /**< of the arrivals */
     int64_t duration_ns;             /**< how long to send, above 0 */
     int64_t timeout_ns;              /**< when a ping is lost, above 0 */
-    pid_t pids[LOAD_MAX_PIDS];
-    size_t pids_count;
+    struct load_pids pids;           /**< whose CPU time is taken */
     unsigned
         interface; /**< XDP: the index of the one to send from; 0: that of the source address */
     bool has_target_mac;   /**< XDP: otherwise a ping over a socket finds out */
@@ -96,9 +102,6 @@ struct load_result {
  */
 int load_run_sockets(const struct load_options *options, struct load_result *result);
 
-/** Room for the line of load_run_xdp(). */
-#define LOAD_ERROR_BYTES 512
-
 /**
  * Makes a run with XDP: the kernel makes frames of pings and sends them out of an interface, and a
  * program on that interface takes the answers. The sockets of the flows only hold their ports.
@@ -108,10 +111,10 @@ int load_run_sockets(const struct load_options *options, struct load_result *res
  * Answers that the program cannot read (in fragments, or with IP options) count as lost.
  *
  * @param[out] result zeroed by the caller.
- * @param[out] error on failure one line that says what is in the way.
+ * @param[out] error on failure what is in the way.
  * @return 0, or a negative errno.
  */
 int load_run_xdp(const struct load_options *options, struct load_result *result,
-                 char error[LOAD_ERROR_BYTES]);
+                 struct error *error);
 
 #endif

@@ -220,3 +220,93 @@ uint64_t ports_close(struct ports *ports)
     free(ports);
     return drops;
 }
+
+struct port *ports_first(const struct ports *ports, unsigned worker)
+{
+    for (unsigned i = 0; i < ports->count; i++) {
+        if (ports->listeners[i].worker == worker)
+            return ports->listeners[i].port;
+    }
+    return NULL;
+}
+
+void ports_slot_init(struct ports_slot *slot)
+{
+    *slot = (struct ports_slot){.current = NULL};
+    pthread_mutex_init(&slot->lock, NULL);
+}
+
+void ports_slot_fini(struct ports_slot *slot)
+{
+    ports_slot_abandon(slot);
+    ports_close(slot->current);
+    pthread_mutex_destroy(&slot->lock);
+}
+
+int ports_slot_prepare(struct ports_slot *slot, struct workers *workers,
+                       const struct ports_options *options, struct error *error)
+{
+    if (slot->current != NULL && options->port == slot->wanted)
+        return 0;
+    int code = ports_open(&slot->next, workers, options, error);
+    if (code != 0)
+        return code;
+
+    slot->next_wanted = options->port;
+    code = slot->current != NULL ? ports_start(slot->next) : 0;
+    if (code != 0) {
+        ports_slot_abandon(slot);
+        error_system(error, code, "cannot wait for datagrams");
+    }
+    return code;
+}
+
+void ports_slot_abandon(struct ports_slot *slot)
+{
+    if (slot->next != NULL && slot->current != NULL)
+        ports_stop(slot->next);
+    pthread_mutex_lock(&slot->lock);
+    slot->closed_drops += ports_close(slot->next);
+    slot->next = NULL;
+    pthread_mutex_unlock(&slot->lock);
+}
+
+bool ports_slot_commit(struct ports_slot *slot)
+{
+    if (slot->next == NULL)
+        return false;
+    pthread_mutex_lock(&slot->lock);
+    slot->leaving = slot->current;
+    slot->current = slot->next;
+    pthread_mutex_unlock(&slot->lock);
+    slot->wanted = slot->next_wanted;
+    slot->next = NULL;
+    return true;
+}
+
+void ports_slot_leave(struct ports_slot *slot)
+{
+    if (slot->leaving == NULL)
+        return;
+    ports_stop(slot->leaving);
+    pthread_mutex_lock(&slot->lock);
+    slot->closed_drops += ports_close(slot->leaving);
+    slot->leaving = NULL;
+    pthread_mutex_unlock(&slot->lock);
+}
+
+void ports_slot_stop(struct ports_slot *slot)
+{
+    if (slot->current != NULL)
+        ports_stop(slot->current);
+}
+
+uint64_t ports_slot_drops(struct ports_slot *slot)
+{
+    pthread_mutex_lock(&slot->lock);
+    uint64_t drops = slot->closed_drops;
+    drops += slot->leaving != NULL ? ports_drops(slot->leaving) : 0;
+    drops += slot->current != NULL ? ports_drops(slot->current) : 0;
+    pthread_mutex_unlock(&slot->lock);
+    return drops;
+}

@@ -7,6 +7,7 @@
 #define PADDOCK_LOOP_PORTS_H
 
 #include <netinet/in.h>
+#include <pthread.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -77,5 +78,43 @@ void ports_stop(struct ports *ports);
 /** Closes and frees ports that were stopped, or never started. NULL is fine.
  * @return as ports_drops(), at the end. */
 uint64_t ports_close(struct ports *ports);
+
+/** The ports of a service whose number may change while they are in use. Used by the control
+ * thread, save what says otherwise. Zeroed but for the lock before ports_slot_init(). */
+struct ports_slot {
+    struct ports *current;        /**< in use */
+    struct ports *next;           /**< prepared */
+    struct ports *leaving;        /**< before the last change, until they are empty */
+    uint16_t wanted, next_wanted; /**< what was asked for; 0: any */
+    uint64_t closed_drops;        /**< of ports that are closed */
+    pthread_mutex_t lock;         /**< over the others, for ports_slot_drops() */
+};
+
+void ports_slot_init(struct ports_slot *slot);
+void ports_slot_fini(struct ports_slot *slot);
+
+/** Prepares the ports of a number, unless they are in use. Where others are in use, it is received
+ * at the prepared ones from then on. @return as ports_open(). */
+int ports_slot_prepare(struct ports_slot *slot, struct workers *workers,
+                       const struct ports_options *options, struct error *error);
+
+/** Closes what was prepared, after what is queued there is handled. */
+void ports_slot_abandon(struct ports_slot *slot);
+
+/** Puts what was prepared in use, beside what was in use before: it is received there, too, until
+ * ports_slot_leave(). @return whether there was anything prepared. */
+bool ports_slot_commit(struct ports_slot *slot);
+
+/** Handles what is queued at the ports before the last change, and closes them. Waits for that. */
+void ports_slot_leave(struct ports_slot *slot);
+
+/** Stops receiving, handles what is queued. Waits for that; ports_slot_fini() closes. */
+void ports_slot_stop(struct ports_slot *slot);
+
+/** As ports_drops(), of the whole life. From any thread. */
+uint64_t ports_slot_drops(struct ports_slot *slot);
+
+/** The port of a worker on the first address. */
+struct port *ports_first(const struct ports *ports, unsigned worker);
 
 #endif

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 #include "loop/signals.h"
 
 #include <errno.h>
@@ -9,6 +10,15 @@ void signals_stop_set(sigset_t *set)
     sigemptyset(set);
     sigaddset(set, SIGINT);
     sigaddset(set, SIGTERM);
+}
+
+void signals_end_set(sigset_t *set)
+{
+    struct sigaction action;
+
+    signals_stop_set(set);
+    if (sigaction(SIGHUP, NULL, &action) == 0 && action.sa_handler != SIG_IGN)
+        sigaddset(set, SIGHUP);
 }
 
 int signals_open(const sigset_t *set, sigset_t *before)
@@ -25,6 +35,12 @@ int signals_open(const sigset_t *set, sigset_t *before)
     if (before != NULL)
         *before = mask;
     return fd;
+}
+
+void signals_close(int fd, const sigset_t *before)
+{
+    close(fd);
+    pthread_sigmask(SIG_SETMASK, before, NULL);
 }
 
 int signals_take(int fd)

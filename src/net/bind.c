@@ -138,6 +138,31 @@ int bind_open(int *fds, unsigned n, struct binding *binding, uint16_t port)
     return 0;
 }
 
+int bind_free_port(uint16_t *port)
+{
+    struct sockaddr_in6 any = {.sin6_family = AF_INET6};
+    socklen_t bytes = sizeof any;
+    int fd = socket(AF_INET6, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    int error = fd >= 0 ? set_option(fd, IPPROTO_IPV6, IPV6_V6ONLY, 0) : -errno;
+    if (fd < 0 && error == -EAFNOSUPPORT) {
+        any.sin6_family = AF_INET; /* the rest of it is the unspecified address as well */
+        bytes = sizeof(struct sockaddr_in);
+        fd = socket(AF_INET, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+        error = fd >= 0 ? 0 : -errno;
+    }
+    if (error == 0 && bind(fd, (const struct sockaddr *)&any, bytes) != 0)
+        error = -errno;
+    if (error == 0 && getsockname(fd, (struct sockaddr *)&any, &bytes) != 0)
+        error = -errno;
+    if (error != 0) {
+        if (fd >= 0)
+            close(fd);
+        return error;
+    }
+    *port = ntohs(any.sin6_port); /* where an IPv4 address has it, too */
+    return fd;
+}
+
 int bind_connected(const struct sockaddr *peer, socklen_t peer_bytes, size_t buffer_bytes)
 {
     int fd = socket(peer->sa_family, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);

@@ -56,6 +56,14 @@ size_t bind_buffer_bytes(int64_t length_ns);
 int bind_open(int *fds, unsigned n, struct binding *binding, uint16_t port);
 
 /**
+ * Opens a non-blocking socket on a free port of all addresses, dual-stack where the host has IPv6.
+ * Its datagrams have neither destination nor stamp.
+ * @param[out] port in use, host order; untouched on failure.
+ * @return the descriptor, the caller's; or a negative errno value: -EADDRINUSE when no port is free.
+ */
+int bind_free_port(uint16_t *port);
+
+/**
  * Opens a non-blocking socket towards one peer, with the kernel's receive timestamps: it takes
  * datagrams from there alone, and errors that the network reports about what it sent.
  *

@@ -13,8 +13,8 @@
 /** Bytes that may be added in front of a datagram, and behind it, in its buffer. */
 #define PACKET_ROOM 256
 
-/** The longest payload of UDP over IPv4. */
-#define PACKET_MAX_BYTES 65507
+/** The longest payload of UDP, which is that over IPv6. */
+#define PACKET_MAX_BYTES 65527
 
 /** Datagrams that one call receives at most. */
 #define PACKET_BATCH 32

@@ -29,6 +29,9 @@
 /* Datagrams of one burst must fit every path: the smallest MTU of IPv6, without the headers. */
 #define SEGMENT_MAX_BYTES 1232
 
+/* What the kernel takes at once: the longest payload over IPv4. */
+#define BURST_MAX_BYTES 65507
+
 /* Batches without segments, after a device refused them. */
 #define PAUSE_BATCHES 64
 
@@ -175,7 +178,7 @@ int port_open(struct port **port, const struct port_options *options)
     opened->options = *options;
     opened->family = own.ss_family;
     opened->room = ROOM_UNKNOWN;
-    opened->can_segment = bind_can_segment(options->fd);
+    opened->can_segment = !options->is_connected && bind_can_segment(options->fd);
     *port = opened;
     return 0;
 }
@@ -371,7 +374,7 @@ static void send_burst(struct port_batch *batch, struct out *first)
     for (struct out *out = first;; out = &batch->out[out->next]) {
         burst[count] = out;
         vectors[count++] = out->vector;
-        if (out->next == OUT_NONE || (count + 1) * bytes > PACKET_MAX_BYTES ||
+        if (out->next == OUT_NONE || (count + 1) * bytes > BURST_MAX_BYTES ||
             batch->out[out->next].vector.iov_len != bytes)
             break;
     }
@@ -399,7 +402,7 @@ static void send_run(struct port_batch *batch, unsigned first)
     struct letter letters[OUT_MAX];
     struct out *run = &batch->out[first];
     struct port *port = run->port;
-    unsigned count = 0, done = 0;
+    unsigned count = 0, done = 0, tried = OUT_MAX;
 
     for (; first + count < batch->out_count; count++) {
         struct out *out = &run[count];
@@ -415,7 +418,9 @@ static void send_run(struct port_batch *batch, unsigned first)
         for (int i = 0; i < sent; i++)
             count_sent(&run[done + (unsigned)i], 0);
         done += sent > 0 ? (unsigned)sent : 0;
-        if (sent < 0) {
+        if (sent < 0 && port->options.is_connected && tried != done) {
+            tried = done;
+        } else if (sent < 0) {
             count_error(port, errno);
             done++;
         }
@@ -501,6 +506,11 @@ void port_send(struct port *port, const struct port_message *message)
             before->next = index;
     }
     *latest = index;
+}
+
+void port_flush(struct port *port)
+{
+    flush(port->options.batch);
 }
 
 int port_turn(struct port *port)

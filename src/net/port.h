@@ -88,6 +88,9 @@ struct port_options {
     struct port_counters *counters; /**< must outlive the port */
     port_receive_fn *receive;
     void *user;
+    bool is_connected; /**< the socket is that of bind_connected(): an error that the network
+                          reports of an earlier datagram takes the place of a send, which is then
+                          tried again; and each datagram leaves by itself */
     const struct neighbours *neighbours; /**< must outlive the port; NULL: none is missing */
 };
 
@@ -138,8 +141,13 @@ int port_turn(struct port *port);
 void port_drain(struct port *port, size_t most);
 
 /** Sends a datagram when the handler has returned, or earlier; in order among those to one peer.
- * From within a handler of the same batch memory. Success and failure are counted. */
+ * From within a handler of the same batch memory, or with port_flush() behind it. Success and
+ * failure are counted. */
 void port_send(struct port *port, const struct port_message *message);
+
+/** Sends what port_send() was asked for outside of a handler: by this port or another one of the
+ * batch memory. */
+void port_flush(struct port *port);
 
 /** Counts one received datagram; once for each of a batch.
  * @param outcome below #PORT_MAX_OUTCOMES, the owner's. */

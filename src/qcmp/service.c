@@ -2,7 +2,6 @@
 #include "qcmp/service.h"
 
 #include <errno.h>
-#include <pthread.h>
 #include <stdalign.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -42,19 +41,13 @@ struct qcmp {
     struct qcmp_fast *fast;  /* NULL: sockets alone */
     struct port_counters *counters;
     struct turn *turns;
-    uint16_t wanted_port;
     bool is_started;
     _Atomic uint64_t failed_port_changes;
 
     /* Prepared, until a commit. */
     struct rules *next_rules;
-    struct ports *next_ports;
     const struct qcmp_settings *next;
-
-    pthread_mutex_t lock;  /* over what follows, which others read */
-    struct ports *ports;   /* in use */
-    struct ports *leaving; /* before the last change of the port, until they are empty */
-    uint64_t closed_drops; /* of ports that are closed */
+    struct ports_slot ports;
 };
 
 static void receive(struct port *port, struct packet *packets, unsigned count, void *user)
@@ -147,24 +140,24 @@ static int prepare_ports(struct qcmp *qcmp, const struct qcmp_settings *settings
                                           .counters = qcmp->counters,
                                           .receive = receive,
                                           .users = users};
-    return ports_open(&qcmp->next_ports, qcmp->env.workers, &options, error);
+    return ports_slot_prepare(&qcmp->ports, qcmp->env.workers, &options, error);
 }
 
 static void warn_about_ports(const struct qcmp *qcmp)
 {
     size_t asked = 0, granted = 0;
     const struct in6_addr *missing;
-    unsigned count = ports_missing(qcmp->ports, &missing);
+    unsigned count = ports_missing(qcmp->ports.current, &missing);
 
     for (unsigned i = 0; i < count; i++) {
         char address[ADDRESS_TEXT_BYTES];
-        address_format(&missing[i], ports_number(qcmp->ports), address);
+        address_format(&missing[i], ports_number(qcmp->ports.current), address);
         LOG_EVENT(qcmp->env.log, LOG_LEVEL_WARN,
                   log_text("message", "this host does not have an address of paddock.qcmp.listen: "
                                       "it is served once it has"),
                   log_text("address", address));
     }
-    ports_receive_buffer(qcmp->ports, &asked, &granted);
+    ports_receive_buffer(qcmp->ports.current, &asked, &granted);
     if (granted < asked)
         LOG_EVENT(qcmp->env.log, LOG_LEVEL_WARN,
                   log_text("message",
@@ -194,29 +187,18 @@ static void commit(void *self)
 
     atomic_store_explicit(&qcmp->max_age_ns, qcmp->next->max_age_ns, memory_order_relaxed);
     commit_rules(qcmp);
-    if (qcmp->next_ports == NULL)
+    struct ports *before = qcmp->ports.current;
+    if (!ports_slot_commit(&qcmp->ports))
         return;
 
     /* A client that goes by the log loses nothing that it had sent to the old port before. */
-    ports_start(qcmp->next_ports);
     if (fastpath != NULL)
-        fastpath_port_add(fastpath, ports_number(qcmp->next_ports), FASTPATH_QCMP);
-    pthread_mutex_lock(&qcmp->lock);
-    qcmp->leaving = qcmp->ports;
-    qcmp->ports = qcmp->next_ports;
-    pthread_mutex_unlock(&qcmp->lock);
-    qcmp->next_ports = NULL;
-    qcmp->wanted_port = qcmp->next->port;
+        fastpath_port_add(fastpath, ports_number(qcmp->ports.current), FASTPATH_QCMP);
     LOG_EVENT(qcmp->env.log, LOG_LEVEL_INFO, log_text("message", "qcmp port changed"),
-              log_uint("port", ports_number(qcmp->ports)));
-
+              log_uint("port", ports_number(qcmp->ports.current)));
     if (fastpath != NULL)
-        fastpath_port_remove(fastpath, ports_number(qcmp->leaving));
-    ports_stop(qcmp->leaving);
-    pthread_mutex_lock(&qcmp->lock);
-    qcmp->closed_drops += ports_close(qcmp->leaving);
-    qcmp->leaving = NULL;
-    pthread_mutex_unlock(&qcmp->lock);
+        fastpath_port_remove(fastpath, ports_number(before));
+    ports_slot_leave(&qcmp->ports);
     warn_about_ports(qcmp);
 }
 
@@ -225,8 +207,7 @@ static void abandon(void *self)
     struct qcmp *qcmp = self;
     rules_release((struct retired *)qcmp->next_rules);
     qcmp->next_rules = NULL;
-    ports_close(qcmp->next_ports);
-    qcmp->next_ports = NULL;
+    ports_slot_abandon(&qcmp->ports);
 }
 
 static int prepare(void *self, const struct config *next, struct error *error)
@@ -239,8 +220,6 @@ static int prepare(void *self, const struct config *next, struct error *error)
     if (code != 0)
         return code;
     qcmp->next = settings;
-    if (settings->port == qcmp->wanted_port)
-        return 0;
     code = prepare_ports(qcmp, settings, &port_error);
     if (code != 0) {
         atomic_fetch_add_explicit(&qcmp->failed_port_changes, 1, memory_order_relaxed);
@@ -258,7 +237,7 @@ static void qcmp_free(struct qcmp *qcmp)
     if (qcmp->fast == NULL)
         guard_table_free(qcmp->table);
     qcmp_fast_close(qcmp->fast);
-    pthread_mutex_destroy(&qcmp->lock);
+    ports_slot_fini(&qcmp->ports);
     free(qcmp->counters);
     free(qcmp->turns);
     guard_secret_free(qcmp->key, sizeof *qcmp->key);
@@ -276,8 +255,7 @@ static int open_qcmp(void **self, const struct service_env *env, const struct co
         return error_system(error, code, "cannot serve QCMP");
 
     qcmp->env = *env;
-    qcmp->wanted_port = settings->port;
-    pthread_mutex_init(&qcmp->lock, NULL);
+    ports_slot_init(&qcmp->ports);
     qcmp->counters = port_counters_new(workers);
     qcmp->turns = aligned_alloc(alignof(struct turn), workers * sizeof *qcmp->turns);
     qcmp->key = guard_secret_new(sizeof *qcmp->key);
@@ -302,8 +280,7 @@ static int open_qcmp(void **self, const struct service_env *env, const struct co
 
     atomic_init(&qcmp->max_age_ns, settings->max_age_ns);
     commit_rules(qcmp);
-    qcmp->ports = qcmp->next_ports;
-    qcmp->next_ports = NULL;
+    ports_slot_commit(&qcmp->ports);
     *self = qcmp;
     return 0;
 
@@ -316,11 +293,11 @@ static int start(void *self, struct error *error)
 {
     struct qcmp *qcmp = self;
     char address[ADDRESS_TEXT_BYTES];
-    struct in6_addr first = ports_first_address(qcmp->ports);
-    uint16_t port = ports_number(qcmp->ports);
+    struct in6_addr first = ports_first_address(qcmp->ports.current);
+    uint16_t port = ports_number(qcmp->ports.current);
 
     warn_about_ports(qcmp);
-    int code = ports_start(qcmp->ports);
+    int code = ports_start(qcmp->ports.current);
     if (code != 0)
         return error_system(error, code, "cannot wait for QCMP datagrams");
     qcmp->is_started = true;
@@ -336,7 +313,7 @@ static void tick(void *self, int64_t now_ns)
 {
     struct qcmp *qcmp = self;
 
-    ports_tick(qcmp->ports);
+    ports_tick(qcmp->ports.current);
     if (qcmp->table == NULL)
         return;
     guard_table_sweep(qcmp->table, qcmp->swept, (uint64_t)now_ns);
@@ -347,11 +324,7 @@ static struct qcmp_sum sum_up(struct qcmp *qcmp)
 {
     struct qcmp_sum sum = {.failed_port_changes = atomic_load_explicit(&qcmp->failed_port_changes,
                                                                        memory_order_relaxed)};
-    pthread_mutex_lock(&qcmp->lock);
-    sum.kernel_drops = qcmp->closed_drops;
-    sum.kernel_drops += qcmp->leaving != NULL ? ports_drops(qcmp->leaving) : 0;
-    sum.kernel_drops += qcmp->ports != NULL ? ports_drops(qcmp->ports) : 0;
-    pthread_mutex_unlock(&qcmp->lock);
+    sum.kernel_drops = ports_slot_drops(&qcmp->ports);
     port_counters_add(&sum.port, qcmp->counters, workers_count(qcmp->env.workers));
     sum.answered = sum.port.sent;
     if (qcmp->fast != NULL) {
@@ -371,21 +344,17 @@ static void metrics(void *self, bool is_alive, struct metrics *out)
 static void show(const void *self, json_t *json)
 {
     const struct qcmp *qcmp = self;
-    json_object_set_new(json, "qcmp_port", json_integer(ports_number(qcmp->ports)));
+    json_object_set_new(json, "qcmp_port", json_integer(ports_number(qcmp->ports.current)));
 }
 
 static void stop(void *self)
 {
     struct qcmp *qcmp = self;
-    struct ports *ports = qcmp->ports;
 
     if (qcmp->env.fastpath != NULL)
-        fastpath_port_remove(qcmp->env.fastpath, ports_number(ports));
-    if (qcmp->is_started)
-        ports_stop(ports);
-    qcmp->closed_drops += ports_close(ports);
-    qcmp->ports = NULL;
+        fastpath_port_remove(qcmp->env.fastpath, ports_number(qcmp->ports.current));
     if (qcmp->is_started) {
+        ports_slot_stop(&qcmp->ports);
         struct qcmp_sum sum = sum_up(qcmp);
         qcmp_log_stopped(qcmp->env.log, &sum);
     }

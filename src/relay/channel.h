@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /** @file
  * One direction of the relay without I/O: what comes is lost, limited, copied and queued, what is
  * due leaves, and every datagram is counted in exactly one place.

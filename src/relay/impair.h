@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /** @file
  * What a bad network does to datagrams, decided from a seed: loss, duplication, delay, reordering
  * and a limit of the rate. Pure: no I/O, no clock, no allocation; nothing here fails.

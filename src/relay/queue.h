@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /** @file
  * Datagrams that wait until they are due: the earliest first, of those due at the same time the one
  * that came first. Of fixed capacity, in datagrams and in bytes; it does no I/O and knows no clock.

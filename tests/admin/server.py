@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The test server as a context: Server(program, connections, deadline_ms)."""
 import http.client
 import os

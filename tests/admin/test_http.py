@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
 """test_http.py SERVER: the admin server over loopback, as operators and as strangers use it."""
 import json
 import os

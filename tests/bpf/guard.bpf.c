@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The guard as a BPF program calls it: scripts/check-bpf compiles it, and asks the kernel's
  * verifier where it may. */
 #include <stdbool.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /** @file
  * Configuration files. Oracles: what is accepted, written by field_show() and read again, is
  * the same configuration, and within its limits; what is refused has one plain line that names the

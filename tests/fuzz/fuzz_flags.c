@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /** @file
  * Command lines and environments. The input is a list of lines: those that start with `$` are
  * variables (`$NAME=value`), the others arguments. Oracles: a parse written down in one canonical

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /** @file
  * The responder, with access lists and limits. The input is a run of datagrams from few sources.
  * Oracles: each has exactly the outcome that a statement of the rules gives, save that the limits

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /** @file
  * Target names. Oracle: an independent statement of which texts are targets, and what their host
  * and port are, by looking at the text as a whole.

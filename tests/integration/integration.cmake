@@ -42,21 +42,24 @@ paddock_integration_test(reload)
 paddock_integration_test(admin)
 paddock_integration_test(shutdown)
 paddock_integration_test(privileges)
+paddock_integration_test(counting ENVIRONMENT "PADDOCK_COUNTING=$<TARGET_FILE:paddock_counting>")
 if(PADDOCK_HAVE_XDP)
     paddock_integration_test(load_xdp ENVIRONMENT "PADDOCK_PASS_OBJECT=${PROJECT_BINARY_DIR}/bpf/pass.bpf.o")
 endif()
 foreach(name faults fault_start fault_ping fault_network)
     paddock_integration_test(${name} TIMEOUT 600 ENVIRONMENT "PADDOCK_FAULTY=$<TARGET_FILE:paddock_faulty>")
 endforeach()
-if(PADDOCK_BUILD_EXAMPLES)
+if(PADDOCK_BUILD_EXAMPLES AND NOT PADDOCK_SANITIZE STREQUAL "thread") # they have one thread
     paddock_integration_test(examples)
 endif()
 
-# What comes nearest to the kernel runs under valgrind as well.
-set(suites paddock_unit_client_client paddock_unit_client_posix paddock_unit_client_clock_step paddock_unit_loop_ports)
-list(TRANSFORM suites REPLACE "(.+)" "$<TARGET_FILE:\\1>")
-list(JOIN suites " " suites)
-paddock_integration_test(valgrind TIMEOUT 300 ENVIRONMENT "PADDOCK_SUITES=${suites}")
+# What comes nearest to the kernel runs under valgrind as well, which runs nothing that has a sanitizer in it.
+if(NOT PADDOCK_SANITIZE)
+    set(suites paddock_unit_client_client paddock_unit_client_posix paddock_unit_client_clock_step paddock_unit_loop_ports)
+    list(TRANSFORM suites REPLACE "(.+)" "$<TARGET_FILE:\\1>")
+    list(JOIN suites " " suites)
+    paddock_integration_test(valgrind TIMEOUT 300 ENVIRONMENT "PADDOCK_SUITES=${suites}")
+endif()
 
 if(PADDOCK_HAVE_XDP)
     paddock_integration_test(xdp TIMEOUT 300

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What the integration tests share: real processes, packets made and read without the C code, network namespaces.
 
 The program under test is in $PADDOCK. $PADDOCK_SCALE below 1 makes the bulky tests smaller, for builds that are slow.
@@ -24,6 +25,7 @@ import unittest
 
 PADDOCK = os.environ["PADDOCK"]
 SANITIZE = os.environ.get("PADDOCK_SANITIZE", "")
+PERMITTED_SKIPS = pathlib.Path(__file__).resolve().parent.parent / "permitted_skips.txt"
 SCALE = float(os.environ.get("PADDOCK_SCALE", "1"))
 
 # Bounds on waiting for what must happen; never on how fast it is.
@@ -523,18 +525,33 @@ def refusing(call, argument, values, error):
     return install
 
 
+def permitted_skips():
+    """The tests that may be skipped: the first word of each line that is no comment. See scripts/test."""
+    lines = PERMITTED_SKIPS.read_text(encoding="utf-8").splitlines()
+    return {line.split()[0] for line in lines if line.strip() and not line.startswith("#")}
+
+
 def without_ipv6():
     """For preexec_fn: from then on socket(AF_INET6) fails as on a kernel without IPv6."""
     return refusing("socket", 0, (socket.AF_INET6,), errno.EAFNOSUPPORT)
 
 
 def main():
-    """Runs the tests of the calling file. The exit status is that of CTest's convention: 77 is a skip."""
+    """Runs the tests of the calling file. The exit status is that of CTest's convention: 77 is a skip. With
+    $PADDOCK_STRICT_SKIPS a skip that is not permitted is a failure."""
     if SCALE != 1:
         print(f"counts are scaled by {SCALE:g} ({SANITIZE or 'PADDOCK_SCALE'})", flush=True)
     result = unittest.main(exit=False, verbosity=2).result
+    permitted = permitted_skips()
+    surprises = []
     for test, reason in result.skipped:
-        print(f"SKIPPED: {test}: {reason}", file=sys.stderr)
+        name = test.id().replace("__main__", pathlib.Path(sys.argv[0]).stem).split()[0]
+        print(f"SKIPPED: {name}: {reason}", file=sys.stderr)
+        if name not in permitted:
+            surprises.append(name)
+    if surprises and os.environ.get("PADDOCK_STRICT_SKIPS"):
+        print(f"FAILED: skipped, and not in {PERMITTED_SKIPS}: {', '.join(surprises)}", file=sys.stderr)
+        sys.exit(1)
     ran = result.testsRun - len({id(test) for test, _ in result.skipped if type(test).__name__ != "_ErrorHolder"})
     if not result.wasSuccessful():
         sys.exit(1)

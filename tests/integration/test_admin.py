@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The admin server of the real program: what it answers, and that its counters are exact."""
 import collections
 import contextlib

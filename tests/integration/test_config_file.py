@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
 """Configuration files: `paddock check` and the schema of `paddock generate-config-schema` agree on the files in
 tests/data/config/. The first line of each bad one says where it is bad and what is said; ` | the schema cannot tell` behind
 that, where what is bad is the YAML, its spelling or a range that JSON Schema has no words for."""

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The service while the system fails it: every fault at every place, what is lost meanwhile, and when it is back."""
 import contextlib
 import errno

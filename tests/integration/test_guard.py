@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Access lists and the guard, between two hosts (network namespaces): who is answered, how often, and what is counted."""
 import json
 import socket

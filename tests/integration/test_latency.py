@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """--pin, --realtime and --low-latency: what the process asked of the host, as /proc tells it, and that it answers all the same."""
 import collections
 import contextlib

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """`paddock load --via xdp` between two hosts, network namespaces with a veth pair between them.
 
 The other host's end has a program that passes everything, without which a veth pair takes no frames of XDP: the object

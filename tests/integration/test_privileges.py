@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Least privilege: what a service that was started as root still may, as /proc tells it."""
 import collections
 import contextlib

@@ -1,7 +1,10 @@
+# SPDX-License-Identifier: Apache-2.0
 """A configuration that changes while the service answers."""
 import collections
 import datetime
+import itertools
 import os
+import pwd
 import random
 import select
 import shutil
@@ -21,6 +24,12 @@ UNUSED = "this key is not used yet"
 FILE_NAME = "quilkin.yaml"
 RELOADS = 100
 IN_FLIGHT = 32
+
+# Named requirements: how soon a change is in force where the folder of the file tells of it, and where nothing does.
+SOON_SECONDS, LATER_SECONDS = 0.3, 2
+SETTLE_SECONDS = 0.05
+TRIES = 5
+PIECES = 12
 
 
 def event_ns(event):
@@ -150,6 +159,120 @@ class PingerTest(ReloadTest):
 class NoticeTest(ReloadTest):
     def await_id(self, service, wanted):
         wait_until(lambda: service.config()["id"] == wanted, f"the id is {wanted}")
+
+    def check_soon(self, service, ways, seconds):
+        """Each way to change the file, a function of the id to come, is in force within a time. The best of a few tries
+        counts: the machine may have other things to do."""
+        for name, change in ways.items():
+            took = []
+            while len(took) < TRIES and min(took, default=seconds) >= seconds:
+                wanted = f"{name}-{len(took)}"
+                changed = time.monotonic()
+                change(wanted)
+                self.await_id(service, wanted)
+                took.append(time.monotonic() - changed)
+            with self.subTest(name):
+                self.assertLess(min(took), seconds, took)
+
+    @staticmethod
+    def text(name):
+        return f"id: {name}\nqcmp_port: 0\n"
+
+    def replace(self, name, mode=0o644):
+        other = self.folder / "other"
+        other.write_text(self.text(name), encoding="utf-8")
+        other.chmod(mode)
+        os.replace(other, self.path)
+
+    def link(self, name):
+        """As some editors do it: the file is away for a moment."""
+        other = self.folder / "other"
+        other.write_text(self.text(name), encoding="utf-8")
+        self.path.unlink()
+        os.link(other, self.path)
+        other.unlink()
+
+    def test_a_change_that_its_folder_tells_of_is_in_force_soon(self):
+        with self.start(self.text("first")) as service:
+            self.check_soon(service, {
+                "in-place": lambda name: self.path.write_text(self.text(name), encoding="utf-8"),
+                "renamed": self.replace, "linked": self.link}, SOON_SECONDS)
+            self.assertEqual(service.reloads("error"), 0)
+            service.stop()
+
+    @support.needs_root
+    def test_a_file_that_may_be_read_from_now_on_is_in_force_soon(self):
+        nobody = pwd.getpwnam("nobody").pw_uid
+        for name, open_it in (("chmod", lambda: self.path.chmod(0o644)), ("chown", lambda: os.chown(self.path, nobody, -1))):
+            with self.subTest(name), self.start(self.text("first")) as service:
+                took = []
+                while len(took) < TRIES and min(took, default=SOON_SECONDS) >= SOON_SECONDS:
+                    refused, wanted = service.reloads("error"), f"{name}-{len(took)}"
+                    self.replace(wanted, 0o600)
+                    wait_until(lambda before=refused: service.reloads("error") > before, "what cannot be read is refused")
+                    opened = time.monotonic()
+                    open_it()
+                    self.await_id(service, wanted)
+                    took.append(time.monotonic() - opened)
+                self.assertLess(min(took), SOON_SECONDS, took)
+                service.stop()
+
+    def test_the_swap_of_a_config_map_is_in_force_soon(self):
+        self.config_map(1)
+        self.path.symlink_to(f"..data/{FILE_NAME}")
+        numbers = itertools.count(2)
+        with Operated("-c", str(self.path)) as service:
+            took = []
+            while len(took) < TRIES and min(took, default=SOON_SECONDS) >= SOON_SECONDS:
+                number = next(numbers)
+                changed = time.monotonic()
+                self.config_map(number)
+                self.await_id(service, f"version-{number}")
+                took.append(time.monotonic() - changed)
+            self.assertLess(min(took), SOON_SECONDS, took)
+            service.stop()
+
+    def test_a_folder_above_that_is_swapped_is_in_force_within_two_seconds(self):
+        current = self.folder / "current"
+        current.symlink_to(self.version("first"))
+        with Operated("-c", str(current / FILE_NAME)) as service:
+            self.check_soon(service, {"swapped": lambda name: self.swap(current, self.version(name))}, LATER_SECONDS)
+            service.stop()
+
+    @support.needs_root
+    @unittest.skipUnless(can_unshare_mounts(), "no mount namespace of its own can be had (a chroot)")
+    def test_a_single_file_that_is_mounted_and_written_in_place_is_in_force_within_two_seconds(self):
+        source, mounted = self.folder / "source.yaml", self.folder / "mounted"
+        source.write_text(self.text("first"), encoding="utf-8")
+        mounted.mkdir()
+        (mounted / FILE_NAME).touch()
+        bind = ("unshare", "--mount", "sh", "-c", f'mount --bind {source} {mounted / FILE_NAME} && exec "$@"', "sh")
+        with Operated("-c", str(mounted / FILE_NAME), prefix=bind) as service:
+            self.assertEqual(service.config()["id"], "first")
+            self.check_soon(service, {"written": lambda name: source.write_text(self.text(name), encoding="utf-8")},
+                            LATER_SECONDS)
+            service.stop()
+
+    def test_a_file_that_is_being_written_is_loaded_when_it_has_settled(self):
+        """Which is 50 ms after the last piece. Where this process was kept waiting for half of that between two pieces, the
+        service may have taken the first for all, and another try is due."""
+        with self.start(self.text("first")) as service:
+            for attempt in range(TRIES):
+                reloads, longest = service.reloads("ok") + service.reloads("error"), 0
+                with self.path.open("w", encoding="utf-8", buffering=1) as file:
+                    file.write(self.text(f"written-{attempt}"))
+                    for number in range(PIECES):
+                        began = time.monotonic()
+                        time.sleep(0.01)
+                        file.write(f"# {number}\n")
+                        longest = max(longest, time.monotonic() - began)
+                    file.write("icao_code: EDDF\n")
+                self.await_id(service, f"written-{attempt}")
+                if longest < SETTLE_SECONDS / 2:
+                    break
+            wait_until(lambda: service.config()["icao_code"] == "EDDF", "the whole file is in force")
+            self.assertEqual(service.reloads("ok") + service.reloads("error") - reloads, 1)
+            service.stop()
 
     def test_a_file_written_in_place_is_noticed(self):
         with self.start("id: first\nqcmp_port: 0\n") as service:

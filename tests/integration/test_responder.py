@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The responder over real sockets: every row of its table, and counts that add up exactly."""
 import collections
 import os

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The responder as a service: its start, its log, its end, and what it says when it cannot start."""
 import collections
 import contextlib

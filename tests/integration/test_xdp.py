@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """XDP in front of the sockets, between two hosts (network namespaces) over veth, natively and in generic mode."""
 import collections
 import contextlib

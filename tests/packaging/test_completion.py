@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
 """test_completion.py SHELL SOURCE PADDOCK: the completion for SHELL (bash, zsh) offers exactly what the program's help has."""
 import pathlib
 import re

@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
 """test_systemd.py SOURCE PADDOCK: systemd accepts the unit and the user, and the unit is hardened: its exposure is at or below 2.0."""
 import pathlib
 import re

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """soak.py MINUTES: one service under changing load, reloads, a bad network and coming and going clients, and what is left of it all.
 
 Fails unless, at the end, memory, descriptors and threads of the service are where they were after the first minute, and its

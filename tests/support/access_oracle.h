@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /** @file
  * Access lists by the words of their description: each prefix is looked at.
  */

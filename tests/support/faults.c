@@ -28,7 +28,7 @@
 
 #include <linux/errqueue.h>
 
-/* Of jansson, for the programs that are linked with it. */
+/* A function of jansson, for the programs that are linked with it. */
 __attribute__((weak)) void json_set_alloc_funcs(void *(*allocate)(size_t), void (*release)(void *));
 
 #define SECOND_NS INT64_C(1000000000)
@@ -149,7 +149,6 @@ FAILING(int, -1, epoll_wait, (int epoll, struct epoll_event *events, int most, i
         (epoll, events, most, timeout))
 FAILING(int, -1, eventfd, (unsigned value, int flags), (value, flags))
 FAILING(int, -1, eventfd_read, (int fd, eventfd_t *value), (fd, value))
-FAILING(int, -1, eventfd_write, (int fd, eventfd_t value), (fd, value))
 FAILING(FILE *, NULL, fopen, (const char *path, const char *mode), (path, mode))
 FAILING(int, -1, fstat, (int fd, struct stat *status), (fd, status))
 FAILING(int, -1, getentropy, (void *to, size_t bytes), (to, bytes))

@@ -31,7 +31,6 @@
     X(epoll_wait, epoll_wait)                                                                      \
     X(eventfd, eventfd)                                                                            \
     X(eventfd_read, eventfd_read)                                                                  \
-    X(eventfd_write, eventfd_write)                                                                \
     X(fopen, fopen)                                                                                \
     X(fstat, fstat)                                                                                \
     X(getentropy, getentropy)                                                                      \
@@ -78,8 +77,8 @@ struct fault {
     _Atomic int64_t skip;  /**< calls that pass before it begins */
     _Atomic int64_t every; /**< from then on only each n-th call fails; 0 = all */
     _Atomic int64_t error; /**< errno */
-    _Atomic int64_t limit; /**< of recvmmsg the messages, of read and write the bytes that a call
-                                moves at most; 0 = no limit */
+    _Atomic int64_t limit; /**< most messages of a recvmmsg, bytes of a read or write, that a call
+                                moves; 0 = no limit */
     _Atomic int64_t times; /**< calls that fail; negative = until told otherwise */
     _Atomic int64_t turns; /**< calls since skip was used up */
     _Atomic int64_t calls; /**< how often the program made it, failed ones included */
@@ -94,7 +93,7 @@ struct faults {
     struct fault each[FAULT_COUNT];
 };
 
-/** Of this process: what it has mapped, or its own. */
+/** The faults of this process: what it has mapped, or its own. */
 struct faults *faults_get(void);
 
 #endif

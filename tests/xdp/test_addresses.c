@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Which addresses are answered at, in a network namespace of its own; VLAN devices from made
  * answers of the kernel, since not every kernel has them. */
 #include "fastpath/addresses.h"
@@ -249,7 +250,7 @@ static void of_another_interface_only_what_is_routed_is_known(void **state)
     make_address(20, "127.0.0.9", 0);
     make_address(20, "::1", 0);
     make_address(20, "224.0.0.1", 0);
-    make_address(30, "192.0.2.3", 0); /* of a device that is down */
+    make_address(30, "192.0.2.3", 0); /* a device that is down has it */
     struct fastpath_addresses found = list_all(BASE);
     assert_int_equal(count_answered(&found), 1);
     assert_true(has(&found, "192.0.2.1", 0));
@@ -316,7 +317,7 @@ static void own_addresses_are_no_sources_wherever_they_are(void **state)
     make_address(20, "192.0.2.1", 0);
     make_address(20, "fe80::2", 0);
     make_address(21, "10.0.5.1", 0);
-    make_address(30, "192.0.2.3", 0); /* of a device that is down */
+    make_address(30, "192.0.2.3", 0); /* a device that is down has it */
     make_address(BASE, "fd00::1", IFA_F_TENTATIVE);
     make_address(BASE, "fd00::2", IFA_F_DADFAILED);
     make_address(20, "127.0.0.9", 0);

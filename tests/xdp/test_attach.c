@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Attaching in a network namespace of its own, and why it may not work. */
 #include "fastpath/attach.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The XDP program, run by the kernel over frames made here, without any interface. */
 #include <linux/bpf.h>
 #include <netinet/in.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Access lists and limits in the XDP program, run by the kernel over frames made here. */
 #include "guard/driver.h"
 

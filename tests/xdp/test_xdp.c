@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The life of XDP on an interface: ports, losses, and when it leaves; over veth, whose other end
  * lacks a program, so that
  every answer is lost. */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -316,8 +317,10 @@ static void automatic_format_is_pretty_on_a_terminal(void **state)
     char text[256] = "";
     int master = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC);
 
-    if (master < 0 || grantpt(master) != 0 || unlockpt(master) != 0)
+    if (master < 0 || grantpt(master) != 0 || unlockpt(master) != 0) {
+        print_message("SKIPPED: no terminal can be had\n");
         skip();
+    }
     int terminal = open(ptsname(master), O_RDWR | O_NOCTTY | O_CLOEXEC);
     assert_true(terminal >= 0);
     struct log log;
@@ -352,8 +355,10 @@ static void full_device_loses_lines_and_counts_them(void **state)
     struct log log;
     int fd = open("/dev/full", O_WRONLY | O_CLOEXEC);
 
-    if (fd < 0)
+    if (fd < 0) {
+        print_message("SKIPPED: there is no /dev/full\n");
         skip();
+    }
     log_init(&log, &(struct log_options){.fd = fd, .level = LOG_LEVEL_INFO});
     for (int i = 0; i < 3; i++)
         LOG_EVENT(&log, LOG_LEVEL_INFO, log_text("message", "m"));

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 #include <errno.h>
 #include <netinet/in.h>
 #include <setjmp.h>
@@ -156,8 +157,10 @@ static void accepts_an_answer_over_ipv4(void **state)
 static void accepts_an_answer_over_ipv6(void **state)
 {
     struct fixture *f = *state;
-    if (f->client == NULL)
+    if (f->client == NULL) {
+        print_message("SKIPPED: this host has no IPv6\n");
         skip();
+    }
     answer_is_accepted(f);
 }
 
@@ -298,6 +301,7 @@ static void ends_a_ping_that_the_network_refuses(void **state)
 {
 #ifdef PADDOCK_TEST_POSIX_SOCKET
     (void)state;
+    print_message("SKIPPED: sockets of POSIX do not tell\n");
     skip();
 #else
     struct fixture *f = *state;
@@ -336,6 +340,7 @@ static void a_burst_loses_no_answer_and_no_refusal(void **state)
 {
 #ifdef PADDOCK_TEST_POSIX_SOCKET
     (void)state;
+    print_message("SKIPPED: sockets of POSIX do not tell\n");
     skip();
 #else
     struct fixture *f = *state;
@@ -370,6 +375,7 @@ static void failed_sends_cost_no_other_ping_its_transmit_stamp(void **state)
 {
 #ifdef PADDOCK_TEST_POSIX_SOCKET
     (void)state;
+    print_message("SKIPPED: sockets of POSIX do not tell\n");
     skip();
 #else
     struct fixture *f = *state;
@@ -552,6 +558,7 @@ static void a_pause_before_reading_does_not_change_the_round_trip(void **state)
 {
 #ifdef PADDOCK_TEST_POSIX_SOCKET
     (void)state;
+    print_message("SKIPPED: sockets of POSIX do not tell\n");
     skip();
 #else
     enum {

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* When an interface loses too much of what XDP sends. */
 #include "fastpath/health.h"
 
@@ -8,7 +9,7 @@
 #include "fastpath/device.h"
 #include "support/cmocka.h"
 
-#define TOLERANCE_NS 1000 /* of the offset */
+#define TOLERANCE_NS 1000 /* how far the offset may be off */
 
 static void few_losses_are_fine(void **state)
 {

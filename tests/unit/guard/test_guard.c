@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The guard beside a clock of the test's own. */
 #include <arpa/inet.h>
 #include <pthread.h>
@@ -141,13 +142,13 @@ static void prefixes_are_those_of_the_rules(void **state)
     apply_rules(f);
     assert_int_equal(burst(f, "::ffff:192.0.2.1", 100), 10);
     assert_int_equal(burst(f, "::ffff:192.0.2.2", 100), 10);
-    assert_int_equal(burst(f, "::ffff:192.0.2.3", 100), 5);  /* of its /24 */
+    assert_int_equal(burst(f, "::ffff:192.0.2.3", 100), 5);  /* the rest of its /24 */
     assert_int_equal(burst(f, "::ffff:192.0.3.1", 100), 10); /* another /24 */
-    assert_int_equal(burst(f, "::ffff:192.0.3.2", 100), 5);  /* of its /16 */
+    assert_int_equal(burst(f, "::ffff:192.0.3.2", 100), 5);  /* the rest of its /16 */
     assert_int_equal(burst(f, "::ffff:192.1.2.1", 100), 10);
     assert_int_equal(burst(f, "2001:db8:0:1::1", 100), 10);
-    assert_int_equal(burst(f, "2001:db8:0:1:ffff::1", 100), 0); /* the same /64 */
-    assert_int_equal(burst(f, "2001:db8:0:2::1", 100), 5);      /* of its /48 */
+    assert_int_equal(burst(f, "2001:db8:0:1:ffff::1", 100), 0); /* in that /64, too */
+    assert_int_equal(burst(f, "2001:db8:0:2::1", 100), 5);      /* the rest of its /48 */
     assert_int_equal(burst(f, "2001:db8:1:2::1", 100), 10);
 }
 
@@ -181,7 +182,7 @@ static unsigned most_in_a_second(struct fixture *f, uint32_t replies)
 {
     enum {
         SLICES = 20
-    }; /* of a second */
+    }; /* parts of a second */
     unsigned slices[5 * SLICES] = {0}, most = 0;
     uint32_t pings = replies * 10 / SLICES;
     f->rules.replies_per_second = replies;
@@ -286,7 +287,7 @@ static void a_clock_that_is_a_little_behind_makes_nobody_steady(void **state)
     (void)state;
     for (uint64_t back_ns = 1; back_ns < 300 * MS_NS; back_ns *= 3) {
         struct guard_set set = {0};
-        uint64_t begin_ns = START_NS / GUARD_AGE_NS * GUARD_AGE_NS; /* of a unit of age */
+        uint64_t begin_ns = START_NS / GUARD_AGE_NS * GUARD_AGE_NS; /* begin of a unit of age */
         assert_int_equal(visit(&set, 1, begin_ns), GUARD_NEW);
         assert_int_equal(visit(&set, 1, begin_ns - back_ns), GUARD_RETURNED);
     }
@@ -567,7 +568,7 @@ static void the_table_takes_memory_as_sources_come(void **state)
 {
     struct fixture *f = *state;
     struct guard_address source = address("::ffff:192.0.2.1");
-    long before = resident_kib(f->table); /* of neighbours in one mapping: stacks */
+    long before = resident_kib(f->table); /* neighbours in one mapping count: stacks */
 
     for (uint32_t first = 0; first < GUARD_SETS; first += GUARD_SWEEP_SETS)
         guard_table_sweep(f->table, first, f->now_ns);

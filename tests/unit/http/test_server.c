@@ -117,7 +117,7 @@ static void require_ipv6(void)
         close(fd);
     if (has)
         return;
-    print_message("skipped: this host has no IPv6\n");
+    print_message("SKIPPED: this host has no IPv6\n");
     skip();
 }
 

@@ -235,8 +235,10 @@ static void answers_ipv4_with_both_stamps(void **state)
 static void answers_ipv6_with_both_stamps(void **state)
 {
     (void)state;
-    if (!loopback_has_ipv6())
+    if (!loopback_has_ipv6()) {
+        print_message("SKIPPED: this host has no IPv6\n");
         skip();
+    }
     answers_with_stamps(AF_INET6);
 }
 
@@ -259,7 +261,7 @@ static void tells_the_true_size_of_every_datagram(void **state)
     loopback_close(&client);
 }
 
-/* Of several workers one has the packet, and has counted it under the index that it tells. */
+/* One of several workers has the packet, and has counted it under the index that it tells. */
 static void tells_when_a_batch_was_read_and_by_whom(void **state)
 {
     (void)state;
@@ -361,7 +363,7 @@ static struct numbered receive_numbered(const struct loopback *client)
                              ntohl(((struct sockaddr_in *)&from)->sin_addr.s_addr)};
 }
 
-/* Of which client ping number i is: runs of one, then two that take turns, then three. */
+/* The client of ping number i: runs of one, then two that take turns, then three. */
 static int client_of(int i)
 {
     return i < 40 ? 0 : i % (i / 40 + 1);

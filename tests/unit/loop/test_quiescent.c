@@ -73,7 +73,7 @@ static void *worker(void *user)
             rest(&spins);
         if (atomic_load_explicit(&litmus->is_last, memory_order_relaxed))
             round = ROUNDS;
-        (void)quiescent_read(&litmus->slot); /* of the turn before: the cache has it */
+        (void)quiescent_read(&litmus->slot); /* the turn before: the cache has it */
         delay(round / 16);
         quiescent_pass(&litmus->worker);
         litmus->worker_saw[0] = quiescent_read(&litmus->slot);

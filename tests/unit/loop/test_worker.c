@@ -164,7 +164,7 @@ static void all_that_was_retired_is_released_at_the_end(void **state)
 static void a_worker_that_hangs_is_noticed_and_an_idle_one_is_not_taken_for_it(void **state)
 {
     struct fixture fixture;
-    struct holder holder = {0};
+    struct holder holder = {.was_released = false};
     int fd = eventfd(1, EFD_CLOEXEC | EFD_NONBLOCK);
     struct loop_watch watch = {.fd = fd, .ready = hold, .user = &holder};
     int64_t now_ns = clock_monotonic_ns();

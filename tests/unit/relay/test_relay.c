@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The relay over loopback, in one thread: a run that is told to stop before it begins handles what
  * is there and ends. System calls fail on request. */
 #include <errno.h>

@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -8,23 +10,34 @@
 
 #include <cmocka.h>
 
-#include "base/options.h"
+#include "config/flags.h"
 
-static const struct option_spec specs[] = {
-    {.name = "quiet",
-     .letter = 'q',
-     .kind = OPTION_SWITCH,
-     .help = "no output",
-     .environment = "QUIET"},
-    {.name = "amount",
+struct settings {
+    bool quiet, help, secret;
+    uint32_t amount, amount_max;
+};
+
+#define AT(member) FIELD_AT(struct settings, member)
+
+static const struct field fields[] = {
+    {.flag = "quiet", .letter = 'q', .help = "no output", .variable = "QUIET", AT(quiet)},
+    {.flag = "amount",
      .letter = 'a',
-     .kind = OPTION_VALUE,
+     .kind = FIELD_NUMBER,
+     .max = 100,
      .placeholder = "N",
      .help = "how many",
-     .default_text = "5"},
-    {.name = "amount.max", .kind = OPTION_VALUE, .placeholder = "N", .help = "at most"},
-    {.name = "help", .letter = 'h', .kind = OPTION_FLAG, .help = "print this help"},
-    {.name = "secret", .kind = OPTION_FLAG, .hidden = true},
+     .default_text = "5",
+     AT(amount)},
+    {.key = "only.in.files", .kind = FIELD_NUMBER, .max = 100, AT(amount_max)},
+    {.flag = "amount.max",
+     .kind = FIELD_NUMBER,
+     .max = 100,
+     .placeholder = "N",
+     .help = "at most",
+     AT(amount_max)},
+    {.flag = "help", .letter = 'h', .kind = FIELD_MARK, .help = "print this help", AT(help)},
+    {.flag = "secret", .kind = FIELD_MARK, .flags = FIELD_HIDDEN, AT(secret)},
     {0},
 };
 
@@ -49,42 +62,55 @@ static void append_value(struct transcript *transcript, const char *value)
     snprintf(transcript->text + length, sizeof transcript->text - length, "=%s", value);
 }
 
-static void append_event(struct transcript *transcript, enum options_event event,
-                         const struct options *options)
+static void append_event(struct transcript *transcript, enum flags_event event,
+                         const struct flags_reader *reader)
 {
     char number[16];
 
     switch (event) {
-    case OPTIONS_OPTION:
-        append(transcript, "--", options->spec->name);
-        if (options->value != NULL)
-            append_value(transcript, options->value);
+    case FLAGS_FLAG:
+        append(transcript, "--", reader->field->flag);
+        if (reader->field->kind != FIELD_MARK)
+            append_value(transcript, reader->value);
         break;
-    case OPTIONS_WORD:
-        append(transcript, "", options->value);
+    case FLAGS_WORD:
+        append(transcript, "", reader->value);
         break;
-    case OPTIONS_ERROR:
-        append(transcript, "! ", options->error);
+    case FLAGS_ERROR:
+        append(transcript, "! ", reader->error->text);
         break;
-    case OPTIONS_END:
-        snprintf(number, sizeof number, "%d", options->index);
+    case FLAGS_END:
+        snprintf(number, sizeof number, "%d", reader->index);
         append(transcript, "| ", number);
         break;
     }
 }
 
-static void parse(struct transcript *transcript, enum options_words words, int argc,
-                  char *const *argv)
+static const struct field_table table = {.fields = fields};
+
+static struct flags_reader reader_of(bool stops_at_word, int argc, char *const *argv,
+                                     struct error *error)
 {
-    struct options options;
-    enum options_event event;
+    return (struct flags_reader){.tables = &table,
+                                 .count = 1,
+                                 .argc = argc,
+                                 .argv = argv,
+                                 .index = 1,
+                                 .stops_at_word = stops_at_word,
+                                 .error = error};
+}
+
+static void parse(struct transcript *transcript, bool stops_at_word, int argc, char *const *argv)
+{
+    struct error error = {0};
+    struct flags_reader reader = reader_of(stops_at_word, argc, argv, &error);
+    enum flags_event event;
 
     transcript->text[0] = '\0';
-    options_init(&options, specs, words, argc, argv);
     do {
-        event = options_next(&options);
-        append_event(transcript, event, &options);
-    } while (event == OPTIONS_OPTION || event == OPTIONS_WORD);
+        event = flags_next(&reader);
+        append_event(transcript, event, &reader);
+    } while (event == FLAGS_FLAG || event == FLAGS_WORD);
 }
 
 #define ARGUMENTS(...) ((char *[]){"program", __VA_ARGS__, NULL})
@@ -95,17 +121,17 @@ static void parse(struct transcript *transcript, enum options_words words, int a
         parse(&transcript_, (words), COUNT(__VA_ARGS__), ARGUMENTS(__VA_ARGS__));                  \
         assert_string_equal(transcript_.text, (expected));                                         \
     } while (0)
-#define ASSERT_MIXED(expected, ...) ASSERT_PARSES(OPTIONS_MIX_WORDS, expected, __VA_ARGS__)
-#define ASSERT_STOPS(expected, ...) ASSERT_PARSES(OPTIONS_STOP_AT_WORD, expected, __VA_ARGS__)
+#define ASSERT_MIXED(expected, ...) ASSERT_PARSES(false, expected, __VA_ARGS__)
+#define ASSERT_STOPS(expected, ...) ASSERT_PARSES(true, expected, __VA_ARGS__)
 
 static void empty_command_line_ends_at_once(void **state)
 {
     (void)state;
     struct transcript transcript;
 
-    parse(&transcript, OPTIONS_MIX_WORDS, 1, (char *[]){"program", NULL});
+    parse(&transcript, false, 1, (char *[]){"program", NULL});
     assert_string_equal(transcript.text, "| 1");
-    parse(&transcript, OPTIONS_MIX_WORDS, 0, (char *[]){NULL});
+    parse(&transcript, false, 0, (char *[]){NULL});
     assert_string_equal(transcript.text, "| 1");
 }
 
@@ -201,8 +227,8 @@ static void hostile_words_cannot_forge_error_lines(void **state)
     static char huge[100000] = "--";
     struct transcript transcript;
     memset(huge + 2, 'x', sizeof huge - 3);
-    parse(&transcript, OPTIONS_MIX_WORDS, 2, (char *[]){"program", huge, NULL});
-    assert_true(strlen(transcript.text) < OPTIONS_ERROR_BYTES);
+    parse(&transcript, false, 2, (char *[]){"program", huge, NULL});
+    assert_true(strlen(transcript.text) < 256);
     assert_non_null(strstr(transcript.text, "xxx...'"));
 }
 
@@ -235,32 +261,56 @@ static void two_dashes_end_the_options(void **state)
 static void parses_do_not_disturb_each_other(void **state)
 {
     (void)state;
-    struct options outer;
     struct transcript inner;
+    struct error error = {0};
     char *const *argv = ARGUMENTS("-qh", "word", "-a3");
+    struct flags_reader outer = reader_of(false, 4, argv, &error);
 
-    options_init(&outer, specs, OPTIONS_MIX_WORDS, 4, argv);
-    assert_int_equal(options_next(&outer), OPTIONS_OPTION);
-    parse(&inner, OPTIONS_MIX_WORDS, 4, argv);
+    assert_int_equal(flags_next(&outer), FLAGS_FLAG);
+    parse(&inner, false, 4, argv);
     assert_string_equal(inner.text, "--quiet=true --help word --amount=3 | 4");
-    assert_int_equal(options_next(&outer), OPTIONS_OPTION);
-    assert_string_equal(outer.spec->name, "help");
-    parse(&inner, OPTIONS_STOP_AT_WORD, 4, argv);
+    assert_int_equal(flags_next(&outer), FLAGS_FLAG);
+    assert_string_equal(outer.field->flag, "help");
+    parse(&inner, true, 4, argv);
     assert_string_equal(inner.text, "--quiet=true --help | 2");
-    assert_int_equal(options_next(&outer), OPTIONS_WORD);
+    assert_int_equal(flags_next(&outer), FLAGS_WORD);
     assert_string_equal(outer.value, "word");
+}
+
+static void the_line_of_a_command_sets_what_its_table_describes(void **state)
+{
+    (void)state;
+    struct settings settings = {.amount = 5};
+    const struct field_table settings_table = {fields, &settings};
+    const char *items[8];
+    struct flags_words words = {.items = items}, none = {.items = NULL};
+    struct error error = {0};
+
+    assert_int_equal(
+        flags_parse(&settings_table, 5, ARGUMENTS("one", "-qa7", "--help", "two"), &words, &error),
+        0);
+    assert_true(settings.quiet && settings.help && !settings.secret);
+    assert_int_equal(settings.amount, 7);
+    assert_int_equal(words.count, 2);
+    assert_string_equal(items[0], "one");
+    assert_string_equal(items[1], "two");
+    assert_int_equal(flags_parse(&settings_table, 2, ARGUMENTS("one\n"), &none, &error), -EINVAL);
+    assert_string_equal(error.text, "'one\\n' is not an option");
 }
 
 static void a_refused_value_is_shown_without_its_controls(void **state)
 {
     (void)state;
-    char message[64];
+    struct settings settings = {.amount = 5};
+    const struct field_table settings_table = {fields, &settings};
+    struct flags_words words = {.items = NULL};
+    struct error error = {0};
 
-    assert_int_equal(options_refuse("amount", "\033[31m5", "a number", message, sizeof message),
-                     -1);
-    assert_string_equal(message, "option '--amount': '\\u{1b}[31m5' is not a number");
-    assert_int_equal(options_refuse("amount", "five", "a number", message, 10), -1);
-    assert_string_equal(message, "option '-");
+    assert_int_equal(flags_parse(&settings_table, 3, ARGUMENTS("-a", "\033[31m5"), &words, &error),
+                     -EINVAL);
+    assert_string_equal(error.text,
+                        "option '--amount': '\\u{1b}[31m5' is not a number from 0 to 100");
+    assert_int_equal(settings.amount, 5);
 }
 
 static void help_is_aligned_and_complete(void **state)
@@ -271,7 +321,7 @@ static void help_is_aligned_and_complete(void **state)
     FILE *stream = open_memstream(&text, &length);
 
     assert_non_null(stream);
-    options_print_help(stream, specs);
+    flags_print_help(stream, &table, 1);
     fclose(stream);
     assert_string_equal(text, "  -q, --quiet [BOOL]  no output [environment: QUIET]\n"
                               "  -a, --amount N      how many [default: 5]\n"
@@ -296,6 +346,7 @@ int main(void)
         cmocka_unit_test(words_end_the_options_where_a_command_follows),
         cmocka_unit_test(two_dashes_end_the_options),
         cmocka_unit_test(parses_do_not_disturb_each_other),
+        cmocka_unit_test(the_line_of_a_command_sets_what_its_table_describes),
         cmocka_unit_test(a_refused_value_is_shown_without_its_controls),
         cmocka_unit_test(help_is_aligned_and_complete),
     };
