@@ -92,7 +92,7 @@ class LatencyTest(unittest.TestCase):
             done = run("--service.qcmp", *ANY_PORT, "--realtime", program=program, user=nobody.pw_uid, group=nobody.pw_gid,
                        extra_groups=[], preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_RTPRIO, (0, 0)))
         self.assertEqual((done.returncode, done.stderr),
-                         (255, "paddock: cannot start the workers, in real time (realtime): Operation not permitted\n"))
+                         (255, "paddock: cannot start 2 workers, in real time (realtime): Operation not permitted\n"))
 
     @support.needs_root
     def test_low_latency_keeps_cpus_awake_as_long_as_it_runs(self):
