@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What an ordinary day brings, and must not end the service or lose pings uncounted: changes of the port under load, addresses
 that come later, more signals than it can follow."""
 import contextlib
