@@ -270,6 +270,12 @@ static void drain(void *self)
     atomic_store_explicit(&proxy->shared.is_draining, true, memory_order_relaxed);
 }
 
+static void tick(void *self, int64_t now_ns)
+{
+    (void)now_ns;
+    ports_tick(((struct proxy *)self)->ports.current);
+}
+
 static bool is_drained(const void *self)
 {
     const struct proxy *proxy = self;
@@ -304,6 +310,7 @@ const struct service_ops proxy_service = {.name = "udp",
                                           .prepare = prepare,
                                           .commit = commit,
                                           .abandon = abandon,
+                                          .tick = tick,
                                           .is_ready = is_ready,
                                           .metrics = metrics,
                                           .show = show,

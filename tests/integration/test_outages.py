@@ -92,7 +92,7 @@ class PortChangeTest(OutageTest):
 
 @support.needs_root
 class AddressTest(OutageTest):
-    MISSING = "this host does not have an address of paddock.qcmp.listen: it is served once it has"
+    MISSING = "this host does not have an address to listen on: it is served once it has"
 
     def check(self, *addresses):
         """Each answers once the host has it."""
