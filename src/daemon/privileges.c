@@ -327,6 +327,7 @@ static const struct confine_rule process_rules[] = {
     ALLOW_SOCKET(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0),
     ALLOW_SOCKET(AF_INET6, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0),
     ALLOW_SOCKET(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0),
+    ALLOW_SOCKET(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0), /* if_indextoname(3) */
     {__NR_socket, SECCOMP_RET_ALLOW, 2, {{0, AF_NETLINK}, {1, SOCK_RAW | SOCK_CLOEXEC}}},
     {__NR_socket, SECCOMP_RET_ERRNO | EPERM, 0, {{0, 0}}},
     KILL(bpf), /* the last one, which a process with XDP goes without */
