@@ -30,6 +30,10 @@ _paddock_value() {
         mapfile -t COMPREPLY < <(compgen -f -- "$word")
         compopt -o filenames 2>/dev/null # quotes blanks, and puts a slash behind a folder
         ;;
+    --sys.log.dir)
+        mapfile -t COMPREPLY < <(compgen -d -- "$word")
+        compopt -o filenames 2>/dev/null
+        ;;
     --user) mapfile -t COMPREPLY < <(compgen -u -- "$word") ;;
     *) return 1 ;;
     esac

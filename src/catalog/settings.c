@@ -22,9 +22,9 @@ static int take_filters(void *value, const struct yaml_node *node, struct field_
 
     if (error != 0)
         return error;
-    chain_unref(chain);
     json_decref(*filters);
-    *filters = yaml_to_json(node);
+    *filters = chain_show(chain);
+    chain_unref(chain);
     return *filters != NULL ? 0 : trees_fail_memory(walk);
 }
 

@@ -98,6 +98,8 @@ static enum filter_result read_capture(const void *filter, void *mine, struct fi
 
 const struct filter_ops filter_capture = {.id = "quilkin.filters.capture.v1alpha1.Capture",
                                           .fields = fields,
+                                          .rules = "{\"oneOf\": [{\"required\": [\"prefix\"]},"
+                                                   "{\"required\": [\"suffix\"]}]}",
                                           .needs_config = true,
                                           .reasons = reasons,
                                           .filter_bytes = sizeof(struct capture),

@@ -133,8 +133,14 @@ static int take_link(struct chain *chain, const struct yaml_node *node, struct f
     const struct yaml_node *config = is_there(item.config) ? item.config : NULL;
     if (link->ops->fields == NULL && config != NULL)
         return field_fail(walk, config, "no configuration", false);
+    if (link->ops->needs_config && item.config == NULL) {
+        field_leave(walk, length);
+        return error_set(walk->error, -EINVAL,
+                         "%u:%u: %s: expected the key 'config', found a map without it", node->line,
+                         node->column, walk->path);
+    }
     if (link->ops->needs_config && config == NULL)
-        return field_fail(walk, item.config != NULL ? item.config : node, "a map", false);
+        return field_fail(walk, item.config, "a map", false);
     if (link->ops->fields != NULL)
         field_defaults(link->ops->fields, link->filter);
     if (config != NULL)
@@ -312,11 +318,14 @@ json_t *chain_filter_schema(const char *id)
         return NULL;
     if (ops->fields == NULL)
         return json_pack("{s:s}", "type", "null");
-    json_t *schema = json_pack("{s:s, s:b}", "type", "object", "additionalProperties", 0);
-    if (schema != NULL && field_schema(ops->fields, schema) != 0) {
+    json_t *schema =
+        json_pack("{s:s, s:{}, s:b}", "type", "object", "properties", "additionalProperties", 0);
+    json_t *rules = ops->rules != NULL ? json_loads(ops->rules, 0, NULL) : json_object();
+    if (field_schema(ops->fields, schema) != 0 || json_object_update(schema, rules) != 0) {
         json_decref(schema);
-        return NULL;
+        schema = NULL;
     }
+    json_decref(rules);
     return schema;
 }
 
@@ -327,11 +336,11 @@ json_t *chain_schema(void)
         const struct filter_ops *ops = filter_list[i];
         json_t *config = chain_filter_schema(ops->id);
         json_t *kind = json_pack(
-            "{s:s, s:{s:{s:s}, s:{s:[s, s]}, s:o}, s:[s], s:b}", "type", "object", "properties",
+            "{s:s, s:{s:{s:s}, s:{s:[s, s]}, s:o}, s:[s, s*], s:b}", "type", "object", "properties",
             "name", "const", ops->id, "label", "type", "string", "null", "config",
             ops->needs_config ? config
                               : json_pack("{s:[o, {s:s}]}", "anyOf", config, "type", "null"),
-            "required", "name", "additionalProperties", 0);
+            "required", "name", ops->needs_config ? "config" : NULL, "additionalProperties", 0);
         if (json_array_append_new(kinds, kind) != 0) {
             json_decref(kinds);
             kinds = NULL;

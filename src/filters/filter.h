@@ -88,6 +88,7 @@ int filter_name(struct filter_names *names, const char *name);
 struct filter_ops {
     const char *id;             /**< quilkin.filters.capture.v1alpha1.Capture */
     const struct field *fields; /**< of its own part; NULL: it takes no configuration */
+    const char *rules;          /**< JSON Schema: what holds beside the rows of fields; or NULL */
     bool needs_config;          /**< whether the configuration must be there, if only {} */
     const char *const *reasons; /**< why it refuses a datagram, for metrics; ended by NULL */
     size_t filter_bytes;        /**< its own part */
