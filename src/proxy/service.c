@@ -208,9 +208,7 @@ static int prepare(void *self, const struct config *next, struct error *error)
 static void move_sessions(struct worker *worker, void *user)
 {
     struct proxy *proxy = user;
-    unsigned index = worker->index;
-    proxy_worker_move(proxy->workers[index], ports_first(proxy->ports.leaving, index),
-                      ports_first(proxy->ports.current, index));
+    proxy_worker_move(proxy->workers[worker->index], proxy->ports.leaving, proxy->ports.current);
 }
 
 static void commit(void *self)
@@ -221,6 +219,7 @@ static void commit(void *self)
         return;
     log_port(proxy, "udp port changed");
     ports_warn(proxy->ports.current, proxy->env.log);
+    ports_slot_empty(&proxy->ports); /* then no session takes one of the ports that leave */
     workers_call(proxy->env.workers, move_sessions, proxy);
     ports_slot_leave(&proxy->ports);
 }
