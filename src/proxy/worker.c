@@ -33,6 +33,13 @@ const struct histogram_bounds proxy_processing_bounds = {
     .upper = {0.00025, 0.0005, 0.001, 0.002, 0.004, 0.008, 0.016, 0.032, 0.064, 0.128, 0.256, 0.512,
               1.024}};
 
+const struct histogram_bounds proxy_filter_bounds = {
+    .count = 11,
+    .in_seconds = true,
+    .upper = {0.000125, 0.0003125, 0.00078125, 0.001953125, 0.0048828125, 0.01220703125,
+              0.030517578125, 0.0762939453125, 0.19073486328125, 0.476837158203125,
+              1.1920928955078125}};
+
 /* An upstream socket. */
 struct upstream {
     struct proxy_worker *owner;
@@ -51,7 +58,9 @@ struct proxy_worker {
     struct upstream *open, *closed;   /* the next one to be looked at; the first one */
     const struct destinations *world; /* of the batch in hand */
     uint64_t world_number;
-    int64_t now_ns; /* monotonic: of the batch in hand */
+    enum proxy_removed removed;
+    int64_t now_ns;       /* monotonic: of the batch in hand */
+    int64_t before_ns[2]; /* of the batch before, read and written */
     struct filter_call call;
     uint8_t scratch[2 * PACKET_MAX_BYTES]; /* pages are used as filters need them */
 };
@@ -213,18 +222,18 @@ static void end_if_gone(const struct endpoint *server, void *user)
 }
 
 /* Takes the version in force, and the time, for one batch. */
-static enum proxy_removed begin_batch(struct proxy_worker *worker)
+static void begin_batch(struct proxy_worker *worker)
 {
     enum proxy_removed removed =
         atomic_load_explicit(&shared(worker)->removed, memory_order_relaxed);
     worker->world = quiescent_read(&shared(worker)->world);
     worker->now_ns = clock_monotonic_ns();
-    if (worker->world->number != worker->world_number) {
+    if (worker->world->number != worker->world_number || worker->removed != removed) {
         worker->world_number = worker->world->number;
+        worker->removed = removed;
         if (removed == PROXY_DROP)
             sessions_each_server(worker->sessions, end_if_gone, worker);
     }
-    return removed;
 }
 
 static void tick(void *user)
@@ -272,8 +281,11 @@ int proxy_worker_new(struct proxy_worker **made, const struct proxy_worker_optio
     worker->sweep = (struct loop_timer){.fire = sweep, .user = worker};
     worker->call.scratch = worker->scratch;
     histogram_init(&options->counters->duration_ns, &proxy_duration_bounds);
-    for (unsigned i = 0; i < 2; i++)
+    for (unsigned i = 0; i < 2; i++) {
         histogram_init(&options->counters->processing_ns[i], &proxy_processing_bounds);
+        for (unsigned j = 0; j < CHAIN_MAX_KINDS; j++)
+            histogram_init(&options->counters->filters_ns[i][j], &proxy_filter_bounds);
+    }
     *made = worker;
     return 0;
 }
@@ -322,6 +334,11 @@ static bool is_kept(const struct endpoint *server, void *user)
     return world_has(((struct proxy_worker *)user)->world, server);
 }
 
+static struct chain_worker *chain_of(const struct proxy_worker *worker)
+{
+    return worker->world->chain->workers[worker->options.worker->index];
+}
+
 static void end_batch(struct proxy_worker *worker, bool is_write, unsigned count)
 {
     struct histogram *histogram = &worker->options.counters->processing_ns[is_write];
@@ -329,6 +346,11 @@ static void end_batch(struct proxy_worker *worker, bool is_write, unsigned count
     uint64_t duration_ns = each_ns > 0 ? (uint64_t)each_ns : 0;
     counter_add(&histogram->buckets[histogram_bucket(histogram, duration_ns)], count);
     counter_add(&histogram->sum, duration_ns * count);
+    chain_record(chain_of(worker), is_write, worker->options.counters->filters_ns[is_write]);
+    if (worker->before_ns[is_write] != 0)
+        gauge(&worker->options.counters->gap_ns[is_write],
+              (uint64_t)(worker->now_ns - worker->before_ns[is_write]) / count);
+    worker->before_ns[is_write] = worker->now_ns;
 }
 
 static bool is_loopback(const struct in6_addr *address)
@@ -390,8 +412,7 @@ static void send_copy(struct proxy_worker *worker, struct port *port, const stru
 }
 
 /* Carries one datagram of a player to where the chain wants it. Returns its outcome. */
-static unsigned carry(struct proxy_worker *worker, struct port *port, struct packet *packet,
-                      enum proxy_removed removed)
+static unsigned carry(struct proxy_worker *worker, struct port *port, struct packet *packet)
 {
     struct filter_call *call = &worker->call;
     const struct destinations *world = worker->world;
@@ -415,8 +436,7 @@ static unsigned carry(struct proxy_worker *worker, struct port *port, struct pac
     call->world = &world->open;
     call->is_chosen = false;
     call->scratch_bytes = 0;
-    if (chain_read(world->chain->workers[worker->options.worker->index], call, &reason) ==
-        FILTER_DROP)
+    if (chain_read(chain_of(worker), call, &reason) == FILTER_DROP)
         return PROXY_FILTERED + reason;
     if (packet->bytes > PACKET_MAX_BYTES)
         return PROXY_TOO_LARGE;
@@ -427,7 +447,7 @@ static unsigned carry(struct proxy_worker *worker, struct port *port, struct pac
     for (uint32_t i = 0; i < count; i++)
         send_copy(worker, port, packet, &world->items[call->is_chosen ? call->chosen[i] : i].at);
     counter_add(&worker->options.counters->copies, count - 1);
-    if (removed == PROXY_MOVE)
+    if (worker->removed == PROXY_MOVE)
         sessions_end_player(worker->sessions, &packet->peer, is_kept, worker, SESSION_MOVED,
                             worker->now_ns);
     return PROXY_FORWARDED;
@@ -436,11 +456,12 @@ static unsigned carry(struct proxy_worker *worker, struct port *port, struct pac
 void proxy_receive(struct port *port, struct packet *packets, unsigned count, void *user)
 {
     struct proxy_worker *worker = user;
-    enum proxy_removed removed = begin_batch(worker);
+    begin_batch(worker);
     for (struct packet *packet = packets; packet < packets + count; packet++) {
-        struct packet original =
-            *packet; /* filters change the size, and it is counted as it came */
-        unsigned outcome = carry(worker, port, packet, removed);
+        /* Filters change the size, and a datagram is counted as it came. */
+        struct packet original = *packet;
+        worker->call.is_timed = packet == packets;
+        unsigned outcome = carry(worker, port, packet);
         port_count(port, outcome, &original);
     }
     end_batch(worker, false, count);
@@ -465,8 +486,7 @@ static unsigned carry_back(struct proxy_worker *worker, const struct upstream *u
     call->world = &worker->world->open;
     call->is_chosen = false;
     call->scratch_bytes = 0;
-    if (chain_write(worker->world->chain->workers[worker->options.worker->index], call, &reason) ==
-        FILTER_DROP)
+    if (chain_write(chain_of(worker), call, &reason) == FILTER_DROP)
         return PROXY_FILTERED + reason;
     if (packet->bytes > PACKET_MAX_BYTES)
         return PROXY_TOO_LARGE;
@@ -490,6 +510,7 @@ static void write_back(struct port *port, struct packet *packets, unsigned count
     begin_batch(worker);
     for (struct packet *packet = packets; packet < packets + count; packet++) {
         struct packet original = *packet;
+        worker->call.is_timed = packet == packets;
         unsigned outcome = carry_back(worker, upstream, packet);
         port_count(port, outcome, &original);
     }
