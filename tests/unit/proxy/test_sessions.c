@@ -12,7 +12,7 @@
 #include "support/random.h"
 #include "support/sessions_model.h"
 
-#define RUNS 300
+#define RUNS 50
 #define STEPS 3000
 
 static void the_table_does_what_the_naive_model_does(void **state)
