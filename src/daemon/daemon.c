@@ -366,6 +366,8 @@ static int open_control(struct daemon *daemon, struct error *error)
 
     sigaction(SIGPIPE, &ignore, NULL);
     sigaction(SIGXFSZ, &ignore, NULL);
+    /* An arena for each thread would reserve 64 MiB of addresses, which a limit may not have. */
+    mallopt(M_ARENA_MAX, 1);
     signals_stop_set(&signals);
     sigaddset(&signals, SIGHUP);
     int code = loop_new(&daemon->loop);
@@ -441,8 +443,6 @@ int daemon_run(struct config *config, const struct daemon_start *start, struct l
     const uint64_t kept = PRIVILEGES_CAPABILITY(CAP_NET_BIND_SERVICE) |
                           (daemon.settings->realtime ? PRIVILEGES_CAPABILITY(CAP_SYS_NICE) : 0);
 
-    /* An arena for each thread would reserve 64 MiB of addresses, which a limit may not have. */
-    mallopt(M_ARENA_MAX, 1);
     pthread_mutex_init(&daemon.lock, NULL);
     read_manager(&daemon);
     int code = open_control(&daemon, &error);

@@ -213,44 +213,15 @@ int privileges_drop(const char *user, uint64_t keep, struct log *log, struct err
     return code;
 }
 
-#define ALLOW(call)                                                                                \
-    {                                                                                              \
-        __NR_##call, SECCOMP_RET_ALLOW, 0,                                                         \
-        {                                                                                          \
-            {                                                                                      \
-                0                                                                                  \
-            }                                                                                      \
-        }                                                                                          \
-    }
-#define KILL(call)                                                                                 \
-    {                                                                                              \
-        __NR_##call, SECCOMP_RET_KILL_PROCESS, 0,                                                  \
-        {                                                                                          \
-            {                                                                                      \
-                0                                                                                  \
-            }                                                                                      \
-        }                                                                                          \
-    }
-#define ALLOW_SOCKET(family, type, protocol)                                                       \
-    {                                                                                              \
-        __NR_socket, SECCOMP_RET_ALLOW, 3,                                                         \
-        {                                                                                          \
-            {0, family}, {1, type},                                                                \
-            {                                                                                      \
-                2, protocol                                                                        \
-            }                                                                                      \
-        }                                                                                          \
-    }
-#define ALLOW_OPTION(level, option)                                                                \
-    {                                                                                              \
-        __NR_setsockopt, SECCOMP_RET_ALLOW, 2,                                                     \
-        {                                                                                          \
-            {1, level},                                                                            \
-            {                                                                                      \
-                2, option                                                                          \
-            }                                                                                      \
-        }                                                                                          \
-    }
+/* clang-format off */
+#define ALLOW(call) {__NR_##call, SECCOMP_RET_ALLOW, 0, {{0, 0}}}
+#define KILL(call) {__NR_##call, SECCOMP_RET_KILL_PROCESS, 0, {{0, 0}}}
+#define ALLOW_SOCKET(family, type, protocol) \
+    {__NR_socket, SECCOMP_RET_ALLOW, 3, {{0, family}, {1, type}, {2, protocol}}}
+#define ALLOW_OPTION(level, option) {__NR_setsockopt, SECCOMP_RET_ALLOW, 2, {{1, level}, {2, option}}}
+#define FILTER(table, rest) \
+    (struct confine_filter){(table), sizeof(table) / sizeof(table)[0], (rest)}
+/* clang-format on */
 #define UDP_TYPE (SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC)
 
 /* What a worker does, and what the C library and the sanitizers do to run and to end a thread. The
@@ -326,7 +297,7 @@ static const struct confine_rule worker_rules[] = {
 };
 
 /* What nothing in the process does after the start. Sockets are those of the services, of HTTP, of
- * the service manager and of a name service, and those that ask the kernel for its lists. */
+ * the service manager, and those that ask the kernel for its lists. */
 static const struct confine_rule process_rules[] = {
     KILL(execve),
     KILL(execveat),
@@ -357,17 +328,11 @@ static const struct confine_rule process_rules[] = {
     ALLOW_SOCKET(AF_INET6, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0),
     ALLOW_SOCKET(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0),
     {__NR_socket, SECCOMP_RET_ALLOW, 2, {{0, AF_NETLINK}, {1, SOCK_RAW | SOCK_CLOEXEC}}},
-    {__NR_socket, SECCOMP_RET_ERRNO | EPERM, 0, {{0}}},
+    {__NR_socket, SECCOMP_RET_ERRNO | EPERM, 0, {{0, 0}}},
     KILL(bpf), /* the last one, which a process with XDP goes without */
 };
 
 static const struct confine_rule admin_rules[] = {KILL(socket), KILL(connect), KILL(bpf)};
-
-#define FILTER(table, rest)                                                                        \
-    (struct confine_filter)                                                                        \
-    {                                                                                              \
-        .rules = (table), .count = sizeof(table) / sizeof(table)[0], .otherwise = (rest)           \
-    }
 
 int privileges_confine_process(bool needs_bpf)
 {

@@ -21,7 +21,7 @@
 struct link {
     unsigned index;
     unsigned below;  /* which a VLAN device is on */
-    uint32_t number; /* of its tag, 0 if it is no VLAN device */
+    uint32_t number; /* its tag's, 0 if it is no VLAN device */
     bool is_loopback;
 };
 

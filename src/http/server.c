@@ -23,7 +23,7 @@
 #define NS_PER_MS 1000000
 #define ACCEPT_RETRY_MS 5
 #define RELIEF_MS 100
-#define TEXT_BYTES 1024 /* of a head, at first */
+#define TEXT_BYTES 1024 /* room for a head, at first */
 #define PIECE_BYTES 65536
 #define EVENTS 64
 
@@ -47,11 +47,11 @@ struct connection {
     struct http_blob *blob; /* or the one in its place */
     char *body;
     size_t body_bytes;
-    size_t sent; /* of head and body */
+    size_t sent; /* bytes of head and body */
 };
 
 struct http_server {
-    int epoll_fd; /* of all connections */
+    int epoll_fd; /* for all connections */
     int listen_fd;
     int wake_fd;
     pthread_t thread;

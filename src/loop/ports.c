@@ -127,18 +127,6 @@ int ports_open(struct ports **ports, struct workers *workers, const struct ports
     return 0;
 }
 
-int ports_start(struct ports *ports)
-{
-    for (unsigned i = 0; i < ports->count; i++) {
-        struct listener *listener = &ports->listeners[i];
-        int error = loop_add(workers_get(ports->workers, listener->worker)->loop, &listener->watch,
-                             EPOLLIN);
-        if (error != 0)
-            return error;
-    }
-    return 0;
-}
-
 uint16_t ports_number(const struct ports *ports)
 {
     return ports->number;
@@ -214,6 +202,20 @@ void ports_stop(struct ports *ports)
     for (unsigned i = 0; i < ports->count; i++)
         bind_stop_receiving(port_fd(ports->listeners[i].port));
     workers_call(ports->workers, drain, ports);
+}
+
+int ports_start(struct ports *ports)
+{
+    for (unsigned i = 0; i < ports->count; i++) {
+        struct listener *listener = &ports->listeners[i];
+        int error = loop_add(workers_get(ports->workers, listener->worker)->loop, &listener->watch,
+                             EPOLLIN);
+        if (error != 0) {
+            ports_stop(ports); /* some workers may receive already */
+            return error;
+        }
+    }
+    return 0;
 }
 
 uint64_t ports_close(struct ports *ports)

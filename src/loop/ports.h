@@ -45,7 +45,7 @@ struct ports_options {
 int ports_open(struct ports **ports, struct workers *workers, const struct ports_options *options,
                struct error *error);
 
-/** Receives from now on. @return 0 or a negative errno value: ports_close() is due then, too. */
+/** Receives from now on. @return 0 or a negative errno value: they are stopped. */
 int ports_start(struct ports *ports);
 
 /** The number in use, host order. From any thread. */

@@ -28,9 +28,9 @@
 /** Where sockets are bound. */
 struct binding {
     struct in6_addr address; /**< IPv4 as v4-mapped */
-    bool ipv6_only;          /**< of an IPv6 address: take no IPv4 */
-    size_t buffer_bytes;     /**< of the receive buffer, as the kernel accounts for it; as much of
-                                it as is granted */
+    bool ipv6_only;          /**< an IPv6 address takes no IPv4 */
+    size_t buffer_bytes;     /**< the size of the receive buffer, as the kernel accounts for it; as
+                                much of it as is granted */
     bool is_missing; /**< false at first; set by bind_open() where the host does not have the
                         address, or not yet */
 };

@@ -316,6 +316,12 @@ static void drain(void *self)
     atomic_store_explicit(&proxy->shared.is_draining, true, memory_order_relaxed);
 }
 
+static void tick(void *self, int64_t now_ns)
+{
+    (void)now_ns;
+    ports_tick(((struct proxy *)self)->ports.current);
+}
+
 static bool is_drained(const void *self)
 {
     const struct proxy *proxy = self;

@@ -37,7 +37,7 @@ struct relay {
     struct relay_clients clients;
     struct loop *loop;
     struct port_batch *batch;
-    struct port_counters *counters; /* of all ports */
+    struct port_counters *counters; /* shared by all ports */
     struct port *port;              /* where clients send to */
     struct loop_watch watch, timer, stop;
     struct arrival_clocks empty; /* when that port was seen empty */

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A process that may have little: memory, descriptors, the size of a file, CPUs. It serves, or says why not and exits 255."""
 import contextlib
 import os

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What an ordinary day brings, and must not end the service or lose pings uncounted: changes of the port under load, addresses
 that come later, more signals than it can follow."""
 import contextlib
@@ -91,7 +92,7 @@ class PortChangeTest(OutageTest):
 
 @support.needs_root
 class AddressTest(OutageTest):
-    MISSING = "this host does not have an address of paddock.qcmp.listen: it is served once it has"
+    MISSING = "this host does not have an address to listen on: it is served once it has"
 
     def check(self, *addresses):
         """Each answers once the host has it."""
