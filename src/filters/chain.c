@@ -8,12 +8,15 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
+
 /* One filter of a chain. */
 struct link {
     const struct filter_ops *ops;
     char *label;
     void *filter;
     bool is_open;
+    unsigned kind;
     unsigned first_reason; /* the number of the first reason of its kind */
     size_t mine;           /* where its part is in a worker's memory */
 };
@@ -28,6 +31,10 @@ struct chain {
 
 struct chain_worker {
     struct chain *chain;
+    struct {
+        uint32_t runs; /* since they were recorded */
+        uint32_t ns;   /* of the last one that was timed */
+    } times[2][CHAIN_MAX_FILTERS];
     alignas(64) char mine[];
 };
 
@@ -66,10 +73,11 @@ int filter_name(struct filter_names *names, const char *name)
     return (int)names->count++;
 }
 
-static const struct filter_ops *find_kind(const char *id, unsigned *first_reason)
+static const struct filter_ops *find_kind(const char *id, unsigned *kind, unsigned *first_reason)
 {
     *first_reason = 0;
-    for (size_t i = 0; filter_list[i] != NULL; i++) {
+    for (unsigned i = 0; filter_list[i] != NULL; i++) {
+        *kind = i;
         if (strcmp(filter_list[i]->id, id) == 0)
             return filter_list[i];
         for (size_t j = 0; filter_list[i]->reasons != NULL && filter_list[i]->reasons[j] != NULL;
@@ -77,6 +85,11 @@ static const struct filter_ops *find_kind(const char *id, unsigned *first_reason
             (*first_reason)++;
     }
     return NULL;
+}
+
+const char *chain_kind(unsigned number)
+{
+    return number < CHAIN_MAX_KINDS && filter_list[number] != NULL ? filter_list[number]->id : NULL;
 }
 
 const char *chain_reason(unsigned number)
@@ -114,8 +127,9 @@ static int take_link(struct chain *chain, const struct yaml_node *node, struct f
         return error;
 
     size_t length = enter(walk, "name");
-    link->ops =
-        item.name->type == YAML_TEXT ? find_kind(item.name->text, &link->first_reason) : NULL;
+    link->ops = item.name->type == YAML_TEXT
+                    ? find_kind(item.name->text, &link->kind, &link->first_reason)
+                    : NULL;
     if (link->ops == NULL)
         return field_fail(walk, item.name, "the id of a filter", true);
     field_leave(walk, length);
@@ -271,38 +285,57 @@ void chain_worker_free(struct chain_worker *worker)
     free(worker);
 }
 
-enum filter_result chain_read(struct chain_worker *worker, struct filter_call *call,
+static enum filter_result run(struct chain_worker *worker, bool is_write, struct filter_call *call,
                               unsigned *reason)
 {
     const struct chain *chain = worker->chain;
+    enum filter_result result = FILTER_NEXT;
+    int64_t before_ns = call->is_timed ? clock_monotonic_ns() : 0;
+
     for (size_t i = 0; i < chain->names.count; i++)
         call->metadata[i].kind = METADATA_NONE;
-    for (size_t i = 0; i < chain->count; i++) {
+    for (size_t n = 0; n < chain->count && result == FILTER_NEXT; n++) {
+        size_t i = is_write ? chain->count - 1 - n : n;
         const struct link *link = &chain->links[i];
-        if (link->ops->read != NULL &&
-            link->ops->read(link->filter, worker->mine + link->mine, call) == FILTER_DROP) {
+        filter_run_fn *run_one = is_write ? link->ops->write : link->ops->read;
+        if (run_one == NULL)
+            continue;
+        result = run_one(link->filter, worker->mine + link->mine, call);
+        worker->times[is_write][i].runs++;
+        if (result == FILTER_DROP)
             *reason = link->first_reason + call->reason;
-            return FILTER_DROP;
+        if (call->is_timed) {
+            int64_t now_ns = clock_monotonic_ns();
+            worker->times[is_write][i].ns = (uint32_t)(now_ns - before_ns);
+            before_ns = now_ns;
         }
     }
-    return FILTER_NEXT;
+    return result;
+}
+
+enum filter_result chain_read(struct chain_worker *worker, struct filter_call *call,
+                              unsigned *reason)
+{
+    return run(worker, false, call, reason);
 }
 
 enum filter_result chain_write(struct chain_worker *worker, struct filter_call *call,
                                unsigned *reason)
 {
-    const struct chain *chain = worker->chain;
-    for (size_t i = 0; i < chain->names.count; i++)
-        call->metadata[i].kind = METADATA_NONE;
-    for (size_t i = chain->count; i-- > 0;) {
-        const struct link *link = &chain->links[i];
-        if (link->ops->write != NULL &&
-            link->ops->write(link->filter, worker->mine + link->mine, call) == FILTER_DROP) {
-            *reason = link->first_reason + call->reason;
-            return FILTER_DROP;
-        }
+    return run(worker, true, call, reason);
+}
+
+void chain_record(struct chain_worker *worker, bool is_write, struct histogram *kinds)
+{
+    for (size_t i = 0; i < worker->chain->count; i++) {
+        struct histogram *kind = &kinds[worker->chain->links[i].kind];
+        uint32_t runs = worker->times[is_write][i].runs, ns = worker->times[is_write][i].ns;
+        if (runs == 0)
+            continue;
+        counter_add(&kind->buckets[histogram_bucket(kind, ns)], runs);
+        counter_add(&kind->sum, (uint64_t)runs * ns);
+        worker->times[is_write][i].runs = 0;
     }
-    return FILTER_NEXT;
 }
 
 const char *chain_filter_name(const struct chain *chain, size_t index)
@@ -312,8 +345,8 @@ const char *chain_filter_name(const struct chain *chain, size_t index)
 
 json_t *chain_filter_schema(const char *id)
 {
-    unsigned first;
-    const struct filter_ops *ops = find_kind(id, &first);
+    unsigned kind, first;
+    const struct filter_ops *ops = find_kind(id, &kind, &first);
     if (ops == NULL)
         return NULL;
     if (ops->fields == NULL)

@@ -9,8 +9,12 @@
 
 #include "config/field.h"
 #include "filters/filter.h"
+#include "metrics/histogram.h"
 
 #define CHAIN_MAX_FILTERS 64
+
+/** The most kinds of filters that the program has. */
+#define CHAIN_MAX_KINDS 16
 
 struct chain;
 struct chain_worker;
@@ -43,6 +47,14 @@ enum filter_result chain_read(struct chain_worker *worker, struct filter_call *c
 /** Runs a server's datagram through the chain, last to first; else as chain_read(). */
 enum filter_result chain_write(struct chain_worker *worker, struct filter_call *call,
                                unsigned *reason);
+
+/** Records how often each filter ran since the last call, in the histogram of its kind: all of them
+ * as long as the last one that was timed. By the worker's thread.
+ * @param kinds one for each kind, at least #CHAIN_MAX_KINDS. */
+void chain_record(struct chain_worker *worker, bool is_write, struct histogram *kinds);
+
+/** The id of a kind of filter, by number, from 0; NULL behind the last. */
+const char *chain_kind(unsigned number);
 
 /** Why any filter of the program refuses datagrams, by number, from 0.
  * @return static storage; NULL behind the last. */

@@ -67,6 +67,7 @@ struct filter_call {
     bool is_chosen; /**< whether the destinations are those below; else they are all */
     uint32_t chosen_count;
     uint32_t chosen[FILTER_MAX_CHOSEN]; /**< by their place in the world */
+    bool is_timed;                      /**< whether the time that each filter takes is noted */
     unsigned reason;                    /**< of #FILTER_DROP: an index into filter_ops.reasons */
     /** Memory for bytes that are taken off the datagram, so that what is added later does not
      * overwrite them. */
@@ -84,6 +85,9 @@ struct filter_names {
  * @return at least 0, or -ENOSPC: there are too many, or it is too long. */
 int filter_name(struct filter_names *names, const char *name);
 
+/** Must not block, lock, allocate, log or format. */
+typedef enum filter_result filter_run_fn(const void *filter, void *mine, struct filter_call *call);
+
 /** A kind of filter. */
 struct filter_ops {
     const char *id;             /**< quilkin.filters.capture.v1alpha1.Capture */
@@ -99,9 +103,7 @@ struct filter_ops {
     int (*open)(void *filter, struct filter_names *names, struct error *error);
     /** Makes a worker's part, which is zeroed. May be NULL. */
     void (*start)(const void *filter, void *mine, unsigned worker);
-    /** NULL: goes on. Must not block, lock, allocate, log or format. */
-    enum filter_result (*read)(const void *filter, void *mine, struct filter_call *call);
-    enum filter_result (*write)(const void *filter, void *mine, struct filter_call *call);
+    filter_run_fn *read, *write; /**< NULL: goes on */
     void (*close)(void *filter); /**< releases what open() took; may be NULL */
 };
 
