@@ -92,6 +92,8 @@ static int prepare_ports(struct proxy *proxy, const struct proxy_settings *setti
                                           .addresses = settings->listen,
                                           .addresses_count = settings->listen_count,
                                           .receive_buffer_ns = settings->receive_buffer_ns,
+                                          .by_source = true,
+                                          .tells_hops = true,
                                           .max_bytes = PACKET_MAX_BYTES,
                                           .counters = proxy->player_counters,
                                           .receive = proxy_receive,
@@ -314,12 +316,6 @@ static void drain(void *self)
 {
     struct proxy *proxy = self;
     atomic_store_explicit(&proxy->shared.is_draining, true, memory_order_relaxed);
-}
-
-static void tick(void *self, int64_t now_ns)
-{
-    (void)now_ns;
-    ports_tick(((struct proxy *)self)->ports.current);
 }
 
 static bool is_drained(const void *self)

@@ -22,6 +22,9 @@
 /* What the kernel dropped is read of one open socket in so many each second. */
 #define LOOK_SHARE 8
 
+/* The TTL and hop limit of the system, as it usually is. */
+#define FRESH_HOPS 64
+
 /* Sockets that are tried for one whose number no other worker's sessions rest on. */
 #define NUMBER_TRIES 16
 
@@ -376,6 +379,13 @@ static void refuse(struct proxy_worker *worker, enum proxy_refusal refusal)
     counter_add(&worker->options.counters->refused[refusal], 1);
 }
 
+/* A datagram has no more hops left behind the proxy than before it, and one less where that is less
+ * than a fresh one has: what goes in a ring of proxies comes to its end. */
+static uint8_t hops_left(const struct packet *packet)
+{
+    return packet->hops <= FRESH_HOPS ? (uint8_t)(packet->hops - (packet->hops > 0)) : 0;
+}
+
 /* Sends one copy of a player's datagram by the session with a server. */
 static void send_copy(struct proxy_worker *worker, struct port *port, const struct packet *packet,
                       const struct endpoint *server)
@@ -406,8 +416,11 @@ static void send_copy(struct proxy_worker *worker, struct port *port, const stru
     session->port = port;
     session->read.packets++;
     session->read.bytes += packet->bytes;
-    const struct port_message message = {
-        .data = packet->data, .bytes = packet->bytes, .to = server, .stamp_at = -1};
+    const struct port_message message = {.data = packet->data,
+                                         .bytes = packet->bytes,
+                                         .to = server,
+                                         .hops = hops_left(packet),
+                                         .stamp_at = -1};
     port_send(session->upstream->port, &message);
 }
 
@@ -424,7 +437,7 @@ static unsigned carry(struct proxy_worker *worker, struct port *port, struct pac
         return PROXY_TOO_LARGE;
     if (packet->peer.port == 0 || !address_is_unicast(&packet->peer.address))
         return PROXY_SOURCE;
-    if (is_own(worker, packet))
+    if (is_own(worker, packet) || packet->hops == 1)
         return PROXY_LOOP;
     if (is_loopback(&packet->peer.address) &&
         !atomic_load_explicit(&shared(worker)->allows_loopback, memory_order_relaxed))
@@ -476,6 +489,8 @@ static unsigned carry_back(struct proxy_worker *worker, const struct upstream *u
         sessions_answered(worker->sessions, &packet->peer, upstream->number, worker->now_ns);
     unsigned reason;
 
+    if (is_own(worker, packet))
+        return PROXY_LOOP;
     if (session == NULL)
         return PROXY_UNKNOWN_SESSION;
     if (packet->is_cut)
