@@ -60,6 +60,7 @@ struct proxy_worker {
     struct loop_timer tick, sweep;
     struct upstream *open, *closed;   /* the next one to be looked at; the first one */
     const struct destinations *world; /* of the batch in hand */
+    bool has_changed; /* sessions began or ended in the batch in hand */
     uint64_t world_number;
     enum proxy_removed removed;
     int64_t now_ns;       /* monotonic: of the batch in hand */
@@ -84,6 +85,7 @@ static void show_size(struct proxy_worker *worker)
     gauge(&worker->options.counters->sessions, size.sessions);
     gauge(&worker->options.counters->sockets, size.sockets);
     gauge(&worker->options.counters->resting, size.resting);
+    worker->has_changed = false;
 }
 
 static void write_back(struct port *port, struct packet *packets, unsigned count, void *user);
@@ -213,6 +215,7 @@ static void note_end(void *user, const struct session *session, enum session_end
 {
     struct proxy_counters *counters = ((struct proxy_worker *)user)->options.counters;
     int64_t length_ns = session->last_ns - session->began_ns;
+    ((struct proxy_worker *)user)->has_changed = true;
     counter_add(&counters->ended[end], 1);
     histogram_record(&counters->duration_ns, length_ns > 0 ? (uint64_t)length_ns : 0);
 }
@@ -349,6 +352,8 @@ static void end_batch(struct proxy_worker *worker, bool is_write, unsigned count
     uint64_t duration_ns = each_ns > 0 ? (uint64_t)each_ns : 0;
     counter_add(&histogram->buckets[histogram_bucket(histogram, duration_ns)], count);
     counter_add(&histogram->sum, duration_ns * count);
+    if (worker->has_changed)
+        show_size(worker);
     chain_record(chain_of(worker), is_write, worker->options.counters->filters_ns[is_write]);
     if (worker->before_ns[is_write] != 0)
         gauge(&worker->options.counters->gap_ns[is_write],
@@ -408,7 +413,7 @@ static void send_copy(struct proxy_worker *worker, struct port *port, const stru
             return;
         }
         counter_add(&worker->options.counters->began, 1);
-        show_size(worker);
+        worker->has_changed = true;
     }
 
     sessions_touch(worker->sessions, session, false, worker->now_ns);
