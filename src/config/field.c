@@ -237,6 +237,8 @@ json_t *rows_show(const struct field *field, const void *settings, bool with_pri
     case FIELD_LIST:
         return show_list(field, settings, with_private);
     case FIELD_MAP:
+        if (field->given > 0 && !*((const bool *)settings + field->given - 1))
+            return json_null();
         json = json_object();
         if (field_show(field->members, value, json, true, with_private) == 0)
             return json;

@@ -7,13 +7,27 @@
 
 #include <jansson.h>
 
+#include "base/log.h"
 #include "config/field.h"
 #include "filters/filter.h"
+#include "metrics/metrics.h"
 
 #define CHAIN_MAX_FILTERS 64
 
 struct chain;
 struct chain_worker;
+
+/** What filters have counted over the life of a service, whatever chains it had. Chains of a worker
+ * keep it as long as they live. */
+struct chain_meter;
+
+/** NULL without memory; given back with chain_meter_unref(). */
+struct chain_meter *chain_meter_new(void);
+/** NULL is fine. */
+void chain_meter_unref(struct chain_meter *meter);
+
+/** Writes the families of filters. From any thread. */
+void chain_meter_write(struct chain_meter *meter, struct metrics *out);
 
 /** Reads a list of filters, `{name, label, config}` each.
  * @param[out] chain with one reference; untouched on failure.
@@ -31,11 +45,22 @@ void chain_unref(struct chain *chain);
 /** The list as JSON, with defaults filled in; a new reference, NULL without memory. */
 json_t *chain_show(const struct chain *chain);
 
-/** What a worker has of a chain. @return NULL without memory; freed by chain_worker_free(). */
-struct chain_worker *chain_worker_new(struct chain *chain, unsigned worker);
+/** What a worker has of a chain.
+ * @param meter NULL: nobody reads what it counts.
+ * @return NULL without memory; freed by chain_worker_free(), when the worker uses it no more. */
+struct chain_worker *chain_worker_new(struct chain *chain, struct chain_meter *meter,
+                                      unsigned worker);
 void chain_worker_free(struct chain_worker *worker);
 
-/** Runs a player's datagram through the chain, first to last.
+/** Logs what filters have left to be logged: by the control thread, every second. */
+void chain_worker_report(struct chain_worker *worker, struct log *log);
+
+/** Around a batch of datagrams: one of it is timed, and stands for all. By the worker. */
+void chain_begin(struct chain_worker *worker);
+void chain_end(struct chain_worker *worker);
+
+/** Runs a player's datagram through the chain, first to last. The caller sets the call's packet,
+ * source, server, world, time and memory; the rest is set here.
  * @param[out] reason of #FILTER_DROP: the number of chain_reason(). */
 enum filter_result chain_read(struct chain_worker *worker, struct filter_call *call,
                               unsigned *reason);

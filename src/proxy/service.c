@@ -23,6 +23,7 @@ struct proxy {
     struct port_counters *player_counters, *upstream_counters; /* one a worker */
     struct proxy_counters *counters;
     struct proxy_worker *workers[WORKERS_MAX];
+    struct chain_meter *meter;
     uint32_t max_sessions; /* of each worker */
     bool is_started;
     const struct proxy_settings *next; /* prepared */
@@ -51,9 +52,10 @@ static void follow_catalog(void *user)
 {
     struct proxy *proxy = user;
     struct destinations *before = proxy->shared.world.version, *next;
+    const struct world_options options = {.workers = workers_count(proxy->env.workers),
+                                          .meter = proxy->meter};
     struct error error = {0};
-    int code = world_new(&next, catalog_read(proxy->env.catalog), before,
-                         workers_count(proxy->env.workers), &error);
+    int code = world_new(&next, catalog_read(proxy->env.catalog), before, &options, &error);
     if (code != 0) {
         LOG_EVENT(proxy->env.log, LOG_LEVEL_ERROR,
                   log_text("message", "endpoints and filters stay as they were"),
@@ -132,6 +134,7 @@ static void proxy_free(struct proxy *proxy)
     workers_call(proxy->env.workers, free_worker, proxy);
     ports_slot_fini(&proxy->ports);
     world_free(proxy->shared.world.version);
+    chain_meter_unref(proxy->meter);
     free(proxy->player_counters);
     free(proxy->upstream_counters);
     free(proxy->counters);
@@ -149,6 +152,7 @@ static int open_proxy(void **self, const struct service_env *env, const struct c
     proxy->env = *env;
     proxy->shared.allows_loopback = settings->loopback;
     ports_slot_init(&proxy->ports);
+    proxy->meter = chain_meter_new(); /* without memory nothing is counted */
     take_settings(proxy, settings);
     int code = make_workers(proxy, settings);
     if (code != 0)
@@ -234,6 +238,15 @@ static bool is_ready(const void *self)
     return catalog_read(proxy->env.catalog)->number > 0;
 }
 
+static void tick(void *self, int64_t now_ns)
+{
+    struct proxy *proxy = self;
+    const struct destinations *world = proxy->shared.world.version;
+    (void)now_ns;
+    for (unsigned i = 0; i < world->chain->count; i++)
+        chain_worker_report(world->chain->workers[i], proxy->env.log);
+}
+
 static struct proxy_sum sum_up(struct proxy *proxy)
 {
     struct proxy_sum sum = {.kernel_drops = ports_slot_drops(&proxy->ports)};
@@ -246,9 +259,12 @@ static struct proxy_sum sum_up(struct proxy *proxy)
 
 static void metrics(void *self, bool is_alive, struct metrics *out)
 {
-    struct proxy_sum sum = sum_up(self);
+    struct proxy *proxy = self;
+    struct proxy_sum sum = sum_up(proxy);
     (void)is_alive;
     proxy_metrics_write(out, &sum);
+    if (proxy->meter != NULL)
+        chain_meter_write(proxy->meter, out);
 }
 
 static void show(const void *self, json_t *json)
@@ -302,6 +318,7 @@ const struct service_ops proxy_service = {.name = "udp",
                                           .prepare = prepare,
                                           .commit = commit,
                                           .abandon = abandon,
+                                          .tick = tick,
                                           .is_ready = is_ready,
                                           .metrics = metrics,
                                           .show = show,

@@ -44,7 +44,8 @@ struct proxy_worker {
     uint64_t world_number;
     int64_t now_ns; /* monotonic: of the batch in hand */
     struct filter_call call;
-    uint8_t scratch[2 * PACKET_MAX_BYTES]; /* pages are used as filters need them */
+    /* Pages are used as filters need them. */
+    uint8_t scratch[FILTER_SCRATCH_BYTES], spare[FILTER_SPARE_BYTES];
 };
 
 static struct proxy_shared *shared(const struct proxy_worker *worker)
@@ -185,6 +186,7 @@ int proxy_worker_new(struct proxy_worker **made, const struct proxy_worker_optio
     worker->tick = (struct loop_timer){.fire = tick, .user = worker};
     worker->sweep = (struct loop_timer){.fire = sweep, .user = worker};
     worker->call.scratch = worker->scratch;
+    worker->call.spare = worker->spare;
     histogram_init(&options->counters->duration_ns, &proxy_duration_bounds);
     for (unsigned i = 0; i < 2; i++)
         histogram_init(&options->counters->processing_ns[i], &proxy_processing_bounds);
@@ -243,13 +245,19 @@ static bool is_kept(const struct endpoint *server, void *user)
     return world_has(((struct proxy_worker *)user)->world, server);
 }
 
+static struct chain_worker *own_chain(const struct proxy_worker *worker)
+{
+    return worker->world->chain->workers[worker->options.worker->index];
+}
+
 /* Takes the version in force, and the time, for one batch. */
 static enum proxy_removed begin_batch(struct proxy_worker *worker)
 {
     enum proxy_removed removed =
         atomic_load_explicit(&shared(worker)->removed, memory_order_relaxed);
     worker->world = quiescent_read(&shared(worker)->world);
-    worker->now_ns = clock_monotonic_ns();
+    worker->now_ns = worker->call.now_ns = clock_monotonic_ns();
+    chain_begin(own_chain(worker));
     if (worker->world->number != worker->world_number) {
         worker->world_number = worker->world->number;
         if (removed == PROXY_DROP)
@@ -261,6 +269,7 @@ static enum proxy_removed begin_batch(struct proxy_worker *worker)
 static void end_batch(struct proxy_worker *worker, bool is_write, unsigned count)
 {
     struct histogram *histogram = &worker->options.counters->processing_ns[is_write];
+    chain_end(own_chain(worker));
     int64_t each_ns = (clock_monotonic_ns() - worker->now_ns) / (int64_t)count;
     uint64_t duration_ns = each_ns > 0 ? (uint64_t)each_ns : 0;
     counter_add(&histogram->buckets[histogram_bucket(histogram, duration_ns)], count);
@@ -346,15 +355,11 @@ static unsigned carry(struct proxy_worker *worker, struct port *port, struct pac
 
     call->packet = packet;
     call->source = &packet->peer;
-    call->server = NULL;
+    call->server = call->player = NULL;
     call->world = &world->open;
-    call->is_chosen = false;
-    call->scratch_bytes = 0;
-    if (chain_read(world->chain->workers[worker->options.worker->index], call, &reason) ==
-        FILTER_DROP)
-        return PROXY_FILTERED + reason;
-    if (packet->bytes > PACKET_MAX_BYTES)
-        return PROXY_TOO_LARGE;
+    enum filter_result result = chain_read(own_chain(worker), call, &reason);
+    if (result != FILTER_NEXT)
+        return result == FILTER_DROP ? PROXY_FILTERED + reason : PROXY_TOO_LARGE;
 
     uint32_t count = call->is_chosen ? call->chosen_count : world->open.count;
     if (count == 0)
@@ -396,14 +401,11 @@ static unsigned carry_back(struct proxy_worker *worker, const struct upstream *u
     call->packet = packet;
     call->source = &packet->peer;
     call->server = &packet->peer;
+    call->player = &session->player;
     call->world = &worker->world->open;
-    call->is_chosen = false;
-    call->scratch_bytes = 0;
-    if (chain_write(worker->world->chain->workers[worker->options.worker->index], call, &reason) ==
-        FILTER_DROP)
-        return PROXY_FILTERED + reason;
-    if (packet->bytes > PACKET_MAX_BYTES)
-        return PROXY_TOO_LARGE;
+    enum filter_result result = chain_write(own_chain(worker), call, &reason);
+    if (result != FILTER_NEXT)
+        return result == FILTER_DROP ? PROXY_FILTERED + reason : PROXY_TOO_LARGE;
 
     sessions_touch(worker->sessions, session, true, worker->now_ns);
     session->written.packets++;
