@@ -62,12 +62,12 @@ static void run_open(struct run *run)
                                     .seed = SEED,
                                     .idle_ns = 60 * NS_PER_S,
                                     .max_clients = 1};
-    int error = bind_open(&run->server_fd, 1, &binding, 0);
-    if (error != 0)
-        die("cannot open the server", error);
+    run->server_fd = bind_open(&binding, 0, false);
+    if (run->server_fd < 0)
+        die("cannot open the server", run->server_fd);
     struct in6_addr address = loopback();
     options.to_bytes = address_to_socket(&address, address_bound_port(run->server_fd), &options.to);
-    error = relay_open(&run->relay, &options);
+    int error = relay_open(&run->relay, &options);
     if (error != 0)
         die("cannot open the relay", error);
     run->stop_fd = eventfd(0, EFD_CLOEXEC);

@@ -12,6 +12,15 @@ function(paddock_target target standard)
         target_compile_definitions(${target} PRIVATE _GNU_SOURCE)
         target_compile_options(${target} PRIVATE -fno-plt) # two system calls a ping: a jump less for each
     endif()
+    # No path of the machine that builds is in what is built.
+    target_compile_options(${target} PRIVATE -ffile-prefix-map=${PROJECT_SOURCE_DIR}=. -ffile-prefix-map=${PROJECT_BINARY_DIR}=build)
+    if(PADDOCK_HARDENING AND NOT PADDOCK_SANITIZE)
+        # As Debian builds its packages. FORTIFY needs a compiler that optimises.
+        target_compile_options(${target} PRIVATE -fstack-protector-strong $<$<COMPILE_LANG_AND_ID:C,GNU>:-fstack-clash-protection>
+                               $<$<CONFIG:Release,RelWithDebInfo,MinSizeRel>:-U_FORTIFY_SOURCE;-D_FORTIFY_SOURCE=2>)
+        target_link_options(${target} PRIVATE -Wl,-z,relro -Wl,-z,now)
+        set_target_properties(${target} PROPERTIES POSITION_INDEPENDENT_CODE ON)
+    endif()
     if(PADDOCK_SANITIZE)
         target_compile_options(${target} PRIVATE -fsanitize=${PADDOCK_SANITIZE} -fno-omit-frame-pointer
                                -fno-sanitize-recover=all)

@@ -1,5 +1,5 @@
 # The project's own checks as tests, each with the proof that it finds what it must find.
-foreach(check layers registration links)
+foreach(check layers registration links style)
     add_test(NAME paddock.check.${check} COMMAND ${Python3_EXECUTABLE} ${PROJECT_SOURCE_DIR}/scripts/check-${check})
     add_test(NAME paddock.check.${check}.self_test
              COMMAND ${Python3_EXECUTABLE} ${PROJECT_SOURCE_DIR}/scripts/check-${check} --self-test)

@@ -27,6 +27,7 @@ _paddock_value() {
     --via) mapfile -t COMPREPLY < <(compgen -W 'sockets xdp' -- "$word") ;;
     --interface) mapfile -t COMPREPLY < <(cd /sys/class/net && compgen -W "$(echo *)" -- "$word") ;;
     --config | -c) mapfile -t COMPREPLY < <(compgen -f -- "$word") ;;
+    --sys.log.dir) mapfile -t COMPREPLY < <(compgen -d -- "$word") ;;
     --user) mapfile -t COMPREPLY < <(compgen -u -- "$word") ;;
     *) return 1 ;;
     esac

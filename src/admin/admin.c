@@ -8,6 +8,7 @@
 struct admin {
     struct http_server *server;
     struct admin_callbacks callbacks;
+    void (*began)(void *user);
     void *user;
 };
 
@@ -57,6 +58,12 @@ static int answer_config(const struct http_request *request, struct http_reply *
     return reply->blob != NULL ? 0 : -EIO;
 }
 
+static void began(void *user)
+{
+    struct admin *admin = user;
+    admin->began(admin->user);
+}
+
 int admin_start(struct admin **admin, const struct admin_options *options, struct error *error)
 {
     static const struct http_route routes[] = {{"/live", answer_live},
@@ -71,11 +78,13 @@ int admin_start(struct admin **admin, const struct admin_options *options, struc
     if (started == NULL)
         return error_system(error, -ENOMEM, "cannot serve HTTP");
     started->callbacks = options->callbacks;
+    started->began = options->began;
     started->user = options->user;
     struct http_options http = {.name = "admin",
                                 .address = options->address,
                                 .routes = routes,
                                 .limits = options->limits,
+                                .began = options->began != NULL ? began : NULL,
                                 .user = started};
     int code = http_server_start(&started->server, &http, error);
     if (code != 0) {

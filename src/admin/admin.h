@@ -34,7 +34,8 @@ struct admin_options {
     const struct sockaddr *address; /**< as that of struct http_options */
     struct http_limits limits;      /**< zeroed: the defaults */
     struct admin_callbacks callbacks;
-    void *user; /**< for the callbacks; must outlive the server */
+    void (*began)(void *user); /**< called first in the server's thread; may be NULL */
+    void *user;                /**< for the callbacks; must outlive the server */
 };
 
 struct admin;

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /** @file
  * Whether a file is still the one that was looked at, with the same contents.
  */

@@ -287,10 +287,13 @@ int catalog_show(const struct catalog *catalog, json_t *json, bool with_tokens)
             json, "clusters",
             clusters_show(now->clusters, with_tokens ? NULL : &catalog->key, true));
     if (error == 0)
-        error =
-            json_object_set_new(json, "datacenters",
-                                json_pack("{s:o, s:I}", "map", datacenters_show(now->datacenters),
-                                          "version", (json_int_t)now->datacenters_number));
+        error = json_object_set_new(json, "datacenters", json_object());
+    json_t *shown = json_object_get(json, "datacenters");
+    if (error == 0)
+        error = json_object_set_new(shown, "map", datacenters_show(now->datacenters));
+    if (error == 0)
+        error = json_object_set_new(shown, "version",
+                                    json_integer((json_int_t)now->datacenters_number));
     json_decref(sources);
     return error == 0 ? 0 : -ENOMEM;
 }

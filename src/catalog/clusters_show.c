@@ -26,8 +26,9 @@ static json_t *show_token(const struct token *token, const struct siphash_key *k
 
 static json_t *show_endpoint(const struct cluster_endpoint *endpoint, const struct siphash_key *key)
 {
-    json_t *tokens = json_array(), *metadata = json_object();
-    int error = tokens == NULL || metadata == NULL ? -1 : 0;
+    json_t *tokens = json_array(), *metadata = json_object(), *own = json_object();
+    json_t *json = json_object();
+    int error = tokens == NULL || own == NULL || metadata == NULL || json == NULL ? -1 : 0;
 
     for (const struct token *token = endpoint->tokens; token != NULL && error == 0;
          token = token->next)
@@ -35,14 +36,21 @@ static json_t *show_endpoint(const struct cluster_endpoint *endpoint, const stru
     if (error == 0 && endpoint->metadata != NULL)
         error = json_object_update(metadata, endpoint->metadata);
     if (error == 0)
-        return json_pack(
-            "{s:s, s:o*}", "address", endpoint->address, "metadata",
-            json_object_set_new(metadata, "quilkin.dev", json_pack("{s:o}", "tokens", tokens)) == 0
-                ? metadata
-                : NULL);
+        error = json_object_set(own, "tokens", tokens);
+    if (error == 0)
+        error = json_object_set(metadata, "quilkin.dev", own);
+    if (error == 0)
+        error = json_object_set_new(json, "address", json_string(endpoint->address));
+    if (error == 0)
+        error = json_object_set(json, "metadata", metadata);
     json_decref(tokens);
+    json_decref(own);
     json_decref(metadata);
-    return NULL;
+    if (error != 0) {
+        json_decref(json);
+        return NULL;
+    }
+    return json;
 }
 
 json_t *clusters_show(const struct clusters *clusters, const struct siphash_key *key,

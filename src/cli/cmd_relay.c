@@ -44,32 +44,6 @@ struct relayed {
     uint64_t seed;
 };
 
-/* As many descriptors as clients may need, or as many as are granted. */
-static void raise_descriptors(void)
-{
-    struct rlimit limit;
-    rlim_t wanted = RELAY_MAX_CLIENTS + OTHER_DESCRIPTORS;
-    if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= wanted)
-        return;
-    limit.rlim_cur = limit.rlim_max < wanted ? limit.rlim_max : wanted;
-    setrlimit(RLIMIT_NOFILE, &limit);
-}
-
-/* A seed that was not given is of 32 bits, which are easier to type again. */
-static int randomise(struct relay_arguments *arguments)
-{
-    uint32_t seed = 0;
-    struct relay_options *options = &arguments->options;
-    int error = siphash_key_init(&options->key);
-    if (error != 0)
-        return error;
-    if (getrandom(&seed, sizeof seed, 0) != sizeof seed)
-        return -errno;
-    if (!arguments->seed_given)
-        options->seed = seed;
-    return 0;
-}
-
 static void endpoint_format(const struct sockaddr_storage *address, socklen_t bytes, char *text)
 {
     char host[ENDPOINT_BYTES - 16] = "?", port[8] = "?";
@@ -88,20 +62,6 @@ static json_t *counts_json(const struct relay_counts *counts)
     return object;
 }
 
-static int print_json(const struct relay *relay, const struct relayed *relayed)
-{
-    struct relay_counts up = relay_counts(relay, RELAY_UP);
-    struct relay_counts down = relay_counts(relay, RELAY_DOWN);
-    json_t *report = json_pack("{s:s, s:s, s:I, s:I, s:o, s:o}", "listen", relayed->listen, "to",
-                               relayed->to, "seed", (json_int_t)relayed->seed, "clients",
-                               (json_int_t)relay_clients_seen(relay), "up", counts_json(&up),
-                               "down", counts_json(&down));
-    bool is_written =
-        report != NULL && json_dumpf(report, stdout, JSON_COMPACT) == 0 && puts("") >= 0;
-    json_decref(report);
-    return is_written ? 0 : -1;
-}
-
 static void print_counts(const char *title, const struct relay_counts *counts)
 {
     puts(title);
@@ -110,22 +70,27 @@ static void print_counts(const char *title, const struct relay_counts *counts)
 #undef COUNT_PRINT
 }
 
-static void print_human(const struct relay *relay, const struct relayed *relayed)
+static int report(const struct relay *relay, const struct relayed *relayed, bool json)
 {
     struct relay_counts up = relay_counts(relay, RELAY_UP);
     struct relay_counts down = relay_counts(relay, RELAY_DOWN);
-    printf("%s to %s, seed %" PRIu64 ", %" PRIu64 " clients\n", relayed->listen, relayed->to,
-           relayed->seed, relay_clients_seen(relay));
-    print_counts("up, from clients to the server", &up);
-    print_counts("down, from the server to clients", &down);
-}
 
-static int report(const struct relay *relay, const struct relayed *relayed, bool json)
-{
-    if (json && print_json(relay, relayed) != 0)
-        return command_fail(&relay_command, "cannot write the report");
-    if (!json)
-        print_human(relay, relayed);
+    if (json) {
+        json_t *object = json_pack("{s:s, s:s, s:I, s:I, s:o, s:o}", "listen", relayed->listen,
+                                   "to", relayed->to, "seed", (json_int_t)relayed->seed, "clients",
+                                   (json_int_t)relay_clients_seen(relay), "up", counts_json(&up),
+                                   "down", counts_json(&down));
+        bool is_written =
+            object != NULL && json_dumpf(object, stdout, JSON_COMPACT) == 0 && puts("") >= 0;
+        json_decref(object);
+        if (!is_written)
+            return command_fail(&relay_command, "cannot write the report");
+    } else {
+        printf("%s to %s, seed %" PRIu64 ", %" PRIu64 " clients\n", relayed->listen, relayed->to,
+               relayed->seed, relay_clients_seen(relay));
+        print_counts("up, from clients to the server", &up);
+        print_counts("down, from the server to clients", &down);
+    }
     return output_finish();
 }
 
@@ -161,14 +126,26 @@ int cmd_relay(int argc, char *const *argv)
     struct relay *relay = NULL;
     struct error error;
     char listen[ADDRESS_TEXT_BYTES];
+    struct rlimit limit;
+    const rlim_t wanted = RELAY_MAX_CLIENTS + OTHER_DESCRIPTORS;
+    uint32_t seed = 0; /* 32 bits are easier to type again */
 
     if (relay_arguments_parse(&arguments, argc, argv, &error) != 0)
         return command_usage(&relay_command, error.text);
     if (arguments.help)
         return command_help(&relay_command);
 
-    raise_descriptors();
-    int code = randomise(&arguments);
+    /* As many descriptors as clients may need, or as many as are granted. */
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < wanted) {
+        limit.rlim_cur = limit.rlim_max < wanted ? limit.rlim_max : wanted;
+        setrlimit(RLIMIT_NOFILE, &limit);
+    }
+    int code = siphash_key_init(&arguments.options.key);
+    if (code == 0 && !arguments.seed_given) {
+        if (getrandom(&seed, sizeof seed, 0) != sizeof seed)
+            code = -errno;
+        arguments.options.seed = seed;
+    }
     if (code == 0)
         code = relay_open(&relay, &arguments.options);
     if (code != 0) {

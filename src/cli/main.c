@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -65,18 +66,34 @@ static int usage_error(const char *error)
     return EXIT_USAGE;
 }
 
-static void log_open(struct log *log, const struct config *config, bool may_block)
+/* A log and its files. */
+struct logging {
+    struct log log;
+    struct log_file *file;
+};
+
+static int logging_open(struct logging *logging, const struct config *config, bool may_block)
 {
     const struct process_settings *process = config_settings(config, &process_section);
-    struct log_options options = {.fd = STDOUT_FILENO,
-                                  .format = process->log_format,
-                                  .level = process->log.level,
-                                  .is_colourless = is_colourless(),
-                                  .may_block = may_block};
-    log_init(log, &options);
+    const struct log_file_options files = {.folder = process->log_folder,
+                                           .prefix = process->log_prefix};
+    struct error error;
+
+    logging->file = NULL;
+    if (process->log_folder[0] != '\0' && log_file_open(&logging->file, &files, &error) != 0) {
+        fprintf(stderr, "paddock: %s\n", error.text);
+        return EXIT_FAILED;
+    }
+    log_init(&logging->log, &(struct log_options){.fd = STDOUT_FILENO,
+                                                  .format = process->log_format,
+                                                  .level = process->log.level,
+                                                  .is_colourless = is_colourless(),
+                                                  .may_block = may_block,
+                                                  .file = logging->file});
     if (process->log.has_ignored)
-        LOG_EVENT(log, LOG_LEVEL_WARN,
+        LOG_EVENT(&logging->log, LOG_LEVEL_WARN,
                   log_text("message", "RUST_LOG has directives for other programs: ignored"));
+    return 0;
 }
 
 /* What a command is called with. */
@@ -99,9 +116,13 @@ static int run_load(const struct invocation *call)
 
 static int run_qcmp(const struct invocation *call)
 {
-    struct log log;
-    log_open(&log, call->config, true);
-    return cmd_qcmp(call->argc, call->argv, &log);
+    struct logging logging;
+    int status = logging_open(&logging, call->config, true);
+
+    if (status == 0)
+        status = cmd_qcmp(call->argc, call->argv, &logging.log);
+    log_file_close(logging.file);
+    return status;
 }
 
 static int run_relay(const struct invocation *call)
@@ -141,13 +162,6 @@ static int run_command(const struct invocation *call, bool service_asked)
     return usage_error(error);
 }
 
-static int serve(struct config *config, const struct daemon_start *start)
-{
-    struct log log;
-    log_open(&log, config, false);
-    return daemon_run(config, start, &log);
-}
-
 int main(int argc, char **argv)
 {
     standard_streams_open();
@@ -162,10 +176,19 @@ int main(int argc, char **argv)
         .source = {
             .sections = sections.items, .argc = argc, .argv = argv, .environment = &environment}};
     struct invocation call = {.environment = &environment};
+    struct logging logging;
     int status;
+
+    signal(SIGXFSZ, SIG_IGN); /* a write beyond a limit is an error like another */
     switch (config_load(&config, &start.source, &report)) {
     case CONFIG_SERVE:
-        return serve(config, &start);
+        status = logging_open(&logging, config, false);
+        if (status == 0)
+            status = daemon_run(config, &start, &logging.log);
+        else
+            config_free(config);
+        log_file_close(logging.file);
+        return status;
     case CONFIG_COMMAND:
         call.config = config;
         call.argc = argc - report.command;

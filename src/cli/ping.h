@@ -33,10 +33,10 @@ struct ping_target;
 struct ping {
     struct ping_target *target;
     enum ping_status status;
-    int error;                 /**< of PING_ERROR: as in qcmp/error.h */
+    int error;                 /**< with PING_ERROR; as in qcmp/error.h */
     int nonce;                 /**< -1 where none was sent */
-    struct qcmp_times times;   /**< of PING_OK */
-    struct qcmp_sample sample; /**< of PING_OK */
+    struct qcmp_times times;   /**< with PING_OK */
+    struct qcmp_sample sample; /**< with PING_OK */
     enum qcmp_stamp_source transmit_source, receive_source;
     bool clock_stepped;
 };
@@ -48,7 +48,7 @@ struct ping_target {
     struct addrinfo *found;         /**< all addresses of its name */
     const struct addrinfo *address; /**< the one in use; NULL: there is none */
     const struct addrinfo *next;    /**< the one to try if nothing comes from this; or NULL */
-    struct qcmp_endpoint endpoint;  /**< of the address in use, as is endpoint_text */
+    struct qcmp_endpoint endpoint;  /**< the address in use, as endpoint_text is */
     char endpoint_text[80];         /**< numeric address and port, "" without one */
     struct ping *pings;             /**< plan.amount of them */
     size_t sent;                    /**< pings[0] .. pings[sent - 1] */

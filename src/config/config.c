@@ -198,6 +198,7 @@ enum config_result config_load(struct config **config, const struct config_sourc
     struct config *loaded = config_new(source);
     enum config_result result;
 
+    report->is_passing = false;
     if (loaded == NULL) {
         error_system(&report->error, -ENOMEM, "the configuration cannot be loaded");
         return CONFIG_BAD_FILE;

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/capability.h>
+#include <malloc.h>
 #include <netdb.h>
 #include <signal.h>
 #include <stdio.h>
@@ -209,17 +210,31 @@ static void serve(struct daemon *daemon)
     }
 }
 
+static void tell_confined(struct daemon *daemon, int error, const char *step)
+{
+    if (error != 0)
+        LOG_EVENT(daemon->log, LOG_LEVEL_WARN, log_text("message", "privileges kept"),
+                  log_text("step", step), log_text("error", strerrordesc_np(-error)));
+    else
+        LOG_EVENT(daemon->log, LOG_LEVEL_INFO, log_text("message", "privileges dropped"),
+                  log_text("step", step));
+}
+
 /* In each worker's thread, before it works. The first stands for all, but when one fails. */
 static void confine_worker(void *user)
 {
     struct daemon *daemon = user;
     int error = privileges_confine_worker();
+    if (error != 0 ||
+        !atomic_exchange_explicit(&daemon->confinement_told, true, memory_order_relaxed))
+        tell_confined(daemon, error, "confine the workers by seccomp");
+}
+
+static void confine_admin(void *user)
+{
+    int error = privileges_confine_admin();
     if (error != 0)
-        LOG_EVENT(daemon->log, LOG_LEVEL_WARN, log_text("message", "a worker runs without seccomp"),
-                  log_text("error", strerrordesc_np(-error)));
-    else if (!atomic_exchange_explicit(&daemon->confinement_told, true, memory_order_relaxed))
-        LOG_EVENT(daemon->log, LOG_LEVEL_INFO, log_text("message", "privileges dropped"),
-                  log_text("step", "confine the workers by seccomp"));
+        tell_confined(user, error, "confine the admin server by seccomp");
 }
 
 /* Keeps the CPUs of this host from sleep states that take time to wake from, as long as the
@@ -288,8 +303,10 @@ static int open_admin(struct daemon *daemon, struct error *error)
     snprintf(port, sizeof port, "%u", (unsigned)admin->target.port);
     if (getaddrinfo(admin->target.host, port, &hints, &address) != 0)
         return error_set(error, -EINVAL, "cannot serve HTTP on %s", admin->text);
-    const struct admin_options options = {
-        .address = address->ai_addr, .callbacks = operator_callbacks(), .user = daemon};
+    const struct admin_options options = {.address = address->ai_addr,
+                                          .callbacks = operator_callbacks(),
+                                          .began = daemon->settings->seccomp ? confine_admin : NULL,
+                                          .user = daemon};
     int code = admin_start(&daemon->admin, &options, &reason);
     freeaddrinfo(address);
     if (code != 0)
@@ -340,50 +357,33 @@ static void read_manager(struct daemon *daemon)
     daemon->notify_socket = environment(daemon, "NOTIFY_SOCKET");
 }
 
-/* What has a privilege, what takes it away, what runs without. */
-static int start(struct daemon *daemon, struct config *config, struct error *error)
+/* Before there are threads, which inherit what is done to signals. A reader of the log may go away,
+ * and a limit of its size be reached: the service goes on. */
+static int open_control(struct daemon *daemon, struct error *error)
 {
-    const struct service_ops *const *wanted = daemon->start->services;
-    const uint64_t nice = daemon->settings->realtime ? PRIVILEGES_CAPABILITY(CAP_SYS_NICE) : 0;
+    struct sigaction ignore = {.sa_handler = SIG_IGN};
     sigset_t signals;
 
+    sigaction(SIGPIPE, &ignore, NULL);
+    sigaction(SIGXFSZ, &ignore, NULL);
+    /* An arena for each thread would reserve 64 MiB of addresses, which a limit may not have. */
+    mallopt(M_ARENA_MAX, 1);
     signals_stop_set(&signals);
     sigaddset(&signals, SIGHUP);
     int code = loop_new(&daemon->loop);
-    if (code == 0) /* before there are threads, which inherit the mask */
+    if (code == 0)
         code = watch(daemon, &daemon->signals, signals_open(&signals, NULL), take_signals);
-    if (code != 0)
-        return error_system(error, code, "cannot wait for signals");
-    code = make_workers(daemon, error);
-    if (code == 0)
-        code = fast_path_open(&daemon->fastpath, config, wanted, daemon->log, error);
-    if (code == 0)
-        code = catalog_new(&daemon->catalog, daemon->workers, daemon->log);
-    if (code != 0)
-        return code;
+    return code == 0 ? 0 : error_system(error, code, "cannot wait for signals");
+}
 
-    const struct service_env env = {.log = daemon->log,
-                                    .control = daemon->loop,
-                                    .workers = daemon->workers,
-                                    .fastpath = daemon->fastpath,
-                                    .catalog = daemon->catalog};
-    for (; *wanted != NULL; wanted++) {
-        struct running *service = &daemon->running[daemon->running_count];
-        if (!(*wanted)->is_wanted(config))
-            continue;
-        service->ops = *wanted;
-        code = service->ops->open(&service->self, &env, config, error);
-        if (code != 0)
-            return code;
-        daemon->running_count++;
-    }
-
-    code = privileges_drop(daemon->settings->user,
-                           PRIVILEGES_CAPABILITY(CAP_NET_BIND_SERVICE) | nice, daemon->log, error);
-    if (code != 0)
-        return code;
+/* What needs no privilege any more: threads, files, the admin server, the services. */
+static int begin(struct daemon *daemon, struct config *config, struct error *error)
+{
+    if (daemon->settings->seccomp) /* before there are threads, which inherit it */
+        tell_confined(daemon, privileges_confine_process(daemon->fastpath != NULL),
+                      "confine the process by seccomp");
     warn_about_file(daemon);
-    code = workers_start(daemon->workers, error);
+    int code = workers_start(daemon->workers, error);
     if (code == 0 && daemon->fastpath != NULL)
         code = watch(daemon, &daemon->fast, fastpath_poll_fd(daemon->fastpath), follow_fast_path);
     if (code == 0)
@@ -426,11 +426,10 @@ static void stop(struct daemon *daemon)
     loop_free(daemon->loop);
 }
 
-int daemon_run(struct config *config, const struct daemon_start *start_options, struct log *log)
+int daemon_run(struct config *config, const struct daemon_start *start, struct log *log)
 {
-    struct sigaction ignore = {.sa_handler = SIG_IGN};
     struct error error = {0};
-    struct daemon daemon = {.start = start_options,
+    struct daemon daemon = {.start = start,
                             .log = log,
                             .config = config,
                             .settings = config_settings(config, &process_section),
@@ -441,13 +440,37 @@ int daemon_run(struct config *config, const struct daemon_start *start_options, 
                             .stop_ns = LOOP_NEVER,
                             .is_alive = true,
                             .ticked_ns = clock_monotonic_ns()};
+    const uint64_t kept = PRIVILEGES_CAPABILITY(CAP_NET_BIND_SERVICE) |
+                          (daemon.settings->realtime ? PRIVILEGES_CAPABILITY(CAP_SYS_NICE) : 0);
 
-    /* A reader of the log may go away, and a limit of its size be reached: the service goes on. */
-    sigaction(SIGPIPE, &ignore, NULL);
-    sigaction(SIGXFSZ, &ignore, NULL);
     pthread_mutex_init(&daemon.lock, NULL);
     read_manager(&daemon);
-    int code = start(&daemon, config, &error);
+    int code = open_control(&daemon, &error);
+    if (code == 0)
+        code = make_workers(&daemon, &error);
+    if (code == 0)
+        code = fast_path_open(&daemon.fastpath, config, start->services, log, &error);
+    if (code == 0)
+        code = catalog_new(&daemon.catalog, daemon.workers, log);
+
+    const struct service_env env = {.log = log,
+                                    .control = daemon.loop,
+                                    .workers = daemon.workers,
+                                    .fastpath = daemon.fastpath,
+                                    .catalog = daemon.catalog};
+    for (size_t i = 0; start->services[i] != NULL && code == 0; i++) {
+        struct running *service = &daemon.running[daemon.running_count];
+        if (!start->services[i]->is_wanted(config))
+            continue;
+        service->ops = start->services[i];
+        code = service->ops->open(&service->self, &env, config, &error);
+        daemon.running_count += code == 0;
+    }
+
+    if (code == 0)
+        code = privileges_drop(daemon.settings->user, kept, log, &error);
+    if (code == 0)
+        code = begin(&daemon, config, &error);
     if (code == 0) {
         serve(&daemon);
         end_at_next_signal();

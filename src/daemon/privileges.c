@@ -6,7 +6,6 @@
 #include <netinet/in.h>
 #include <netinet/udp.h>
 #include <pwd.h>
-#include <seccomp.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -14,9 +13,22 @@
 #include <sys/capability.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
+#include <linux/seccomp.h>
+
 #include "base/number.h"
+#include "daemon/confine.h"
+
+/* LeakSanitizer looks at other threads by ptrace(2). */
+#if defined __SANITIZE_ADDRESS__
+#define HAS_LEAK_CHECK
+#elif defined __has_feature
+#if __has_feature(address_sanitizer)
+#define HAS_LEAK_CHECK
+#endif
+#endif
 
 #define NAMES_BYTES 256
 
@@ -201,76 +213,140 @@ int privileges_drop(const char *user, uint64_t keep, struct log *log, struct err
     return code;
 }
 
-/* What a worker does, and what the C library and the sanitizers do to run and to end a thread. */
-static const int WORKER_CALLS[] = {
-    SCMP_SYS(recvmmsg),
-    SCMP_SYS(sendmsg),
-    SCMP_SYS(sendmmsg),
-    SCMP_SYS(poll),
-    SCMP_SYS(ppoll),
-    SCMP_SYS(clock_gettime),
-    SCMP_SYS(futex),
-    SCMP_SYS(exit),
-    SCMP_SYS(exit_group),
-    SCMP_SYS(rt_sigreturn),
-    SCMP_SYS(rt_sigaction),
-    SCMP_SYS(rt_sigprocmask),
-    SCMP_SYS(sigaltstack),
-    SCMP_SYS(restart_syscall),
-    SCMP_SYS(sched_yield),
-    SCMP_SYS(mmap),
-    SCMP_SYS(munmap),
-    SCMP_SYS(mremap),
-    SCMP_SYS(mprotect),
-    SCMP_SYS(madvise),
-    SCMP_SYS(brk),
-    SCMP_SYS(rseq),
-    SCMP_SYS(set_robust_list),
-    SCMP_SYS(getpid),
-    SCMP_SYS(gettid),
-    SCMP_SYS(tgkill),
-    SCMP_SYS(prctl),
-    SCMP_SYS(nanosleep),
-    SCMP_SYS(clock_nanosleep),
-    SCMP_SYS(write),
-    SCMP_SYS(epoll_wait),
-    SCMP_SYS(epoll_pwait),
-    SCMP_SYS(epoll_ctl),
-    SCMP_SYS(bind),
-    SCMP_SYS(close),
-    SCMP_SYS(getsockname),
-    SCMP_SYS(getsockopt),
+/* clang-format off */
+#define ALLOW(call) {__NR_##call, SECCOMP_RET_ALLOW, 0, {{0, 0}}}
+#define KILL(call) {__NR_##call, SECCOMP_RET_KILL_PROCESS, 0, {{0, 0}}}
+#define ALLOW_SOCKET(family, type, protocol) \
+    {__NR_socket, SECCOMP_RET_ALLOW, 3, {{0, family}, {1, type}, {2, protocol}}}
+#define ALLOW_OPTION(level, option) {__NR_setsockopt, SECCOMP_RET_ALLOW, 2, {{1, level}, {2, option}}}
+#define FILTER(table, rest) \
+    (struct confine_filter){(table), sizeof(table) / sizeof(table)[0], (rest)}
+/* clang-format on */
+#define UDP_TYPE (SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC)
+
+/* What a worker does, and what the C library and the sanitizers do to run and to end a thread. The
+ * frequent ones stand first; the options are those of net/bind.c. Not every architecture has the
+ * older calls. */
+static const struct confine_rule worker_rules[] = {
+    ALLOW(recvmmsg),
+    ALLOW(sendmsg),
+    ALLOW(sendmmsg),
+#ifdef __NR_epoll_wait
+    ALLOW(epoll_wait),
+#endif
+    ALLOW(epoll_pwait),
+    ALLOW(getsockopt),
+    ALLOW(clock_gettime),
+    ALLOW(futex),
+#ifdef __NR_poll
+    ALLOW(poll),
+#endif
+    ALLOW(ppoll),
+#ifdef __NR_clock_gettime64 /* 32 bits */
+    ALLOW(clock_gettime64),
+    ALLOW(futex_time64),
+    ALLOW(recvmmsg_time64),
+    ALLOW(ppoll_time64),
+    ALLOW(clock_nanosleep_time64),
+    ALLOW(mmap2),
+#endif
+    /* A wake-up, and nothing of a file's size. */
+    {__NR_read, SECCOMP_RET_ALLOW, 1, {{2, sizeof(uint64_t)}}},
+    ALLOW(write),
+    ALLOW(epoll_ctl),
+    ALLOW(bind),
+    ALLOW(close),
+    ALLOW(getsockname),
+    ALLOW_SOCKET(AF_INET, UDP_TYPE, 0),
+    ALLOW_SOCKET(AF_INET6, UDP_TYPE, 0),
+    ALLOW_OPTION(SOL_SOCKET, SO_RCVBUF),
+    ALLOW_OPTION(SOL_SOCKET, SO_RCVBUFFORCE),
+    ALLOW_OPTION(SOL_SOCKET, SO_SNDBUF),
+    ALLOW_OPTION(SOL_SOCKET, SO_SNDBUFFORCE),
+    ALLOW_OPTION(SOL_SOCKET, SO_TIMESTAMPING),
+    ALLOW_OPTION(SOL_SOCKET, SO_ATTACH_FILTER),
+    ALLOW_OPTION(IPPROTO_IP, IP_PKTINFO),
+    ALLOW_OPTION(IPPROTO_IP, IP_FREEBIND),
+    ALLOW_OPTION(IPPROTO_IPV6, IPV6_V6ONLY),
+    ALLOW_OPTION(IPPROTO_IPV6, IPV6_RECVPKTINFO),
+    ALLOW_OPTION(IPPROTO_IPV6, IPV6_FREEBIND),
+    ALLOW(exit),
+    ALLOW(exit_group),
+    ALLOW(rt_sigreturn),
+    ALLOW(rt_sigaction),
+    ALLOW(rt_sigprocmask),
+    ALLOW(sigaltstack),
+    ALLOW(restart_syscall),
+    ALLOW(sched_yield),
+#ifdef __NR_mmap
+    ALLOW(mmap),
+#endif
+    ALLOW(munmap),
+    ALLOW(mremap),
+    ALLOW(mprotect),
+    ALLOW(madvise),
+    ALLOW(brk),
+    ALLOW(rseq),
+    ALLOW(set_robust_list),
+    ALLOW(getpid),
+    ALLOW(gettid),
+    ALLOW(tgkill),
+    ALLOW(prctl),
+    ALLOW(nanosleep),
+    ALLOW(clock_nanosleep),
 };
 
-/* SCMP_A0() and the like leave a member out, of which clang warns. */
-static struct scmp_arg_cmp equals(unsigned argument, scmp_datum_t value)
+/* What nothing in the process does after the start. Sockets are those of the services, of HTTP, of
+ * the service manager, and those that ask the kernel for its lists. */
+static const struct confine_rule process_rules[] = {
+    KILL(execve),
+    KILL(execveat),
+    KILL(process_vm_readv),
+    KILL(process_vm_writev),
+    KILL(kexec_load),
+    KILL(init_module),
+    KILL(finit_module),
+    KILL(delete_module),
+    KILL(mount),
+    KILL(umount2),
+    KILL(pivot_root),
+    KILL(chroot),
+    KILL(setns),
+    KILL(unshare),
+    KILL(keyctl),
+    KILL(add_key),
+    KILL(request_key),
+    KILL(userfaultfd),
+    KILL(io_uring_setup),
+    KILL(personality),
+#ifndef HAS_LEAK_CHECK
+    KILL(ptrace),
+#endif
+    ALLOW_SOCKET(AF_INET, UDP_TYPE, 0),
+    ALLOW_SOCKET(AF_INET6, UDP_TYPE, 0),
+    ALLOW_SOCKET(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0),
+    ALLOW_SOCKET(AF_INET6, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0),
+    ALLOW_SOCKET(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0),
+    {__NR_socket, SECCOMP_RET_ALLOW, 2, {{0, AF_NETLINK}, {1, SOCK_RAW | SOCK_CLOEXEC}}},
+    {__NR_socket, SECCOMP_RET_ERRNO | EPERM, 0, {{0, 0}}},
+    KILL(bpf), /* the last one, which a process with XDP goes without */
+};
+
+static const struct confine_rule admin_rules[] = {KILL(socket), KILL(connect), KILL(bpf)};
+
+int privileges_confine_process(bool needs_bpf)
 {
-    return (struct scmp_arg_cmp){.arg = argument, .op = SCMP_CMP_EQ, .datum_a = value};
+    struct confine_filter filter = FILTER(process_rules, SECCOMP_RET_ALLOW);
+    filter.count -= needs_bpf;
+    return confine(&filter);
+}
+
+int privileges_confine_admin(void)
+{
+    return confine(&FILTER(admin_rules, SECCOMP_RET_ALLOW));
 }
 
 int privileges_confine_worker(void)
 {
-    static const scmp_datum_t levels[] = {SOL_SOCKET, IPPROTO_IP, IPPROTO_IPV6, SOL_UDP};
-    const scmp_datum_t type = SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC;
-    scmp_filter_ctx filter = seccomp_init(SCMP_ACT_KILL_PROCESS);
-    if (filter == NULL)
-        return -ENOMEM;
-
-    int error = 0;
-    for (size_t i = 0; i < sizeof WORKER_CALLS / sizeof WORKER_CALLS[0] && error == 0; i++)
-        error = seccomp_rule_add(filter, SCMP_ACT_ALLOW, WORKER_CALLS[i], 0);
-    for (size_t i = 0; i < 2 && error == 0; i++) /* UDP alone */
-        error =
-            seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(socket), 3,
-                             equals(0, i == 0 ? AF_INET : AF_INET6), equals(1, type), equals(2, 0));
-    for (size_t i = 0; i < sizeof levels / sizeof levels[0] && error == 0; i++)
-        error =
-            seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(setsockopt), 1, equals(1, levels[i]));
-    if (error == 0) /* a wake-up, and nothing of a file's size */
-        error = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(read), 1,
-                                 equals(2, sizeof(uint64_t)));
-    if (error == 0)
-        error = seccomp_load(filter);
-    seccomp_release(filter);
-    return error;
+    return confine(&FILTER(worker_rules, SECCOMP_RET_KILL_PROCESS));
 }

@@ -5,6 +5,7 @@
 #ifndef PADDOCK_DAEMON_PRIVILEGES_H
 #define PADDOCK_DAEMON_PRIVILEGES_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/error.h"
@@ -28,6 +29,20 @@
  *         would be left halfway.
  */
 int privileges_drop(const char *user, uint64_t keep, struct log *log, struct error *error);
+
+/**
+ * Forbids the calling thread, and all that it starts afterwards, what no part of the service does
+ * after its start: to run programs, to look into other processes, to change what it sees of the
+ * system, to open other sockets than those of its services. A forbidden call ends the process; a
+ * forbidden socket is an error.
+ * @param needs_bpf whether bpf(2) stays, for XDP.
+ * @return 0 or a negative errno value: nothing has changed.
+ */
+int privileges_confine_process(bool needs_bpf);
+
+/** Forbids the calling thread, which is the admin server's, to open sockets and to use bpf(2).
+ * @return as privileges_confine_process(). */
+int privileges_confine_admin(void);
 
 /**
  * Allows the calling thread the system calls of a worker for good; any other ends the process. A

@@ -81,6 +81,15 @@ static int parse_interface(const char *text, void *value)
     return 0;
 }
 
+static int parse_log_prefix(const char *text, void *value)
+{
+    if (*text == '\0' || strlen(text) >= PROCESS_LOG_PREFIX_BYTES || strchr(text, '/') != NULL ||
+        !text_is_plain(text))
+        return -1;
+    memcpy(value, text, strlen(text) + 1);
+    return 0;
+}
+
 /* Whatever RUST_LOG says is no error: it is meant for more programs than this one. */
 static int parse_log_level(const char *text, void *value)
 {
@@ -107,6 +116,10 @@ static const struct field_type interface = {
     .expected = "the name of a network interface, 1 to 15 bytes",
     .schema =
         "{\"type\":\"string\",\"minLength\":1,\"maxLength\":15,\"pattern\":\"^[^/: \\\\t]+$\"}"};
+static const struct field_type log_prefix = {
+    .parse = parse_log_prefix,
+    .show = show_text,
+    .expected = "1 to 200 bytes of a file's name, without a slash"};
 static const struct field_type log_level = {.parse = parse_log_level};
 
 static const char *const log_formats[] = {"auto", "json", "plain", "pretty", NULL};
@@ -134,6 +147,22 @@ static const struct field fields[] = {
      .kind = FIELD_WORD,
      .words = log_formats,
      AT(log_format)},
+    {.flag = "sys.log.dir",
+     .variable = "QUILKIN_SYS_LOG_DIRECTORY",
+     .help = "a folder where the log is written as well, a file an hour",
+     .placeholder = "DIR",
+     .kind = FIELD_TEXT,
+     .flags = FIELD_FIXED,
+     AT(log_folder)},
+    {.flag = "sys.log.file-prefix",
+     .variable = "QUILKIN_SYS_LOG_FILE_PREFIX",
+     .help = "how the names of these files begin",
+     .placeholder = "PREFIX",
+     .default_text = "quilkin.log",
+     .kind = FIELD_CUSTOM,
+     .type = &log_prefix,
+     .flags = FIELD_FIXED,
+     AT(log_prefix)},
     {.variable = "RUST_LOG", .kind = FIELD_CUSTOM, .type = &log_level, AT(log)},
     {.key = "id",
      .flag = "service.id",
@@ -229,7 +258,7 @@ static const struct field fields[] = {
      AT(user)},
     {.key = "paddock.seccomp",
      .flag = "seccomp",
-     .help = "filter the system calls of the workers",
+     .help = "filter the system calls of the process",
      .default_text = "true",
      .flags = FIELD_FIXED,
      AT(seccomp)},
@@ -287,8 +316,6 @@ static const struct field fields[] = {
      .flags = FIELD_HIDDEN},
     UNSUPPORTED_SWITCH("service.phoenix", "SERVICE_PHOENIX"),
     UNSUPPORTED_VALUE("service.phoenix.port", "SERVICE_PHOENIX_PORT"),
-    UNSUPPORTED_VALUE("sys.log.file-prefix", "SYS_LOG_FILE_PREFIX"),
-    UNSUPPORTED_VALUE("sys.log.dir", "SYS_LOG_DIRECTORY"),
     UNSUPPORTED_SWITCH("service.mds", "SERVICE_MDS"),
     UNSUPPORTED_VALUE("service.mds.port", "SERVICE_MDS_PORT"),
     UNSUPPORTED_SWITCH("service.xds", "SERVICE_XDS"),

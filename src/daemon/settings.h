@@ -16,6 +16,8 @@
 #define PROCESS_ID_BYTES 256
 #define PROCESS_ADDRESS_BYTES 64
 #define PROCESS_USER_BYTES 33
+#define PROCESS_PATH_BYTES 4096
+#define PROCESS_LOG_PREFIX_BYTES 201
 #define PROCESS_INTERFACE_BYTES 16
 #define PROCESS_MAX_WORKERS 1024
 
@@ -47,8 +49,10 @@ struct process_settings {
     bool quiet; /**< no log output; log.level is LOG_LEVEL_OFF then */
     enum log_format log_format;
     struct process_log_level log;
-    char id[PROCESS_ID_BYTES]; /**< plain text, not empty */
-    char icao_code[5];         /**< four letters A-Z */
+    char log_folder[PROCESS_PATH_BYTES];       /**< for log files; empty: none */
+    char log_prefix[PROCESS_LOG_PREFIX_BYTES]; /**< of their names; without a slash */
+    char id[PROCESS_ID_BYTES];                 /**< plain text, not empty */
+    char icao_code[5];                         /**< four letters A-Z */
     char region[PROCESS_ID_BYTES], zone[PROCESS_ID_BYTES], sub_zone[PROCESS_ID_BYTES];
     bool admin_enabled;
     struct process_address admin;

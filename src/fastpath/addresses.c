@@ -11,8 +11,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "net/netlink.h"
 #include "net/address.h"
+#include "net/netlink.h"
 
 #define FIRST_CAPACITY 16
 #define IPV4_POINT_TO_POINT_BITS 31 /* from these on a network has no broadcast address */
@@ -21,7 +21,7 @@
 struct link {
     unsigned index;
     unsigned below;  /* which a VLAN device is on */
-    uint32_t number; /* of its tag, 0 if it is no VLAN device */
+    uint32_t number; /* its tag's, 0 if it is no VLAN device */
     bool is_loopback;
 };
 

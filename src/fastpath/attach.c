@@ -23,20 +23,6 @@ const char *xdp_mode_name(enum xdp_mode mode)
     return mode == XDP_MODE_NATIVE ? "native" : "generic";
 }
 
-/* Empty if the kernel does not tell. */
-static void read_program_name(uint32_t id, char *name, size_t capacity)
-{
-    struct bpf_prog_info info = {0};
-    uint32_t bytes = sizeof info;
-    name[0] = '\0';
-    int fd = bpf_prog_get_fd_by_id(id);
-    if (fd < 0)
-        return;
-    if (bpf_obj_get_info_by_fd(fd, &info, &bytes) == 0)
-        snprintf(name, capacity, "%.*s", (int)sizeof info.name, info.name);
-    close(fd);
-}
-
 /* The id of the program that holds an interface, and its mode; 0 without one. */
 static uint32_t find_holder(unsigned interface, enum xdp_mode *mode)
 {
@@ -97,13 +83,18 @@ static int fail(const struct xdp_attachment *wanted, int code, const char *name,
     uint32_t holder = is_held ? find_holder(wanted->interface, &mode) : 0;
 
     if (holder != 0) {
-        char program[BPF_OBJ_NAME_LEN + 1];
-        read_program_name(holder, program, sizeof program);
+        struct bpf_prog_info info = {0}; /* empty if the kernel does not tell */
+        uint32_t bytes = sizeof info;
+        int fd = bpf_prog_get_fd_by_id(holder);
+        if (fd >= 0) {
+            (void)bpf_obj_get_info_by_fd(fd, &info, &bytes);
+            close(fd);
+        }
         return error_set(error, code,
-                         "%s already has XDP program %u '%s' (%s mode), which is left alone: end "
+                         "%s already has XDP program %u '%.*s' (%s mode), which is left alone: end "
                          "the process that holds it, or detach it (ip link set dev %s xdp%s off), "
                          "or use another interface",
-                         name, holder, program, xdp_mode_name(mode), name,
+                         name, holder, (int)sizeof info.name, info.name, xdp_mode_name(mode), name,
                          mode == XDP_MODE_GENERIC ? "generic" : "");
     }
     const char *driver = wanted->mode == XDP_MODE_NATIVE ? driver_reason(-code) : NULL;

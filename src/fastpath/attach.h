@@ -20,7 +20,7 @@ const char *xdp_mode_name(enum xdp_mode mode);
 
 /** What is wanted. */
 struct xdp_attachment {
-    int program_fd;     /**< of an XDP program; borrowed */
+    int program_fd;     /**< an XDP program; borrowed */
     unsigned interface; /**< index of the network interface */
     enum xdp_mode mode;
     const char *instead; /**< what the user has instead of the native mode, for the error where the

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /** @file
  * The clocks of the program in the kernel: it can read the monotonic one, and needs to be told how
- * far that is from UTC. They run at the same speed, whoever disciplines them; what is between them
+ * far that is from UTC. They run at the same speed, whatever disciplines them; what is between them
  * changes when somebody sets the wall clock, and at a leap second. (The program could read TAI as
  * well, but what that is from UTC may change without anybody being told.)
  */

@@ -28,17 +28,6 @@ static int ask_ethtool(int fd, struct ifreq *interface, void *question)
     return ask(fd, SIOCETHTOOL, interface);
 }
 
-/* Drivers of what is software alone leave the place on a bus empty, or write something that is
- * none. */
-static bool is_on_bus(int fd, struct ifreq *interface)
-{
-    struct ethtool_drvinfo driver = {.cmd = ETHTOOL_GDRVINFO};
-    if (ask_ethtool(fd, interface, &driver) != 0)
-        return false;
-    return driver.bus_info[0] != '\0' && strcmp(driver.bus_info, "N/A") != 0 &&
-           strcmp(driver.driver, "tun") != 0;
-}
-
 /* Returns a socket to ask with, and fills in the name; or a negative errno value. */
 static int open_question(unsigned interface, struct ifreq *question)
 {
@@ -53,6 +42,7 @@ int fastpath_device_read(unsigned interface, struct fastpath_device *device)
 {
     struct ifreq question;
     struct fastpath_device read = {.has_ethernet = false};
+    struct ethtool_drvinfo driver = {.cmd = ETHTOOL_GDRVINFO};
     uint32_t first;
     uint16_t last;
 
@@ -69,7 +59,10 @@ int fastpath_device_read(unsigned interface, struct fastpath_device *device)
         memcpy(&last, question.ifr_hwaddr.sa_data + sizeof first, sizeof last);
         read.mac = fastpath_mac(first, last);
         read.has_ethernet = question.ifr_hwaddr.sa_family == ARPHRD_ETHER || read.is_loopback;
-        read.is_hardware = is_on_bus(fd, &question);
+        /* Drivers of what is software alone leave the place on a bus empty, or write something
+         * that is none. */
+        read.is_hardware = ask_ethtool(fd, &question, &driver) == 0 && driver.bus_info[0] != '\0' &&
+                           strcmp(driver.bus_info, "N/A") != 0 && strcmp(driver.driver, "tun") != 0;
         *device = read;
     }
     close(fd);
@@ -114,40 +107,29 @@ static uint32_t count_counters(int fd, struct ifreq *question)
     return head.sset_mask != 0 && count <= MAX_COUNTERS ? count : 0;
 }
 
-/* 0, or a negative errno value; a driver without counters has lost nothing that could be known. */
-static int read_errors(int fd, struct ifreq *question, uint64_t *errors)
-{
-    uint32_t count = count_counters(fd, question);
-    if (count == 0) {
-        *errors = 0;
-        return 0;
-    }
-    int result = -ENOMEM;
-    struct ethtool_gstrings *names = calloc(1, sizeof *names + (size_t)count * ETH_GSTRING_LEN);
-    struct ethtool_stats *values = calloc(1, sizeof *values + count * sizeof values->data[0]);
-    if (names != NULL && values != NULL) {
-        *names = (struct ethtool_gstrings){
-            .cmd = ETHTOOL_GSTRINGS, .string_set = ETH_SS_STATS, .len = count};
-        *values = (struct ethtool_stats){.cmd = ETHTOOL_GSTATS, .n_stats = count};
-        result = -EIO;
-        if (ask_ethtool(fd, question, names) == 0 && ask_ethtool(fd, question, values) == 0 &&
-            names->len == count && values->n_stats == count) {
-            *errors = sum_errors(names, values, count);
-            result = 0;
-        }
-    }
-    free(names);
-    free(values);
-    return result;
-}
-
 int fastpath_device_transmit_errors(unsigned interface, uint64_t *errors)
 {
     struct ifreq question;
     int fd = open_question(interface, &question);
     if (fd < 0)
         return fd;
-    int result = read_errors(fd, &question, errors);
+
+    uint32_t count = count_counters(fd, &question);
+    struct ethtool_gstrings *names = calloc(1, sizeof *names + (size_t)count * ETH_GSTRING_LEN);
+    struct ethtool_stats *values = calloc(1, sizeof *values + count * sizeof values->data[0]);
+    int result = names == NULL || values == NULL ? -ENOMEM : 0;
+    if (result == 0 && count > 0) {
+        *names = (struct ethtool_gstrings){
+            .cmd = ETHTOOL_GSTRINGS, .string_set = ETH_SS_STATS, .len = count};
+        *values = (struct ethtool_stats){.cmd = ETHTOOL_GSTATS, .n_stats = count};
+        if (ask_ethtool(fd, &question, names) != 0 || ask_ethtool(fd, &question, values) != 0 ||
+            names->len != count || values->n_stats != count)
+            result = -EIO;
+    }
+    if (result == 0) /* a driver without counters has lost nothing that could be known */
+        *errors = sum_errors(names, values, count);
+    free(names);
+    free(values);
     close(fd);
     return result;
 }

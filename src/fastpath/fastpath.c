@@ -53,7 +53,7 @@ struct fastpath {
     int addresses_fd;
 
     struct fastpath_health health;
-    uint64_t errors_before;           /* of the interface, before us */
+    uint64_t errors_before;           /* the interface's, before us */
     _Atomic uint64_t transmit_errors; /* relaxed: a number by itself */
 };
 

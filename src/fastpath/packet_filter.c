@@ -11,7 +11,7 @@
 
 #include "net/netlink.h"
 
-/* Of all families: before routing (for a device: as it comes in), and to this host. */
+/* Hooks that all families have: before routing (for a device: as it comes in), and to this host. */
 #define LAST_INPUT_HOOK NF_INET_LOCAL_IN
 
 struct chain {

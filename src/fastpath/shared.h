@@ -53,7 +53,7 @@ static inline uint64_t fastpath_source_bit(const uint32_t address[4])
 struct fastpath_settings {
     int64_t clock_offset_ns;     /**< UTC minus this process's monotonic clock */
     int64_t monotonic_offset_ns; /**< this process's monotonic clock minus the kernel's */
-    uint64_t mac;                /**< of the interface, as fastpath_mac() */
+    uint64_t mac;                /**< the interface's, as fastpath_mac() */
     uint64_t sources; /**< the bits of all addresses with FASTPATH_TAGS_NO_SOURCE at least: the map
                          is asked about no others */
     uint32_t addresses_version; /**< another one after each change of the addresses; 0 meanwhile */
@@ -71,7 +71,7 @@ struct fastpath_datagram {
     uint32_t source[4];                  /**< IPv4 as v4-mapped */
     struct fastpath_address destination; /**< with the tags */
     uint16_t source_port, port;
-    uint16_t type;      /**< of the network layer: ETH_P_IP or ETH_P_IPV6 */
+    uint16_t type;      /**< the network layer: ETH_P_IP or ETH_P_IPV6 */
     uint16_t udp_bytes; /**< header and payload, host order; all of it is in the frame */
     uint32_t udp_at;    /**< offset of the UDP header in the frame, host order */
 };
@@ -79,7 +79,7 @@ struct fastpath_datagram {
 /** What one CPU has to itself, on cache lines of its own. A part takes the datagram from here. */
 struct fastpath_cpu {
     struct fastpath_datagram datagram;
-    int64_t clock_offset_ns, monotonic_offset_ns; /**< of the settings, for the parts */
+    int64_t clock_offset_ns, monotonic_offset_ns; /**< those of the settings, for the parts */
     uint64_t transmitted;                         /**< frames that parts sent */
     struct fastpath_address destination;          /**< the last address of this host, */
     uint32_t version;                             /**< by fastpath_settings.addresses_version */

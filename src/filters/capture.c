@@ -197,6 +197,6 @@ const struct filter_ops filter_capture = {.id = "quilkin.filters.capture.v1alpha
                                           .stop = stop,
                                           .read = read_capture,
                                           .close = close_capture,
-                                          .schema = "{\"oneOf\":[{\"required\":[\"prefix\"]},"
-                                                    "{\"required\":[\"suffix\"]},"
-                                                    "{\"required\":[\"regex\"]}]}"};
+                                          .rules = "{\"oneOf\":[{\"required\":[\"prefix\"]},"
+                                                   "{\"required\":[\"suffix\"]},"
+                                                   "{\"required\":[\"regex\"]}]}"};

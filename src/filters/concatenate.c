@@ -163,5 +163,5 @@ const struct filter_ops filter_concatenate = {
     .open = open_concatenate,
     .read = read_concatenate,
     .write = write_concatenate,
-    .schema = "{\"anyOf\":[{\"required\":[\"on_read\"]},{\"required\":[\"on_write\"]}],"
-              "\"required\":[\"bytes\"]}"};
+    .rules = "{\"anyOf\":[{\"required\":[\"on_read\"]},{\"required\":[\"on_write\"]}],"
+             "\"required\":[\"bytes\"]}"};

@@ -128,6 +128,8 @@ int filter_name(struct filter_names *names, const char *name);
 struct filter_ops {
     const char *id;             /**< quilkin.filters.capture.v1alpha1.Capture */
     const struct field *fields; /**< of its own part; NULL: it takes no configuration */
+    const char *rules;          /**< JSON Schema: what holds beside the rows of fields; or NULL.
+                                     $defs may be among them */
     bool needs_config;          /**< whether the configuration must be there, if only {} */
     const char *const *reasons; /**< why it refuses a datagram, for metrics; ended by NULL */
     size_t filter_bytes;        /**< its own part */
@@ -152,8 +154,8 @@ struct filter_ops {
      * NULL. */
     void (*report)(const void *filter, void *mine, struct log *log);
 
-    const char *schema;     /**< JSON text of what the schema says beyond the rows; may be NULL */
-    const char *schema_ref; /**< the $id in that text, for filters that can be within themselves */
+    const char *schema_ref; /**< the $id of its schema, of filters that can be within themselves;
+                               whose rules have $defs, to which "filter" is added */
 };
 
 /** All kinds, ended by NULL. A new one is a file and a line in list.c. */

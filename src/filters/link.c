@@ -78,8 +78,14 @@ int link_take(struct link *link, const struct link_nodes *nodes, struct field_wa
     length = link_enter(walk, "config");
     if (ops->fields == NULL && config != NULL)
         return field_fail(walk, config, "no configuration", false);
+    if (ops->needs_config && nodes->config == NULL) {
+        field_leave(walk, length);
+        return error_set(walk->error, -EINVAL,
+                         "%u:%u: %s: expected the key 'config', found a map without it",
+                         nodes->at->line, nodes->at->column, walk->path);
+    }
     if (ops->needs_config && config == NULL)
-        return field_fail(walk, nodes->config != NULL ? nodes->config : nodes->at, "a map", false);
+        return field_fail(walk, nodes->config, "a map", false);
     if (ops->fields != NULL)
         field_defaults(ops->fields, link->filter);
     if (config != NULL)
@@ -180,7 +186,7 @@ json_t *link_schema(const struct filter_ops *ops)
         return json_pack("{s:s}", "type", "null");
     json_t *schema =
         json_pack("{s:s, s:{}, s:b}", "type", "object", "properties", "additionalProperties", 0);
-    json_t *more = ops->schema != NULL ? json_loads(ops->schema, 0, NULL) : json_object();
+    json_t *more = ops->rules != NULL ? json_loads(ops->rules, 0, NULL) : json_object();
     if (schema == NULL || field_schema(ops->fields, schema) != 0 ||
         json_object_update(schema, more) != 0) {
         json_decref(schema);

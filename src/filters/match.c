@@ -434,5 +434,5 @@ const struct filter_ops filter_match = {.id = "quilkin.filters.match.v1alpha1.Ma
                                         .write = write_match,
                                         .collect = collect,
                                         .report = report,
-                                        .schema = SCHEMA,
+                                        .rules = SCHEMA,
                                         .schema_ref = SCHEMA_ID};

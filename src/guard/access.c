@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 #include "guard/access.h"
 
 #include <endian.h>
@@ -72,8 +73,8 @@ static int compare_numbers(uint64_t a, uint64_t b)
     return (a > b) - (a < b);
 }
 
-/* What is inside comes behind what it is in, and of equal prefixes deny last: whoever applies them
- * in this order ends with the right verdict. */
+/* What is inside comes behind what it is in, and of equal prefixes deny last: a reader that applies
+ * them in this order ends with the right verdict. */
 static int compare_rules(const void *first, const void *second)
 {
     const struct rule *a = first, *b = second;

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /** @file
  * Who may ask at all: prefixes that are allowed and denied, as a trie that is built once and then
  * only read, by any number of threads.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /** @file
  * What decides whether a source's ping is answered: token buckets by source prefix in a table of
  * fixed size, a cap for the whole process, and a leak. Pure functions on memory that the caller
@@ -11,9 +12,9 @@
  * every change is one compare-and-swap of one word, and any number of threads and CPUs can use the
  * table without another order among them.
  *
- * Whoever finds no entry is refused nothing that others are granted: he has the level's rate, but
- * shares it. A new source takes an entry that is free, or has not been seen for GUARD_KEEP_NS, or
- * belongs to a source that was seen once, or else to one that is not steady yet; always the one
+ * A source that finds no entry is refused nothing that others are granted: it has the level's rate,
+ * but shares it. A new source takes an entry that is free, or has not been seen for GUARD_KEEP_NS,
+ * or belongs to a source that was seen once, or else to one that is not steady yet; always the one
  * whose time is oldest. A steady entry is never taken.
  */
 #ifndef PADDOCK_GUARD_GUARD_CORE_H

@@ -3,7 +3,6 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
-#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -34,29 +33,6 @@ static int compare_ranges(const void *first, const void *second)
     return order != 0 ? order : compare_numbers(a->order, b->order);
 }
 
-static bool is_ipv4(const struct guard_driver_prefix *prefix)
-{
-    return prefix->bits >= IPV4_BITS && prefix->address[0] == 0 && prefix->address[1] == 0 &&
-           prefix->address[2] == htonl(0xffff);
-}
-
-static size_t collect(struct range *ranges, const struct guard_driver_prefix *prefixes,
-                      const uint8_t *allowed, size_t count)
-{
-    size_t found = 0;
-    for (size_t i = 0; i < count; i++) {
-        if (!is_ipv4(&prefixes[i]))
-            continue;
-        uint8_t verdict = allowed[i] ? GUARD_NETWORK_ALLOWED : GUARD_NETWORK_DENIED;
-        ranges[found++] = (struct range){
-            .address = ntohl(prefixes[i].address[3]),
-            .bits = prefixes[i].bits,
-            .order = (uint32_t)i,
-            .verdict = prefixes[i].bits > NETWORK_BITS ? GUARD_NETWORK_MIXED : verdict};
-    }
-    return found;
-}
-
 static void write_range(uint64_t *words, const struct range *range)
 {
     uint32_t network = range->address >> 8;
@@ -77,9 +53,22 @@ int guard_networks_fill(uint64_t *words, const struct guard_driver_prefix *prefi
                         const uint8_t *allowed, size_t count)
 {
     struct range *ranges = calloc(count, sizeof *ranges);
+    size_t found = 0;
+
     if (ranges == NULL)
         return -ENOMEM;
-    size_t found = collect(ranges, prefixes, allowed, count);
+    for (size_t i = 0; i < count; i++) {
+        const struct guard_driver_prefix *prefix = &prefixes[i];
+        uint8_t verdict = allowed[i] ? GUARD_NETWORK_ALLOWED : GUARD_NETWORK_DENIED;
+        if (prefix->bits < IPV4_BITS || prefix->address[0] != 0 || prefix->address[1] != 0 ||
+            prefix->address[2] != htonl(0xffff))
+            continue;
+        ranges[found++] =
+            (struct range){.address = ntohl(prefix->address[3]),
+                           .bits = prefix->bits,
+                           .order = (uint32_t)i,
+                           .verdict = prefix->bits > NETWORK_BITS ? GUARD_NETWORK_MIXED : verdict};
+    }
     qsort(ranges, found, sizeof *ranges, compare_ranges);
     for (size_t i = 0; i < found; i++) {
         const struct range *next = i + 1 < found ? &ranges[i + 1] : NULL;

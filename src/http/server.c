@@ -23,7 +23,7 @@
 #define NS_PER_MS 1000000
 #define ACCEPT_RETRY_MS 5
 #define RELIEF_MS 100
-#define TEXT_BYTES 1024 /* of a head, at first */
+#define TEXT_BYTES 1024 /* room for a head, at first */
 #define PIECE_BYTES 65536
 #define EVENTS 64
 
@@ -47,15 +47,16 @@ struct connection {
     struct http_blob *blob; /* or the one in its place */
     char *body;
     size_t body_bytes;
-    size_t sent; /* of head and body */
+    size_t sent; /* bytes of head and body */
 };
 
 struct http_server {
-    int epoll_fd; /* of all connections */
+    int epoll_fd; /* for all connections */
     int listen_fd;
     int wake_fd;
     pthread_t thread;
     const struct http_route *routes;
+    void (*began)(void *user);
     void *user;
     struct http_limits limits;
     int64_t accept_after_ns; /* not before, after an error */
@@ -405,6 +406,8 @@ static void *serve(void *argument)
     struct http_server *server = argument;
     struct epoll_event events[EVENTS];
 
+    if (server->began != NULL)
+        server->began(server->user);
     for (;;) {
         int64_t now_ns = clock_monotonic_ns();
         int64_t next_ns = drop_late(server, now_ns);
@@ -463,6 +466,7 @@ static struct http_server *server_new(const struct http_options *options)
         return NULL;
     server->limits = limits;
     server->routes = options->routes;
+    server->began = options->began;
     server->user = options->user;
     server->epoll_fd = server->listen_fd = server->wake_fd = -1;
     for (unsigned i = 0; i < limits.connections; i++)

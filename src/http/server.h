@@ -76,8 +76,8 @@ struct http_route {
 struct http_limits {
     unsigned connections;   /**< the most at a time; 0 = #HTTP_CONNECTIONS */
     unsigned per_address;   /**< the most of one address; 0 = as many as there may be in all */
-    unsigned deadline_ms;   /**< of a connection; 0 = #HTTP_DEADLINE_MS */
-    unsigned header_bytes;  /**< of a request before its body, or 431 is the answer; 0 =
+    unsigned deadline_ms;   /**< a connection's; 0 = #HTTP_DEADLINE_MS */
+    unsigned header_bytes;  /**< those of a request before its body, or 431 is the answer; 0 =
                                #HTTP_HEADER_BYTES */
     unsigned large_replies; /**< the most under way at a time, beyond which 503 is the answer; 0 =
                                #HTTP_LARGE_REPLIES */
@@ -85,13 +85,14 @@ struct http_limits {
 
 /** How to start a server. */
 struct http_options {
-    const char *name;                /**< of the thread, at most 15 bytes; borrowed by the call */
+    const char *name;                /**< the thread's, at most 15 bytes; borrowed by the call */
     const struct sockaddr *address;  /**< AF_INET or AF_INET6; port 0 takes a free one; :: is for
                                         IPv4 as well, and is 0.0.0.0 where the host has no IPv6.
                                         Borrowed by the call. */
     const struct http_route *routes; /**< ended by a NULL path; must outlive the server */
     struct http_limits limits;
-    void *user; /**< for the handlers; must outlive the server */
+    void (*began)(void *user); /**< called first in the thread; may be NULL */
+    void *user;                /**< for the handlers; must outlive the server */
 };
 
 struct http_server;

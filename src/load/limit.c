@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 #include "load/limit.h"
 
 #include <inttypes.h>
@@ -10,7 +11,7 @@
 #define KEPT_WAITING 0.10
 #define NO_CPU_LEFT 0.05
 
-/* Of the pings of an open loop: more than that never left. */
+/* The share of the pings of an open loop that may never leave. */
 #define UNSENT 0.001
 
 /* Delays below this are those of any wake-up. */

@@ -49,7 +49,7 @@ struct run {
     int epoll;
     struct schedule schedule;
     int64_t start_ns;
-    int64_t end_ns;             /* of the sending */
+    int64_t end_ns;             /* when the sending ends */
     int64_t due_ns[FLOW_BATCH]; /* open loop: taken from the schedule and not sent yet */
     unsigned due_count;
     uint32_t next_flow;

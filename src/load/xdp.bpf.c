@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The load generator in the kernel: load_send() makes a ping of a frame that BPF_PROG_RUN gives it,
  * if one is due, load_receive() takes the answers off the interface. BPF_PROG_RUN gives frames
  * without end, because each of its calls takes milliseconds to begin and to end. */
@@ -47,7 +48,8 @@ const volatile struct load_xdp_settings settings = {};
 
 /* By the loader before anything is sent. */
 uint64_t frame[LOAD_XDP_FRAME_BYTES / 8] = {};
-uint32_t frame_sum = 0; /* of what the checksum covers, without ports and payload that change */
+uint32_t frame_sum =
+    0; /* the sum of what the checksum covers, without ports and payload that change */
 uint16_t ports[LOAD_XDP_FLOWS] = {};
 uint64_t is_ours[65536 / 64] = {}; /* a bit for each port */
 

@@ -21,7 +21,7 @@ struct xdp_run {
     struct load_result *result;
     struct schedule schedule;
     int64_t start_ns;
-    int64_t end_ns; /* of the sending */
+    int64_t end_ns; /* when the sending ends */
     uint64_t tail;  /* all pings before this one have an end */
 };
 
@@ -86,9 +86,10 @@ static bool sending_is_over(const struct xdp_run *run, int64_t now_ns)
     if (run->setup.signals > 0 || now_ns >= run->end_ns + SEND_GRACE_NS ||
         xdp_sender_failed(&run->sender))
         return true;
-    bool is_all_sent = next_due_ns(run) >= run->end_ns &&
-                       shared_word_load(&shared->counts.sent) == shared->control.due_count;
-    return now_ns >= run->end_ns && (!is_open_loop(run) || is_all_sent);
+    if (now_ns < run->end_ns || !is_open_loop(run))
+        return now_ns >= run->end_ns;
+    return next_due_ns(run) >= run->end_ns &&
+           shared_word_load(&shared->counts.sent) == shared->control.due_count;
 }
 
 static void run_sending(struct xdp_run *run)

@@ -27,7 +27,10 @@ struct listener {
 struct ports {
     struct workers *workers;
     uint16_t number;
+    const char *key; /* of the addresses, for the log */
     struct in6_addr first_address;
+    struct in6_addr missing[NET_MAX_ADDRESSES];
+    unsigned missing_count;
     size_t buffer_bytes; /* asked for */
     struct neighbours *neighbours;
     bool is_missing; /* at the last look, any of them */
@@ -54,88 +57,73 @@ static int fail(const struct ports_options *options, size_t index, int code, str
                         options->key, index);
 }
 
-/* Opens a socket for each worker on one address. Where the host has no IPv6, `::` for IPv6 alone is
- * nothing. */
-static int add_address(struct ports *ports, const struct ports_options *options, size_t index,
-                       bool has_ipv4, int *fds)
+/* Gives a bound socket to a worker. */
+static int add_listener(struct ports *ports, const struct ports_options *options, unsigned worker,
+                        int fd)
 {
-    unsigned workers = workers_count(ports->workers);
-    struct binding binding = {.address = options->addresses[index],
-                              .ipv6_only = has_ipv4,
-                              .buffer_bytes = ports->buffer_bytes};
-    int code = bind_open(fds, workers, &binding, ports->number);
-    if (code == -EAFNOSUPPORT && has_ipv4 && IN6_IS_ADDR_UNSPECIFIED(&binding.address))
-        return 0;
+    struct listener *listener = &ports->listeners[ports->count];
+    const struct port_options port = {.fd = fd,
+                                      .max_bytes = options->max_bytes,
+                                      .batch = workers_get(ports->workers, worker)->batch,
+                                      .counters = &options->counters[worker],
+                                      .receive = options->receive,
+                                      .user = options->users[worker],
+                                      .neighbours = ports->neighbours};
+    int code = port_open(&listener->port, &port);
     if (code != 0)
         return code;
-
-    if (ports->count == 0)
-        ports->first_address = binding.address;
-    ports->number = address_bound_port(fds[0]);
-    for (unsigned i = 0; i < workers; i++) {
-        struct listener *listener = &ports->listeners[ports->count];
-        struct port_options port = {.fd = fds[i],
-                                    .max_bytes = options->max_bytes,
-                                    .batch = workers_get(ports->workers, i)->batch,
-                                    .counters = &options->counters[i],
-                                    .receive = options->receive,
-                                    .user = options->users[i],
-                                    .neighbours = ports->neighbours};
-        int failed = port_open(&listener->port, &port);
-        code = code != 0 ? code : failed;
-        listener->worker = i;
-        listener->watch =
-            (struct loop_watch){.fd = fds[i], .ready = receive, .user = listener->port};
-        ports->count += failed == 0;
-    }
-    return code;
+    listener->worker = worker;
+    listener->watch = (struct loop_watch){.fd = fd, .ready = receive, .user = listener->port};
+    ports->count++;
+    return 0;
 }
 
 int ports_open(struct ports **ports, struct workers *workers, const struct ports_options *options,
                struct error *error)
 {
-    size_t most = options->addresses_count * workers_count(workers);
-    size_t failed = options->addresses_count;
+    unsigned count = workers_count(workers);
+    size_t most = options->addresses_count * count, at = 0;
     bool has_ipv4 = false;
-    int code = -ENOMEM;
-    int *fds = calloc(workers_count(workers), sizeof *fds);
     struct ports *opened = calloc(1, sizeof *opened + most * sizeof opened->listeners[0]);
+    int code = opened != NULL ? 0 : -ENOMEM;
     assert(options->addresses_count >= 1 && options->addresses_count <= NET_MAX_ADDRESSES);
 
-    if (opened != NULL)
-        opened->neighbours = neighbours_new();
-    if (fds != NULL && opened != NULL && opened->neighbours != NULL) {
+    if (code == 0) {
         opened->workers = workers;
+        opened->key = options->key;
         opened->number = options->port;
         opened->buffer_bytes = bind_buffer_bytes(options->receive_buffer_ns);
-        for (size_t i = 0; i < options->addresses_count; i++)
-            has_ipv4 = has_ipv4 || IN6_IS_ADDR_V4MAPPED(&options->addresses[i]);
-        code = 0;
-        for (size_t i = 0; i < options->addresses_count && code == 0; i++) {
-            code = add_address(opened, options, i, has_ipv4, fds);
-            failed = i;
+        opened->neighbours = neighbours_new();
+        code = opened->neighbours != NULL ? 0 : -ENOMEM;
+    }
+    for (size_t i = 0; i < options->addresses_count; i++)
+        has_ipv4 = has_ipv4 || IN6_IS_ADDR_V4MAPPED(&options->addresses[i]);
+    for (; at < options->addresses_count && code == 0; at++) {
+        struct binding binding = {.address = options->addresses[at],
+                                  .ipv6_only = has_ipv4,
+                                  .buffer_bytes = opened->buffer_bytes};
+        for (unsigned i = 0; i < count && code == 0; i++) {
+            int fd = bind_open(&binding, opened->number, i > 0);
+            if (fd == -EAFNOSUPPORT && has_ipv4 && IN6_IS_ADDR_UNSPECIFIED(&binding.address))
+                break; /* where the host has no IPv6, `::` for IPv6 alone is nothing */
+            if (i == 0 && fd >= 0) {
+                opened->number = address_bound_port(fd);
+                if (opened->count == 0)
+                    opened->first_address = binding.address;
+                if (binding.is_missing)
+                    opened->missing[opened->missing_count++] = binding.address;
+                code = count > 1 ? bind_join(fd) : 0;
+            }
+            code = fd < 0 ? fd : code != 0 ? code : add_listener(opened, options, i, fd);
         }
     }
-    free(fds);
     if (code == 0 && opened->count == 0)
         code = -EAFNOSUPPORT;
     if (code != 0) {
         ports_close(opened);
-        return fail(options, failed, code, error);
+        return fail(options, at > 0 ? at - 1 : options->addresses_count, code, error);
     }
     *ports = opened;
-    return 0;
-}
-
-int ports_start(struct ports *ports)
-{
-    for (unsigned i = 0; i < ports->count; i++) {
-        struct listener *listener = &ports->listeners[i];
-        int error = loop_add(workers_get(ports->workers, listener->worker)->loop, &listener->watch,
-                             EPOLLIN);
-        if (error != 0)
-            return error;
-    }
     return 0;
 }
 
@@ -147,6 +135,24 @@ uint16_t ports_number(const struct ports *ports)
 struct in6_addr ports_first_address(const struct ports *ports)
 {
     return ports->first_address;
+}
+
+void ports_warn(const struct ports *ports, struct log *log)
+{
+    size_t granted = bind_receive_buffer(port_fd(ports->listeners[0].port));
+    for (unsigned i = 0; i < ports->missing_count; i++) {
+        char address[ADDRESS_TEXT_BYTES];
+        address_format(&ports->missing[i], ports->number, address);
+        LOG_EVENT(log, LOG_LEVEL_WARN,
+                  log_text("message", "this host does not have an address to listen on: it is "
+                                      "served once it has"),
+                  log_text("key", ports->key), log_text("address", address));
+    }
+    if (granted < ports->buffer_bytes)
+        LOG_EVENT(log, LOG_LEVEL_WARN,
+                  log_text("message",
+                           "the receive buffer is smaller than asked for: raise net.core.rmem_max"),
+                  log_uint("asked_bytes", ports->buffer_bytes), log_uint("granted_bytes", granted));
 }
 
 void ports_receive_buffer(const struct ports *ports, size_t *asked, size_t *granted)
@@ -196,6 +202,20 @@ void ports_stop(struct ports *ports)
     for (unsigned i = 0; i < ports->count; i++)
         bind_stop_receiving(port_fd(ports->listeners[i].port));
     workers_call(ports->workers, drain, ports);
+}
+
+int ports_start(struct ports *ports)
+{
+    for (unsigned i = 0; i < ports->count; i++) {
+        struct listener *listener = &ports->listeners[i];
+        int error = loop_add(workers_get(ports->workers, listener->worker)->loop, &listener->watch,
+                             EPOLLIN);
+        if (error != 0) {
+            ports_stop(ports); /* some workers may receive already */
+            return error;
+        }
+    }
+    return 0;
 }
 
 uint64_t ports_close(struct ports *ports)

@@ -13,6 +13,7 @@
 #include <stdint.h>
 
 #include "base/error.h"
+#include "base/log.h"
 #include "loop/worker.h"
 #include "net/address.h"
 #include "net/port.h"
@@ -22,7 +23,7 @@ struct ports;
 /** Where to listen. */
 struct ports_options {
     const char *name; /**< of the service, for errors: "QCMP" */
-    const char *key;  /**< of the addresses in the configuration file, for errors */
+    const char *key;  /**< of the addresses in the configuration file, for errors; not copied */
     uint16_t port;    /**< 0 takes a free one, for all addresses alike */
     /** IPv4 as v4-mapped. `::` takes IPv4 as well, unless IPv4 addresses are listed beside it; on a
      * host without IPv6 it becomes 0.0.0.0, or nothing if they are. */
@@ -44,7 +45,7 @@ struct ports_options {
 int ports_open(struct ports **ports, struct workers *workers, const struct ports_options *options,
                struct error *error);
 
-/** Receives from now on. @return 0 or a negative errno value: ports_close() is due then, too. */
+/** Receives from now on. @return 0 or a negative errno value: they are stopped. */
 int ports_start(struct ports *ports);
 
 /** The number in use, host order. From any thread. */
@@ -52,6 +53,10 @@ uint16_t ports_number(const struct ports *ports);
 
 /** The first address that is served: a `::` is not where the host has no IPv6. */
 struct in6_addr ports_first_address(const struct ports *ports);
+
+/** Warns in a log about addresses that the host did not have when they were bound (what comes there
+ * once it has them is received), and about a receive buffer that is smaller than asked for. */
+void ports_warn(const struct ports *ports, struct log *log);
 
 /** The receive buffer of one socket: bytes that its length in time comes to, and what the system
  * granted, which may be less. */

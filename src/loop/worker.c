@@ -151,7 +151,8 @@ int workers_start(struct workers *workers, struct error *error)
     }
     await(workers, workers->running);
     if (code != 0)
-        error_system(error, code, "cannot start the workers%s%s",
+        error_system(error, code, "cannot start %u workers%s%s%s", options->count,
+                     code == -EAGAIN ? " (memory, or the number of processes, is limited)" : "",
                      options->pin ? ", each on a CPU of its own (pin)" : "",
                      options->realtime ? ", in real time (realtime)" : "");
     return code;

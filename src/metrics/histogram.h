@@ -38,7 +38,7 @@ struct histogram {
     uint8_t first[HISTOGRAM_FIRST];       /**< by the highest bit of a value: its lowest bucket */
     struct counter buckets[HISTOGRAM_BOUNDS + 1]; /**< each counts its own values alone; the one
                                                      after the last bound takes what is above */
-    struct counter sum;                           /**< of all values, modulo 2^64 */
+    struct counter sum;                           /**< the sum of all values, modulo 2^64 */
 };
 
 /** What histograms of the same bounds hold together. */

@@ -32,8 +32,8 @@ enum metrics_type {
 struct metrics {
     FILE *out; /**< borrowed */
     enum metrics_format format;
-    enum metrics_type type; /**< of the family that is being written */
-    const char *name;       /**< of that family; borrowed until the next */
+    enum metrics_type type; /**< that of the family that is being written */
+    const char *name;       /**< that family's; borrowed until the next */
 };
 
 /** The value of Content-Type for a format; static storage. */

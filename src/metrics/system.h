@@ -18,7 +18,7 @@ struct metrics_clock {
 
 /** This process. */
 struct metrics_process {
-    uint64_t cpu_ns;   /**< of all its threads, user and system */
+    uint64_t cpu_ns;   /**< all its threads together, user and system */
     uint64_t start_ns; /**< Unix nanoseconds, UTC; as fine as the kernel tells it (10 ms) */
     uint64_t virtual_bytes;
     uint64_t resident_bytes;

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /** @file
  * IP addresses as IPv6; IPv4 as v4-mapped IPv6 (::ffff:a.b.c.d).
  */

@@ -65,69 +65,42 @@ static int configure(int fd, const struct binding *binding)
     return error;
 }
 
-static int bind_to(int fd, const struct binding *binding, uint16_t port)
-{
-    struct sockaddr_storage address;
-    socklen_t bytes = address_to_socket(&binding->address, port, &address);
-    return bind(fd, (const struct sockaddr *)&address, bytes) == 0 ? 0 : -errno;
-}
-
-/* The first socket joins the others only after its bind, which would else succeed beside another
- * process's socket. */
-static int open_one(const struct binding *binding, uint16_t port, bool first)
-{
-    int family = binding_is_ipv6(binding) ? AF_INET6 : AF_INET;
-    int fd = socket(family, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    if (fd < 0)
-        return -errno;
-    int error = configure(fd, binding);
-    if (error == 0 && !first)
-        error = set_option(fd, SOL_SOCKET, SO_REUSEPORT, 1);
-    if (error == 0)
-        error = bind_to(fd, binding, port);
-    if (error == 0 && first)
-        error = set_option(fd, SOL_SOCKET, SO_REUSEPORT, 1);
-    if (error == 0)
-        return fd;
-    close(fd);
-    return error;
-}
-
-static int join_others(int *fds, unsigned n, const struct binding *binding, uint16_t port)
-{
-    for (unsigned i = 1; i < n; i++) {
-        fds[i] = open_one(binding, port, false);
-        if (fds[i] < 0) {
-            int error = fds[i];
-            while (i-- > 1)
-                close(fds[i]);
-            return error;
-        }
-    }
-    return 0;
-}
-
 bool binding_is_ipv6(const struct binding *binding)
 {
     return !IN6_IS_ADDR_V4MAPPED(&binding->address);
 }
 
-int bind_open(int *fds, unsigned n, struct binding *binding, uint16_t port)
+int bind_open(struct binding *binding, uint16_t port, bool joins)
 {
-    struct binding used = *binding;
-    int first = open_one(&used, port, true);
-    if (!used.ipv6_only && address_fall_back(&used.address, first))
-        first = open_one(&used, port, true);
-    if (first < 0)
-        return first;
-    int error = join_others(fds, n, &used, address_bound_port(first));
-    if (error != 0) {
-        close(first);
-        return error;
+    for (;;) {
+        int family = binding_is_ipv6(binding) ? AF_INET6 : AF_INET;
+        int fd = socket(family, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+        int error = fd >= 0 ? configure(fd, binding) : -errno;
+        if (error == 0 && binding->is_missing) /* IPv6 sockets have this option, too */
+            error = set_option(fd, IPPROTO_IP, IP_FREEBIND, 1);
+        if (error == 0 && joins)
+            error = bind_join(fd);
+        if (error == 0) {
+            struct sockaddr_storage address;
+            socklen_t bytes = address_to_socket(&binding->address, port, &address);
+            error = bind(fd, (const struct sockaddr *)&address, bytes) == 0 ? 0 : -errno;
+        }
+        if (error == 0)
+            return fd;
+
+        if (fd >= 0)
+            close(fd);
+        if (!binding->ipv6_only && address_fall_back(&binding->address, error))
+            continue;
+        if (error != -EADDRNOTAVAIL || binding->is_missing)
+            return error;
+        binding->is_missing = true;
     }
-    fds[0] = first;
-    *binding = used;
-    return 0;
+}
+
+int bind_join(int fd)
+{
+    return set_option(fd, SOL_SOCKET, SO_REUSEPORT, 1);
 }
 
 int bind_free_port(uint16_t *port)

@@ -28,9 +28,11 @@
 /** Where sockets are bound. */
 struct binding {
     struct in6_addr address; /**< IPv4 as v4-mapped */
-    bool ipv6_only;          /**< of an IPv6 address: take no IPv4 */
-    size_t buffer_bytes;     /**< of the receive buffer, as the kernel accounts for it; as much of
-                                it as is granted */
+    bool ipv6_only;          /**< an IPv6 address takes no IPv4 */
+    size_t buffer_bytes;     /**< the size of the receive buffer, as the kernel accounts for it; as
+                                much of it as is granted */
+    bool is_missing; /**< false at first; set by bind_open() where the host does not have the
+                        address, or not yet */
 };
 
 /** Whether the sockets of a binding are IPv6 ones, which see IPv4 addresses as v4-mapped. */
@@ -40,22 +42,27 @@ bool binding_is_ipv6(const struct binding *binding);
 size_t bind_buffer_bytes(int64_t length_ns);
 
 /**
- * Opens @p n non-blocking sockets on one address and port. The first binds it alone, so that a port
- * that somebody else has is an error; the others join it with SO_REUSEPORT.
+ * Opens a non-blocking socket on one address and port.
  *
- * @param[out] fds untouched on failure.
  * @param[in,out] binding `::` becomes 0.0.0.0 where the host has no IPv6, unless it is to take no
- * IPv4.
+ * IPv4. An address that the host does not have is bound all the same, and is_missing then says so.
  * @param port 0 takes a free one.
- * @return 0 or a negative errno value.
+ * @param joins whether it joins the sockets that are bound there already, by SO_REUSEPORT. One that
+ * does not is bound alone, so that a port that somebody else has is an error.
+ * @return the descriptor, the caller's, or a negative errno value.
  */
-int bind_open(int *fds, unsigned n, struct binding *binding, uint16_t port);
+int bind_open(struct binding *binding, uint16_t port, bool joins);
+
+/** Lets others of this user join a bound socket. It is not done before its bind, which would else
+ * succeed beside another process's socket. @return 0 or a negative errno value. */
+int bind_join(int fd);
 
 /**
  * Opens a non-blocking socket on a free port of all addresses, dual-stack where the host has IPv6.
  * Its datagrams have neither destination nor stamp.
  * @param[out] port in use, host order; untouched on failure.
- * @return the descriptor, the caller's; or a negative errno value: -EADDRINUSE when no port is free.
+ * @return the descriptor, the caller's; or a negative errno value: -EADDRINUSE when no port is
+ * free.
  */
 int bind_free_port(uint16_t *port);
 

@@ -20,29 +20,12 @@ static size_t align(size_t bytes)
     return (bytes + 3) & ~(size_t)3;
 }
 
-static int ask(int fd, const struct netlink_question *question)
+bool netlink_header(const struct nlmsghdr *message, void *header, size_t bytes)
 {
-    struct {
-        struct nlmsghdr head;
-        alignas(NLMSG_ALIGNTO) char rest[HEADER_BYTES];
-    } request = {.head = {.nlmsg_type = (uint16_t)question->type,
-                          .nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP}};
-    assert(question->header_bytes <= sizeof request.rest);
-    memcpy(request.rest, question->header, question->header_bytes);
-    request.head.nlmsg_len = (uint32_t)(sizeof request.head + question->header_bytes);
-    ssize_t sent;
-    do
-        sent = send(fd, &request, request.head.nlmsg_len, 0);
-    while (sent < 0 && errno == EINTR);
-    return sent < 0 ? -errno : 0;
-}
-
-static int error_of(const struct nlmsghdr *message)
-{
-    struct nlmsgerr error = {.error = -EPROTO};
-    if (message->nlmsg_len >= sizeof *message + sizeof error)
-        memcpy(&error, (const char *)message + sizeof *message, sizeof error);
-    return error.error;
+    if (message->nlmsg_len < sizeof *message + bytes)
+        return false;
+    memcpy(header, (const char *)message + sizeof *message, bytes);
+    return true;
 }
 
 /* Hands over the messages of one piece. Returns 1 at the end of the list, 0 if more will come, or a
@@ -57,8 +40,11 @@ static int take_piece(const char *piece, size_t bytes, netlink_each_fn *each, vo
         *interrupted = *interrupted || (message->nlmsg_flags & NLM_F_DUMP_INTR) != 0;
         if (message->nlmsg_type == NLMSG_DONE)
             return 1;
-        if (message->nlmsg_type == NLMSG_ERROR)
-            return error_of(message);
+        if (message->nlmsg_type == NLMSG_ERROR) {
+            struct nlmsgerr error = {.error = -EPROTO};
+            (void)netlink_header(message, &error, sizeof error);
+            return error.error;
+        }
         each(message, user);
         size_t step = align(message->nlmsg_len);
         piece += step;
@@ -67,42 +53,40 @@ static int take_piece(const char *piece, size_t bytes, netlink_each_fn *each, vo
     return 0;
 }
 
-static int take_list(int fd, netlink_each_fn *each, void *user)
+int netlink_list(const struct netlink_question *question, netlink_each_fn *each, void *user)
 {
+    struct {
+        struct nlmsghdr head;
+        alignas(NLMSG_ALIGNTO) char rest[HEADER_BYTES];
+    } request = {.head = {.nlmsg_type = (uint16_t)question->type,
+                          .nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP}};
     alignas(struct nlmsghdr) char piece[PIECE_BYTES];
     bool interrupted = false;
+    ssize_t bytes;
     int result = 0;
-    while (result == 0) {
-        ssize_t bytes = recv(fd, piece, sizeof piece, 0);
-        if (bytes < 0 && errno == EINTR)
-            continue;
-        if (bytes < 0)
-            return -errno;
-        result = take_piece(piece, (size_t)bytes, each, user, &interrupted);
+    int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, question->protocol);
+
+    if (fd < 0)
+        return -errno;
+    assert(question->header_bytes <= sizeof request.rest);
+    memcpy(request.rest, question->header, question->header_bytes);
+    request.head.nlmsg_len = (uint32_t)(sizeof request.head + question->header_bytes);
+    do
+        bytes = send(fd, &request, request.head.nlmsg_len, 0);
+    while (bytes < 0 && errno == EINTR);
+    while (bytes >= 0 && result == 0) {
+        do
+            bytes = recv(fd, piece, sizeof piece, 0);
+        while (bytes < 0 && errno == EINTR);
+        if (bytes >= 0)
+            result = take_piece(piece, (size_t)bytes, each, user, &interrupted);
     }
+    if (bytes < 0)
+        result = -errno;
+    close(fd);
     if (result < 0)
         return result;
     return interrupted ? -EINTR : 0;
-}
-
-int netlink_list(const struct netlink_question *question, netlink_each_fn *each, void *user)
-{
-    int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, question->protocol);
-    if (fd < 0)
-        return -errno;
-    int error = ask(fd, question);
-    if (error == 0)
-        error = take_list(fd, each, user);
-    close(fd);
-    return error;
-}
-
-bool netlink_header(const struct nlmsghdr *message, void *header, size_t bytes)
-{
-    if (message->nlmsg_len < sizeof *message + bytes)
-        return false;
-    memcpy(header, (const char *)message + sizeof *message, bytes);
-    return true;
 }
 
 bool netlink_value(const void *value, size_t bytes, void *to, size_t wanted)

@@ -15,7 +15,7 @@ typedef void netlink_each_fn(const struct nlmsghdr *message, void *user);
 /** A question. */
 struct netlink_question {
     int protocol;        /**< NETLINK_ROUTE or another family */
-    unsigned type;       /**< of the message */
+    unsigned type;       /**< the message's */
     const void *header;  /**< what follows the message's own header */
     size_t header_bytes; /**< at most 64 */
 };
@@ -43,8 +43,8 @@ bool netlink_value(const void *value, size_t bytes, void *to, size_t wanted);
 void netlink_attributes(const void *attributes, size_t bytes, netlink_attribute_fn *each,
                         void *user);
 
-/** The same for the attributes of a message, which come behind a header of its own of @p header
- * bytes. */
+/** Hands over the attributes of a message in the same way; they come behind a header of its own of
+ * @p header bytes. */
 void netlink_message_attributes(const struct nlmsghdr *message, size_t header,
                                 netlink_attribute_fn *each, void *user);
 

@@ -90,7 +90,7 @@ struct port {
     bool can_segment;
     unsigned pause;   /* batches of which each datagram leaves by itself all the same */
     int64_t room;     /* bytes for what is doubtful, in the batch in hand; ROOM_UNKNOWN */
-    unsigned counted; /* of the batch in hand */
+    unsigned counted; /* packets of the batch in hand */
 };
 
 struct port_counters *port_counters_new(unsigned workers)

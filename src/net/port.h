@@ -44,7 +44,7 @@ struct port_counters {
     struct counter send_errors[PORT_ERRORS];
     struct counter receive_errors;   /**< failures to receive, which are no datagrams */
     struct histogram batch_packets;  /**< datagrams that one receive call gave */
-    struct histogram hold_ns;        /**< of each stamped datagram that was sent: from the receive
+    struct histogram hold_ns;        /**< for each stamped datagram that was sent: from the receive
                                         stamp of what it answers to its own */
     struct histogram queue_delay_ns; /**< from the kernel's receive stamp to user space */
     struct {
@@ -84,7 +84,7 @@ struct port_options {
     int fd;             /**< a bound, non-blocking socket as of net/bind.h; the port's from then on,
                            also on failure */
     uint32_t max_bytes; /**< longer datagrams are cut; at most #PACKET_MAX_BYTES */
-    struct port_batch *batch;       /**< of the worker; must outlive the port */
+    struct port_batch *batch;       /**< the worker's; must outlive the port */
     struct port_counters *counters; /**< must outlive the port */
     port_receive_fn *receive;
     void *user;
@@ -103,7 +103,7 @@ struct port_message {
                                     NULL: the system chooses. The port's number is the socket's. */
     int stamp_at; /**< where in it the wall clock at its sending goes, in eight bytes, big-endian;
                      negative: nowhere */
-    int64_t received_ns; /**< of a stamped one: when what it answers was received */
+    int64_t received_ns; /**< when what it answers was received, if it is stamped */
     /** The receiver may not exist, and what is sent there may wait in the kernel for seconds: the
      * datagram is sent only into the first half of the send buffer. Datagrams to neighbours that
      * are missing are so in any case. */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /** @file
  * Prefixes of IP addresses as text and as numbers, and lists of them.
  */

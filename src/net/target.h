@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /** @file
  * Splits what a user names as a target into host and port. Purely textual: nothing is resolved, and
  * whether the host is an address is for others to say.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /** @file
  * Which IPv4 addresses one host can have; by itself, because the program that runs in the kernel
  * asks it as well.

@@ -119,6 +119,7 @@ static void take_settings(struct proxy *proxy, const struct proxy_settings *sett
 {
     atomic_store_explicit(&proxy->shared.timeout_ns, settings->session_timeout_ns,
                           memory_order_relaxed);
+    atomic_store_explicit(&proxy->shared.allows_loopback, settings->loopback, memory_order_relaxed);
     atomic_store_explicit(&proxy->shared.removed, settings->removed_endpoint, memory_order_relaxed);
 }
 
@@ -150,7 +151,6 @@ static int open_proxy(void **self, const struct service_env *env, const struct c
         return error_system(error, -ENOMEM, "cannot serve players");
 
     proxy->env = *env;
-    proxy->shared.allows_loopback = settings->loopback;
     ports_slot_init(&proxy->ports);
     proxy->meter = chain_meter_new(); /* without memory nothing is counted */
     take_settings(proxy, settings);
@@ -192,6 +192,7 @@ static void log_port(const struct proxy *proxy, const char *message)
 static int start(void *self, struct error *error)
 {
     struct proxy *proxy = self;
+    ports_warn(proxy->ports.current, proxy->env.log);
     workers_call(proxy->env.workers, start_worker, proxy);
     int code = ports_start(proxy->ports.current);
     if (code != 0)
@@ -223,6 +224,7 @@ static void commit(void *self)
     if (!ports_slot_commit(&proxy->ports))
         return;
     log_port(proxy, "udp port changed");
+    ports_warn(proxy->ports.current, proxy->env.log);
     workers_call(proxy->env.workers, move_sessions, proxy);
     ports_slot_leave(&proxy->ports);
 }
@@ -243,6 +245,7 @@ static void tick(void *self, int64_t now_ns)
     struct proxy *proxy = self;
     const struct destinations *world = proxy->shared.world.version;
     (void)now_ns;
+    ports_tick(proxy->ports.current);
     for (unsigned i = 0; i < world->chain->count; i++)
         chain_worker_report(world->chain->workers[i], proxy->env.log);
 }

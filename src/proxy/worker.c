@@ -350,7 +350,8 @@ static unsigned carry(struct proxy_worker *worker, struct port *port, struct pac
         return PROXY_SOURCE;
     if (is_own(worker, packet))
         return PROXY_LOOP;
-    if (!shared(worker)->allows_loopback && is_loopback(&packet->peer.address))
+    if (is_loopback(&packet->peer.address) &&
+        !atomic_load_explicit(&shared(worker)->allows_loopback, memory_order_relaxed))
         return PROXY_SOURCE;
 
     call->packet = packet;

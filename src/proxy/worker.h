@@ -24,7 +24,7 @@ struct proxy_shared {
     _Atomic int64_t timeout_ns;  /**< relaxed, as the next ones: each is looked at for itself */
     _Atomic enum proxy_removed removed;
     atomic_bool is_draining;
-    bool allows_loopback;
+    atomic_bool allows_loopback;
     /** A bit for each port number that an upstream socket of any worker has: set and cleared when
      * one is opened and closed. */
     _Atomic uint64_t own_numbers[65536 / 64];

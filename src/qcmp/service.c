@@ -123,35 +123,23 @@ static int prepare_rules(struct qcmp *qcmp, const struct qcmp_settings *settings
     return 0;
 }
 
-static int prepare_ports(struct qcmp *qcmp, const struct qcmp_settings *settings,
-                         struct error *error)
+/* Where to listen by a configuration. @param users room for one a worker. */
+static struct ports_options ports_for(struct qcmp *qcmp, const struct qcmp_settings *settings,
+                                      void **users)
 {
-    void *users[WORKERS_MAX];
     for (unsigned i = 0; i < workers_count(qcmp->env.workers); i++)
         users[i] = &qcmp->turns[i];
 
-    const struct ports_options options = {.name = "QCMP",
-                                          .key = "paddock.qcmp.listen",
-                                          .port = settings->port,
-                                          .addresses = settings->listen,
-                                          .addresses_count = settings->listen_count,
-                                          .receive_buffer_ns = settings->receive_buffer_ns,
-                                          .max_bytes = RESPONDER_BYTES,
-                                          .counters = qcmp->counters,
-                                          .receive = receive,
-                                          .users = users};
-    return ports_slot_prepare(&qcmp->ports, qcmp->env.workers, &options, error);
-}
-
-static void warn_about_receive_buffer(const struct qcmp *qcmp)
-{
-    size_t asked = 0, granted = 0;
-    ports_receive_buffer(qcmp->ports.current, &asked, &granted);
-    if (granted < asked)
-        LOG_EVENT(qcmp->env.log, LOG_LEVEL_WARN,
-                  log_text("message",
-                           "the receive buffer is smaller than asked for: raise net.core.rmem_max"),
-                  log_uint("asked_bytes", asked), log_uint("granted_bytes", granted));
+    return (struct ports_options){.name = "QCMP",
+                                  .key = "paddock.qcmp.listen",
+                                  .port = settings->port,
+                                  .addresses = settings->listen,
+                                  .addresses_count = settings->listen_count,
+                                  .receive_buffer_ns = settings->receive_buffer_ns,
+                                  .max_bytes = RESPONDER_BYTES,
+                                  .counters = qcmp->counters,
+                                  .receive = receive,
+                                  .users = users};
 }
 
 static void commit_rules(struct qcmp *qcmp)
@@ -188,7 +176,7 @@ static void commit(void *self)
     if (fastpath != NULL)
         fastpath_port_remove(fastpath, ports_number(before));
     ports_slot_leave(&qcmp->ports);
-    warn_about_receive_buffer(qcmp);
+    ports_warn(qcmp->ports.current, qcmp->env.log);
 }
 
 static void abandon(void *self)
@@ -204,12 +192,14 @@ static int prepare(void *self, const struct config *next, struct error *error)
     struct qcmp *qcmp = self;
     const struct qcmp_settings *settings = config_settings(next, &qcmp_section);
     struct error port_error;
+    void *users[WORKERS_MAX];
 
     int code = prepare_rules(qcmp, settings, error);
     if (code != 0)
         return code;
     qcmp->next = settings;
-    code = prepare_ports(qcmp, settings, &port_error);
+    const struct ports_options options = ports_for(qcmp, settings, users);
+    code = ports_slot_prepare(&qcmp->ports, qcmp->env.workers, &options, &port_error);
     if (code != 0) {
         atomic_fetch_add_explicit(&qcmp->failed_port_changes, 1, memory_order_relaxed);
         abandon(qcmp);
@@ -239,6 +229,7 @@ static int open_qcmp(void **self, const struct service_env *env, const struct co
     const struct qcmp_settings *settings = config_settings(config, &qcmp_section);
     unsigned workers = workers_count(env->workers);
     struct qcmp *qcmp = calloc(1, sizeof *qcmp);
+    void *users[WORKERS_MAX];
     int code = -ENOMEM;
     if (qcmp == NULL)
         return error_system(error, code, "cannot serve QCMP");
@@ -262,8 +253,10 @@ static int open_qcmp(void **self, const struct service_env *env, const struct co
     code = env->fastpath != NULL ? qcmp_fast_open(&qcmp->fast, env->fastpath, error) : 0;
     if (code == 0)
         code = prepare_rules(qcmp, settings, error);
-    if (code == 0)
-        code = prepare_ports(qcmp, settings, error);
+    if (code == 0) {
+        const struct ports_options options = ports_for(qcmp, settings, users);
+        code = ports_slot_prepare(&qcmp->ports, env->workers, &options, error);
+    }
     if (code != 0)
         goto fail;
 
@@ -285,7 +278,7 @@ static int start(void *self, struct error *error)
     struct in6_addr first = ports_first_address(qcmp->ports.current);
     uint16_t port = ports_number(qcmp->ports.current);
 
-    warn_about_receive_buffer(qcmp);
+    ports_warn(qcmp->ports.current, qcmp->env.log);
     int code = ports_start(qcmp->ports.current);
     if (code != 0)
         return error_system(error, code, "cannot wait for QCMP datagrams");

@@ -47,7 +47,7 @@ struct relay_counts {
 struct relay_payload {
     const uint8_t *data;
     size_t bytes;
-    size_t header_bytes; /**< of IP and UDP, which the rate has to carry as well */
+    size_t header_bytes; /**< those of IP and UDP, which the rate has to carry as well */
 };
 
 /** A direction; its members are its own affair. */

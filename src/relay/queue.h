@@ -30,8 +30,8 @@ struct relay_queue_entry {
 struct relay_queue {
     struct relay_queue_entry *entries; /**< a binary heap */
     size_t count, capacity;
-    size_t bytes, capacity_bytes; /**< of the datagrams that wait */
-    uint64_t order;               /**< of the next that comes */
+    size_t bytes, capacity_bytes; /**< sizes of the datagrams that wait, together */
+    uint64_t order;               /**< the next datagram's */
 };
 
 /** Starts an empty queue. Allocates.

@@ -37,7 +37,7 @@ struct relay {
     struct relay_clients clients;
     struct loop *loop;
     struct port_batch *batch;
-    struct port_counters *counters; /* of all ports */
+    struct port_counters *counters; /* shared by all ports */
     struct port *port;              /* where clients send to */
     struct loop_watch watch, timer, stop;
     struct arrival_clocks empty; /* when that port was seen empty */
@@ -261,10 +261,9 @@ static int open_listener(struct relay *relay)
 {
     struct binding binding = {.address = relay->options.listen,
                               .buffer_bytes = LISTEN_BUFFER_BYTES};
-    int fd;
-    int error = bind_open(&fd, 1, &binding, relay->options.listen_port);
-    if (error != 0)
-        return error;
+    int fd = bind_open(&binding, relay->options.listen_port, false);
+    if (fd < 0)
+        return fd;
 
     const struct port_options port = {.fd = fd,
                                       .max_bytes = PACKET_MAX_BYTES,
@@ -272,7 +271,7 @@ static int open_listener(struct relay *relay)
                                       .counters = relay->counters,
                                       .receive = receive_up,
                                       .user = relay};
-    error = port_open(&relay->port, &port);
+    int error = port_open(&relay->port, &port);
     if (error != 0)
         return error;
     relay->empty = arrival_clocks_read();

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Strangers ask in the name of neighbours that are not there: answers to those wait in the kernel for an address that
 nobody tells, and must not take the room of the answers to others."""
 import contextlib
@@ -12,7 +13,7 @@ import support
 from support import ip
 
 FORGED = [f"10.99.0.{host}" for host in range(100, 164)]
-RATE = 1000  # of all together, a second; in bursts, as a sender has them
+RATE = 1000  # all together, a second; in bursts, as a sender has them
 PINGS = 34
 
 

@@ -20,7 +20,6 @@ from serving import NOT_RELOADED, PORT_CHANGED, RELOADED, Operated, free_ports, 
 from support import Asker, wait_until
 
 FIXED = "this setting cannot change at run time: restart to apply it"
-UNUSED = "this key is not used yet"
 FILE_NAME = "quilkin.yaml"
 RELOADS = 100
 IN_FLIGHT = 32
@@ -539,21 +538,23 @@ class RefusalTest(ReloadTest):
             self.check_answers(service.port)
             service.stop()
 
-    def test_keys_that_are_not_used_are_warned_about_once_a_load(self):
-        text = "qcmp_port: 0\nfilters: [{name: a}]\nclusters: [{endpoints: [{address: '10.0.0.2:7777'}]}]\n" \
+    def test_filters_and_clusters_are_shown_as_the_file_has_them_without_a_warning(self):
+        balancer = "quilkin.filters.load_balancer.v1alpha1.LoadBalancer"
+        text = f"qcmp_port: 0\nfilters: [{{name: {balancer}, config: {{}}}}]\n" \
+               "clusters: [{endpoints: [{address: '10.0.0.2:7777'}]}]\n" \
                "datacenters: {map: {'10.0.0.1': {qcmp_port: 7600, icao_code: EDDF}}}\n"
-        keys = ["filters", "clusters", "datacenters"]
+        shown = [{"name": balancer, "label": None, "config": {"policy": "ROUND_ROBIN"}}]
         with self.start(text) as service:
-            def named():
-                return [event["fields"]["key"] for event in service.events(UNUSED, "WARN")]
-            self.assertEqual(named(), keys)
             os.kill(service.pid, signal.SIGHUP)
             service.await_event(RELOADED)
-            self.assertEqual(named(), 2 * keys)
-            self.assertEqual(service.config()["filters"], [{"name": "a", "label": None, "config": None}])
+            self.assertEqual(service.config()["filters"], shown)
+            self.path.write_text(text.replace("load_balancer.v1alpha1.LoadBalancer", "none.v1alpha1.None"), encoding="utf-8")
+            service.await_event(NOT_RELOADED)
+            self.assertEqual(service.config()["filters"], shown)
             self.path.write_text("qcmp_port: 0\nfilters: []\nclusters: []\ndatacenters: {map: {}}\n", encoding="utf-8")
             service.await_event(RELOADED, 2)
-            self.assertEqual(named(), 2 * keys)
+            self.assertEqual((service.config()["filters"], service.config()["clusters"]), ([], []))
+            self.assertEqual(service.events(level="WARN"), [])
             service.stop()
 
 

@@ -47,10 +47,13 @@ class ServiceTest(unittest.TestCase):
 class StartTest(ServiceTest):
     def test_an_address_that_cannot_be_had_is_named(self):
         with tempfile.NamedTemporaryFile("w", suffix=".yaml", encoding="ascii") as file:
-            file.write("paddock: {qcmp: {listen: [127.0.0.1, '2001:db8::77']}}\n")
+            file.write("paddock: {qcmp: {listen: [127.0.0.1, 127.0.0.2]}}\n")
             file.flush()
-            done = run("-c", file.name, *SERVE, "0")
-        self.check_line(done, 255, "cannot serve QCMP on [2001:db8::77]:0 (paddock.qcmp.listen[1]): ")
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
+                other.bind(("127.0.0.2", 0))
+                port = other.getsockname()[1]
+                done = run("-c", file.name, *SERVE, str(port))
+        self.check_line(done, 255, f"cannot serve QCMP on 127.0.0.2:{port} (paddock.qcmp.listen[1]): ")
 
     def test_port_0_takes_a_free_port_and_the_ready_line_names_it(self):
         with Responder() as responder:
@@ -109,7 +112,8 @@ class StartTest(ServiceTest):
             (["--service.udp.workers", "1025"], ["--service.udp.workers", "1025"]),
             (["--service.qcmp=maybe"], ["--service.qcmp", "maybe"]),
             (["--log-format", "xml"], ["--log-format", "xml"]),
-            (["--service.udp"], ["--service.udp", "not supported yet"]),
+            (["--service.xds"], ["--service.xds", "not supported yet"]),
+            (["--service.udp", "--service.udp.session-timeout", "0"], ["--service.udp.session-timeout", "0"]),
             (["--admin.address", "localhost"], ["--admin.address", "localhost"]),
             (["--xdp", "dpdk"], ["--xdp", "off, auto or on", "dpdk"]),
             (["--service.udp.xdp", "--xdp", "off"], ["--service.udp.xdp", "contradicts --xdp off"]),

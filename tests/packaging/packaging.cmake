@@ -37,6 +37,14 @@ foreach(case metrics_in_use_are_those_of_the_service metrics_that_are_not_there_
              COMMAND ${Python3_EXECUTABLE} ${CMAKE_CURRENT_LIST_DIR}/test_monitoring.py ${case} ${PROJECT_SOURCE_DIR})
     set_tests_properties(paddock.packaging.monitoring.${case} PROPERTIES LABELS packaging TIMEOUT 60 SKIP_RETURN_CODE 77)
 endforeach()
+if(PADDOCK_HARDENING AND NOT PADDOCK_SANITIZE AND NOT PADDOCK_COVERAGE)
+    foreach(case it_is_hardened it_names_no_path_of_the_build)
+        add_test(NAME paddock.packaging.binary.${case}
+                 COMMAND ${Python3_EXECUTABLE} ${CMAKE_CURRENT_LIST_DIR}/test_binary.py ${case} ${PROJECT_SOURCE_DIR}
+                         $<TARGET_FILE:paddock>)
+        set_tests_properties(paddock.packaging.binary.${case} PROPERTIES LABELS packaging TIMEOUT 60 SKIP_RETURN_CODE 77)
+    endforeach()
+endif()
 add_test(NAME paddock.packaging.debian
          COMMAND ${Python3_EXECUTABLE} ${CMAKE_CURRENT_LIST_DIR}/test_debian.py ${PROJECT_SOURCE_DIR})
 set_tests_properties(paddock.packaging.debian PROPERTIES LABELS packaging TIMEOUT 60)

@@ -149,7 +149,7 @@ static void precedence(void **state)
     tell(world, CATALOG_STATIC, "",
          "{filters: [], clusters: [{endpoints: [{address: '127.0.0.1:1'}]}]}");
     tell(world, CATALOG_CONFIG, "",
-         "filters: [{name: f, label: l}]\n"
+         "filters: [{name: quilkin.filters.pass.v1alpha1.Pass, label: l}]\n"
          "clusters: [{endpoints: [{address: '127.0.0.1:9'}]}, {locality: a, "
          "endpoints: []}]");
     assert_int_equal(log_lines(world), 2);
@@ -167,13 +167,13 @@ static void precedence(void **state)
         "\"static\":{\"version\":1,\"filters\":2,\"clusters\":1,\"endpoints\":1,\"datacenters\":0}}"
         "}}");
     tell(world, CATALOG_CONFIG, "",
-         "filters: [{name: g}]\n"
+         "filters: [{name: quilkin.filters.drop.v1alpha1.Drop}]\n"
          "clusters: [{endpoints: [{address: '127.0.0.1:8'}]}]");
     assert_int_equal(log_lines(world), 0);
     assert_int_equal(clusters_find(catalog_read(world->catalog)->clusters, "")->version, 2);
     assert_int_equal(catalog_read(world->catalog)->number, 4);
     tell(world, CATALOG_CONFIG, "",
-         "filters: [{name: h}]\n"
+         "filters: [{name: quilkin.filters.pass.v1alpha1.Pass}]\n"
          "clusters: [{endpoints: [{address: '127.0.0.1:8'}]}]");
     assert_int_equal(catalog_read(world->catalog)->number, 4);
     tell(world, CATALOG_STATIC, "", "{}");
@@ -213,7 +213,7 @@ static void fingerprints(void **state)
     const struct cluster_endpoint *endpoint;
 
     tell(world, CATALOG_CONFIG, "",
-         "filters: [{name: f}]\nclusters: [{endpoints: [{address: 'h:1', metadata: {k: 1, "
+         "filters: [{name: quilkin.filters.pass.v1alpha1.Pass}]\nclusters: [{endpoints: [{address: 'h:1', metadata: {k: 1, "
          "quilkin.dev: "
          "{tokens: [c2VjcmV0, '']}}}]}]");
     assert_int_equal(catalog_show(world->catalog, json, false), 0);

@@ -13,23 +13,29 @@
 
 #include "support/catalog_text.h"
 
+#define PASS "quilkin.filters.pass.v1alpha1.Pass"
+#define BALANCER "quilkin.filters.load_balancer.v1alpha1.LoadBalancer"
+
 static const struct {
     const char *text, *error;
 } bad[] = {
     {"filters: a", "1:10: filters: expected a list of filters, found 'a'"},
     {"filters:", "1:1: filters: expected a list of filters, found nothing"},
     {"filters: [{}]", "1:11: filters[0]: expected the key 'name', found a map without it"},
-    {"filters: [{name: }]", "1:12: filters[0].name: expected the name of a filter, found nothing"},
+    {"filters: [{name: }]", "1:12: filters[0].name: expected the id of a filter, found nothing"},
     {"filters: [{name: 7}]",
-     "1:18: filters[0].name: expected the name of a filter, found '7' without quotes"},
-    {"filters: [{name: ''}]", "1:18: filters[0].name: expected the name of a filter, found ''"},
-    {"filters: [{name: [a]}]",
-     "1:18: filters[0].name: expected the name of a filter, found a list"},
-    {"filters: [{name: a}, {name: b, label: 1}]",
-     "1:39: filters[1].label: expected a text, found '1' without quotes"},
-    {"filters: [{name: a, label: [x]}]", "1:28: filters[0].label: expected a text, found a list"},
-    {"filters: [{name: a, Config: {}}]",
-     "1:21: filters[0]: unknown key 'Config', expected one of name, label, config"},
+     "1:18: filters[0].name: expected the id of a filter, found '7' without quotes"},
+    {"filters: [{name: ''}]", "1:18: filters[0].name: expected the id of a filter, found ''"},
+    {"filters: [{name: [a]}]", "1:18: filters[0].name: expected the id of a filter, found a list"},
+    {"filters: [{name: a}]", "1:18: filters[0].name: expected the id of a filter, found 'a'"},
+    {"filters: [{name: " PASS "}, {name: " PASS ", label: 1}]",
+     "1:105: filters[1].label: expected a text, found '1' without quotes"},
+    {"filters: [{name: " PASS ", label: [x]}]",
+     "1:61: filters[0].label: expected a text, found a list"},
+    {"filters: [{name: " PASS ", config: {}}]",
+     "1:62: filters[0].config: expected no configuration, found a map"},
+    {"filters: [{name: " PASS ", Config: {}}]",
+     "1:54: filters[0]: unknown key 'Config', expected one of name, label, config"},
     {"clusters: {}", "1:11: clusters: expected a list of clusters, found a map"},
     {"clusters: 5", "1:11: clusters: expected a list of clusters, found '5'"},
     {"clusters: [5]", "1:12: clusters[0]: expected a map, found '5'"},
@@ -236,9 +242,11 @@ static void good_files(void **state)
     assert_parsed("{}", "{}");
     assert_parsed("{filters: [], clusters: [], datacenters: []}",
                   "{\"clusters\":[],\"datacenters\":[],\"filters\":[]}");
-    assert_parsed(
-        "filters: [{name: a, label: null, config: null}, {name: b, label: '', config: [~]}]",
-        "{\"filters\":[{\"name\":\"a\"},{\"config\":[null],\"label\":\"\",\"name\":\"b\"}]}");
+    assert_parsed("filters: [{name: " PASS ", label: null, config: null}, {name: " BALANCER
+                  ", label: '', config: {}}]",
+                  "{\"filters\":[{\"config\":null,\"label\":null,\"name\":\"" PASS
+                  "\"},{\"config\":{\"policy\":\"ROUND_ROBIN\"},\"label\":\"\",\"name\":\"" BALANCER
+                  "\"}]}");
     assert_parsed(
         "clusters: [{locality: null, version: 5, endpoints: []}, {locality: a, endpoints: []}]",
         "{\"clusters\":[{\"endpoints\":[]},{\"endpoints\":[],\"locality\":\"a\"}]}");

@@ -237,11 +237,11 @@ static void a_service_beside_a_command_is_told_when_a_flag_asks_for_it(void **st
 static void commands_do_not_care_for_the_environment_of_a_service(void **state)
 {
     (void)state;
-    const char **variables = ENVIRONMENT("QUILKIN_SERVICE_UDP=true", "QUILKIN_CONFIG=no/x.yaml", );
+    const char **variables = ENVIRONMENT("QUILKIN_SERVICE_XDS=true", "QUILKIN_CONFIG=no/x.yaml", );
 
     assert_int_equal(load(variables, LIST("ping", NULL)).result, CONFIG_COMMAND);
-    assert_usage(variables, LIST("--service.udp", "ping", NULL),
-                 "--service.udp: not supported yet");
+    assert_usage(variables, LIST("--service.xds", "ping", NULL),
+                 "--service.xds: not supported yet");
 }
 
 static void help_and_version_come_first(void **state)
@@ -477,10 +477,6 @@ static const struct {
 } unsupported[] = {
     {"service.phoenix", "QUILKIN_SERVICE_PHOENIX", true},
     {"service.phoenix.port", "QUILKIN_SERVICE_PHOENIX_PORT", false},
-    {"service.udp", "QUILKIN_SERVICE_UDP", true},
-    {"service.udp.port", "QUILKIN_SERVICE_UDP_PORT", false},
-    {"sys.log.file-prefix", "QUILKIN_SYS_LOG_FILE_PREFIX", false},
-    {"sys.log.dir", "QUILKIN_SYS_LOG_DIRECTORY", false},
     {"service.mds", "QUILKIN_SERVICE_MDS", true},
     {"service.mds.port", "QUILKIN_SERVICE_MDS_PORT", false},
     {"service.xds", "QUILKIN_SERVICE_XDS", true},
@@ -521,7 +517,7 @@ static void flags_that_are_not_supported_are_refused(void **state)
         snprintf(flag, sizeof flag, "--%s=true", unsupported[i].flag);
         assert_usage(ENVIRONMENT(), LIST("--service.qcmp", flag, NULL), expected);
     }
-    assert_usage(ENVIRONMENT(), LIST("--service.udp", NULL), "--service.udp: not supported yet");
+    assert_usage(ENVIRONMENT(), LIST("--service.xds", NULL), "--service.xds: not supported yet");
 }
 
 static void variables_that_are_not_supported_are_refused(void **state)

@@ -246,7 +246,7 @@ static void a_command_reads_its_flags_and_words_by_the_same_rows(void **state)
     assert_int_not_equal(flags_parse(&table, 4, argv, &none, &error), 0);
     assert_string_equal(error.text, "'word' is not an option");
     assert_int_not_equal(flags_parse(&table, 3, bad, &none, &error), 0);
-    assert_string_equal(error.text, "--size: expected a number from 0 to 1000, not '1001'");
+    assert_string_equal(error.text, "option '--size': '1001' is not a number from 0 to 1000");
 }
 
 int main(void)

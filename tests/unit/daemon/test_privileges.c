@@ -56,7 +56,7 @@ static bool opens_binds_and_closes_udp(const struct worker_files *files)
         address.any.sa_family = (sa_family_t)families[i];
         if (fd < 0) /* a host without IPv6 */
             return i == 1;
-        if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) != 0 ||
+        if (setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &on, sizeof on) != 0 ||
             (bind(fd, &address.any, bytes) != 0 && i == 0) || close(fd) != 0)
             return false;
     }

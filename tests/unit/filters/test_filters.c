@@ -255,13 +255,13 @@ static void bytes_without_room_beside_the_datagram_are_added_all_the_same(void *
     memset(bytes, 'A', 400); /* 300 zeroes */
     snprintf(
         chain, sizeof chain,
-        "[" CAPTURE("{\"suffix\":{\"size\":2,\"remove\":true}}") "," CONCATENATE("{\"on_read\":"
-                                                                                 "\"PREPEND\","
-                                                                                 "\"bytes\":\"%."
-                                                                                 "400s\"}") "," CONCATENATE(
-            "{\"on_read\":\"APPEND\",\"bytes\":\"%.400s\"}") "," CONCATENATE("{\"on_read\":"
-                                                                             "\"PREPEND\","
-                                                                             "\"bytes\":\"Pz8=\"}") "]",
+        "[" CAPTURE("{\"suffix\":{\"size\":2,\"remove\":true}}") "," CONCATENATE(
+            "{\"on_read\":"
+            "\"PREPEND\","
+            "\"bytes\":\"%."
+            "400s\"}") "," CONCATENATE("{\"on_read\":\"APPEND\",\"bytes\":\"%.400s\"}") "," CONCATENATE("{\"on_read\":"
+                                                                                                        "\"PREPEND\","
+                                                                                                        "\"bytes\":\"Pz8=\"}") "]",
         bytes, bytes);
     struct bench *bench = open_bench(chain);
     assert_int_equal(read_bytes(bench, "abcde", 5), FILTER_NEXT);
@@ -502,18 +502,17 @@ static void bad_configurations_are_refused_with_their_place(void **state)
 
 static void what_is_shown_is_taken_again_and_shown_alike(void **state)
 {
-    static const char filters[] =
-        "[" CAPTURE("{\"regex\":{\"pattern\":\"\\\\d\"}}") "," FIREWALL(
-            "{\"on_read\":[{\"action\":\"DENY\",\"sources\":[\"192.0.2.7/24\"],\"ports\":[1,"
-            "\"2-4\"]}],\"on_write\":[]}") "," MATCH("{\"on_read\":{\"metadataKey\":\"a\","
-                                                     "\"branches\":[{\"value\":[1,2],\"name\":"
-                                                     "\"" PASS_ID
-                                                     "\"}]}}") "," CONCATENATE("{\"on_read\":"
-                                                                               "\"APPEND\","
-                                                                               "\"bytes\":\"IQ=="
-                                                                               "\"}") "," DEBUG("nu"
-                                                                                                "l"
-                                                                                                "l") "]";
+    static const char filters[] = "[" CAPTURE("{\"regex\":{\"pattern\":\"\\\\d\"}}") "," FIREWALL(
+        "{\"on_read\":[{\"action\":\"DENY\",\"sources\":[\"192.0.2.7/24\"],\"ports\":[1,"
+        "\"2-4\"]}],\"on_write\":[]}") "," MATCH("{\"on_read\":{\"metadataKey\":\"a\","
+                                                 "\"branches\":[{\"value\":[1,2],\"name\":"
+                                                 "\"" PASS_ID
+                                                 "\"}]}}") "," CONCATENATE("{\"on_read\":"
+                                                                           "\"APPEND\","
+                                                                           "\"bytes\":\"IQ=="
+                                                                           "\"}") "," DEBUG("nu"
+                                                                                            "l"
+                                                                                            "l") "]";
     struct bench *bench = open_bench(filters);
     (void)state;
     json_t *shown = chain_show(bench->chain);

@@ -11,6 +11,7 @@
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -18,9 +19,11 @@
 
 #include "base/clock.h"
 #include "loop/ports.h"
+
 #include "net/address.h"
 #include "net/bind.h"
 #include "support/loopback.h"
+#include <arpa/inet.h>
 
 #define MAX_WORKERS 4
 
@@ -525,6 +528,54 @@ static void a_port_in_use_is_an_error(void **state)
     stop_ports(&first);
 }
 
+static void nobody_joins_the_port_of_a_single_worker(void **state)
+{
+    const int one = 1;
+    struct running running;
+    struct sockaddr_in6 address = {.sin6_family = AF_INET6};
+    struct sockaddr_in ipv4 = {.sin_family = AF_INET};
+    (void)state;
+    start_ports(&running, 1);
+    ipv4.sin_port = address.sin6_port = htons(ports_number(running.ports));
+    for (int i = 0; i < 2; i++) {
+        int fd = socket(i == 0 ? AF_INET : AF_INET6, SOCK_DGRAM, 0);
+        if (fd < 0)
+            continue;
+        assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &one, sizeof one), 0);
+        int result = i == 0 ? bind(fd, (const struct sockaddr *)&ipv4, sizeof ipv4)
+                            : bind(fd, (const struct sockaddr *)&address, sizeof address);
+        assert_int_equal(result, -1);
+        assert_int_equal(errno, EADDRINUSE);
+        close(fd);
+    }
+    stop_ports(&running);
+}
+
+static void an_address_that_the_host_does_not_have_is_bound_and_told(void **state)
+{
+    char text[4096] = "";
+    struct in6_addr addresses[2];
+    struct running running;
+    (void)state;
+    inet_pton(AF_INET6, "::ffff:127.0.0.1", &addresses[0]);
+    inet_pton(AF_INET6, "::ffff:192.0.2.77", &addresses[1]);
+    struct ports_options options = options_for(&running, 2);
+    options.addresses = addresses;
+    options.addresses_count = 2;
+    open_ports(&running, &options);
+    int fd = memfd_create("log", MFD_CLOEXEC);
+    struct log log;
+    log_init(&log,
+             &(struct log_options){.fd = fd, .format = LOG_FORMAT_JSON, .level = LOG_LEVEL_INFO});
+    ports_warn(running.ports, &log);
+    assert_true(pread(fd, text, sizeof text - 1, 0) > 0);
+    assert_non_null(strstr(text, "\"key\":\"key\",\"address\":\"192.0.2.77:"));
+    assert_null(strstr(text, "127.0.0.1"));
+    close(fd);
+    start_workers(&running);
+    stop_ports(&running);
+}
+
 static void port_0_never_yields_a_port_that_is_shared(void **state)
 {
     (void)state;
@@ -651,6 +702,8 @@ int main(void)
         cmocka_unit_test(asks_for_a_receive_buffer_of_a_length_in_time),
         cmocka_unit_test(serves_ipv4_alone_when_there_is_no_ipv6),
         cmocka_unit_test(a_port_in_use_is_an_error),
+        cmocka_unit_test(nobody_joins_the_port_of_a_single_worker),
+        cmocka_unit_test(an_address_that_the_host_does_not_have_is_bound_and_told),
         cmocka_unit_test(port_0_never_yields_a_port_that_is_shared),
         cmocka_unit_test(answers_what_was_queued_before_it_stopped),
         cmocka_unit_test(stops_under_a_flood),
