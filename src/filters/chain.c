@@ -373,6 +373,15 @@ const char *chain_filter_name(const struct chain *chain, size_t index)
     return index < chain->count ? chain->places[index].link.ops->id : NULL;
 }
 
+const char *chain_filter_id(size_t index)
+{
+    for (size_t i = 0; filter_list[i] != NULL; i++) {
+        if (i == index)
+            return filter_list[i]->id;
+    }
+    return NULL;
+}
+
 json_t *chain_filter_schema(const char *id)
 {
     unsigned first;

@@ -73,8 +73,11 @@ enum filter_result chain_write(struct chain_worker *worker, struct filter_call *
  * @return static storage; NULL behind the last. */
 const char *chain_reason(unsigned number);
 
-/** The filters of a chain that refused a datagram last, and its names: for `paddock check`. */
+/** The id of the filter at a place of a chain; NULL behind the last. */
 const char *chain_filter_name(const struct chain *chain, size_t index);
+
+/** The ids of all kinds of filters, from 0; NULL behind the last. */
+const char *chain_filter_id(size_t index);
 
 /** JSON Schema of `filters`; a new reference, or NULL without memory. */
 json_t *chain_schema(void);
