@@ -26,8 +26,14 @@ _paddock_value() {
         ;;
     --via) mapfile -t COMPREPLY < <(compgen -W 'sockets xdp' -- "$word") ;;
     --interface) mapfile -t COMPREPLY < <(cd /sys/class/net && compgen -W "$(echo *)" -- "$word") ;;
-    --config | -c) mapfile -t COMPREPLY < <(compgen -f -- "$word") ;;
-    --sys.log.dir) mapfile -t COMPREPLY < <(compgen -d -- "$word") ;;
+    --config | -c)
+        mapfile -t COMPREPLY < <(compgen -f -- "$word")
+        compopt -o filenames 2>/dev/null # quotes blanks, and puts a slash behind a folder
+        ;;
+    --sys.log.dir)
+        mapfile -t COMPREPLY < <(compgen -d -- "$word")
+        compopt -o filenames 2>/dev/null
+        ;;
     --user) mapfile -t COMPREPLY < <(compgen -u -- "$word") ;;
     *) return 1 ;;
     esac
@@ -45,6 +51,16 @@ _paddock_command() {
 _paddock() {
     local word=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD - 1]} program=${COMP_WORDS[0]} command words
     COMPREPLY=()
+    # What stands behind --option= is words of their own, unless COMP_WORDBREAKS has no equals sign.
+    if [[ $word == '=' ]]; then
+        word=
+    elif [[ $before == '=' && $COMP_CWORD -ge 2 ]]; then
+        before=${COMP_WORDS[COMP_CWORD - 2]}
+    elif [[ $word == --*=* ]]; then
+        _paddock_value "${word%%=*}" "${word#*=}"
+        COMPREPLY=("${COMPREPLY[@]/#/${word%%=*}=}")
+        return
+    fi
     _paddock_value "$before" "$word" && return
     read -ra command < <(_paddock_command)
     if [[ $word == -* ]]; then

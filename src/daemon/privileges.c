@@ -16,6 +16,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <linux/netlink.h>
 #include <linux/seccomp.h>
 
 #include "base/number.h"
@@ -327,7 +328,9 @@ static const struct confine_rule process_rules[] = {
     ALLOW_SOCKET(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0),
     ALLOW_SOCKET(AF_INET6, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0),
     ALLOW_SOCKET(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0),
-    {__NR_socket, SECCOMP_RET_ALLOW, 2, {{0, AF_NETLINK}, {1, SOCK_RAW | SOCK_CLOEXEC}}},
+    ALLOW_SOCKET(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0), /* if_indextoname(3) */
+    ALLOW_SOCKET(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE),
+    ALLOW_SOCKET(AF_NETLINK, SOCK_RAW | SOCK_NONBLOCK | SOCK_CLOEXEC, NETLINK_ROUTE),
     {__NR_socket, SECCOMP_RET_ERRNO | EPERM, 0, {{0, 0}}},
     KILL(bpf), /* the last one, which a process with XDP goes without */
 };

@@ -34,7 +34,7 @@ static int open_question(unsigned interface, struct ifreq *question)
     *question = (struct ifreq){.ifr_ifindex = 0};
     if (if_indextoname(interface, question->ifr_name) == NULL)
         return -ENODEV;
-    int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    int fd = socket(AF_INET, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     return fd >= 0 ? fd : -errno;
 }
 

@@ -161,15 +161,18 @@ void ports_receive_buffer(const struct ports *ports, size_t *asked, size_t *gran
     *granted = bind_receive_buffer(port_fd(ports->listeners[0].port));
 }
 
+/* After a failure the next call makes up for it. */
+static void count_drops(struct ports *ports, struct listener *listener)
+{
+    uint32_t before = listener->drops;
+    bind_drops(port_fd(listener->port), &listener->drops);
+    ports->drops += (uint32_t)(listener->drops - before);
+}
+
 uint64_t ports_drops(struct ports *ports)
 {
-    for (unsigned i = 0; i < ports->count; i++) {
-        struct listener *listener = &ports->listeners[i];
-        uint32_t before = listener->drops;
-        /* After a failure the next call makes up for it. */
-        bind_drops(port_fd(listener->port), &listener->drops);
-        ports->drops += (uint32_t)(listener->drops - before);
-    }
+    for (unsigned i = 0; i < ports->count; i++)
+        count_drops(ports, &ports->listeners[i]);
     return ports->drops;
 }
 
@@ -223,9 +226,11 @@ uint64_t ports_close(struct ports *ports)
     if (ports == NULL)
         return 0;
 
-    uint64_t drops = ports_drops(ports);
-    for (unsigned i = 0; i < ports->count; i++)
+    for (unsigned i = 0; i < ports->count; i++) { /* each as late as it can be */
+        count_drops(ports, &ports->listeners[i]);
         port_close(ports->listeners[i].port);
+    }
+    uint64_t drops = ports->drops;
     neighbours_free(ports->neighbours);
     free(ports);
     return drops;

@@ -17,7 +17,7 @@ from support import Process, Server, honest, packed_ping, udp_ports
 FILE = """\
 version: v1alpha1
 id: start
-filters: [{name: a, config: {x: [1, 2.5, true, ~, text]}}]
+filters: [{name: quilkin.filters.capture.v1alpha1.Capture, config: {metadataKey: text, prefix: {size: 1}}}]
 clusters: [{endpoints: [{address: "10.0.0.2:7777"}]}]
 datacenters: {map: {"10.0.0.1": {icao_code: EDDF, qcmp_port: 7600}}}
 paddock: {workers: 2, pin: true, qcmp: {listen: ["127.0.0.1", "127.0.0.2"], max_age: 1m}}

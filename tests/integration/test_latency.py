@@ -89,10 +89,10 @@ class LatencyTest(unittest.TestCase):
     def test_realtime_without_permission_is_an_error(self):
         nobody = pwd.getpwnam("nobody")
         with program_for_everybody() as program:
-            done = run("--service.qcmp", *ANY_PORT, "--realtime", program=program, user=nobody.pw_uid, group=nobody.pw_gid,
-                       extra_groups=[], preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_RTPRIO, (0, 0)))
+            done = run("--service.qcmp", *ANY_PORT, "--realtime", "--service.udp.workers", "2", program=program,
+                       user=nobody.pw_uid, group=nobody.pw_gid, extra_groups=[], preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_RTPRIO, (0, 0)))
         self.assertEqual((done.returncode, done.stderr),
-                         (255, "paddock: cannot start the workers, in real time (realtime): Operation not permitted\n"))
+                         (255, "paddock: cannot start 2 workers, in real time (realtime): Operation not permitted\n"))
 
     @support.needs_root
     def test_low_latency_keeps_cpus_awake_as_long_as_it_runs(self):

@@ -1,10 +1,15 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """test_completion.py SHELL SOURCE PADDOCK: the completion for SHELL (bash, zsh) offers exactly what the program's help has."""
+import os
 import pathlib
+import pty
 import re
+import shlex
 import shutil
+import signal
 import sys
+import tempfile
 
 from support import commands, expect, help_options, long_options, run, skip
 
@@ -14,6 +19,7 @@ FILES = {"bash": "paddock.bash", "zsh": "_paddock"}
 
 class Completion:
     def __init__(self, shell, source, paddock):
+        self.shell = shell
         self.file = source / "packaging/completion" / FILES[shell]
         self.command = [shell, *{"bash": ["--norc"], "zsh": ["-f"]}[shell], HERE / f"completion.{shell}", self.file, paddock]
 
@@ -54,6 +60,49 @@ def values_are_those_that_the_program_takes(completion, _paddock):
     completion.expect(["load", "--via", ""], {"sockets", "xdp"})
 
 
+def values_behind_an_equals_sign_are_offered(completion, _paddock):
+    if completion.shell == "bash":
+        completion.expect(["--log-format", "=", "j"], {"json"})
+        completion.expect(["--log-format", "="], {"auto", "json", "plain", "pretty"})
+        completion.expect(["--log-format=j"], {"--log-format=json"})
+    else:
+        completion.expect(["--log-format="], {"auto", "json", "plain", "pretty"})
+
+
+def typed(completion, keys, folder):
+    """The arguments of the command that a terminal has once these keys are typed, and an X behind them."""
+    pid, terminal = pty.fork()
+    if pid == 0:
+        os.chdir(folder)
+        os.execvpe("bash", ["bash", "--norc", "--noprofile", "-i"], {"PATH": os.environ["PATH"], "TERM": "dumb", "PS1": "$ "})
+    os.write(terminal, f"bind 'set enable-bracketed-paste off'; source {shlex.quote(str(completion.file))}; echo rea''dy\n".encode())
+    seen = b""
+    try:
+        while b"\nready" not in seen:
+            seen += os.read(terminal, 4096)
+        os.write(terminal, f"paddock {keys}X\x01printf '<%s>' \x05\n".encode())
+        while b"X>" not in seen:
+            seen += os.read(terminal, 4096)
+    finally:
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+        os.close(terminal)
+    return re.findall(r"<([^<>]*)>", seen.decode().rpartition("<paddock>")[2])
+
+
+def files_are_completed_as_the_shell_does_it(completion, _paddock):
+    if completion.shell != "bash":
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        pathlib.Path(folder, "two words.yaml").touch()
+        pathlib.Path(folder, "folder").mkdir()
+        for keys, wanted in (("--config two\t", ["--config", "two words.yaml", "X"]), ("--config fol\t", ["--config", "folder/X"]),
+                             ("--config=two\t", ["--config=two words.yaml", "X"]), ("--config=fol\t", ["--config=folder/X"]),
+                             ("-c two\t", ["-c", "two words.yaml", "X"])):
+            found = typed(completion, keys, folder)
+            expect(found == wanted, f"{keys!r}: {found}, not {wanted}")
+
+
 def main(shell, source, paddock):
     if shutil.which(shell) is None:
         skip(f"{shell} is not installed")
@@ -61,6 +110,8 @@ def main(shell, source, paddock):
     options_are_those_of_the_help(completion, paddock)
     commands_are_those_of_the_help(completion, paddock)
     values_are_those_that_the_program_takes(completion, paddock)
+    values_behind_an_equals_sign_are_offered(completion, paddock)
+    files_are_completed_as_the_shell_does_it(completion, paddock)
 
 
 if __name__ == "__main__":

@@ -4,8 +4,9 @@
 import pathlib
 import re
 import sys
+import tempfile
 
-from support import expect
+from support import expect, run
 
 # In build-essential, or for checks that a package build leaves out.
 IMPLIED = {"gcc", "libc6-dev", "python3"}
@@ -43,12 +44,33 @@ def symbols_are_those_of_the_headers(source):
     expect(declared == listed, f"in the headers or in the symbols file, but not both: {sorted(declared ^ listed)}")
 
 
+def the_service_is_stopped_on_removal_and_not_on_upgrade(source):
+    with tempfile.TemporaryDirectory() as name:
+        folder = pathlib.Path(name)
+        script = (source / "debian/paddock.prerm").read_text().replace("/run/systemd/system", name).replace("#DEBHELPER#", "")
+        (folder / "prerm").write_text(script)
+        (folder / "deb-systemd-invoke").write_text(f'#!/bin/sh\necho "$@" >>{name}/calls\n')
+        (folder / "deb-systemd-invoke").chmod(0o755)
+        calls = folder / "calls"
+        for words, wanted in ((["upgrade", "1.0"], ""), (["failed-upgrade", "1.0"], ""), (["remove"], "stop paddock.service\n")):
+            calls.write_text("")
+            run("sh", folder / "prerm", *words, env={"PATH": f"{name}:/usr/bin:/bin"})
+            expect(calls.read_text() == wanted, f"prerm {words}: {calls.read_text()}")
+
+
+def the_package_needs_no_systemd(source):
+    control = (source / "debian/control").read_text()
+    expect("sysusers" not in control and "systemd" not in "".join(re.findall(r"Depends:.*", control)), control)
+
+
 def main(source):
     source = pathlib.Path(source)
     version_is_that_of_the_tree(source)
     build_depends_on_what_the_build_needs(source)
     files_of_the_tree_that_packages_take_are_there(source)
     symbols_are_those_of_the_headers(source)
+    the_service_is_stopped_on_removal_and_not_on_upgrade(source)
+    the_package_needs_no_systemd(source)
 
 
 if __name__ == "__main__":
