@@ -1,13 +1,20 @@
 # What every target of ours has in common: the language, the warnings, the sanitizers, the include roots.
 
-set(PADDOCK_WARNINGS
-    -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wsign-conversion -Wstrict-prototypes -Wmissing-prototypes -Wvla
-    -Wcast-qual -Wundef -Wformat=2 -Wswitch-enum -Wnull-dereference)
+# Of gcc and clang; another compiler, or clang with Microsoft's command line, gets none of our flags.
+set(PADDOCK_WARNINGS)
+if(CMAKE_C_COMPILER_ID MATCHES "GNU|Clang" AND NOT MSVC)
+    set(PADDOCK_WARNINGS
+        -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wsign-conversion -Wstrict-prototypes -Wmissing-prototypes -Wvla
+        -Wcast-qual -Wundef -Wformat=2 -Wswitch-enum -Wnull-dereference)
+endif()
 
 # paddock_target(TARGET STANDARD): STANDARD is 11 for the public library, 17 for the rest.
 function(paddock_target target standard)
     set_target_properties(${target} PROPERTIES C_STANDARD ${standard} C_STANDARD_REQUIRED ON C_EXTENSIONS OFF)
-    target_compile_options(${target} PRIVATE ${PADDOCK_WARNINGS} $<$<BOOL:${PADDOCK_WERROR}>:-Werror>)
+    target_compile_options(${target} PRIVATE ${PADDOCK_WARNINGS})
+    if(PADDOCK_WERROR)
+        target_compile_options(${target} PRIVATE $<IF:$<C_COMPILER_ID:MSVC>,/WX,-Werror>)
+    endif()
     if(standard GREATER 11)
         target_compile_definitions(${target} PRIVATE _GNU_SOURCE)
         target_compile_options(${target} PRIVATE -fno-plt) # two system calls a ping: a jump less for each

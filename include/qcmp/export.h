@@ -10,7 +10,7 @@
 #else
 #define QCMP_EXPORT __declspec(dllimport)
 #endif
-#elif defined(__GNUC__)
+#elif defined(__GNUC__) && !defined(_WIN32)
 #define QCMP_EXPORT __attribute__((visibility("default")))
 #else
 #define QCMP_EXPORT

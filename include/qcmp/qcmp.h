@@ -8,6 +8,7 @@
 #include <qcmp/error.h>
 #include <qcmp/measure.h>
 #include <qcmp/probe.h>
+#include <qcmp/survey.h>
 #include <qcmp/version.h>
 #include <qcmp/wire.h>
 

@@ -4,3 +4,8 @@ const char *qcmp_version(void)
 {
     return QCMP_VERSION;
 }
+
+int qcmp_version_number(void)
+{
+    return QCMP_VERSION_NUMBER;
+}

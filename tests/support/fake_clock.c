@@ -1,6 +1,5 @@
 #include "support/fake_clock.h"
 
-#include <sys/random.h>
 #include <time.h>
 
 #include "client/clock.h"
@@ -34,9 +33,4 @@ struct qcmp_reading qcmp_clock_read(void)
     return (struct qcmp_reading){
         .at = {.wall_ns = base_ns + monotonic_ns + offset_ns, .monotonic_ns = monotonic_ns},
         .width_ns = width_ns};
-}
-
-int qcmp_random_fill(void *buffer, size_t bytes)
-{
-    return getentropy(buffer, bytes) == 0 ? 0 : QCMP_ERROR_INVALID_ARGUMENT;
 }

@@ -7,15 +7,13 @@ function(paddock_client_variant name replaced replacement)
     list(FILTER sources EXCLUDE REGEX "/${replaced}$")
     set_target_properties(paddock_client_${name} PROPERTIES SOURCES "${sources};${replacement}")
     paddock_target(paddock_client_${name} 11)
-    target_compile_definitions(paddock_client_${name} PRIVATE QCMP_BUILD _POSIX_C_SOURCE=200809L)
+    target_compile_definitions(paddock_client_${name} PRIVATE ${QCMP_DEFINITIONS})
     target_include_directories(paddock_client_${name} PRIVATE ${PROJECT_SOURCE_DIR}/src ${PROJECT_SOURCE_DIR}/tests
                                PUBLIC ${PROJECT_SOURCE_DIR}/include)
 endfunction()
 
-set_source_files_properties(${PROJECT_SOURCE_DIR}/src/client/clock.c ${PROJECT_SOURCE_DIR}/src/client/socket_linux.c
-                            ${PROJECT_SOURCE_DIR}/tests/support/fake_clock.c
-                            PROPERTIES COMPILE_DEFINITIONS _GNU_SOURCE)
 get_target_property(QCMP_CLIENT_TEST_SOURCES qcmp_static SOURCES)
+get_target_property(QCMP_DEFINITIONS qcmp_static COMPILE_DEFINITIONS)
 paddock_client_variant(posix socket_linux.c ${PROJECT_SOURCE_DIR}/src/client/socket_posix.c)
 paddock_client_variant(stepped clock.c ${PROJECT_SOURCE_DIR}/tests/support/fake_clock.c)
 
