@@ -18,6 +18,7 @@ paddock_client_variant(posix socket_linux.c ${PROJECT_SOURCE_DIR}/src/client/soc
 paddock_client_variant(stepped clock.c ${PROJECT_SOURCE_DIR}/tests/support/fake_clock.c)
 
 paddock_unit_test(client client LINK qcmp::static paddock_test_support)
+paddock_unit_test(client options LINK qcmp::static paddock_test_support)
 paddock_unit_test(client clock_step LINK paddock_client_stepped paddock_test_support)
 
 if(CMAKE_SYSTEM_NAME STREQUAL "Linux")
