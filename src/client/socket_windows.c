@@ -56,7 +56,8 @@ static int prepare(SOCKET fd, bool ipv6, enum qcmp_family family,
     struct sockaddr_storage address;
     u_long nonblocking = 1;
     DWORD off = 0, written;
-    if (ioctlsocket(fd, FIONBIO, &nonblocking) != 0 ||
+    /* The number has bit 31 set, and the parameter a sign. */
+    if (ioctlsocket(fd, (long)FIONBIO, &nonblocking) != 0 ||
         (ipv6 && set_flag(fd, IPPROTO_IPV6, IPV6_V6ONLY, family == QCMP_FAMILY_IPV6) != 0))
         return winsock_error();
     WSAIoctl(fd, SIO_UDP_CONNRESET, &off, sizeof off, NULL, 0, &written, NULL, NULL);

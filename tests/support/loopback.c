@@ -92,9 +92,9 @@ bool loopback_has_ipv6(void)
     return fd != QCMP_NO_FD;
 }
 
-static bool wait_readable(const struct loopback *socket, int timeout_ms)
+bool loopback_wait_readable(const struct loopback *socket, int timeout_ms)
 {
-    struct timeval timeout = {timeout_ms / 1000, 0};
+    struct timeval timeout = {timeout_ms / 1000, timeout_ms % 1000 * 1000};
     fd_set readable;
     FD_ZERO(&readable);
     FD_SET(socket->fd, &readable);
@@ -106,7 +106,7 @@ size_t loopback_receive(const struct loopback *socket, void *data, size_t capaci
 {
     struct sockaddr_storage ignored;
     socklen_t bytes = sizeof ignored;
-    assert_true(wait_readable(socket, LOOPBACK_PATIENCE_MS));
+    assert_true(loopback_wait_readable(socket, LOOPBACK_PATIENCE_MS));
     ptrdiff_t received = recvfrom(socket->fd, data, (io_size)capacity, RECEIVE_FLAGS,
                                   (struct sockaddr *)(from != NULL ? from : &ignored), &bytes);
     assert_true(received >= 0);
@@ -124,7 +124,7 @@ bool loopback_is_socket(qcmp_fd fd)
 
 bool loopback_readable(const struct loopback *socket)
 {
-    return wait_readable(socket, 0);
+    return loopback_wait_readable(socket, 0);
 }
 
 void loopback_send(const struct loopback *socket, const void *data, size_t bytes,

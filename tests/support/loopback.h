@@ -51,6 +51,9 @@ bool loopback_is_socket(qcmp_fd fd);
 /** Whether a datagram is there already. */
 bool loopback_readable(const struct loopback *socket);
 
+/** Whether a datagram is there within this time. */
+bool loopback_wait_readable(const struct loopback *socket, int timeout_ms);
+
 /** Sends one datagram. */
 void loopback_send(const struct loopback *socket, const void *data, size_t bytes,
                    const struct sockaddr_storage *to, socklen_t to_bytes);
