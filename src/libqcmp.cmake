@@ -79,3 +79,6 @@ endif()
 add_library(qcmp::static ALIAS qcmp_static)
 add_library(qcmp::shared ALIAS qcmp_shared)
 add_library(qcmp::qcmp ALIAS qcmp_${QCMP_DEFAULT})
+foreach(variable QCMP_DEFAULT QCMP_OTHER QCMP_LIBRARIES) # for cmake/install.cmake
+    set(${variable} ${${variable}} PARENT_SCOPE)
+endforeach()

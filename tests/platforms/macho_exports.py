@@ -3,6 +3,7 @@
 import struct
 import sys
 
+LINKERS_OWN = {"__dso_handle", "_mh_dylib_header"}
 LC_SYMTAB, EXTERNAL, PRIVATE, TYPE, SECTION = 2, 0x01, 0x10, 0x0E, 0x0E
 
 
@@ -23,4 +24,4 @@ def exports(data):
 
 
 with open(sys.argv[1], "rb") as library:
-    print("\n".join(sorted(set(exports(library.read())))))
+    print("\n".join(sorted(set(exports(library.read())) - LINKERS_OWN)))

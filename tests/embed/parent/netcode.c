@@ -1,0 +1,8 @@
+#include <qcmp/qcmp.h>
+
+const char *netcode_version(void);
+
+const char *netcode_version(void)
+{
+    return qcmp_version();
+}
