@@ -20,6 +20,7 @@
 #define RECEIVE_BYTES_A_SLOT 1024
 #define RECEIVE_BYTES_LEAST (1 << 20)
 #define RECEIVE_BYTES_MOST (1 << 26)
+#define SLOTS_OF_ANY_BUFFER 16
 
 #define RECEIVE_BATCH 32
 
@@ -77,7 +78,8 @@ int qcmp_socket_open(struct qcmp_socket *sock, const struct qcmp_client_options 
     if (error != 0)
         return error;
     /* These make things better where they are granted; nothing depends on them. */
-    set_option(sock->fd, SOL_SOCKET, SO_RCVBUF, receive_bytes(slots));
+    if (slots > SLOTS_OF_ANY_BUFFER)
+        set_option(sock->fd, SOL_SOCKET, SO_RCVBUF, receive_bytes(slots));
     set_option(sock->fd, IPPROTO_IP, IP_RECVERR, 1);
     if (sock->ipv6)
         set_option(sock->fd, IPPROTO_IPV6, IPV6_RECVERR, 1);

@@ -51,7 +51,7 @@ build() {
         return 1
     }
     cmake --build "$work/$name" -j "$jobs" >"$work/$name.log" || {
-        cat "$work/$name.log"
+        grep -v '^\[[0-9]*/[0-9]*\] [BL]' "$work/$name.log"
         return 1
     }
 }

@@ -24,6 +24,8 @@ paddock_unit_test(client clock_step LINK paddock_client_stepped paddock_test_sup
 if(CMAKE_SYSTEM_NAME STREQUAL "Linux")
     paddock_unit_test(client kernel_errors LINK qcmp::static paddock_test_support)
     paddock_faulty(paddock_unit_client_kernel_errors)
+    paddock_unit_test(client system_calls LINK qcmp::static paddock_test_support
+                      -Wl,--wrap=sendto,--wrap=recvmsg,--wrap=recvmmsg,--wrap=ppoll,--wrap=malloc)
 endif()
 
 add_executable(paddock_unit_client_posix unit/client/test_client.c)
