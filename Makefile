@@ -31,8 +31,7 @@ $(TEST_TARGETS): test-%:
 	@ctest --preset $* -j $(JOBS)
 
 test-platforms: build
-	@scripts/install-dependencies platforms
-	@scripts/test-platforms
+	@scripts/test-platforms $(PLATFORMS)
 
 amalgamation:
 	@scripts/amalgamate build/amalgamation

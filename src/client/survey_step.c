@@ -6,6 +6,7 @@
 #include "client/clock.h"
 
 #define EVENTS_A_CALL 16
+#define CALLS_A_STEP 64 /* so that a flood does not hold up a frame */
 
 /* What comes back with a ping of a survey is the address of its site's endpoint. */
 static int find_site(const struct qcmp_survey *survey, const void *user, size_t *site)
@@ -46,12 +47,12 @@ int qcmp_survey_take(struct qcmp_survey *survey, const struct qcmp_client_event 
 int qcmp_survey_step(struct qcmp_survey *survey, struct qcmp_client *client)
 {
     struct qcmp_client_event events[EVENTS_A_CALL];
-    int count;
-    do {
+    int count = EVENTS_A_CALL;
+    for (int calls = 0; calls < CALLS_A_STEP && count == EVENTS_A_CALL; calls++) {
         count = qcmp_client_process(client, events, EVENTS_A_CALL);
         for (int i = 0; i < count; i++)
             (void)qcmp_survey_take(survey, &events[i]);
-    } while (count == EVENTS_A_CALL);
+    }
     (void)qcmp_survey_send(survey, client);
     return count < 0 ? count : !qcmp_survey_is_done(survey);
 }
