@@ -24,7 +24,7 @@ endif()
 # One export set each, so that a package that carries only one of the two libraries is complete.
 foreach(kind static shared)
     set_target_properties(qcmp_${kind} PROPERTIES EXPORT_NAME ${kind})
-    if(NOT PADDOCK_INSTALL AND kind STREQUAL QCMP_OTHER)
+    if(NOT QCMP_BOTH AND kind STREQUAL QCMP_OTHER)
         set(QCMP_OPTIONAL OPTIONAL) # not built unless somebody links it
     else()
         set(QCMP_OPTIONAL)
@@ -34,7 +34,7 @@ foreach(kind static shared)
             LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR} COMPONENT qcmp ${QCMP_OPTIONAL} ${QCMP_WHEN}
             ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR} COMPONENT qcmp ${QCMP_OPTIONAL} ${QCMP_WHEN}
             INCLUDES DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
-    if(PADDOCK_INSTALL OR kind STREQUAL QCMP_DEFAULT)
+    if(QCMP_BOTH OR kind STREQUAL QCMP_DEFAULT)
         install(EXPORT qcmp-${kind} NAMESPACE qcmp:: DESTINATION ${QCMP_CMAKE_DIR} COMPONENT qcmp ${QCMP_WHEN})
     endif()
 endforeach()

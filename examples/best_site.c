@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The best of several sites, found beside a game's frames: best_site ADDRESS[:PORT]... */
 #include <stdio.h>
-#include <stdlib.h>
 
 #include <qcmp/qcmp.h>
 
@@ -18,10 +17,9 @@ int main(int argc, char **argv)
     while (count < MOST_SITES && (int)count + 1 < argc &&
            qcmp_endpoint_parse(&sites[count], argv[count + 1], QCMP_PORT) == 0)
         count++;
-    size_t bytes = qcmp_survey_bytes(count, NULL);
-    void *memory = malloc(bytes);
-    if (memory == NULL || qcmp_client_new(&client, NULL) != 0 ||
-        qcmp_survey_init(&survey, memory, bytes, sites, count, NULL) != 0)
+    static _Alignas(16) unsigned char memory[1 << 16]; /* qcmp_survey_bytes() says how many */
+    if (qcmp_survey_init(&survey, memory, sizeof memory, sites, count, NULL) != 0 ||
+        qcmp_client_new(&client, NULL) != 0)
         return 2;
     while (qcmp_survey_step(survey, client) > 0) {
         /* ... input, simulation, drawing: here a frame passes by waiting ... */
@@ -32,6 +30,5 @@ int main(int argc, char **argv)
         printf("%s is the best: %.3f ms, jitter %.3f ms, loss %.0f %%\n", argv[best + 1],
                (double)result.median_ns / 1e6, (double)result.jitter_ns / 1e6, result.loss * 100);
     qcmp_client_free(client);
-    free(memory);
     return best < 0;
 }

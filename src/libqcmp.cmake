@@ -3,6 +3,7 @@
 set(QCMP_SOURCES
     wire/error.c
     wire/measure.c
+    wire/sized.c
     wire/version.c
     wire/wire.c
     probe/probe.c
@@ -72,13 +73,17 @@ else()
     set(QCMP_DEFAULT static)
     set(QCMP_OTHER shared)
 endif()
-if(NOT PADDOCK_INSTALL)
+set(QCMP_BOTH ${PADDOCK_INSTALL})
+if(DEFINED BUILD_SHARED_LIBS)
+    set(QCMP_BOTH OFF) # somebody has chosen
+endif()
+if(NOT QCMP_BOTH)
     # Built when somebody links it.
     set_target_properties(qcmp_${QCMP_OTHER} PROPERTIES EXCLUDE_FROM_ALL ON)
 endif()
 add_library(qcmp::static ALIAS qcmp_static)
 add_library(qcmp::shared ALIAS qcmp_shared)
 add_library(qcmp::qcmp ALIAS qcmp_${QCMP_DEFAULT})
-foreach(variable QCMP_DEFAULT QCMP_OTHER QCMP_LIBRARIES) # for cmake/install.cmake
+foreach(variable QCMP_BOTH QCMP_DEFAULT QCMP_OTHER QCMP_LIBRARIES) # for cmake/install.cmake
     set(${variable} ${${variable}} PARENT_SCOPE)
 endforeach()

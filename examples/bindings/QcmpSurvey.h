@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// libqcmp in Unreal: a C++ class without UObjects for a module of the game. Put qcmp.c and qcmp.h (make amalgamation) and this file
-// into the module's Private folder; Windows needs PublicSystemLibraries.AddRange(new[] { "ws2_32.lib", "bcrypt.lib" }) in its
-// Build.cs. Call Tick() from any tickable; nothing blocks, nothing is called back. Compiled by the tests as C++17 and C++20 with gcc and
-// clang, without Unreal, whose sources are not free: so it uses nothing of it; FString converts by TCHAR_TO_UTF8.
+// libqcmp in Unreal: a C++ class without UObjects for a module of the game. Put qcmp.c and qcmp.h
+// (make amalgamation) and this file into the module's Private folder; Windows needs
+// PublicSystemLibraries.AddRange(new[] { "ws2_32.lib", "bcrypt.lib" }) in its Build.cs. Call Tick()
+// from any tickable; nothing blocks, nothing is called back. Compiled by the tests as C++17 and
+// C++20 with gcc and clang, without Unreal, whose sources are not free: so it uses nothing of it;
+// FString converts by TCHAR_TO_UTF8.
 #pragma once
 
 #include <cstddef>
@@ -15,7 +17,7 @@
 
 class FQcmpSurvey
 {
-public:
+  public:
     // Sites as "192.0.2.1:7600"; one that cannot be read makes IsValid() false.
     explicit FQcmpSurvey(const std::vector<std::string> &Sites)
     {
@@ -26,21 +28,34 @@ public:
         }
         const std::size_t Bytes = qcmp_survey_bytes(Sites.size(), nullptr);
         Memory.reset(new std::max_align_t[Bytes / sizeof(std::max_align_t) + 1]);
-        if (qcmp_survey_init(&Survey, Memory.get(), Bytes, Endpoints.data(), Endpoints.size(), nullptr) != 0 ||
+        if (qcmp_survey_init(&Survey, Memory.get(), Bytes, Endpoints.data(), Endpoints.size(),
+                             nullptr) != 0 ||
             qcmp_client_new(&Client, nullptr) != 0)
             Survey = nullptr;
     }
-    ~FQcmpSurvey() { qcmp_client_free(Client); }
+    ~FQcmpSurvey()
+    {
+        qcmp_client_free(Client);
+    }
     FQcmpSurvey(const FQcmpSurvey &) = delete;
     FQcmpSurvey &operator=(const FQcmpSurvey &) = delete;
 
-    bool IsValid() const { return Survey != nullptr; }
+    bool IsValid() const
+    {
+        return Survey != nullptr;
+    }
 
     // Once a frame. False when the survey is done, or its socket failed.
-    bool Tick() { return IsValid() && qcmp_survey_step(Survey, Client) > 0; }
+    bool Tick()
+    {
+        return IsValid() && qcmp_survey_step(Survey, Client) > 0;
+    }
 
     // The index of the best site so far, or -1.
-    int32_t Best() const { return IsValid() ? qcmp_survey_best(Survey, nullptr) : -1; }
+    int32_t Best() const
+    {
+        return IsValid() ? qcmp_survey_best(Survey, nullptr) : -1;
+    }
 
     qcmp_survey_result Result(int32_t Site) const
     {
@@ -50,7 +65,7 @@ public:
         return Found;
     }
 
-private:
+  private:
     std::unique_ptr<std::max_align_t[]> Memory;
     qcmp_survey *Survey = nullptr;
     qcmp_client *Client = nullptr;

@@ -182,7 +182,8 @@ QCMP_EXPORT int64_t qcmp_client_deadline(const struct qcmp_client *client);
 /**
  * Sends one ping.
  *
- * @param to,to_bytes an IPv4 or IPv6 socket address; the scope of a link-local address is honoured.
+ * @param to          an IPv4 or IPv6 socket address; the scope of a link-local address is honoured.
+ * @param to_bytes    its size.
  * @param timeout_ns  > 0; see QCMP_DEFAULT_TIMEOUT_NS.
  * @param user        comes back with the event that ends this ping, never after.
  * @param[out] id     names the ping until it ends; may be NULL. Untouched on failure.

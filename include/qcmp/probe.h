@@ -144,7 +144,8 @@ static inline int qcmp_probe_ping(struct qcmp_probe *probe,
  * nonce and client timestamp all match and it arrived by the deadline.
  *
  * @param from       the datagram's source.
- * @param data,bytes as for qcmp_packet_decode().
+ * @param data       as for qcmp_packet_decode().
+ * @param bytes      likewise.
  * @param arrived_monotonic_ns when it arrived, on the clock of qcmp_stamp::monotonic_ns.
  * @param[out] event always set: QCMP_PROBE_ANSWERED, _LATE, _DUPLICATE or _REJECTED. What comes
  * after the deadline and before qcmp_probe_expire() is late, and leaves its ping in flight: it

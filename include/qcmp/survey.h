@@ -83,7 +83,8 @@ static inline size_t qcmp_survey_bytes(size_t sites, const struct qcmp_survey_op
  * @param[out] survey  inside @p memory, which must outlive it; untouched on failure.
  * @param memory       aligned as malloc aligns.
  * @param bytes        at least qcmp_survey_bytes().
- * @param sites,count  copied.
+ * @param sites        copied.
+ * @param count        how many.
  * @param options      NULL for the defaults; copied.
  * @return 0, QCMP_ERROR_INVALID_ARGUMENT or QCMP_ERROR_BUFFER_TOO_SMALL.
  */

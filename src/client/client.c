@@ -75,7 +75,7 @@ static size_t aligned(size_t bytes)
 static bool options_read(const struct qcmp_client_options *options, size_t options_bytes,
                          struct qcmp_client_options *read)
 {
-    return sized_read(read, sizeof *read, options, options != NULL ? options_bytes : 0) &&
+    return qcmp_sized_read(read, sizeof *read, options, options != NULL ? options_bytes : 0) &&
            read->dscp >= 0 && read->dscp <= 63 && (read->send == NULL) == (read->receive == NULL);
 }
 
@@ -525,8 +525,8 @@ int qcmp_client_process_sized(struct qcmp_client *client, struct qcmp_client_eve
             if (!expire_one(client, now_ns, &event))
                 break;
         }
-        sized_write((unsigned char *)events + (size_t)count++ * event_bytes, event_bytes, &event,
-                    sizeof event);
+        qcmp_sized_write((unsigned char *)events + (size_t)count++ * event_bytes, event_bytes,
+                         &event, sizeof event);
     }
     if (count == 0 && client->error != 0) {
         int error = client->error;
@@ -558,8 +558,8 @@ int qcmp_client_cancel_all_sized(struct qcmp_client *client, struct qcmp_client_
     while (count < capacity && qcmp_probe_cancel_next(client->probe, &ended)) {
         struct qcmp_client_event event;
         event_from_probe(&ended, &event);
-        sized_write((unsigned char *)events + (size_t)count++ * event_bytes, event_bytes, &event,
-                    sizeof event);
+        qcmp_sized_write((unsigned char *)events + (size_t)count++ * event_bytes, event_bytes,
+                         &event, sizeof event);
     }
     return count;
 }

@@ -105,7 +105,7 @@ void qcmp_os_error_text(int os_error, char *text, size_t capacity)
     intptr_t result = (intptr_t)strerror_r(os_error, words, sizeof words);
     const char *known = result == 0 ? words : NULL;
     if (result > greatest_error || result < -greatest_error)
-        known = (const char *)result;
+        known = (const char *)result; /* NOLINT(performance-no-int-to-ptr): it was a pointer */
     if (known != NULL)
         snprintf(text, capacity, "%s", known);
     else

@@ -26,8 +26,9 @@ int qcmp_survey_send(struct qcmp_survey *survey, struct qcmp_client *client)
     if (!qcmp_survey_next(survey, qcmp_clock_monotonic_ns(), &site))
         return 0;
     const struct qcmp_endpoint *at = qcmp_survey_site(survey, site);
-    if (qcmp_client_ping_endpoint(client, at, qcmp_survey_timeout_ns(survey), (void *)(uintptr_t)at,
-                                  NULL) != 0)
+    /* The same address, without its const: it is in the survey's memory. */
+    void *user = (char *)survey + ((const char *)at - (const char *)survey);
+    if (qcmp_client_ping_endpoint(client, at, qcmp_survey_timeout_ns(survey), user, NULL) != 0)
         qcmp_survey_loss(survey, site);
     return 1;
 }

@@ -271,7 +271,7 @@ static struct qcmp_probe_event event_new(enum qcmp_probe_event_kind kind,
 {
     struct qcmp_probe_event event;
 
-    sized_write(&event, sizeof event, NULL, 0);
+    qcmp_sized_write(&event, sizeof event, NULL, 0);
     event.kind = kind;
     event.peer = *peer;
     return event;
@@ -406,7 +406,7 @@ int qcmp_probe_ping_sized(struct qcmp_probe *probe, const struct qcmp_probe_requ
     struct qcmp_packet packet = {QCMP_PING, 0, 0, 0, 0};
     struct qcmp_probe_request read;
 
-    if (!sized_read(&read, sizeof read, request, request_bytes) || read.timeout_ns <= 0)
+    if (!qcmp_sized_read(&read, sizeof read, request, request_bytes) || read.timeout_ns <= 0)
         return QCMP_ERROR_INVALID_ARGUMENT;
     packet.client_ns = read.now.wall_ns;
     if (!nonce_choose(probe, &read, &packet.nonce))
@@ -436,7 +436,7 @@ void qcmp_probe_receive_sized(struct qcmp_probe *probe, const struct qcmp_endpoi
         happened = rejection(from, QCMP_REJECT_NOT_PONG);
     else
         happened = rejection(from, kind < 0 ? QCMP_REJECT_MALFORMED : QCMP_REJECT_FOREIGN);
-    sized_write(event, event_bytes, &happened, sizeof happened);
+    qcmp_sized_write(event, event_bytes, &happened, sizeof happened);
 }
 
 /* Ends a ping and says so, where somebody wants to know. */
@@ -446,7 +446,7 @@ static void ping_end_with(struct qcmp_probe *probe, uint32_t index, enum qcmp_pr
     const struct qcmp_probe_event happened = event_of(probe, index, kind);
 
     if (event != NULL)
-        sized_write(event, event_bytes, &happened, sizeof happened);
+        qcmp_sized_write(event, event_bytes, &happened, sizeof happened);
     ping_end(probe, index);
 }
 

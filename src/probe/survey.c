@@ -168,7 +168,7 @@ static bool options_complete(const struct qcmp_survey_options *options, size_t o
 {
     struct qcmp_survey_options *o = complete;
 
-    if (!sized_read(o, sizeof *o, options, options != NULL ? options_bytes : 0))
+    if (!qcmp_sized_read(o, sizeof *o, options, options != NULL ? options_bytes : 0))
         return false;
     o->gap_ns = time_or(o->gap_ns, DEFAULT_GAP_NS);
     o->interval_ns = time_or(o->interval_ns, DEFAULT_INTERVAL_NS);
@@ -360,7 +360,7 @@ int qcmp_survey_get_sized(const struct qcmp_survey *survey, size_t index,
     }
     if (n > 1)
         made.jitter_ns = site->differences_ns / (n - 1);
-    sized_write(result, result_bytes, &made, sizeof made);
+    qcmp_sized_write(result, result_bytes, &made, sizeof made);
     return 0;
 }
 

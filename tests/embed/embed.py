@@ -153,6 +153,24 @@ def library_only(trees):
     print(f".text has {text} bytes")
 
 
+def one_kind_alone(trees):
+    # Whoever sets BUILD_SHARED_LIBS gets that kind, and no other.
+    for shared, wanted, unwanted in (("ON", "libqcmp.so", "libqcmp.a"), ("OFF", "libqcmp.a", "libqcmp.so")):
+        build, prefix = trees.scratch / f"alone-{shared}", trees.scratch / f"alone-{shared}/installed"
+        run("cmake", "-G", "Ninja", "-S", trees.source, "-B", build, "-DPADDOCK_LIBRARY_ONLY=ON", f"-DBUILD_SHARED_LIBS={shared}")
+        run("cmake", "--build", build, "-j", "2")
+        run("cmake", "--install", build, "--prefix", prefix)
+        expect(list(prefix.rglob(wanted)) and not list(prefix.rglob(unwanted)), f"BUILD_SHARED_LIBS={shared} is not obeyed")
+        project = trees.scratch / f"user-{shared}"
+        project.mkdir()
+        (project / "CMakeLists.txt").write_text(
+            "cmake_minimum_required(VERSION 3.16)\nproject(x LANGUAGES C)\nfind_package(qcmp REQUIRED)\n"
+            f"add_executable(x {HERE}/main.c)\ntarget_link_libraries(x PRIVATE qcmp::qcmp)\n")
+        run("cmake", "-G", "Ninja", "-S", project, "-B", project / "build", f"-DCMAKE_PREFIX_PATH={prefix}")
+        run("cmake", "--build", project / "build")
+        check_program(trees, project / "build/x", shared=shared == "ON")
+
+
 def package_version(trees):
     # Below 1.0 a minor version may break, so that only the same one is compatible.
     prefix = trees.install()
@@ -173,7 +191,7 @@ GROWING = ["qcmp_client_options", "qcmp_client_event", "qcmp_probe_request", "qc
 def later_tree(trees):
     """The library's sources with a member more at the end of each struct that may grow, and a function more."""
     later = trees.scratch / "later"
-    for name in ("include", "src", "cmake", "docs"):
+    for name in ("include", "src", "cmake", "docs", "scripts"):
         shutil.copytree(trees.source / name, later / name)
     shutil.copy(trees.source / "CMakeLists.txt", later)
     for header in (later / "include/qcmp").glob("*.h"):
@@ -306,6 +324,7 @@ CASES = {
     "headers": headers,
     "parent_exports_its_own": parent_exports_its_own,
     "library_only": library_only,
+    "one_kind_alone": one_kind_alone,
     "package_version": package_version,
     "abi_can_grow": abi_can_grow,
     "amalgamation": amalgamation,

@@ -13,6 +13,7 @@ int main(int argc, char **argv)
     }
     const int32_t Best = Survey.Best();
     if (Best >= 0)
-        std::printf("%s is the best, of %u answers\n", argv[Best + 1], static_cast<unsigned>(Survey.Result(Best).answered));
+        std::printf("%s is the best, of %u answers\n", argv[Best + 1],
+                    static_cast<unsigned>(Survey.Result(Best).answered));
     return Best < 0;
 }
