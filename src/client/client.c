@@ -463,6 +463,7 @@ static int transport_receive(struct qcmp_client *client)
         return qcmp_socket_receive(&client->sock, client->arrivals, BATCH);
     while (received < BATCH) {
         struct qcmp_arrival *arrival = &client->arrivals[received];
+        memset(&arrival->from, 0, sizeof arrival->from);
         arrival->bytes = sizeof arrival->data;
         arrival->kernel_ns = 0;
         int result =

@@ -50,6 +50,10 @@
 
 #include <errno.h>
 
+#if defined(__GLIBC__) && !defined(__USE_GNU)
+#error "libqcmp's sources come first in their unit, or the build defines _GNU_SOURCE"
+#endif
+
 #define SYSTEM_NO_MEMORY ENOMEM
 #define SYSTEM_NOT_SUPPORTED EOPNOTSUPP
 
