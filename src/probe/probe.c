@@ -422,6 +422,7 @@ int qcmp_probe_ping_sized(struct qcmp_probe *probe, const struct qcmp_probe_requ
     return 0;
 }
 
+/* NOLINTNEXTLINE(readability-function-size): six, and the size of the last */
 void qcmp_probe_receive_sized(struct qcmp_probe *probe, const struct qcmp_endpoint *from,
                               const void *data, size_t bytes, int64_t arrived_monotonic_ns,
                               struct qcmp_probe_event *event, size_t event_bytes)

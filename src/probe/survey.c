@@ -195,6 +195,7 @@ size_t qcmp_survey_bytes_sized(size_t sites, const struct qcmp_survey_options *o
            sites * (sizeof(struct site) + complete.most * sizeof(int64_t));
 }
 
+/* NOLINTNEXTLINE(readability-function-size): six, and the size of the last */
 int qcmp_survey_init_sized(struct qcmp_survey **survey, void *memory, size_t bytes,
                            const struct qcmp_endpoint *sites, size_t count,
                            const struct qcmp_survey_options *options, size_t options_bytes)
