@@ -6,7 +6,7 @@ SOAK_MINUTES ?= 30
 JOBS ?= $(shell nproc)
 export FUZZ_SECONDS JOBS
 
-# dev comes last: its summary, of the build without sanitizers, closes the run.
+# The summary of dev, the build without sanitizers, closes the run.
 TEST_PRESETS := tsan asan dev
 TEST_TARGETS := $(TEST_PRESETS:%=test-%)
 
@@ -22,13 +22,13 @@ build:
 demo: build
 	@scripts/demo build/release/bin/paddock
 
-test: $(TEST_TARGETS)
+test:
+	@scripts/install-dependencies test
+	@scripts/test $(TEST_PRESETS)
 
 $(TEST_TARGETS): test-%:
 	@scripts/install-dependencies test
-	@cmake --preset $*
-	@cmake --build --preset $* -j $(JOBS)
-	@ctest --preset $* -j $(JOBS)
+	@scripts/test $*
 
 test-platforms: build
 	@scripts/test-platforms $(PLATFORMS)

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The responder that everybody would write first, to compare with: one thread, epoll, a recvfrom
  * and a sendto for each ping, timestamps from user space. It answers on [::]:PORT until it is
  * killed. */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /** @file
  * What the benchmarks share: a clock, the median of rounds, and a way to make the compiler do the
  * work.

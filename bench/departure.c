@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* How true the transmit stamps of the responder are: it answers on PORT for SECONDS with one
  * worker, and holds the stamp in each pong against the kernel's transmit stamp of the datagram that
  * carried it. usage: departure PORT SECONDS; prints one JSON object. */
@@ -15,13 +16,13 @@
 #include <linux/net_tstamp.h>
 #include <qcmp/wire.h>
 
-#include "base/address.h"
 #include "base/clock.h"
 #include "base/hdr_histogram.h"
-#include "daemon/qcmp_service.h"
+#include "net/address.h"
+#include "serve.h"
 
 #define MAX_FD 64
-#define HEADERS_BYTES 62 /* of Ethernet, IPv6 and UDP, which an error queue gives back, too */
+#define HEADERS_BYTES 62 /* Ethernet, IPv6 and UDP; an error queue gives them back, too */
 #define SECOND_NS INT64_C(1000000000)
 
 /* The service keeps its socket to itself; here it is found by its port. */
@@ -92,27 +93,23 @@ static void collect(int fd, int64_t end_ns, struct hdr_histogram *errors,
 int main(int argc, char **argv)
 {
     static struct hdr_histogram errors, sizes;
-    struct in6_addr any = in6addr_any;
-    struct qcmp_service *service;
-    struct counters_sum sum;
     uint64_t drops;
-    struct qcmp_service_options options = {
-        .addresses = &any, .addresses_count = 1, .workers = 1, .receive_buffer_ns = 20000000};
     if (argc != 3) {
         fprintf(stderr, "usage: %s PORT SECONDS\n", argv[0]);
         return 2;
     }
-    options.port = (uint16_t)atoi(argv[1]);
-    if (qcmp_service_open(&service, &options) != 0)
+    const char *const flags[] = {"--service.qcmp.port", argv[1], "--service.qcmp.guard", "false",
+                                 NULL};
+    struct served *served = serve_open(1, flags);
+    int fd = find_socket((uint16_t)atoi(argv[1]));
+    if (fd < 0 || ask_for_stamps(fd) != 0)
         return 1;
-    int fd = find_socket(options.port);
-    if (fd < 0 || ask_for_stamps(fd) != 0 || qcmp_service_start(service) != 0)
-        return 1;
+    serve_start(served);
     collect(fd, clock_monotonic_ns() + atoi(argv[2]) * SECOND_NS, &errors, &sizes);
-    qcmp_service_stop(service, &sum, &drops);
+    uint64_t answered = serve_stop(served, &drops);
     printf("{\"answered\":%" PRIu64 ",\"stamped\":%" PRIu64 ",\"segments_p50\":%" PRId64
            ",\"error_ns\":{\"p50\":%" PRId64 ",\"p99\":%" PRId64 ",\"max\":%" PRId64 "}}\n",
-           sum.answered, errors.count, hdr_histogram_quantile(&sizes, 0.5),
+           answered, errors.count, hdr_histogram_quantile(&sizes, 0.5),
            hdr_histogram_quantile(&errors, 0.5), hdr_histogram_quantile(&errors, 0.99), errors.max);
     return 0;
 }

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* How far from the truth the distances are, on one host: incoming and outgoing are then nothing but
  * the time that a packet needs through the loopback device, which is about a microsecond. What they
  * say beyond that is the error of the stamps.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The least that an XDP program can do, to compare with. */
 #include <linux/bpf.h>
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The least that an XDP program can do and still answer, to compare with: it takes whatever is long
  * enough for a ping over IPv4, and answers with the client's own time. It checks
  * nothing but lengths, reads no clock, counts nothing. */

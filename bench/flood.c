@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Pings in others' names: raw frames from an interface, to measure how a responder stands a flood.
  * Meant for a network namespace: it refuses an interface that is not a veth. Bounded by a count and
  * a rate, both of which have to be given.

@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
 """flood.py BUILD [--count N] [--rate N] [--cap N] [--guard BOOL]: how the guard stands a flood.
 
 Two network namespaces with a veth between them: a responder in one, in the other a flood of pings in others' names and
@@ -38,7 +39,7 @@ class Case:
         self.folder = tempfile.TemporaryDirectory()
         os.chmod(self.folder.name, 0o755)
         file = pathlib.Path(self.folder.name) / "paddock.yaml"
-        file.write_text(f"paddock:\n  guard: {{{keys}}}\n", encoding="utf-8")
+        file.write_text(f"paddock:\n  qcmp:\n    guard: {{{keys}}}\n", encoding="utf-8")
         with self.server:
             self.service = serving.Operated("-c", str(file), "--service.qcmp.port", "0", "--service.qcmp.guard",
                                             options.guard)

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* What access lists and the guard cost a ping, beside the decision without them. */
 #include <inttypes.h>
 #include <stdio.h>
@@ -7,7 +8,7 @@
 #include <qcmp/wire.h>
 
 #include "bench.h"
-#include "responder/responder.h"
+#include "qcmp/responder.h"
 
 #define ITERATIONS 200000
 #define PREFIXES 100000
@@ -42,17 +43,17 @@ static struct in6_addr mapped(uint32_t ipv4)
 static void answer(uint64_t iterations, void *user)
 {
     struct work *work = user;
-    struct exchange exchange = {.question = {.data = work->ping,
-                                             .bytes = sizeof work->ping,
-                                             .source_port = 9,
-                                             .destination = &in6addr_loopback,
-                                             .received_ns = 1}};
-    const struct batch batch = {.exchanges = &exchange, .count = 1};
+    uint8_t data[QCMP_PONG_BYTES];
+    struct packet packet = {.data = data,
+                            .bytes = QCMP_PING_BYTES,
+                            .peer = {.port = 9},
+                            .local = {.address = in6addr_loopback},
+                            .received_ns = 1};
     for (uint64_t i = 0; i < iterations; i++) {
-        exchange.question.source = &work->sources[i % work->sources_count];
+        memcpy(data, work->ping, sizeof work->ping); /* a pong stands where the ping was */
+        packet.peer.address = work->sources[i % work->sources_count];
         work->turn.now_ns += work->step_ns;
-        responder_answer(&batch, &work->rules, &work->turn);
-        work->outcomes[exchange.verdict.outcome]++;
+        work->outcomes[responder_answer(&packet, &work->rules, &work->turn)]++;
         bench_keep(work);
     }
 }
@@ -62,7 +63,7 @@ static struct access *random_lists(uint64_t *random)
     struct prefix_list allow = {0}, deny = {0};
     struct access *access = NULL;
     for (unsigned i = 0; i < PREFIXES; i++) {
-        /* Of 128.0.0.0/1, where no source of the bench is. */
+        /* A prefix in 128.0.0.0/1, where no source of the bench is. */
         struct prefix prefix = {mapped((uint32_t)next_random(random) | UINT32_C(0x80000000)),
                                 PREFIX_IPV4_BITS + 24};
         prefix.address.s6_addr[15] = 0;

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What the measurements of bench/report.py stand on: processes on chosen CPUs, network namespaces, medians."""
 import contextlib
 import json
@@ -116,7 +117,7 @@ class Wire:
     def __init__(self, threaded=True):
         self.threaded = threaded
         self.server, self.client = f"pdk-s{os.getpid()}", f"pdk-c{os.getpid()}"
-        self.threads = {}  # of a namespace: the kernel threads that receive there
+        self.threads = {}  # by namespace: the kernel threads that receive there
         self.server_address, self.client_address = "10.77.0.1", "10.77.0.2"
         self.interface = "veth0"
 

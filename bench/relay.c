@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* How exactly the impairment relay keeps a delay: datagrams over loopback at a steady rate, each
  * with the time at which it was sent; the server takes the kernel's stamp of its arrival. The error
  * is what lies between the two beyond the delay that the seed gives, and so contains two passes
@@ -16,10 +17,9 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "base/address.h"
 #include "base/clock.h"
-#include "base/udp_info.h"
-#include "base/udp_socket.h"
+#include "net/address.h"
+#include "net/bind.h"
 #include "relay/relay.h"
 
 #define RATE 10000
@@ -56,18 +56,18 @@ static void die(const char *what, int error)
 
 static void run_open(struct run *run)
 {
-    struct udp_binding binding = {.address = loopback(), .buffer_bytes = 8 << 20};
+    struct binding binding = {.address = loopback(), .buffer_bytes = 8 << 20};
     struct relay_options options = {.listen = loopback(),
                                     .settings = {[RELAY_UP] = run->settings},
                                     .seed = SEED,
                                     .idle_ns = 60 * NS_PER_S,
                                     .max_clients = 1};
-    int error = udp_sockets_open(&run->server_fd, 1, &binding, 0);
-    if (error != 0)
-        die("cannot open the server", error);
+    run->server_fd = bind_open(&binding, 0, false);
+    if (run->server_fd < 0)
+        die("cannot open the server", run->server_fd);
     struct in6_addr address = loopback();
     options.to_bytes = address_to_socket(&address, address_bound_port(run->server_fd), &options.to);
-    error = relay_open(&run->relay, &options);
+    int error = relay_open(&run->relay, &options);
     if (error != 0)
         die("cannot open the relay", error);
     run->stop_fd = eventfd(0, EFD_CLOEXEC);
@@ -122,12 +122,16 @@ static void receive_all(struct run *run)
                                 .msg_iovlen = 1,
                                 .msg_control = control,
                                 .msg_controllen = sizeof control};
-        struct in6_addr mapped;
         if (recvmsg(run->server_fd, &header, 0) != sizeof message)
             return;
-        struct udp_info info = udp_info_read(control, header.msg_controllen, &mapped);
-        if (message.number < COUNT)
-            run->took_ns[message.number] = info.received_ns - message.sent_ns;
+        for (struct cmsghdr *c = CMSG_FIRSTHDR(&header); c != NULL; c = CMSG_NXTHDR(&header, c)) {
+            if (c->cmsg_level != SOL_SOCKET || message.number >= COUNT)
+                continue;
+            struct timespec stamp;
+            memcpy(&stamp, CMSG_DATA(c), sizeof stamp); /* the first of struct scm_timestamping */
+            run->took_ns[message.number] =
+                stamp.tv_sec * NS_PER_S + stamp.tv_nsec - message.sent_ns;
+        }
     }
 }
 

@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
 """report.py [--rounds N] [--seconds S] [--only SECTION,...] [--parts FILE] [--write]: measures what docs/performance.md shows, and prints it.
 
 Every figure is the median of interleaved rounds, beside the baseline's of the same round (bench/baseline.c: one thread, epoll,

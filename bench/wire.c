@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* What the codec costs, beside a memcpy of as many bytes as a pong has, through the same loop. */
 #include "bench.h"
 

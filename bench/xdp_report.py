@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The XDP engine's part of the report, over veth, in two ways. Generator, responder and all that veth does for both of them share one CPU, which
 they fill: the time of a ping is what all of it costs, the generator's part included. Or else the receive path of the responder's end is a kernel thread
 with a CPU of its own, whose CPU time is that of NAPI and program alone."""
@@ -10,7 +11,7 @@ from lab import Failed, Summary, load
 
 YES = "--yes-i-own-this-target"
 FLOOD, DROP_RATE, SHARED_RATE, BASELINE_RATE = "3000000", "6000000", "1000000", "50000"
-XDP = ("--engine", "xdp", "--service.udp.xdp.network-interface", "veth0")
+XDP = ("--xdp", "on", "--service.udp.xdp.network-interface", "veth0")
 OBJECTS = lab.PROGRAMS.parent / "bpf"
 
 
@@ -34,9 +35,9 @@ def generate(wire, options, *flags, cpu=lab.SERVER_CPU, silent=False):
 def program_ns():
     """What one run of the program takes, by the kernel's own statistics since they were switched on."""
     programs = json.loads(lab.run(["bpftool", "--json", "prog", "show"]))
-    mine = [one for one in programs if one.get("name") == "paddock_qcmp" and one.get("run_cnt")]
+    mine = [one for one in programs if one.get("name") == "paddock" and one.get("run_cnt")]
     if len(mine) != 1:
-        raise Failed(f"not one program 'paddock_qcmp' but {len(mine)}")
+        raise Failed(f"not one program 'paddock' but {len(mine)}")
     return mine[0]["run_time_ns"] / mine[0]["run_cnt"]
 
 

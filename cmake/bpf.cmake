@@ -68,7 +68,8 @@ function(paddock_bpf name source)
     add_custom_command(
         OUTPUT ${stem}.skel.h
         COMMAND ${PADDOCK_BPF_CLANG} -target bpf -mcpu=v3 -O2 -g -std=gnu17 -ffreestanding -Wall -Wextra -Wshadow -Wconversion
-                -Werror ${PADDOCK_BPF_INCLUDES} -MMD -MF ${stem}.d -MT ${stem}.skel.h -c ${source} -o ${stem}.tmp.o
+                -Werror -ffile-prefix-map=${PROJECT_SOURCE_DIR}=. -ffile-prefix-map=${PROJECT_BINARY_DIR}=build
+                ${PADDOCK_BPF_INCLUDES} -MMD -MF ${stem}.d -MT ${stem}.skel.h -c ${source} -o ${stem}.tmp.o
         COMMAND ${PADDOCK_BPFTOOL} gen object ${stem}.bpf.o ${stem}.tmp.o
         COMMAND ${CMAKE_COMMAND} -E echo "/* Made from ${name}.bpf.c. NOLINTBEGIN */" > ${stem}.skel.h
         COMMAND ${PADDOCK_BPFTOOL} gen skeleton ${stem}.bpf.o name ${name}_bpf >> ${stem}.skel.h

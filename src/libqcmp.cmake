@@ -40,7 +40,7 @@ function(paddock_library target type)
     set_target_properties(${target} PROPERTIES OUTPUT_NAME qcmp C_VISIBILITY_PRESET hidden
                           POSITION_INDEPENDENT_CODE ON)
     target_compile_definitions(${target} PRIVATE ${QCMP_DEFINITIONS})
-    if(CMAKE_C_COMPILER_ID MATCHES "GNU|Clang" AND NOT MSVC)
+    if(PADDOCK_GNU_FLAGS)
         target_compile_options(${target} PRIVATE $<$<CONFIG:Release>:-O2>) # -O3 makes a third more code, and nothing faster
     endif()
     target_link_libraries(${target} PRIVATE ${QCMP_LIBRARIES})

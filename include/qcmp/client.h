@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /** @file
  * The client with a socket: the probe of qcmp/probe.h over UDP, with the kernel's timestamps where
  * it gives them.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /** @file
  * Errors of libqcmp: 0 is success, every failure is a negative number.
  *

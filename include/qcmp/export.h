@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /** @file
  * Marks what the shared library exports. Everything else is hidden.
  */

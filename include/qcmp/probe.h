@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /** @file
  * The client side of QCMP without I/O: leases of nonces, matching of answers, time-outs.
  *

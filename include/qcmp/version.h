@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /** @file
  * Version of libqcmp: of the headers at compile time, of the library at run time.
  *

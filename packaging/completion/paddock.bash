@@ -16,8 +16,8 @@ _paddock_value() {
     local word=$2
     case $1 in
     --log-format) mapfile -t COMPREPLY < <(compgen -W 'auto json plain pretty' -- "$word") ;;
-    --engine) mapfile -t COMPREPLY < <(compgen -W 'auto mmsg xdp' -- "$word") ;;
-    --xdp-mode) mapfile -t COMPREPLY < <(compgen -W 'generic native' -- "$word") ;;
+    --xdp) mapfile -t COMPREPLY < <(compgen -W 'auto off on' -- "$word") ;;
+    --xdp-attach) mapfile -t COMPREPLY < <(compgen -W 'generic native' -- "$word") ;;
     --arrivals) mapfile -t COMPREPLY < <(compgen -W 'constant poisson' -- "$word") ;;
     --pid) mapfile -t COMPREPLY < <(compgen -W "$(ps -eo pid=)" -- "$word") ;;
     --format | --report) mapfile -t COMPREPLY < <(compgen -W 'human json' -- "$word") ;;
@@ -27,6 +27,7 @@ _paddock_value() {
     --via) mapfile -t COMPREPLY < <(compgen -W 'sockets xdp' -- "$word") ;;
     --interface) mapfile -t COMPREPLY < <(cd /sys/class/net && compgen -W "$(echo *)" -- "$word") ;;
     --config | -c) mapfile -t COMPREPLY < <(compgen -f -- "$word") ;;
+    --sys.log.dir) mapfile -t COMPREPLY < <(compgen -d -- "$word") ;;
     --user) mapfile -t COMPREPLY < <(compgen -u -- "$word") ;;
     *) return 1 ;;
     esac

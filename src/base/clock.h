@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /** @file
  * The clocks of this host, in nanoseconds. No call blocks, allocates or fails. Inline, because the
  * packet path reads one for each reply.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /** @file
  * Durations as text: what people write on a command line, and what they read.
  */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 #include "base/file_identity.h"
 
 static int64_t nanoseconds(const struct timespec *time)
@@ -11,6 +12,9 @@ struct file_identity file_identity_of(const struct stat *status)
                                   .device = status->st_dev,
                                   .inode = status->st_ino,
                                   .size_bytes = status->st_size,
+                                  .mode = status->st_mode,
+                                  .owner = status->st_uid,
+                                  .group = status->st_gid,
                                   .modified_ns = nanoseconds(&status->st_mtim),
                                   .changed_ns = nanoseconds(&status->st_ctim)};
 }
@@ -24,6 +28,7 @@ struct file_identity file_identity_read(const char *path)
 bool file_identity_equal(const struct file_identity *a, const struct file_identity *b)
 {
     return a->exists == b->exists && a->device == b->device && a->inode == b->inode &&
-           a->size_bytes == b->size_bytes && a->modified_ns == b->modified_ns &&
+           a->size_bytes == b->size_bytes && a->mode == b->mode && a->owner == b->owner &&
+           a->group == b->group && a->modified_ns == b->modified_ns &&
            a->changed_ns == b->changed_ns;
 }

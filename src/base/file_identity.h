@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /** @file
  * Whether a file is still the one that was looked at, with the same contents.
  */
@@ -14,6 +15,9 @@ struct file_identity {
     dev_t device;
     ino_t inode;
     off_t size_bytes;
+    mode_t mode;
+    uid_t owner;
+    gid_t group;
     int64_t modified_ns, changed_ns; /**< Unix nanoseconds: of the contents, of anything about it */
 };
 

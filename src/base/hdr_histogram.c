@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 #include "base/hdr_histogram.h"
 
 void hdr_histogram_add_bucket(struct hdr_histogram *histogram, uint32_t bucket, uint64_t count)

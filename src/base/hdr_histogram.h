@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /** @file
  * Log-linear histogram in the manner of HdrHistogram: percentiles of any number of values in a
  * fixed amount of memory. Each power of two has the same number of equally wide buckets, so that a

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 #include "base/log.h"
 
 #include <assert.h>
@@ -51,36 +52,22 @@ static void format_timestamp(int64_t ns, char text[TIMESTAMP_BYTES])
     snprintf(text + length, TIMESTAMP_BYTES - length, ".%06" PRId64 "Z", nanoseconds / 1000);
 }
 
-/* jansson refuses text that is no valid UTF-8. */
-static json_t *json_repaired(const char *text)
-{
-    char *clean = text_repair(text);
-    json_t *json = json_string(clean);
-    free(clean);
-    return json;
-}
-
-/* JSON's readers, and jansson, have no integers beyond 63 bits: a text is exact where a number
- * would not be. */
-static json_t *json_natural(uint64_t natural)
+static json_t *json_value(const struct log_field *field)
 {
     char text[24];
 
-    if (natural <= INT64_MAX)
-        return json_integer((json_int_t)natural);
-    snprintf(text, sizeof text, "%" PRIu64, natural);
-    return json_string(text);
-}
-
-static json_t *json_value(const struct log_field *field)
-{
     switch (field->kind) {
     case LOG_KIND_TEXT:
-        return field->value.text != NULL ? json_repaired(field->value.text) : json_null();
+        return field->value.text != NULL ? text_to_json(field->value.text) : json_null();
     case LOG_KIND_INT:
         return json_integer(field->value.integer);
     case LOG_KIND_UINT:
-        return json_natural(field->value.natural);
+        if (field->value.natural <= INT64_MAX)
+            return json_integer((json_int_t)field->value.natural);
+        /* JSON's readers, and jansson, have no integers beyond 63 bits: a text is exact where a
+         * number would not be. */
+        snprintf(text, sizeof text, "%" PRIu64, field->value.natural);
+        return json_string(text);
     case LOG_KIND_BOOL:
         return json_boolean(field->value.truth);
     }
@@ -108,24 +95,19 @@ static int print_json(FILE *line, const struct event *event)
 
 /* Bare text must not look like the end of a value or like another field: a space ends values,
  * though not messages. */
-static void print_text(FILE *line, const char *text, const char *reserved)
-{
-    char piece[TEXT_PIECE_BYTES];
-    bool quoted = *text == '\0' || strpbrk(text, reserved) != NULL || !text_is_plain(text);
-
-    if (quoted)
-        fputc('"', line);
-    for (size_t bytes; (bytes = text_escape_next(text, piece)) > 0; text += bytes)
-        fputs(piece, line);
-    if (quoted)
-        fputc('"', line);
-}
-
 static void print_value(FILE *line, const struct log_field *field, const char *reserved)
 {
+    const char *text =
+        field->kind == LOG_KIND_TEXT && field->value.text != NULL ? field->value.text : "null";
+    bool is_quoted = *text == '\0' || strpbrk(text, reserved) != NULL || !text_is_plain(text);
+    char piece[TEXT_PIECE_BYTES];
+
     switch (field->kind) {
     case LOG_KIND_TEXT:
-        print_text(line, field->value.text != NULL ? field->value.text : "null", reserved);
+        fputs(is_quoted ? "\"" : "", line);
+        for (size_t bytes; (bytes = text_escape_next(text, piece)) > 0; text += bytes)
+            fputs(piece, line);
+        fputs(is_quoted ? "\"" : "", line);
         break;
     case LOG_KIND_INT:
         fprintf(line, "%" PRId64, field->value.integer);
@@ -139,7 +121,7 @@ static void print_value(FILE *line, const struct log_field *field, const char *r
     }
 }
 
-static int print_words(FILE *line, const struct event *event, bool coloured)
+static void print_words(FILE *line, const struct event *event, bool coloured)
 {
     const char *dim = coloured ? "\033[2m" : "";
     const char *colour = coloured ? levels[event->level].colour : "";
@@ -152,21 +134,6 @@ static int print_words(FILE *line, const struct event *event, bool coloured)
         fprintf(line, " %s%s=%s", dim, event->fields[i].name, normal);
         print_value(line, &event->fields[i], "= ");
     }
-    return 0;
-}
-
-static int print_event(FILE *line, enum log_format format, const struct event *event)
-{
-    switch (format) {
-    case LOG_FORMAT_AUTO:
-    case LOG_FORMAT_JSON:
-        return print_json(line, event);
-    case LOG_FORMAT_PLAIN:
-        return print_words(line, event, false);
-    case LOG_FORMAT_PRETTY:
-        return print_words(line, event, true);
-    }
-    return -1;
 }
 
 /* The line, between the newline that would end a torn line before it, and its own. NULL: no memory;
@@ -179,7 +146,11 @@ static char *line_new(enum log_format format, const struct event *event, size_t 
     if (line == NULL)
         return NULL;
     fputc('\n', line);
-    int error = print_event(line, format, event);
+    int error = 0;
+    if (format == LOG_FORMAT_JSON)
+        error = print_json(line, event);
+    else
+        print_words(line, event, format == LOG_FORMAT_PRETTY);
     fputc('\n', line);
     error |= ferror(line);
     error |= fclose(line);
@@ -189,45 +160,31 @@ static char *line_new(enum log_format format, const struct event *event, size_t 
     return NULL;
 }
 
-/* Whether write(2) may be called: it does not block then, since whoever says that there is room has
- * room for PIPE_BUF bytes. */
-static bool is_writable(const struct log_options *options)
-{
-    struct pollfd ready = {.fd = options->fd, .events = POLLOUT};
-    int count;
-
-    do {
-        count = poll(&ready, 1, options->may_block ? -1 : 0);
-    } while (count < 0 && errno == EINTR);
-    return count > 0;
-}
-
-/* Returns how much went out. */
-static size_t write_bytes(const struct log_options *options, const char *bytes, size_t length)
-{
-    size_t done = 0;
-
-    while (done < length && is_writable(options)) {
-        size_t rest = length - done;
-        ssize_t count = write(options->fd, bytes + done, rest < PIPE_BUF ? rest : PIPE_BUF);
-        if (count > 0)
-            done += (size_t)count;
-        else if (count == 0 || errno != EINTR)
-            break;
-    }
-    return done;
-}
-
+/* Writes a line. While the file descriptor is ready write(2) does not block, as there is room for
+ * PIPE_BUF bytes then. */
 static bool emit(struct log *log, const char *line, size_t length)
 {
+    const struct log_options *options = &log->options;
+    struct pollfd ready = {.fd = options->fd, .events = POLLOUT};
+
     pthread_mutex_lock(&log->lock);
-    size_t skip = log->torn ? 0 : 1;
-    size_t done = write_bytes(&log->options, line + skip, length - skip);
-    bool is_whole = done == length - skip;
-    if (done > 0)
-        log->torn = !is_whole;
+    size_t first = log->torn ? 0 : 1, at = first;
+    while (at < length) {
+        int count = poll(&ready, 1, options->may_block ? -1 : 0);
+        if (count < 0 && errno == EINTR)
+            continue;
+        size_t rest = length - at;
+        ssize_t written =
+            count > 0 ? write(options->fd, line + at, rest < PIPE_BUF ? rest : PIPE_BUF) : 0;
+        if (written > 0)
+            at += (size_t)written;
+        else if (written == 0 || errno != EINTR)
+            break;
+    }
+    if (at > first)
+        log->torn = at < length;
     pthread_mutex_unlock(&log->lock);
-    return is_whole;
+    return at == length;
 }
 
 static int64_t wall_clock(void *user)
@@ -243,13 +200,25 @@ void log_init(struct log *log, const struct log_options *options)
         log->options.clock = wall_clock;
     if (log->options.format == LOG_FORMAT_AUTO)
         log->options.format = isatty(options->fd) ? LOG_FORMAT_PRETTY : LOG_FORMAT_JSON;
+    if (log->options.format == LOG_FORMAT_PRETTY && options->is_colourless)
+        log->options.format = LOG_FORMAT_PLAIN;
 }
 
 static void write_event(struct log *log, const struct event *event)
 {
+    enum log_format format = log->options.format;
+    enum log_format file_format = format == LOG_FORMAT_PRETTY ? LOG_FORMAT_PLAIN : format;
     size_t length = 0;
-    char *line = line_new(log->options.format, event, &length);
-    if (line == NULL || !emit(log, line, length))
+    char *line = line_new(format, event, &length);
+    bool is_whole = line != NULL && emit(log, line, length);
+
+    if (log->options.file != NULL && file_format != format) {
+        free(line);
+        line = line_new(file_format, event, &length);
+    }
+    if (log->options.file != NULL)
+        is_whole &= line != NULL && log_file_write(log->options.file, line + 1, length - 1);
+    if (!is_whole)
         atomic_fetch_add_explicit(&log->lost, 1, memory_order_relaxed);
     free(line);
 }
@@ -279,59 +248,45 @@ static uint64_t hash_fields(const struct log_field *fields, size_t count)
     return hash;
 }
 
-static bool may_warn(struct log *log, const struct event *event, int64_t now_ns,
-                     uint64_t *suppressed)
-{
-    uint64_t key = hash_fields(event->fields, event->count);
-    pthread_mutex_lock(&log->lock);
-    bool may = log_limit_pass(&log->limit, key, event->fields[0].value.text, now_ns, suppressed);
-    pthread_mutex_unlock(&log->lock);
-    return may;
-}
-
-static void write_warning(struct log *log, struct event event, int64_t now_ns)
-{
-    struct log_field more[LOG_MAX_FIELDS + 1];
-    uint64_t suppressed = 0;
-    if (!may_warn(log, &event, now_ns, &suppressed))
-        return;
-    if (suppressed > 0) {
-        event.count = event.count < LOG_MAX_FIELDS ? event.count : LOG_MAX_FIELDS;
-        memcpy(more, event.fields, event.count * sizeof *more);
-        more[event.count++] = log_uint("suppressed", suppressed);
-        event.fields = more;
-    }
-    write_event(log, &event);
-}
-
 void log_write(struct log *log, enum log_level level, const struct log_field *fields, size_t count)
 {
     struct event event = {.level = level, .fields = fields, .count = count};
+    struct log_field more[LOG_MAX_FIELDS + 1];
+    uint64_t suppressed = 0;
 
     assert(level != LOG_LEVEL_OFF && count > 0);
     if (level > log->options.level)
         return;
     int64_t now_ns = log->options.clock(log->options.user);
     format_timestamp(now_ns, event.timestamp);
-    if (level == LOG_LEVEL_WARN)
-        write_warning(log, event, now_ns);
-    else
-        write_event(log, &event);
-}
-
-static bool take_suppressed(struct log *log, int64_t now_ns, struct log_limit_entry *taken)
-{
-    pthread_mutex_lock(&log->lock);
-    bool found = log_limit_take(&log->limit, now_ns, taken);
-    pthread_mutex_unlock(&log->lock);
-    return found;
+    if (level == LOG_LEVEL_WARN) {
+        uint64_t key = hash_fields(fields, count);
+        pthread_mutex_lock(&log->lock);
+        bool may = log_limit_pass(&log->limit, key, fields[0].value.text, now_ns, &suppressed);
+        pthread_mutex_unlock(&log->lock);
+        if (!may)
+            return;
+    }
+    if (suppressed > 0) {
+        event.count = count < LOG_MAX_FIELDS ? count : LOG_MAX_FIELDS;
+        memcpy(more, fields, event.count * sizeof *more);
+        more[event.count++] = log_uint("suppressed", suppressed);
+        event.fields = more;
+    }
+    write_event(log, &event);
 }
 
 void log_flush(struct log *log, bool is_last)
 {
     struct log_limit_entry taken;
     int64_t now_ns = log->options.clock(log->options.user);
-    while (take_suppressed(log, is_last ? INT64_MAX : now_ns, &taken)) {
+
+    for (;;) {
+        pthread_mutex_lock(&log->lock);
+        bool is_found = log_limit_take(&log->limit, is_last ? INT64_MAX : now_ns, &taken);
+        pthread_mutex_unlock(&log->lock);
+        if (!is_found)
+            return;
         const struct log_field fields[] = {log_text("message", taken.message),
                                            log_uint("suppressed", taken.suppressed)};
         struct event event = {.level = LOG_LEVEL_WARN, .fields = fields, .count = 2};
@@ -361,16 +316,6 @@ static bool find_level(const char *text, size_t length, enum log_level *level)
     return false;
 }
 
-static void trim(const char **text, size_t *length)
-{
-    while (*length > 0 && strchr(" \t", **text) != NULL) {
-        (*text)++;
-        (*length)--;
-    }
-    while (*length > 0 && strchr(" \t", (*text)[*length - 1]) != NULL)
-        (*length)--;
-}
-
 void log_level_parse(const char *rust_log, enum log_level *level, bool *ignored)
 {
     static const char own[] = "paddock=";
@@ -382,7 +327,12 @@ void log_level_parse(const char *rust_log, enum log_level *level, bool *ignored)
         const char *directive = next;
         size_t length = strcspn(directive, ",");
         next = directive + length + (directive[length] == ',');
-        trim(&directive, &length);
+        size_t blanks = strspn(directive, " \t");
+        blanks = blanks < length ? blanks : length;
+        directive += blanks;
+        length -= blanks;
+        while (length > 0 && strchr(" \t", directive[length - 1]) != NULL)
+            length--;
         enum log_level found;
         bool is_own = length > own_length && equals(directive, own_length, own);
         size_t skip = is_own ? own_length : 0;
@@ -393,17 +343,4 @@ void log_level_parse(const char *rust_log, enum log_level *level, bool *ignored)
             has_own = is_own;
         }
     }
-}
-
-int log_format_parse(const char *text, enum log_format *format)
-{
-    static const char *const names[] = {"auto", "json", "plain", "pretty"};
-
-    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
-        if (strcmp(text, names[i]) == 0) {
-            *format = (enum log_format)i;
-            return 0;
-        }
-    }
-    return -1;
 }

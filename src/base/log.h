@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /** @file
  * The structured log: one event a line, as JSON or as text.
  *
@@ -14,6 +15,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/log_file.h"
 #include "base/log_limit.h"
 
 enum log_level {
@@ -52,16 +54,15 @@ struct log_field {
     } value;
 };
 
-/** The time of an event: Unix nanoseconds, UTC. Called by any thread that logs. */
-typedef int64_t (*log_clock_fn)(void *user);
-
 struct log_options {
     int fd; /**< stays the caller's, and open as long as the log is used */
     enum log_format format;
-    enum log_level level; /**< the least urgent that is written */
-    bool may_block;       /**< true: wait for a slow reader; false: lose what it has no room for */
-    log_clock_fn clock;   /**< NULL: clock_wall_ns() */
-    void *user;           /**< for the clock */
+    enum log_level level;  /**< the least urgent that is written */
+    bool is_colourless;    /**< a pretty line has no colours */
+    bool may_block;        /**< true: wait for a slow reader; false: lose what it has no room for */
+    struct log_file *file; /**< takes the lines as well; stays the caller's; NULL: none */
+    log_clock_fn clock;    /**< NULL: clock_wall_ns() */
+    void *user;            /**< for the clock */
 };
 
 /** A log in the caller's memory; it owns nothing. The members are its own affair. */
@@ -123,11 +124,6 @@ uint64_t log_lost(const struct log *log);
  * @param[out] ignored whether there were other directives, which the caller may want to warn about.
  */
 void log_level_parse(const char *rust_log, enum log_level *level, bool *ignored);
-
-/** Reads `auto`, `json`, `plain` or `pretty`.
- * @param[out] format untouched on failure.
- * @return 0, or -1 for any other text. */
-int log_format_parse(const char *text, enum log_format *format);
 
 /** A text value; NULL is fine. */
 static inline struct log_field log_text(const char *name, const char *text)

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /** @file
  * Keeps a warning that comes again and again from filling the log: each distinct one is let through
  * once a second, and then says how many of it were not.

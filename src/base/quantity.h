@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /** @file
  * Numbers with a unit as text, read exactly: what durations, rates and fractions have in common.
  */

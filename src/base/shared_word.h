@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /** @file
  * A 64-bit word that several threads, or several CPUs in a BPF program, change at once. All
  * operations are relaxed: a word is the whole of what it says, and nothing else is handed over with

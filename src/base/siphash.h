@@ -1,6 +1,7 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /** @file
- * SipHash-1-3 (Aumasson and Bernstein): a keyed hash, so that whoever does not know the key cannot
- * choose inputs that collide. The variant with fewer rounds is the one for hash tables whose
+ * SipHash-1-3 (Aumasson and Bernstein): a keyed hash, so that somebody who does not know the key
+ * cannot choose inputs that collide. The variant with fewer rounds is the one for hash tables whose
  * results nobody sees. Freestanding but for siphash_key_init(); compiles for BPF.
  */
 #ifndef PADDOCK_BASE_SIPHASH_H

@@ -1,53 +1,33 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 #include "base/text.h"
 
 #include <assert.h>
 #include <inttypes.h>
+#include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-/* By the first byte; 0 for a byte that starts no character. */
-static size_t sequence_bytes(unsigned char first)
-{
-    if (first < 0x80)
-        return 1;
-    if (first < 0xc2)
-        return 0;
-    if (first < 0xe0)
-        return 2;
-    if (first < 0xf0)
-        return 3;
-    return first < 0xf5 ? 4 : 0;
-}
-
-static bool is_scalar(uint32_t code_point, size_t bytes)
-{
-    if (bytes == 3)
-        return code_point >= 0x800 && (code_point < 0xd800 || code_point > 0xdfff);
-    if (bytes == 4)
-        return code_point >= 0x10000 && code_point <= 0x10ffff;
-    return true;
-}
-
 size_t text_decode(const char *text, uint32_t *code_point)
 {
     unsigned char first = (unsigned char)text[0];
-    size_t bytes = sequence_bytes(first);
+    size_t bytes = first < 0xe0 ? 2 : first < 0xf0 ? 3 : 4;
+    uint32_t value = first & (0x7fU >> bytes);
 
     *code_point = first;
-    if (bytes == 1)
+    if (first < 0x80)
         return first != 0;
     *code_point = TEXT_INVALID;
-    if (bytes == 0)
+    if (first < 0xc2 || first > 0xf4)
         return 1;
-    uint32_t value = first & (0x7fU >> bytes);
     for (size_t i = 1; i < bytes; i++) {
         unsigned char next = (unsigned char)text[i];
         if ((next & 0xc0) != 0x80)
             return 1;
         value = value << 6 | (next & 0x3f);
     }
-    if (!is_scalar(value, bytes))
+    if ((bytes == 3 && (value < 0x800 || (value >= 0xd800 && value <= 0xdfff))) ||
+        (bytes == 4 && (value < 0x10000 || value > 0x10ffff)))
         return 1;
     *code_point = value;
     return bytes;
@@ -140,6 +120,15 @@ char *text_repair(const char *text)
     }
     clean[length] = '\0';
     return clean;
+}
+
+json_t *text_to_json(const char *text)
+{
+    char *clean = text_repair(text);
+    json_t *json = json_string(clean);
+
+    free(clean);
+    return json;
 }
 
 bool text_is_plain(const char *text)

@@ -1,6 +1,8 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /** @file
  * Text from strangers, made fit to be shown: UTF-8 decoding, and escapes for whatever could control
- * a terminal, end a line or mislead the eye. Nothing but text_repair() allocates.
+ * a terminal, end a line or mislead the eye. Nothing but text_repair() and text_to_json()
+ * allocates.
  */
 #ifndef PADDOCK_BASE_TEXT_H
 #define PADDOCK_BASE_TEXT_H
@@ -45,6 +47,10 @@ void text_escape(const char *text, char *out, size_t capacity);
 /** Makes valid UTF-8 of a text, for formats that take nothing else: each bad byte becomes U+FFFD.
  * @return the caller's, for free(); NULL when there is no memory. */
 char *text_repair(const char *text);
+
+/** A JSON string of a text, repaired: jansson refuses text that is no valid UTF-8.
+ * @return the caller's; NULL when there is no memory. */
+struct json_t *text_to_json(const char *text);
 
 /** Whether text_escape() would leave the whole text as it is, however long. */
 bool text_is_plain(const char *text);

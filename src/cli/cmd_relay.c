@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 #include <errno.h>
 #include <inttypes.h>
 #include <jansson.h>
@@ -9,14 +10,11 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-#include "base/address.h"
-#include "base/signals.h"
 #include "cli/commands.h"
-#include "cli/output.h"
 #include "cli/relay_options.h"
+#include "loop/signals.h"
+#include "net/address.h"
 #include "relay/relay.h"
-
-#define MESSAGE_BYTES 512
 
 /* Descriptors that are no client's. */
 #define OTHER_DESCRIPTORS 64
@@ -46,68 +44,6 @@ struct relayed {
     uint64_t seed;
 };
 
-static int print_help(void)
-{
-    puts("Usage: paddock relay --listen ADDRESS --to ADDRESS [OPTION...]\n"
-         "\n"
-         "Relays UDP between clients and a server as badly as a network can: late, in another\n"
-         "order, twice or not at all. SIGINT or SIGTERM ends it; it prints what became of all\n"
-         "datagrams.\n"
-         "\n"
-         "Options:");
-    options_print_help(stdout, relay_option_specs);
-    puts("\n"
-         "Exit status: 0 when it was told to stop, 2 for wrong usage, 255 if the system fails.");
-    return output_finish();
-}
-
-static int usage_error(const char *message)
-{
-    fprintf(stderr, "paddock relay: %s (see 'paddock relay --help')\n", message);
-    return EXIT_USAGE;
-}
-
-static int fail(const char *what, int error)
-{
-    fprintf(stderr, "paddock relay: %s: %s\n", what,
-            error == -ELOOP ? "it would be its own server" : strerror(-error));
-    return EXIT_FAILED;
-}
-
-static int fail_open(const struct relay_options *options, int error)
-{
-    char listen[ADDRESS_TEXT_BYTES], what[ADDRESS_TEXT_BYTES + 32];
-    address_format(&options->listen, options->listen_port, listen);
-    snprintf(what, sizeof what, "cannot relay from %s", listen);
-    return fail(what, error);
-}
-
-/* As many descriptors as clients may need, or as many as are granted. */
-static void raise_descriptors(void)
-{
-    struct rlimit limit;
-    rlim_t wanted = RELAY_MAX_CLIENTS + OTHER_DESCRIPTORS;
-    if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= wanted)
-        return;
-    limit.rlim_cur = limit.rlim_max < wanted ? limit.rlim_max : wanted;
-    setrlimit(RLIMIT_NOFILE, &limit);
-}
-
-/* A seed that was not given is of 32 bits, which are easier to type again. */
-static int randomise(struct relay_arguments *arguments)
-{
-    uint32_t seed = 0;
-    struct relay_options *options = &arguments->options;
-    int error = siphash_key_init(&options->key);
-    if (error != 0)
-        return error;
-    if (getrandom(&seed, sizeof seed, 0) != sizeof seed)
-        return -errno;
-    if (!arguments->seed_given)
-        options->seed = seed;
-    return 0;
-}
-
 static void endpoint_format(const struct sockaddr_storage *address, socklen_t bytes, char *text)
 {
     char host[ENDPOINT_BYTES - 16] = "?", port[8] = "?";
@@ -126,20 +62,6 @@ static json_t *counts_json(const struct relay_counts *counts)
     return object;
 }
 
-static int print_json(const struct relay *relay, const struct relayed *relayed)
-{
-    struct relay_counts up = relay_counts(relay, RELAY_UP);
-    struct relay_counts down = relay_counts(relay, RELAY_DOWN);
-    json_t *report = json_pack("{s:s, s:s, s:I, s:I, s:o, s:o}", "listen", relayed->listen, "to",
-                               relayed->to, "seed", (json_int_t)relayed->seed, "clients",
-                               (json_int_t)relay_clients_seen(relay), "up", counts_json(&up),
-                               "down", counts_json(&down));
-    bool is_written =
-        report != NULL && json_dumpf(report, stdout, JSON_COMPACT) == 0 && puts("") >= 0;
-    json_decref(report);
-    return is_written ? 0 : -1;
-}
-
 static void print_counts(const char *title, const struct relay_counts *counts)
 {
     puts(title);
@@ -148,80 +70,95 @@ static void print_counts(const char *title, const struct relay_counts *counts)
 #undef COUNT_PRINT
 }
 
-static void print_human(const struct relay *relay, const struct relayed *relayed)
+static int report(const struct relay *relay, const struct relayed *relayed, bool json)
 {
     struct relay_counts up = relay_counts(relay, RELAY_UP);
     struct relay_counts down = relay_counts(relay, RELAY_DOWN);
-    printf("%s to %s, seed %" PRIu64 ", %" PRIu64 " clients\n", relayed->listen, relayed->to,
-           relayed->seed, relay_clients_seen(relay));
-    print_counts("up, from clients to the server", &up);
-    print_counts("down, from the server to clients", &down);
-}
 
-static int report(const struct relay *relay, const struct relayed *relayed, bool json)
-{
-    if (!json)
-        print_human(relay, relayed);
-    else if (print_json(relay, relayed) != 0) {
-        fputs("paddock relay: cannot write the report\n", stderr);
-        return EXIT_FAILED;
+    if (json) {
+        json_t *object = json_pack("{s:s, s:s, s:I, s:I, s:o, s:o}", "listen", relayed->listen,
+                                   "to", relayed->to, "seed", (json_int_t)relayed->seed, "clients",
+                                   (json_int_t)relay_clients_seen(relay), "up", counts_json(&up),
+                                   "down", counts_json(&down));
+        bool is_written =
+            object != NULL && json_dumpf(object, stdout, JSON_COMPACT) == 0 && puts("") >= 0;
+        json_decref(object);
+        if (!is_written)
+            return command_fail(&relay_command, "cannot write the report");
+    } else {
+        printf("%s to %s, seed %" PRIu64 ", %" PRIu64 " clients\n", relayed->listen, relayed->to,
+               relayed->seed, relay_clients_seen(relay));
+        print_counts("up, from clients to the server", &up);
+        print_counts("down, from the server to clients", &down);
     }
     return output_finish();
 }
 
-/* On stderr, so that stdout has the report and nothing else. */
-static void announce(const struct relay *relay, const struct relay_arguments *arguments,
-                     struct relayed *relayed)
-{
-    struct sockaddr_storage address;
-    socklen_t bytes;
-    relay_address(relay, &address, &bytes);
-    endpoint_format(&address, bytes, relayed->listen);
-    endpoint_format(&arguments->options.to, arguments->options.to_bytes, relayed->to);
-    relayed->seed = arguments->options.seed;
-    fprintf(stderr, "paddock relay: listening on %s, to %s, seed %" PRIu64 "\n", relayed->listen,
-            relayed->to, relayed->seed);
-}
-
 /* The signals are as before once it ends: a second one ends a report that nobody reads. */
-static int run_until_signal(struct relay *relay, const struct relay_arguments *arguments,
+static int run_until_signal(struct relay *relay, const struct relay_options *options,
                             struct relayed *relayed)
 {
-    sigset_t stop, before;
-    signals_stop_set(&stop);
-    int stop_fd = signals_open(&stop, &before);
-    if (stop_fd < 0)
-        return stop_fd;
-    announce(relay, arguments, relayed);
-    int error = relay_run(relay, stop_fd);
-    signals_take(stop_fd);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    close(stop_fd);
-    return error;
-}
+    sigset_t end, before;
+    struct sockaddr_storage address;
+    socklen_t bytes;
 
-static int relay_and_report(struct relay_arguments *arguments)
-{
-    struct relay *relay;
-    struct relayed relayed;
-    raise_descriptors();
-    int error = randomise(arguments);
-    if (error == 0)
-        error = relay_open(&relay, &arguments->options);
-    if (error != 0)
-        return fail_open(&arguments->options, error);
-    error = run_until_signal(relay, arguments, &relayed);
-    int status =
-        error != 0 ? fail("cannot relay", error) : report(relay, &relayed, arguments->json);
-    relay_close(relay);
-    return status;
+    signals_end_set(&end);
+    int end_fd = signals_open(&end, &before);
+    if (end_fd < 0)
+        return end_fd;
+    relay_address(relay, &address, &bytes);
+    endpoint_format(&address, bytes, relayed->listen);
+    endpoint_format(&options->to, options->to_bytes, relayed->to);
+    relayed->seed = options->seed;
+    /* On stderr, so that stdout has the report and nothing else. */
+    fprintf(stderr, "paddock relay: listening on %s, to %s, seed %" PRIu64 "\n", relayed->listen,
+            relayed->to, relayed->seed);
+    int error = relay_run(relay, end_fd);
+    signals_take(end_fd);
+    signals_close(end_fd, &before);
+    return error;
 }
 
 int cmd_relay(int argc, char *const *argv)
 {
     struct relay_arguments arguments;
-    char message[MESSAGE_BYTES];
-    if (relay_arguments_parse(&arguments, argc, argv, message, sizeof message) != 0)
-        return usage_error(message);
-    return arguments.help ? print_help() : relay_and_report(&arguments);
+    struct relayed relayed;
+    struct relay *relay = NULL;
+    struct error error;
+    char listen[ADDRESS_TEXT_BYTES];
+    struct rlimit limit;
+    const rlim_t wanted = RELAY_MAX_CLIENTS + OTHER_DESCRIPTORS;
+    uint32_t seed = 0; /* 32 bits are easier to type again */
+
+    if (relay_arguments_parse(&arguments, argc, argv, &error) != 0)
+        return command_usage(&relay_command, error.text);
+    if (arguments.help)
+        return command_help(&relay_command);
+
+    /* As many descriptors as clients may need, or as many as are granted. */
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < wanted) {
+        limit.rlim_cur = limit.rlim_max < wanted ? limit.rlim_max : wanted;
+        setrlimit(RLIMIT_NOFILE, &limit);
+    }
+    int code = siphash_key_init(&arguments.options.key);
+    if (code == 0 && !arguments.seed_given) {
+        if (getrandom(&seed, sizeof seed, 0) != sizeof seed)
+            code = -errno;
+        arguments.options.seed = seed;
+    }
+    if (code == 0)
+        code = relay_open(&relay, &arguments.options);
+    if (code != 0) {
+        address_format(&arguments.options.listen, arguments.options.listen_port, listen);
+        error_set(&error, code, "cannot relay from %s: %s", listen,
+                  code == -ELOOP ? "it would be its own server" : strerror(-code));
+        return command_fail(&relay_command, error.text);
+    }
+    code = run_until_signal(relay, &arguments.options, &relayed);
+    if (code != 0)
+        error_system(&error, code, "cannot relay");
+    int status = code != 0 ? command_fail(&relay_command, error.text)
+                           : report(relay, &relayed, arguments.json);
+    relay_close(relay);
+    return status;
 }

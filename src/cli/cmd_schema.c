@@ -1,33 +1,40 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 #include <stdio.h>
-#include <string.h>
 
-#include "base/options.h"
+#include "cli/command.h"
 #include "cli/commands.h"
-#include "cli/output.h"
-#include "config/config.h"
+#include "daemon/sections.h"
 
-static const struct option_spec SPECS[] = {
-    {.name = "help", .letter = 'h', .kind = OPTION_FLAG, .help = "print this help"},
-    {.name = NULL},
+struct arguments {
+    bool help;
 };
+
+static const struct field fields[] = {
+    OPTION_MARK(struct arguments, help, "help", 'h', "print this help"),
+    {0},
+};
+
+static const struct command command = {
+    .name = "generate-config-schema",
+    .help_name = "generate-config-schema",
+    .about = "Usage: paddock generate-config-schema\n"
+             "\n"
+             "Writes the JSON Schema (draft 2020-12) of the configuration file.\n",
+    .fields = fields};
 
 int cmd_schema(int argc, char *const *argv)
 {
-    bool help = argc == 2 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0);
-    if (help) {
-        puts("Usage: paddock generate-config-schema\n"
-             "\n"
-             "Writes the JSON Schema (draft 2020-12) of the configuration file.\n"
-             "\n"
-             "Options:");
-        options_print_help(stdout, SPECS);
-        return output_finish();
-    }
-    if (argc > 1) {
-        fputs("paddock generate-config-schema: takes no arguments\n", stderr);
-        return EXIT_USAGE;
-    }
-    json_t *schema = config_schema();
+    struct arguments arguments = {.help = false};
+    const struct field_table table = {fields, &arguments};
+    struct flags_words words = {.items = NULL};
+    const struct section_list sections = daemon_sections();
+    struct error error;
+
+    if (flags_parse(&table, argc, argv, &words, &error) != 0)
+        return command_usage(&command, error.text);
+    if (arguments.help)
+        return command_help(&command);
+    json_t *schema = config_schema(sections.items);
     bool is_written =
         schema != NULL && json_dumpf(schema, stdout, JSON_INDENT(2)) == 0 && puts("") >= 0;
     json_decref(schema);

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /** @file
  * The subcommands. Each takes its own arguments, with its name as argv[0], and returns the exit
  * status.
@@ -7,9 +8,6 @@
 
 #include "base/log.h"
 #include "config/config.h"
-
-#define EXIT_USAGE 2
-#define EXIT_FAILED 255
 
 /** `paddock ping`: see paddock-ping(1). 0 = every target answered, 1 = one did not, 2 = usage, or a
  * name without address. */
@@ -27,10 +25,10 @@ int cmd_qcmp(int argc, char *const *argv, struct log *log);
  * failed. */
 int cmd_relay(int argc, char *const *argv);
 
-/** `paddock check`: says whether a service would take the configuration file. @p config names the
- * file unless an argument does. 0 = it would, 2 = it would not (what is wrong is on stdout), or
+/** `paddock check`: says whether a service would take the configuration file. @p file names it
+ * unless an argument does. 0 = it would, 2 = it would not (what is wrong is on stdout), or
  * usage, 255 = it would, but that could not be written. */
-int cmd_check(int argc, char *const *argv, const struct config *config,
+int cmd_check(int argc, char *const *argv, const struct config_file *file,
               const struct config_environment *environment);
 
 /** `paddock generate-config-schema`: the JSON Schema of the file on stdout. 0, 2 = usage, 255 = it

@@ -1,16 +1,16 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 #include "cli/ping.h"
 
 #include <errno.h>
+#include <netdb.h>
 #include <poll.h>
-#include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
-#include <unistd.h>
 
 #include "base/clock.h"
-#include "base/signals.h"
+#include "loop/signals.h"
 
 #define EVENTS 64
 
@@ -29,34 +29,29 @@
 /* Before a socket that gave an error is tried again. */
 #define RETRY_NS 1000000
 
+/* Between pings to a target that refuses them, where each is sent as the one before has ended. */
+#define REFUSED_NS 10000000
+
 struct session {
     struct ping_run *run;
     struct qcmp_client *client;
-    int stop_fd;
+    int signals_fd;
     size_t left;              /* pings that have not ended */
     int64_t failing_since_ns; /* nothing but errors of the socket since then; 0: it works */
     size_t cursor;            /* the target to look at first, so that all have their turn */
 };
 
-static bool is_reachable(const struct ping_target *target)
-{
-    return target->error == NULL;
-}
-
-/* Pings that one target has in flight at most. */
-static size_t depth(const struct ping_run *run)
-{
-    if (run->interval_ns == 0)
-        return 1;
-    int64_t pings = run->timeout_ns / run->interval_ns + 2;
-    size_t most = run->amount < QCMP_NONCES ? run->amount : QCMP_NONCES;
-    return (uint64_t)pings < most ? (size_t)pings : most;
-}
-
 static size_t slot_count(const struct ping_run *run)
 {
+    size_t depth = 1; /* pings that one target has in flight at most */
+
+    if (run->interval_ns != 0) {
+        int64_t pings = run->timeout_ns / run->interval_ns + 2;
+        size_t most = run->amount < QCMP_NONCES ? run->amount : QCMP_NONCES;
+        depth = (uint64_t)pings < most ? (size_t)pings : most;
+    }
     size_t all = run->targets_count * run->amount;
-    size_t flying = run->targets_count * depth(run);
+    size_t flying = run->targets_count * depth;
     size_t wanted = flying > REMEMBERED_PINGS / 2 ? 2 * flying : REMEMBERED_PINGS;
     size_t slots = all < wanted ? all : wanted;
     return slots < QCMP_PROBE_MAX_SLOTS ? slots : QCMP_PROBE_MAX_SLOTS;
@@ -64,30 +59,32 @@ static size_t slot_count(const struct ping_run *run)
 
 static void ping_end(struct session *session, struct ping *ping, enum ping_status status)
 {
+    struct ping_run *run = session->run;
     struct ping_target *target = ping->target;
+    bool is_first_address = target->next != NULL && target->received == 0;
+    int64_t now_ns = clock_monotonic_ns();
+    char address[sizeof target->endpoint_text];
+
     ping->status = status;
+    memcpy(address, target->endpoint_text, sizeof address);
+    if (is_first_address && status != PING_OK && ping_targets_move(run, target)) {
+        if (run->moved != NULL)
+            run->moved(ping, address, run->user);
+        *ping = (struct ping){.target = target};
+        target->sent--;
+        target->next_ns = now_ns;
+        return;
+    }
+
     target->ended++;
     target->received += status == PING_OK;
     session->left--;
-    if (session->run->interval_ns == 0)
-        target->next_ns = 0;
-    if (session->run->ping_ended != NULL)
-        session->run->ping_ended(ping, (size_t)(ping - target->pings) + 1, session->run->user);
-}
-
-/* The system has no room for a ping, but may have soon: it is due again in a moment, for as long as
- * it would wait for its answer. */
-static bool ping_postpone(const struct ping_run *run, struct ping_target *target, int error)
-{
-    int os_error = qcmp_error_to_os(error);
-    bool is_short = os_error == ENOBUFS || os_error == ENOMEM || os_error == EAGAIN;
-    int64_t now_ns = is_short ? clock_monotonic_ns() : 0;
-    int64_t since_ns = target->short_since_ns != 0 ? target->short_since_ns : now_ns;
-    bool may_wait = is_short && now_ns - since_ns < run->timeout_ns;
-    target->short_since_ns = may_wait ? since_ns : 0;
-    if (may_wait)
-        target->next_ns = now_ns + RETRY_NS;
-    return may_wait;
+    if (run->interval_ns == 0)
+        target->next_ns = status == PING_ERROR ? now_ns + REFUSED_NS : 0;
+    else if (is_first_address && target->next_ns < now_ns)
+        target->next_ns = now_ns;
+    if (run->ping_ended != NULL)
+        run->ping_ended(ping, (size_t)(ping - target->pings) + 1, run->user);
 }
 
 /* Returns false when this target has to wait for a lease. */
@@ -95,12 +92,25 @@ static bool ping_send(struct session *session, struct ping_target *target)
 {
     const struct ping_run *run = session->run;
     struct ping *ping = &target->pings[target->sent];
-    int error = qcmp_client_ping(session->client, (struct sockaddr *)&target->address,
-                                 target->address_bytes, run->timeout_ns, ping, NULL);
+    int error = qcmp_client_ping(session->client, target->address->ai_addr,
+                                 target->address->ai_addrlen, run->timeout_ns, ping, NULL);
+    int os_error = qcmp_error_to_os(error);
+
     if (error == QCMP_ERROR_NO_NONCE || error == QCMP_ERROR_NO_SLOT)
         return false;
-    if (ping_postpone(run, target, error))
-        return true;
+    /* The system has no room for a ping, but may have soon: it is due again in a moment, for as
+     * long as it would wait for its answer. */
+    if (os_error == ENOBUFS || os_error == ENOMEM || os_error == EAGAIN) {
+        int64_t now_ns = clock_monotonic_ns();
+        if (target->short_since_ns == 0)
+            target->short_since_ns = now_ns;
+        if (now_ns - target->short_since_ns < run->timeout_ns) {
+            target->next_ns = now_ns + RETRY_NS;
+            return true;
+        }
+    }
+    target->short_since_ns = 0;
+
     ping->target = target;
     target->sent++;
     target->next_ns = run->interval_ns == 0 ? INT64_MAX : target->next_ns + run->interval_ns;
@@ -119,9 +129,12 @@ static int64_t send_due(struct session *session, int64_t now_ns)
     const struct ping_run *run = session->run;
     int64_t next_ns = INT64_MAX;
     int burst = SEND_BURST;
+
     for (size_t i = 0; i < run->targets_count; i++) {
         struct ping_target *target = &run->targets[(session->cursor + i) % run->targets_count];
-        if (!is_reachable(target) || target->sent == run->amount)
+        bool is_tried =
+            target->next != NULL && target->received == 0 && target->sent > target->ended;
+        if (target->error != NULL || target->sent == run->amount || is_tried)
             continue;
         if (target->next_ns <= now_ns) {
             if (burst-- == 0) {
@@ -138,144 +151,108 @@ static int64_t send_due(struct session *session, int64_t now_ns)
     return next_ns;
 }
 
-static void take_rejection(struct ping_run *run, const struct qcmp_client_event *event)
-{
-    struct ping_target *target = ping_targets_find(run, &event->peer);
-    if (target != NULL)
-        target->rejected++;
-    else
-        run->rejected_elsewhere++;
-    if (run->noticed != NULL)
-        run->noticed(target, event, run->user);
-}
-
-static void take_stray(struct ping_run *run, const struct qcmp_client_event *event)
-{
-    struct ping_target *target = ping_targets_find(run, &event->peer);
-    if (target == NULL)
-        return;
-    if (event->kind == QCMP_CLIENT_LATE)
-        target->late++;
-    else
-        target->duplicates++;
-    if (run->noticed != NULL)
-        run->noticed(target, event, run->user);
-}
-
-static void take_answer(struct session *session, const struct qcmp_client_event *event)
-{
-    struct ping *ping = event->user;
-    ping->times = event->times;
-    ping->sample = event->sample;
-    ping->transmit_source = event->transmit_source;
-    ping->receive_source = event->receive_source;
-    ping->clock_stepped = event->clock_stepped != 0;
-    ping_end(session, ping, PING_OK);
-}
-
-/* Takes what ends a ping. */
-static void take_ending(struct session *session, const struct qcmp_client_event *event)
-{
-    struct ping *ping = event->user;
-    ping->nonce = event->nonce;
-    ping->error = event->kind == QCMP_CLIENT_FAILED ? event->error : 0;
-    if (event->kind == QCMP_CLIENT_ANSWERED)
-        take_answer(session, event);
-    else if (event->kind == QCMP_CLIENT_CANCELLED)
-        ping->status = PING_UNSENT;
-    else
-        ping_end(session, ping, event->kind == QCMP_CLIENT_FAILED ? PING_ERROR : PING_TIMEOUT);
-}
-
 static void take_event(struct session *session, const struct qcmp_client_event *event)
 {
+    struct ping_run *run = session->run;
+    struct ping *ping = event->user;
+    struct ping_target *target;
+
     switch (event->kind) {
     case QCMP_CLIENT_ANSWERED:
+        ping->nonce = event->nonce;
+        ping->times = event->times;
+        ping->sample = event->sample;
+        ping->transmit_source = event->transmit_source;
+        ping->receive_source = event->receive_source;
+        ping->clock_stepped = event->clock_stepped != 0;
+        ping_end(session, ping, PING_OK);
+        break;
     case QCMP_CLIENT_TIMED_OUT:
+        ping->nonce = event->nonce;
+        ping_end(session, ping, PING_TIMEOUT);
+        break;
     case QCMP_CLIENT_FAILED:
+        ping->nonce = event->nonce;
+        ping->error = event->error;
+        ping_end(session, ping, PING_ERROR);
+        break;
     case QCMP_CLIENT_CANCELLED:
-        take_ending(session, event);
+        ping->nonce = event->nonce;
+        ping->status = PING_UNSENT;
         break;
     case QCMP_CLIENT_LATE:
     case QCMP_CLIENT_DUPLICATE:
-        take_stray(session->run, event);
-        break;
     case QCMP_CLIENT_REJECTED:
-        take_rejection(session->run, event);
+        target = ping_targets_find(run, &event->peer);
+        if (target == NULL && event->kind != QCMP_CLIENT_REJECTED)
+            return;
+        if (target == NULL)
+            run->rejected_elsewhere++;
+        else if (event->kind == QCMP_CLIENT_LATE)
+            target->late++;
+        else if (event->kind == QCMP_CLIENT_DUPLICATE)
+            target->duplicates++;
+        else
+            target->rejected++;
+        if (run->noticed != NULL)
+            run->noticed(target, event, run->user);
         break;
     }
 }
 
 /* An error of the socket ends the run only when it persists: the client stays usable. */
-static int note_error(struct session *session, int error)
-{
-    struct ping_run *run = session->run;
-    int64_t now_ns = clock_monotonic_ns();
-    run->socket_errors++;
-    run->last_socket_error = error;
-    if (session->failing_since_ns == 0)
-        session->failing_since_ns = now_ns;
-    return now_ns - session->failing_since_ns < run->timeout_ns ? 0 : error;
-}
-
 static int take_events(struct session *session)
 {
+    struct ping_run *run = session->run;
     struct qcmp_client_event events[EVENTS];
     int count = qcmp_client_process(session->client, events, EVENTS);
-    /* A time-out says nothing about the socket. */
     bool works = count == 0;
+
     for (int i = 0; i < count; i++) {
-        works |= events[i].kind != QCMP_CLIENT_TIMED_OUT;
+        works |= events[i].kind != QCMP_CLIENT_TIMED_OUT; /* which says nothing about the socket */
         take_event(session, &events[i]);
     }
     if (works)
         session->failing_since_ns = 0;
-    return count < 0 ? note_error(session, count) : 0;
-}
-
-/* Ends what is still in flight, when the user has had enough. */
-static void cancel_rest(struct session *session)
-{
-    struct qcmp_client_event event;
-    while (qcmp_client_cancel_all(session->client, &event, 1) > 0)
-        take_event(session, &event);
-}
-
-static int64_t until(int64_t at_ns, int64_t now_ns)
-{
-    if (at_ns == INT64_MAX)
-        return INT64_MAX;
-    return at_ns > now_ns ? at_ns - now_ns : 0;
-}
-
-/* How long there is nothing to do. */
-static int64_t idle_ns(const struct session *session, int64_t next_ns)
-{
-    int64_t wait_ns = until(next_ns, clock_monotonic_ns());
-    int64_t deadline_ns = qcmp_client_deadline(session->client);
-    return deadline_ns < wait_ns ? deadline_ns : wait_ns;
+    if (count >= 0)
+        return 0;
+    int64_t now_ns = clock_monotonic_ns();
+    run->socket_errors++;
+    run->last_socket_error = count;
+    if (session->failing_since_ns == 0)
+        session->failing_since_ns = now_ns;
+    return now_ns - session->failing_since_ns < run->timeout_ns ? 0 : count;
 }
 
 /* Waits for an answer, a time-out, the next ping to send, or a signal. A socket that fails is not
  * waited for: it may be readable all the time. */
 static int session_wait(struct session *session, int64_t next_ns)
 {
-    bool failing = session->failing_since_ns != 0;
-    struct pollfd fds[] = {{.fd = session->stop_fd, .events = POLLIN},
+    struct ping_run *run = session->run;
+    bool is_failing = session->failing_since_ns != 0;
+    struct pollfd fds[] = {{.fd = session->signals_fd, .events = POLLIN},
                            {.fd = qcmp_client_fd(session->client), .events = POLLIN}};
-    int64_t wait_ns = idle_ns(session, next_ns);
-    if (failing && wait_ns > RETRY_NS)
-        wait_ns = RETRY_NS;
+    int64_t wait_ns = next_ns == INT64_MAX ? INT64_MAX : next_ns - clock_monotonic_ns();
+    int64_t deadline_ns = qcmp_client_deadline(session->client);
+
+    wait_ns = deadline_ns < wait_ns ? deadline_ns : wait_ns;
+    wait_ns = is_failing && wait_ns > RETRY_NS ? RETRY_NS : wait_ns;
+    wait_ns = wait_ns > 0 ? wait_ns : 0;
     struct timespec timeout = {.tv_sec = wait_ns / 1000000000, .tv_nsec = wait_ns % 1000000000};
-    if (ppoll(fds, failing ? 1 : 2, &timeout, NULL) < 0 && errno != EINTR)
+    if (ppoll(fds, is_failing ? 1 : 2, &timeout, NULL) < 0 && errno != EINTR)
         return qcmp_error_from_os(errno);
-    session->run->interrupted = fds[0].revents != 0 && signals_take(session->stop_fd) != 0;
+    int taken = fds[0].revents != 0 ? signals_take(session->signals_fd) : 0;
+    if (taken == SIGQUIT && run->asked != NULL)
+        run->asked(run->user);
+    run->interrupted = taken != 0 && taken != SIGQUIT;
     return 0;
 }
 
 static int session_run(struct session *session)
 {
+    struct qcmp_client_event event;
     int error = 0;
+
     while (error == 0 && session->left > 0 && !session->run->interrupted) {
         int64_t next_ns = send_due(session, clock_monotonic_ns());
         /* Sends that fail end their pings: there may be nothing left to wait for. */
@@ -285,71 +262,57 @@ static int session_run(struct session *session)
         if (error == 0)
             error = take_events(session);
     }
-    cancel_rest(session);
+    while (qcmp_client_cancel_all(session->client, &event, 1) > 0)
+        take_event(session, &event);
     return error;
-}
-
-/* Between the first pings to two targets: within one interval all have had theirs. */
-static int64_t start_gap(const struct ping_run *run)
-{
-    int64_t share_ns = run->interval_ns / (int64_t)run->targets_count;
-    return run->interval_ns == 0 || share_ns > START_GAP_NS ? START_GAP_NS : share_ns;
-}
-
-static int pings_allocate(struct session *session)
-{
-    struct ping_run *run = session->run;
-    int64_t now_ns = clock_monotonic_ns();
-    int64_t gap_ns = start_gap(run);
-    for (size_t i = 0; i < run->targets_count; i++) {
-        struct ping_target *target = &run->targets[i];
-        if (!is_reachable(target))
-            continue;
-        target->pings = calloc(run->amount, sizeof *target->pings);
-        if (target->pings == NULL)
-            return qcmp_error_from_os(ENOMEM);
-        target->next_ns = now_ns + (int64_t)i * gap_ns;
-        session->left += run->amount;
-    }
-    return 0;
 }
 
 void ping_await_output(int fd)
 {
     struct pollfd output = {.fd = fd, .events = POLLOUT};
     sigset_t signals, before;
+
     if (poll(&output, 1, 0) != 0)
         return;
-    signals_stop_set(&signals);
+    signals_end_set(&signals);
     pthread_sigmask(SIG_UNBLOCK, &signals, &before);
     poll(&output, 1, -1);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
 }
 
-static int run_with_client(struct session *session)
-{
-    struct qcmp_client_options options = {.slots = slot_count(session->run)};
-    int error = qcmp_client_new(&session->client, &options);
-    if (error != 0)
-        return error;
-    error = session_run(session);
-    qcmp_client_free(session->client);
-    return error;
-}
-
 int ping_run(struct ping_run *run)
 {
     struct session session = {.run = run};
+    struct qcmp_client_options options = {.slots = slot_count(run)};
     sigset_t signals, before;
-    int error = pings_allocate(&session);
-    if (error != 0 || session.left == 0)
-        return error;
-    signals_stop_set(&signals);
-    session.stop_fd = signals_open(&signals, &before);
-    if (session.stop_fd < 0)
-        return qcmp_error_from_os(-session.stop_fd);
-    error = run_with_client(&session);
-    close(session.stop_fd);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    int64_t now_ns = clock_monotonic_ns();
+    /* Within one interval all targets have had their first ping. */
+    int64_t share_ns = run->interval_ns / (int64_t)run->targets_count;
+    int64_t gap_ns = run->interval_ns == 0 || share_ns > START_GAP_NS ? START_GAP_NS : share_ns;
+
+    for (size_t i = 0; i < run->targets_count; i++) {
+        struct ping_target *target = &run->targets[i];
+        if (target->error != NULL)
+            continue;
+        target->pings = calloc(run->amount, sizeof *target->pings);
+        if (target->pings == NULL)
+            return qcmp_error_from_os(ENOMEM);
+        target->next_ns = now_ns + (int64_t)i * gap_ns;
+        session.left += run->amount;
+    }
+    if (session.left == 0)
+        return 0;
+
+    signals_end_set(&signals);
+    sigaddset(&signals, SIGQUIT);
+    session.signals_fd = signals_open(&signals, &before);
+    if (session.signals_fd < 0)
+        return qcmp_error_from_os(-session.signals_fd);
+    int error = qcmp_client_new(&session.client, &options);
+    if (error == 0) {
+        error = session_run(&session);
+        qcmp_client_free(session.client);
+    }
+    signals_close(session.signals_fd, &before);
     return error;
 }

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 #include "cli/ping_report.h"
 
 #include <jansson.h>
@@ -7,6 +8,7 @@
 #include "base/text.h"
 
 #define TEXT_BYTES 160
+#define SHOWN_BYTES 512
 
 bool ping_summarise(const struct ping_target *target, bool raw, struct stats_summary *summary)
 {
@@ -54,26 +56,40 @@ static void print_answer(FILE *out, const struct ping *ping)
         fprintf(out, "  (raw: the server's times make no sense%s)\n", stamps_text(ping));
 }
 
+/* Writes why a ping has no answer. */
+static void format_failure(const struct ping_run *run, const struct ping *ping,
+                           char text[TEXT_BYTES])
+{
+    char timeout[DURATION_TEXT_BYTES];
+
+    if (ping->status == PING_ERROR) {
+        qcmp_error_format(ping->error, text, TEXT_BYTES);
+        return;
+    }
+    duration_format(run->timeout_ns, timeout, sizeof timeout);
+    snprintf(text, TEXT_BYTES, "no answer in %s", timeout);
+}
+
 void ping_print_ended(FILE *out, const struct ping_run *run, const struct ping *ping, size_t seq)
 {
     char text[TEXT_BYTES];
+
     fprintf(out, "%s  %zu  ", ping->target->endpoint_text, seq);
-    switch (ping->status) {
-    case PING_OK:
+    if (ping->status == PING_OK) {
         print_answer(out, ping);
-        break;
-    case PING_TIMEOUT:
-        duration_format(run->timeout_ns, text, sizeof text);
-        fprintf(out, "no answer in %s\n", text);
-        break;
-    case PING_ERROR:
-        qcmp_error_format(ping->error, text, sizeof text);
-        fprintf(out, "%s\n", text);
-        break;
-    case PING_UNSENT:
-    case PING_IN_FLIGHT:
-        break;
+        return;
     }
+    format_failure(run, ping, text);
+    fprintf(out, "%s\n", text);
+}
+
+void ping_print_moved(FILE *out, const struct ping_run *run, const struct ping *ping,
+                      const char *address)
+{
+    char text[TEXT_BYTES];
+
+    format_failure(run, ping, text);
+    fprintf(out, "%s  %s; trying %s\n", address, text, ping->target->endpoint_text);
 }
 
 static const char *reason_text(enum qcmp_probe_reason reason)
@@ -125,8 +141,22 @@ static bool best_offset(const struct ping_target *target, int64_t *offset_ns, in
     return found;
 }
 
-static void print_extras(FILE *out, const struct ping_target *target)
+void ping_print_summary(FILE *out, const struct ping_target *target)
 {
+    struct stats_summary rtt;
+    int64_t offset_ns, bound_ns;
+    char shown[SHOWN_BYTES];
+
+    text_escape(target->text, shown, sizeof shown);
+    if (target->error != NULL) {
+        fprintf(out, "\n%s: %s\n", shown, target->error);
+        return;
+    }
+    size_t lost = target->ended - target->received;
+    double lost_percent = target->ended != 0 ? 100.0 * (double)lost / (double)target->ended : 0.0;
+    fprintf(out, "\n%s (%s)\n", shown, target->endpoint_text);
+    fprintf(out, "  %zu sent, %zu received, %zu lost (%.3g %%)", target->ended, target->received,
+            lost, lost_percent);
     if (target->late != 0)
         fprintf(out, ", %zu late", target->late);
     if (target->duplicates != 0)
@@ -134,22 +164,6 @@ static void print_extras(FILE *out, const struct ping_target *target)
     if (target->rejected != 0)
         fprintf(out, ", %zu rejected", target->rejected);
     fputc('\n', out);
-}
-
-void ping_print_summary(FILE *out, const struct ping_target *target)
-{
-    struct stats_summary rtt;
-    int64_t offset_ns, bound_ns;
-    if (target->error != NULL) {
-        fprintf(out, "\n%s: %s\n", target->text, target->error);
-        return;
-    }
-    size_t lost = target->ended - target->received;
-    double lost_percent = target->ended != 0 ? 100.0 * (double)lost / (double)target->ended : 0.0;
-    fprintf(out, "\n%s (%s)\n", target->text, target->endpoint_text);
-    fprintf(out, "  %zu sent, %zu received, %zu lost (%.3g %%)", target->ended, target->received,
-            lost, lost_percent);
-    print_extras(out, target);
     if (ping_summarise(target, false, &rtt))
         fprintf(out, "  round trip: min %.3f, median %.3f, mean %.3f, max %.3f ms\n",
                 to_ms(rtt.min), to_ms(rtt.median), to_ms(rtt.mean), to_ms(rtt.max));
@@ -163,30 +177,6 @@ static json_t *integer_or_null(bool known, int64_t value)
     return known ? json_integer(value) : json_null();
 }
 
-static json_t *error_json(int error)
-{
-    char text[TEXT_BYTES];
-    if (error == 0)
-        return json_null();
-    qcmp_error_format(error, text, sizeof text);
-    return json_string(text);
-}
-
-static const char *status_text(enum ping_status status)
-{
-    switch (status) {
-    case PING_OK:
-        return "ok";
-    case PING_TIMEOUT:
-        return "timeout";
-    case PING_ERROR:
-    case PING_UNSENT:
-    case PING_IN_FLIGHT:
-        break;
-    }
-    return "error";
-}
-
 static const char *source_text(enum qcmp_stamp_source source)
 {
     return source == QCMP_STAMP_KERNEL ? "kernel" : "user";
@@ -196,10 +186,14 @@ static json_t *ping_json(const struct ping *ping, size_t seq)
 {
     const struct qcmp_sample *sample = &ping->sample;
     bool ok = ping->status == PING_OK;
+    const char *status = ok ? "ok" : ping->status == PING_TIMEOUT ? "timeout" : "error";
+    char error[TEXT_BYTES];
+
+    qcmp_error_format(ping->error, error, sizeof error);
     return json_pack(
-        "{s:I, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:s?, s:s?, s:s?, s:b}", "seq",
-        (json_int_t)seq, "status", status_text(ping->status), "error", error_json(ping->error),
-        "nonce", integer_or_null(ping->nonce >= 0, ping->nonce), "rtt_ns",
+        "{s:I, s:s, s:s?, s:o, s:o, s:o, s:o, s:o, s:o, s:s?, s:s?, s:s?, s:b}", "seq",
+        (json_int_t)seq, "status", status, "error", ping->error != 0 ? error : NULL, "nonce",
+        integer_or_null(ping->nonce >= 0, ping->nonce), "rtt_ns",
         integer_or_null(ok, sample->rtt_ns), "raw_rtt_ns", integer_or_null(ok, sample->raw_rtt_ns),
         "hold_ns", integer_or_null(ok && (sample->known & QCMP_SAMPLE_HOLD), sample->hold_ns),
         "incoming_ns",
@@ -221,28 +215,6 @@ static json_t *summary_json(const struct ping_target *target, bool raw)
                      integer_or_null(known, summary.max));
 }
 
-/* jansson refuses text that is no valid UTF-8. */
-static json_t *json_repaired(const char *text)
-{
-    char *clean = text_repair(text);
-    json_t *json = json_string(clean);
-    free(clean);
-    return json;
-}
-
-/* All of a target but its pings. */
-static json_t *target_json(const struct ping_target *target)
-{
-    bool known = target->error == NULL;
-    return json_pack(
-        "{s:o, s:s?, s:s?, s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:o}", "target",
-        json_repaired(target->text), "address", known ? target->endpoint_text : NULL, "error",
-        target->error, "sent", (json_int_t)target->ended, "received", (json_int_t)target->received,
-        "lost", (json_int_t)(target->ended - target->received), "late", (json_int_t)target->late,
-        "duplicates", (json_int_t)target->duplicates, "rejected", (json_int_t)target->rejected,
-        "rtt_ns", summary_json(target, false), "raw_rtt_ns", summary_json(target, true));
-}
-
 /* Writes and frees; NULL, where memory ran out, is an error as any other. */
 static int write_json(FILE *out, json_t *json, size_t flags)
 {
@@ -251,33 +223,35 @@ static int write_json(FILE *out, json_t *json, size_t flags)
     return result;
 }
 
-static int write_target(FILE *out, const struct ping_target *target)
-{
-    fputc('{', out);
-    if (write_json(out, target_json(target), JSON_EMBED) != 0)
-        return -1;
-    fputs(",\"pings\":[", out);
-    const char *separator = "";
-    for (size_t i = 0; i < target->sent; i++) {
-        if (target->pings[i].status == PING_UNSENT)
-            continue;
-        fputs(separator, out);
-        separator = ",";
-        if (write_json(out, ping_json(&target->pings[i], i + 1), 0) != 0)
-            return -1;
-    }
-    fputs("]}", out);
-    return 0;
-}
-
 /* The outermost levels by hand: as one tree, a run of many pings takes two kilobytes for each. */
 int ping_write_json(FILE *out, const struct ping_run *run)
 {
     fputs("{\"targets\":[", out);
     for (size_t i = 0; i < run->targets_count; i++) {
-        fputs(i > 0 ? "," : "", out);
-        if (write_target(out, &run->targets[i]) != 0)
+        const struct ping_target *target = &run->targets[i];
+        bool known = target->error == NULL;
+        const char *separator = "";
+        json_t *json = json_pack(
+            "{s:o, s:s?, s:s?, s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:o}", "target",
+            text_to_json(target->text), "address", known ? target->endpoint_text : NULL, "error",
+            target->error, "sent", (json_int_t)target->ended, "received",
+            (json_int_t)target->received, "lost", (json_int_t)(target->ended - target->received),
+            "late", (json_int_t)target->late, "duplicates", (json_int_t)target->duplicates,
+            "rejected", (json_int_t)target->rejected, "rtt_ns", summary_json(target, false),
+            "raw_rtt_ns", summary_json(target, true));
+        fputs(i > 0 ? ",{" : "{", out);
+        if (write_json(out, json, JSON_EMBED) != 0)
             return -1;
+        fputs(",\"pings\":[", out);
+        for (size_t j = 0; j < target->sent; j++) {
+            if (target->pings[j].status == PING_UNSENT)
+                continue;
+            fputs(separator, out);
+            separator = ",";
+            if (write_json(out, ping_json(&target->pings[j], j + 1), 0) != 0)
+                return -1;
+        }
+        fputs("]}", out);
     }
     fputs("],", out);
     json_t *rest =

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /** @file
  * Results of `paddock ping`, for people and for programs.
  */
@@ -17,6 +18,10 @@ bool ping_summarise(const struct ping_target *target, bool raw, struct stats_sum
 
 /** Prints the line of one ping that has ended; @p seq counts from 1. */
 void ping_print_ended(FILE *out, const struct ping_run *run, const struct ping *ping, size_t seq);
+
+/** Prints that a ping had no answer from @p address, and that its target's next one is tried. */
+void ping_print_moved(FILE *out, const struct ping_run *run, const struct ping *ping,
+                      const char *address);
 
 /** Prints the line of a late, duplicate or rejected datagram. */
 void ping_print_noticed(FILE *out, const struct qcmp_client_event *event);

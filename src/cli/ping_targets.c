@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 #include "cli/ping.h"
 
 #include <arpa/inet.h>
@@ -12,9 +13,9 @@
 
 #include <qcmp/wire.h>
 
-#include "base/address.h"
-#include "base/target.h"
 #include "base/text.h"
+#include "net/address.h"
+#include "net/target.h"
 
 /* Names that are looked up at once. */
 #define RESOLVERS 16
@@ -36,89 +37,62 @@ struct lookups {
     atomic_size_t next; /* relaxed: each index is taken once, and the joins order the results */
 };
 
-static int address_family(enum qcmp_family family)
+static bool is_unicast(const struct addrinfo *found)
 {
-    switch (family) {
-    case QCMP_FAMILY_IPV4:
-        return AF_INET;
-    case QCMP_FAMILY_IPV6:
-        return AF_INET6;
-    case QCMP_FAMILY_ANY:
-        break;
-    }
-    return AF_UNSPEC;
+    struct sockaddr_storage address = {0};
+
+    memcpy(&address, found->ai_addr, found->ai_addrlen);
+    struct in6_addr ipv6 = address_from_socket(&address);
+    return address_is_unicast(&ipv6);
 }
 
-static struct addrinfo hints_for(enum qcmp_family family, int flags)
+/* The first address from one on that belongs to a single host, or NULL. */
+static const struct addrinfo *first_unicast(const struct addrinfo *found)
 {
-    return (struct addrinfo){.ai_family = address_family(family),
-                             .ai_socktype = SOCK_DGRAM,
-                             .ai_flags = AI_NUMERICSERV | flags};
+    while (found != NULL && !is_unicast(found))
+        found = found->ai_next;
+    return found;
 }
 
 static void address_set(struct ping_target *target, const struct addrinfo *found)
 {
-    memcpy(&target->address, found->ai_addr, found->ai_addrlen);
-    target->address_bytes = found->ai_addrlen;
+    target->address = found;
+    target->next = first_unicast(found->ai_next);
     qcmp_endpoint_from_sockaddr(&target->endpoint, found->ai_addr, found->ai_addrlen);
     qcmp_endpoint_format(&target->endpoint, target->endpoint_text, sizeof target->endpoint_text);
 }
 
-/* Returns true when the target's host is a numeric address, and takes it. */
-static bool take_numeric(const struct lookup *lookup)
-{
-    struct addrinfo hints = hints_for(QCMP_FAMILY_ANY, AI_NUMERICHOST);
-    struct addrinfo *found;
-    if (getaddrinfo(lookup->target.host, lookup->port, &hints, &found) != 0)
-        return false;
-    address_set(lookup->result, found);
-    freeaddrinfo(found);
-    return true;
-}
-
-static bool other_family(const struct ping_target *target, enum qcmp_family family)
-{
-    return family != QCMP_FAMILY_ANY && target->address_bytes != 0 &&
-           target->address.ss_family != address_family(family);
-}
-
-static bool is_unicast(const struct qcmp_endpoint *endpoint)
-{
-    struct in6_addr address;
-    memcpy(&address, endpoint->address, sizeof address);
-    return address_is_unicast(&address);
-}
-
-/* In static storage, which strerror() would not be. */
-static const char *resolver_error_text(int error, int os_error)
-{
-    const char *text = error == EAI_SYSTEM ? strerrordesc_np(os_error) : NULL;
-    return text != NULL ? text : gai_strerror(error);
-}
-
 static void look_up(const struct lookup *lookup, enum qcmp_family family)
 {
-    struct addrinfo hints = hints_for(family, 0);
-    struct addrinfo *found;
-    int error = getaddrinfo(lookup->target.host, lookup->port, &hints, &found);
+    static const int families[] = {
+        [QCMP_FAMILY_ANY] = AF_UNSPEC, [QCMP_FAMILY_IPV4] = AF_INET, [QCMP_FAMILY_IPV6] = AF_INET6};
+    const struct addrinfo hints = {
+        .ai_family = families[family], .ai_socktype = SOCK_DGRAM, .ai_flags = AI_NUMERICSERV};
+    struct ping_target *target = lookup->result;
+    int error = getaddrinfo(lookup->target.host, lookup->port, &hints, &target->found);
+
     if (error != 0) {
-        lookup->result->error = resolver_error_text(error, errno);
+        /* strerror() would not be static storage. */
+        const char *text = error == EAI_SYSTEM ? strerrordesc_np(errno) : NULL;
+        target->error = text != NULL ? text : gai_strerror(error);
+        target->found = NULL;
         return;
     }
-    address_set(lookup->result, found);
-    freeaddrinfo(found);
-    if (!is_unicast(&lookup->result->endpoint))
-        lookup->result->error = "its address is not one of a single host";
+    const struct addrinfo *first = first_unicast(target->found);
+    if (first == NULL)
+        target->error = "its address is not one of a single host";
+    address_set(target, first != NULL ? first : target->found);
 }
 
 static void *resolver_main(void *argument)
 {
     struct lookups *lookups = argument;
+
     for (;;) {
         size_t i = atomic_fetch_add_explicit(&lookups->next, 1, memory_order_relaxed);
         if (i >= lookups->count)
             return NULL;
-        if (lookups->all[i].result->address_bytes == 0)
+        if (lookups->all[i].result->address == NULL)
             look_up(&lookups->all[i], lookups->family);
     }
 }
@@ -129,8 +103,9 @@ static void resolve(struct lookups *lookups)
 {
     pthread_t threads[RESOLVERS - 1];
     size_t names = 0, started = 0;
+
     for (size_t i = 0; i < lookups->count; i++)
-        names += lookups->all[i].result->address_bytes == 0;
+        names += lookups->all[i].result->address == NULL;
     while (started < RESOLVERS - 1 && started + 1 < names &&
            pthread_create(&threads[started], NULL, resolver_main, lookups) == 0)
         started++;
@@ -139,30 +114,34 @@ static void resolve(struct lookups *lookups)
         pthread_join(threads[--started], NULL);
 }
 
-/* What keeps a numeric address from being pinged, or NULL. */
+/* Returns what keeps a numeric address from being pinged, or NULL. */
 static const char *address_flaw(const struct ping_target *target, enum qcmp_family family)
 {
-    const struct qcmp_endpoint *endpoint = &target->endpoint;
     struct in6_addr address;
     char interface[IF_NAMESIZE];
-    memcpy(&address, endpoint->address, sizeof address);
-    if (other_family(target, family))
-        return family == QCMP_FAMILY_IPV4 ? "not an IPv4 address" : "not an IPv6 address";
+
+    memcpy(&address, target->endpoint.address, sizeof address);
+    if (family == QCMP_FAMILY_IPV4 && !IN6_IS_ADDR_V4MAPPED(&address))
+        return "not an IPv4 address";
+    if (family == QCMP_FAMILY_IPV6 && IN6_IS_ADDR_V4MAPPED(&address))
+        return "not an IPv6 address";
     if (!address_is_unicast(&address))
         return "no address to ping: try 127.0.0.1 or [::1], or the address of one host";
     if (!address_is_link_local(&address))
         return NULL;
-    if (endpoint->scope == 0)
+    if (target->endpoint.scope == 0)
         return "a link-local address needs its interface, as in fe80::1%eth0";
-    return if_indextoname(endpoint->scope, interface) != NULL ? NULL : "no such interface";
+    return if_indextoname(target->endpoint.scope, interface) != NULL ? NULL : "no such interface";
 }
 
-/* The same for a host that is no numeric address: an IPv6 address with a scope that is none. */
+/* Returns what is wrong with a host that is no numeric address: it is an IPv6 address with a scope
+ * that is none. */
 static const char *scope_flaw(const char *host)
 {
     char text[INET6_ADDRSTRLEN];
     struct in6_addr address;
     size_t length = strcspn(host, "%");
+
     if (host[length] == '\0' || length >= sizeof text)
         return NULL;
     memcpy(text, host, length);
@@ -173,25 +152,29 @@ static const char *scope_flaw(const char *host)
                                            : "only a link-local address takes an interface";
 }
 
-static const char *flaw_of(struct lookup *lookup, enum qcmp_family family)
+static int parse(struct lookup *lookup, enum qcmp_family family, struct error *error)
 {
-    enum target_error error = target_parse(lookup->result->text, QCMP_PORT, &lookup->target);
-    if (error != TARGET_OK)
-        return target_error_text(error);
-    snprintf(lookup->port, sizeof lookup->port, "%u", (unsigned)lookup->target.port);
-    return take_numeric(lookup) ? address_flaw(lookup->result, family)
-                                : scope_flaw(lookup->target.host);
-}
+    static const struct addrinfo hints = {.ai_socktype = SOCK_DGRAM,
+                                          .ai_flags = AI_NUMERICSERV | AI_NUMERICHOST};
+    struct ping_target *target = lookup->result;
+    char shown[SHOWN_BYTES];
+    enum target_error wrong = target_parse(target->text, QCMP_PORT, &lookup->target);
+    const char *flaw = wrong != TARGET_OK ? target_error_text(wrong) : NULL;
 
-static int parse(struct lookup *lookup, enum qcmp_family family, char *message, size_t capacity)
-{
-    const char *flaw = flaw_of(lookup, family);
+    if (flaw == NULL) {
+        snprintf(lookup->port, sizeof lookup->port, "%u", (unsigned)lookup->target.port);
+        if (getaddrinfo(lookup->target.host, lookup->port, &hints, &target->found) == 0) {
+            address_set(target, target->found);
+            flaw = address_flaw(target, family);
+        } else {
+            target->found = NULL;
+            flaw = scope_flaw(lookup->target.host);
+        }
+    }
     if (flaw == NULL)
         return 0;
-    char shown[SHOWN_BYTES];
-    text_escape(lookup->result->text, shown, sizeof shown);
-    snprintf(message, capacity, "target '%s': %s", shown, flaw);
-    return -1;
+    text_escape(target->text, shown, sizeof shown);
+    return error_set(error, -EINVAL, "target '%s': %s", shown, flaw);
 }
 
 static int compare_address(const struct qcmp_endpoint *a, const struct qcmp_endpoint *b)
@@ -217,6 +200,7 @@ static int compare_targets(const void *left, const void *right)
 
 static void index_targets(struct ping_run *run)
 {
+    run->by_endpoint_count = 0;
     for (size_t i = 0; i < run->targets_count; i++) {
         if (run->targets[i].error == NULL)
             run->by_endpoint[run->by_endpoint_count++] = &run->targets[i];
@@ -253,28 +237,37 @@ struct ping_target *ping_targets_find(const struct ping_run *run, const struct q
     return NULL;
 }
 
-int ping_targets_init(struct ping_run *run, char *const *texts, size_t count,
-                      enum qcmp_family family, char *message, size_t capacity)
+bool ping_targets_move(struct ping_run *run, struct ping_target *target)
 {
-    int result = -1;
+    if (target->next == NULL)
+        return false;
+    address_set(target, target->next);
+    index_targets(run);
+    return true;
+}
+
+int ping_targets_init(struct ping_run *run, const char *const *texts, size_t count,
+                      enum qcmp_family family, struct error *error)
+{
+    int result = 0;
     struct lookups lookups = {.count = count, .family = family};
     lookups.all = calloc(count, sizeof *lookups.all);
     run->targets = calloc(count, sizeof *run->targets);
     run->by_endpoint = calloc(count, sizeof(struct ping_target *));
     if (lookups.all == NULL || run->targets == NULL || run->by_endpoint == NULL) {
-        snprintf(message, capacity, "%s", strerror(ENOMEM));
+        result = error_system(error, -ENOMEM, "cannot take the targets");
         goto out;
     }
     run->targets_count = count;
     for (size_t i = 0; i < count; i++) {
         lookups.all[i].result = &run->targets[i];
         run->targets[i].text = texts[i];
-        if (parse(&lookups.all[i], family, message, capacity) != 0)
+        result = parse(&lookups.all[i], family, error);
+        if (result != 0)
             goto out;
     }
     resolve(&lookups);
     index_targets(run);
-    result = 0;
 out:
     free(lookups.all);
     if (result != 0)
@@ -284,8 +277,11 @@ out:
 
 void ping_targets_fini(struct ping_run *run)
 {
-    for (size_t i = 0; run->targets != NULL && i < run->targets_count; i++)
+    for (size_t i = 0; run->targets != NULL && i < run->targets_count; i++) {
         free(run->targets[i].pings);
+        if (run->targets[i].found != NULL)
+            freeaddrinfo(run->targets[i].found);
+    }
     free(run->targets);
     free(run->by_endpoint);
     run->targets = NULL;

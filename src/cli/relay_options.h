@@ -1,14 +1,11 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /** @file
  * The command line of `paddock relay`.
  */
 #ifndef PADDOCK_CLI_RELAY_OPTIONS_H
 #define PADDOCK_CLI_RELAY_OPTIONS_H
 
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include "base/options.h"
+#include "cli/command.h"
 #include "relay/relay.h"
 
 /** What the command line says. */
@@ -19,30 +16,29 @@ struct relay_arguments {
     bool help; /**< nothing else counts then */
 };
 
-/** The options, for the help. */
-extern const struct option_spec relay_option_specs[];
+extern const struct command relay_command;
 
 /**
  * Reads the command line. A name after `--to` is resolved, which may block.
  *
- * @param[out] message one line about what is wrong, fit to be shown.
- * @return 0, or -1 with @p message set.
+ * @param[out] error one line about what is wrong, fit to be shown.
+ * @return 0 or a negative errno value, with the error set.
  */
 int relay_arguments_parse(struct relay_arguments *arguments, int argc, char *const *argv,
-                          char *message, size_t capacity);
+                          struct error *error);
 
 /**
  * Reads a rate: bits a second, as a number with k, M or G for thousands, millions or billions.
- * @param[out] bits 0 to #IMPAIR_MAX_RATE_BITS; untouched on failure.
+ * @param[out] bits an int64_t, 0 to #IMPAIR_MAX_RATE_BITS; untouched on failure.
  * @return 0 or -1.
  */
-int relay_rate_parse(const char *text, int64_t *bits);
+int relay_rate_parse(const char *text, void *bits);
 
 /**
  * Reads a fraction, with at most 15 decimals.
- * @param[out] fraction 0 to 1; untouched on failure.
+ * @param[out] fraction a double, 0 to 1; untouched on failure.
  * @return 0 or -1.
  */
-int relay_fraction_parse(const char *text, double *fraction);
+int relay_fraction_parse(const char *text, void *fraction);
 
 #endif

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /** @file
  * Endpoints as socket addresses, and the texts of the system.
  */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 #include "client/clock.h"
 
 /* The tightest of a few tries, because the thread may be preempted in between, and the difference

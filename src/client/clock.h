@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /** @file
  * The client's clocks and randomness. clock_posix.c and clock_windows.c read the clocks of their
  * systems, random_*.c what each has to be unpredictable.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /** @file
  * The client's socket: what differs between platforms. socket_linux.c has the kernel's timestamps
  * and the network's errors, socket_posix.c is what every other Unix has, socket_windows.c is

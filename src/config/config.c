@@ -1,138 +1,341 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 #include "config/config.h"
 
 #include <assert.h>
-#include <stddef.h>
+#include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "config/file.h"
 #include "config/flags.h"
-#include "config/settings.h"
+#include "config/rows.h"
 
-static void set_log_level(struct config *config, const struct config_environment *environment)
+/* What is this module's own comes first, then the sections, then what only ends the reading. */
+#define MAX_TABLES (CONFIG_MAX_SECTIONS + 2)
+
+struct config {
+    const struct config_section *sections[CONFIG_MAX_SECTIONS + 1]; /* ended by NULL */
+    struct config_file file;
+    struct field_table tables[MAX_TABLES];
+    size_t count;
+};
+
+static int parse_path(const char *text, void *value)
 {
-    log_level_parse(flags_variable(environment, "RUST_LOG"), &config->log_level,
-                    &config->log_directives_ignored);
-    if (config->quiet)
-        config->log_level = LOG_LEVEL_OFF;
+    struct config_file *file = value;
+    size_t length = strlen(text);
+
+    if (length == 0 || length >= sizeof file->path)
+        return -1;
+    memcpy(file->path, text, length + 1);
+    file->is_given = true;
+    return 0;
 }
 
-/* Only the flags say which file there is, and they also win over it: hence before and after. */
-static enum config_result load_file(struct config *config, const struct flags *flags,
-                                    const struct config_environment *environment,
-                                    struct config_report *report)
+static json_t *show_path(const void *value)
 {
-    if (file_load(config, report) < 0)
-        return CONFIG_BAD_FILE;
-    return flags_apply(config, flags, environment, false, report) == 0 ? CONFIG_SERVE
-                                                                       : CONFIG_USAGE;
+    const struct config_file *file = value;
+
+    return file->path[0] != '\0' ? json_string(file->path) : json_null();
 }
 
-enum config_result config_load(struct config *config, int argc, char *const *argv,
-                               const struct config_environment *environment,
-                               struct config_report *report)
-{
-    struct flags flags;
-    struct config loaded;
-    enum config_result result = flags_read(&flags, argc, argv, report);
+static const struct field_type path_type = {
+    .parse = parse_path, .show = show_path, .expected = "a path of 1 to 4095 bytes"};
 
-    if (result != CONFIG_SERVE && result != CONFIG_COMMAND)
-        return result;
-    settings_defaults(&loaded, environment->host_name);
-    if (flags_apply(&loaded, &flags, environment, result == CONFIG_COMMAND, report) < 0)
-        return CONFIG_USAGE;
-    if (result == CONFIG_SERVE && !loaded.qcmp_enabled)
-        result = CONFIG_NOTHING;
-    if (result == CONFIG_SERVE)
-        result = load_file(&loaded, &flags, environment, report);
-    if (result == CONFIG_USAGE || result == CONFIG_BAD_FILE) {
-        config_fini(&loaded);
-        return result;
+static const struct field first_fields[] = {
+    {.flag = "config",
+     .letter = 'c',
+     .variable = "QUILKIN_CONFIG",
+     .help = "the configuration file",
+     .placeholder = "PATH",
+     .default_help = "quilkin.yaml, then /etc/quilkin/quilkin.yaml",
+     .kind = FIELD_CUSTOM,
+     .type = &path_type},
+    {.key = "version",
+     .help = "of this format: v1alpha1",
+     .kind = FIELD_WORD,
+     .words = (const char *const[]){"v1alpha1", NULL}},
+    {0},
+};
+
+static const struct field last_fields[] = {
+    {.flag = "help", .letter = 'h', .help = "print this help", .kind = FIELD_MARK},
+    {.flag = "version", .letter = 'V', .help = "print the version", .kind = FIELD_MARK},
+    {0},
+};
+
+static size_t list_tables(const struct config_section *const *sections, struct field_table *tables)
+{
+    size_t count = 0;
+
+    tables[count++].fields = first_fields;
+    for (const struct config_section *const *section = sections; *section != NULL; section++) {
+        assert(count + 1 < MAX_TABLES);
+        tables[count++].fields = (*section)->fields;
     }
-    set_log_level(&loaded, environment);
-    *config = loaded;
+    tables[count++].fields = last_fields;
+    return count;
+}
+
+static struct config *config_new(const struct config_source *source)
+{
+    struct config *config = calloc(1, sizeof *config);
+
+    if (config == NULL)
+        return NULL;
+    config->count = list_tables(source->sections, config->tables);
+    config->tables[0].settings = &config->file;
+    for (size_t i = 0; source->sections[i] != NULL; i++) {
+        const struct config_section *section = source->sections[i];
+        void *settings = calloc(1, section->bytes);
+        config->sections[i] = section;
+        config->tables[1 + i].settings = settings;
+        if (settings == NULL) {
+            config_free(config);
+            return NULL;
+        }
+        field_defaults(section->fields, settings);
+        if (section->defaults != NULL)
+            section->defaults(settings, source->environment);
+    }
+    return config;
+}
+
+void config_free(struct config *config)
+{
+    if (config == NULL)
+        return;
+    for (size_t i = 1; i + 1 < config->count; i++) {
+        if (config->tables[i].settings != NULL)
+            field_fini(config->tables[i].fields, config->tables[i].settings);
+        free(config->tables[i].settings);
+    }
+    free(config);
+}
+
+/* Collects the flags up to the first word that is none. CONFIG_SERVE is the end of the line without
+ * a command. */
+static enum config_result read_flags(struct flags *flags, const struct config_source *source,
+                                     struct config_report *report)
+{
+    struct flags_reader reader = {.tables = flags->tables,
+                                  .count = flags->count,
+                                  .argc = source->argc,
+                                  .argv = source->argv,
+                                  .index = 1,
+                                  .stops_at_word = true,
+                                  .error = &report->error};
+    enum flags_event event;
+
+    report->service_asked = false;
+    while ((event = flags_next(&reader)) == FLAGS_FLAG) {
+        if (reader.field == &last_fields[0])
+            return CONFIG_HELP;
+        if (reader.field == &last_fields[1])
+            return CONFIG_VERSION;
+        if (flags_note(flags, reader.field, reader.row, reader.value) != 0) {
+            error_system(&report->error, -ENOMEM, "--%s", reader.field->flag);
+            return CONFIG_USAGE;
+        }
+    }
+    if (event == FLAGS_ERROR)
+        return CONFIG_USAGE;
+    const struct field *field;
+    for (size_t row = 0; (field = flags_row(flags->tables, flags->count, row, NULL)) != NULL;
+         row++) {
+        assert(row < FLAGS_MAX);
+        if ((field->flags & FIELD_SERVICE) != 0 && flags->texts[row] != NULL)
+            report->service_asked |= strcmp(flags->texts[row], "true") == 0;
+    }
+    report->command = reader.index;
+    return reader.index < source->argc ? CONFIG_COMMAND : CONFIG_SERVE;
+}
+
+static int apply_flags(struct config *config, const struct flags *flags,
+                       const struct config_source *source, bool supported_only, struct error *error)
+{
+    int result = flags_apply(flags, source->environment, supported_only, error);
+
+    for (size_t i = 0; config->sections[i] != NULL && result == 0; i++) {
+        if (config->sections[i]->check != NULL)
+            result = config->sections[i]->check(config->tables[1 + i].settings, error);
+    }
     return result;
 }
 
-void config_fini(struct config *config)
+static bool is_service_wanted(const struct config *config)
 {
-    json_decref(config->filters);
-    json_decref(config->clusters);
-    json_decref(config->datacenters);
-    prefix_list_fini(&config->allow);
-    prefix_list_fini(&config->deny);
-    config->filters = NULL;
-    config->clusters = NULL;
-    config->datacenters = NULL;
+    const struct field *field;
+    void *settings;
+
+    for (size_t row = 0; (field = flags_row(config->tables, config->count, row, &settings)) != NULL;
+         row++) {
+        if ((field->flags & FIELD_SERVICE) != 0 &&
+            *(const bool *)((const char *)settings + field->offset))
+            return true;
+    }
+    return false;
+}
+
+static int load_file(struct config *config, struct config_report *report)
+{
+    const struct file_tables tables = {config->tables, config->count};
+    char *text = NULL;
+    size_t bytes = 0;
+    int error = file_read(&config->file, &text, &bytes, &report->error);
+
+    report->is_passing = error == -EMFILE || error == -ENFILE;
+    if (error == 0 && text != NULL)
+        error = file_apply(&config->file, text, bytes, &tables, &report->error);
+    free(text);
+    return error;
+}
+
+/* Only the flags say which file there is, and they also win over it: hence before and after. */
+enum config_result config_load(struct config **config, const struct config_source *source,
+                               struct config_report *report)
+{
+    struct config *loaded = config_new(source);
+    enum config_result result;
+
+    report->is_passing = false;
+    if (loaded == NULL) {
+        error_system(&report->error, -ENOMEM, "the configuration cannot be loaded");
+        return CONFIG_BAD_FILE;
+    }
+    struct flags flags = {.tables = loaded->tables, .count = loaded->count};
+    result = read_flags(&flags, source, report);
+    if (result != CONFIG_SERVE && result != CONFIG_COMMAND)
+        goto out;
+    if (apply_flags(loaded, &flags, source, result == CONFIG_COMMAND, &report->error) != 0) {
+        result = CONFIG_USAGE;
+        goto out;
+    }
+    if (result == CONFIG_SERVE && !is_service_wanted(loaded))
+        result = CONFIG_NOTHING;
+    if (result == CONFIG_SERVE) {
+        if (load_file(loaded, report) != 0)
+            result = CONFIG_BAD_FILE;
+        else if (apply_flags(loaded, &flags, source, false, &report->error) != 0)
+            result = CONFIG_USAGE;
+    }
+out:
+    flags_fini(&flags);
+    if (result == CONFIG_SERVE || result == CONFIG_COMMAND || result == CONFIG_NOTHING)
+        *config = loaded;
+    else
+        config_free(loaded);
+    return result;
+}
+
+const void *config_settings(const struct config *config, const struct config_section *section)
+{
+    for (size_t i = 0; config->sections[i] != NULL; i++) {
+        if (config->sections[i] == section)
+            return config->tables[1 + i].settings;
+    }
+    return NULL;
+}
+
+const struct config_file *config_file(const struct config *config)
+{
+    return &config->file;
 }
 
 const char *config_watch_path(const struct config *config, unsigned index)
 {
-    if (config->file_given)
-        return index == 0 ? config->file : NULL;
+    const struct config_file *file = &config->file;
+
+    if (file->is_given)
+        return index == 0 ? file->path : NULL;
     for (unsigned i = 0; i < index; i++) {
         const char *before = file_default_path(i);
-        if (before == NULL || (config->file_loaded && strcmp(before, config->file) == 0))
+        if (before == NULL || (file->is_loaded && strcmp(before, file->path) == 0))
             return NULL;
     }
     return file_default_path(index);
 }
 
-/* What stays as it was at the start: where a configuration has it, and as whose change it is told.
- * Bytes are compared, so nothing may lie between the members; of a text those up to its end. */
-struct fixed {
-    const char *name;
-    size_t offset, bytes;
-    bool is_text;
-};
-
-#define FIXED(name_, first, last, is_text_)                                                        \
-    {                                                                                              \
-        .name = (name_), .offset = offsetof(struct config, first),                                 \
-        .bytes = offsetof(struct config, last) + sizeof((struct config *)NULL)->last -             \
-                 offsetof(struct config, first),                                                   \
-        .is_text = (is_text_)                                                                      \
-    }
-
-static const struct fixed FIXED_SETTINGS[] = {
-    FIXED("paddock.engine", engine, engine, false),
-    FIXED("paddock.workers", workers, workers, false),
-    FIXED("paddock.pin", pin, pin, false),
-    FIXED("paddock.realtime", realtime, realtime, false),
-    FIXED("paddock.low_latency", low_latency, low_latency, false),
-    FIXED("paddock.listen", listen_count, listen, false), /* what is not used of it is zero */
-    FIXED("paddock.receive_buffer", receive_buffer_ns, receive_buffer_ns, false),
-    FIXED("paddock.user", user, user, true),
-    FIXED("paddock.seccomp", seccomp, seccomp, false),
-    FIXED("--admin.enabled", admin_enabled, admin_enabled, false),
-    FIXED("--admin.address", admin_address, admin, true), /* and what was read from it */
-};
-#define FIXED_COUNT (sizeof FIXED_SETTINGS / sizeof FIXED_SETTINGS[0])
-
-static_assert(FIXED_COUNT <= CONFIG_DIFF_MAX, "the caller's array is too small");
-
-static bool differs(const struct fixed *fixed, const struct config *a, const struct config *b)
-{
-    const char *in_a = (const char *)a + fixed->offset;
-    const char *in_b = (const char *)b + fixed->offset;
-    return fixed->is_text ? strcmp(in_a, in_b) != 0 : memcmp(in_a, in_b, fixed->bytes) != 0;
-}
-
 size_t config_diff(const struct config *running, const struct config *loaded,
-                   const char *names[CONFIG_DIFF_MAX])
+                   struct config_name names[CONFIG_DIFF_MAX])
 {
+    const struct field *field;
+    void *before, *after;
     size_t count = 0;
 
-    for (size_t i = 0; i < FIXED_COUNT; i++) {
-        if (differs(&FIXED_SETTINGS[i], running, loaded))
-            names[count++] = FIXED_SETTINGS[i].name;
+    for (size_t row = 0; (field = flags_row(running->tables, running->count, row, &before)) != NULL;
+         row++) {
+        flags_row(loaded->tables, loaded->count, row, &after);
+        if ((field->flags & FIELD_FIXED) == 0 || !field_differs(field, before, after) ||
+            count == CONFIG_DIFF_MAX)
+            continue;
+        snprintf(names[count].text, sizeof names[count].text, "%s%s",
+                 field->key != NULL ? "" : "--", field->key != NULL ? field->key : field->flag);
+        count++;
     }
     return count;
 }
 
 void config_keep_fixed(struct config *loaded, const struct config *running)
 {
-    for (size_t i = 0; i < FIXED_COUNT; i++) {
-        size_t offset = FIXED_SETTINGS[i].offset;
-        memcpy((char *)loaded + offset, (const char *)running + offset, FIXED_SETTINGS[i].bytes);
+    const struct field *field;
+    void *from, *to;
+
+    for (size_t row = 0; (field = flags_row(running->tables, running->count, row, &from)) != NULL;
+         row++) {
+        flags_row(loaded->tables, loaded->count, row, &to);
+        if ((field->flags & FIELD_FIXED) == 0)
+            continue;
+        assert(field->kind != FIELD_LIST && field->kind != FIELD_TREE);
+        memcpy((char *)to + field->offset, (const char *)from + field->offset, field->bytes);
+        if (field->kind == FIELD_ARRAY)
+            memcpy((char *)to + field->count_offset, (const char *)from + field->count_offset,
+                   sizeof(size_t));
     }
+}
+
+json_t *config_to_json(const struct config *config, bool with_private)
+{
+    json_t *json = json_object(), *flags = json_object();
+    int error = json != NULL && flags != NULL ? 0 : -ENOMEM;
+
+    for (size_t i = 0; i + 1 < config->count && error == 0; i++) {
+        const struct field_table *table = &config->tables[i];
+        error = field_show(table->fields, table->settings, json, true, with_private);
+        if (error == 0)
+            error = field_show(table->fields, table->settings, flags, false, with_private);
+    }
+    if (error == 0)
+        error = json_object_set(json, "flags", flags);
+    json_decref(flags);
+    if (error == 0)
+        return json;
+    json_decref(json);
+    return NULL;
+}
+
+json_t *config_schema(const struct config_section *const *sections)
+{
+    struct field_table tables[MAX_TABLES] = {{0}};
+    size_t count = list_tables(sections, tables);
+    json_t *json = json_pack("{s:s, s:s, s:s, s:{}, s:b}", "$schema",
+                             "https://json-schema.org/draft/2020-12/schema", "title",
+                             "Configuration file of paddock", "type", "object", "properties",
+                             "additionalProperties", 0);
+    int error = json != NULL ? 0 : -ENOMEM;
+
+    for (size_t i = 0; i < count && error == 0; i++)
+        error = field_schema(tables[i].fields, json);
+    if (error == 0)
+        return json;
+    json_decref(json);
+    return NULL;
+}
+
+void config_print_help(FILE *stream, const struct config_section *const *sections)
+{
+    struct field_table tables[MAX_TABLES] = {{0}};
+
+    fputs("Usage: paddock [OPTION...] [COMMAND [ARGUMENT...]]\n\nOptions:\n", stream);
+    flags_print_help(stream, tables, list_tables(sections, tables));
 }

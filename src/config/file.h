@@ -1,9 +1,11 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /** @file
- * The configuration file: found, read, and applied to a configuration.
+ * The configuration file: found and read.
  */
 #ifndef PADDOCK_CONFIG_FILE_H
 #define PADDOCK_CONFIG_FILE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "config/config.h"
@@ -13,25 +15,24 @@
 const char *file_default_path(unsigned index);
 
 /**
- * Finds the file of a configuration (config.file if one was given, otherwise the first default one
- * that exists) and applies it.
+ * Finds the file that was given, or the first default one that exists, and reads it.
  *
- * @param config may be half changed on failure: hand in one that nobody uses yet.
- * @param[out] report set on failure, as of #CONFIG_BAD_FILE; the error starts with the path.
- * @return 0, also if there is no default file; otherwise -1.
+ * @param[in,out] file its path, identity and is_loaded are set.
+ * @param[out] text for free(); NULL: there is no default file.
+ * @return 0; or a negative errno value with an error that starts with the path.
  */
-int file_load(struct config *config, struct config_report *report);
+int file_read(struct config_file *file, char **text, size_t *bytes, struct error *error);
 
-/** The text of a file, and how messages call it. */
-struct file_text {
-    const char *name;
-    const char *text; /**< need not be terminated */
-    size_t bytes;
+/** Tables that share the root of a file. */
+struct file_tables {
+    const struct field_table *items;
+    size_t count;
 };
 
-/** As file_load(), with a text that was read already. A text without keys is fine, and noted if
- * there is nothing but comments in it.
- * @param[out] error as that of the report. */
-int file_apply(struct config *config, const struct file_text *file, char error[CONFIG_ERROR_BYTES]);
+/** Reads a text into the structs of tables.
+ * @param[in,out] file its path is how errors call it; is_empty is set.
+ * @return 0; or a negative errno value with `FILE:LINE:COLUMN: KEY: ...`. */
+int file_apply(struct config_file *file, const char *text, size_t bytes,
+               const struct file_tables *tables, struct error *error);
 
 #endif

@@ -1,376 +1,345 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 #include "config/flags.h"
 
+#include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
-#include "base/options.h"
 #include "base/text.h"
-#include "config/settings.h"
+#include "config/rows.h"
 
 #define SHOWN_BYTES 128
 
-/* Flags that end the reading. */
-static const struct setting help;
-static const struct setting version;
-
-#define UNSUPPORTED(kind_, name_, environment_)                                                    \
-    {                                                                                              \
-        .name = (name_), .kind = (kind_), .hidden = true, .environment = (environment_)            \
+const struct field *flags_row(const struct field_table *tables, size_t count, size_t row,
+                              void **settings)
+{
+    for (size_t i = 0; i < count; i++) {
+        for (const struct field *field = tables[i].fields; rows_is_row(field); field++) {
+            if (row-- > 0)
+                continue;
+            if (settings != NULL)
+                *settings = tables[i].settings;
+            return field;
+        }
     }
-#define UNSUPPORTED_SWITCH(name_, environment_)                                                    \
-    UNSUPPORTED(OPTION_SWITCH, name_, "QUILKIN_" environment_)
-#define UNSUPPORTED_VALUE(name_, environment_)                                                     \
-    UNSUPPORTED(OPTION_VALUE, name_, "QUILKIN_" environment_)
+    return NULL;
+}
 
-/* A row without a setting is one of the reference's that is not supported yet. */
-static const struct option_spec specs[] = {
-    {.name = "config",
-     .letter = 'c',
-     .kind = OPTION_VALUE,
-     .placeholder = "PATH",
-     .help = "the configuration file",
-     .environment = "QUILKIN_CONFIG",
-     .default_text = "quilkin.yaml, then /etc/quilkin/quilkin.yaml",
-     .user = &setting_config_path},
-    {.name = "quiet",
-     .letter = 'q',
-     .kind = OPTION_SWITCH,
-     .help = "no log output",
-     .environment = "QUIET",
-     .user = &setting_quiet},
-    {.name = "log-format",
-     .kind = OPTION_VALUE,
-     .placeholder = "FORMAT",
-     .help = "auto, json, plain or pretty",
-     .default_text = "auto",
-     .user = &setting_log_format},
-    {.name = "service.id",
-     .kind = OPTION_VALUE,
-     .placeholder = "ID",
-     .help = "the name of this service",
-     .environment = "QUILKIN_SERVICE_ID",
-     .default_text = "host name",
-     .user = &setting_service_id},
-    {.name = "service.qcmp",
-     .kind = OPTION_SWITCH,
-     .help = "answer QCMP pings",
-     .environment = "QUILKIN_SERVICE_QCMP",
-     .user = &setting_qcmp},
-    {.name = "service.qcmp.port",
-     .kind = OPTION_VALUE,
-     .placeholder = "PORT",
-     .help = "the UDP port for it; 0 takes a free one",
-     .environment = "QUILKIN_SERVICE_QCMP_PORT",
-     .default_text = "7600",
-     .user = &setting_qcmp_port},
-    {.name = "service.qcmp.guard",
-     .kind = OPTION_SWITCH,
-     .help = "limit the answers to each source",
-     .environment = "QUILKIN_SERVICE_QCMP_GUARD",
-     .default_text = "true",
-     .user = &setting_guard},
-    {.name = "service.udp.workers",
-     .kind = OPTION_VALUE,
-     .placeholder = "N",
-     .help = "threads that answer; 0 is one for each CPU",
-     .environment = "QUILKIN_SERVICE_UDP_WORKERS",
-     .default_text = "0",
-     .user = &setting_workers},
-    {.name = "admin.enabled",
-     .kind = OPTION_SWITCH,
-     .help = "serve metrics and health over HTTP",
-     .environment = "QUILKIN_ADMIN_ENABLED",
-     .default_text = "true",
-     .user = &setting_admin},
-    {.name = "admin.address",
-     .kind = OPTION_VALUE,
-     .placeholder = "ADDRESS",
-     .help = "the address for it; port 0 takes a free one",
-     .environment = "QUILKIN_ADMIN_ADDRESS",
-     .default_text = "[::]:8000",
-     .user = &setting_admin_address},
-    {.name = "locality.region",
-     .kind = OPTION_VALUE,
-     .placeholder = "NAME",
-     .help = "where this service is",
-     .environment = "QUILKIN_LOCALITY_REGION",
-     .user = &setting_region},
-    {.name = "locality.region.zone",
-     .kind = OPTION_VALUE,
-     .placeholder = "NAME",
-     .help = "where in the region",
-     .environment = "QUILKIN_LOCALITY_ZONE",
-     .user = &setting_zone},
-    {.name = "locality.region.sub-zone",
-     .kind = OPTION_VALUE,
-     .placeholder = "NAME",
-     .help = "where in the zone",
-     .environment = "QUILKIN_LOCALITY_SUB_ZONE",
-     .user = &setting_sub_zone},
-    {.name = "locality.icao",
-     .kind = OPTION_VALUE,
-     .placeholder = "CODE",
-     .help = "the airport next to this service, four letters",
-     .environment = "QUILKIN_LOCALITY_ICAO",
-     .default_text = "XXXX",
-     .user = &setting_icao_code},
-    {.name = "termination-timeout",
-     .kind = OPTION_VALUE,
-     .placeholder = "DURATION",
-     .help = "go on answering so long after SIGTERM",
-     .default_text = "0",
-     .user = &setting_termination_timeout},
-    {.name = "engine",
-     .kind = OPTION_VALUE,
-     .placeholder = "ENGINE",
-     .help = "how packets move: auto, mmsg or xdp",
-     .environment = "PADDOCK_ENGINE",
-     .default_text = "mmsg",
-     .user = &setting_engine},
-    {.name = "pin",
-     .kind = OPTION_SWITCH,
-     .help = "keep each worker on a CPU of its own",
-     .user = &setting_pin},
-    {.name = "realtime",
-     .kind = OPTION_SWITCH,
-     .help = "let workers go before all that has no real-time priority",
-     .user = &setting_realtime},
-    {.name = "low-latency",
-     .kind = OPTION_SWITCH,
-     .help = "wake up faster, at the price of CPU time",
-     .user = &setting_low_latency},
-    {.name = "service.udp.xdp",
-     .kind = OPTION_SWITCH,
-     .help = "the same as --engine xdp",
-     .environment = "QUILKIN_SERVICE_UDP_XDP",
-     .user = &setting_xdp},
-    {.name = "service.udp.xdp.network-interface",
-     .kind = OPTION_VALUE,
-     .placeholder = "NAME",
-     .help = "where XDP answers",
-     .environment = "QUILKIN_SERVICE_UDP_XDP_NETWORK_INTERFACE",
-     .default_text = "that of the default route",
-     .user = &setting_xdp_interface},
-    {.name = "xdp-mode",
-     .kind = OPTION_VALUE,
-     .placeholder = "MODE",
-     .help = "native (in the driver) or generic (with any driver)",
-     .default_text = "native",
-     .user = &setting_xdp_mode},
-    {.name = "receive-buffer",
-     .kind = OPTION_VALUE,
-     .placeholder = "DURATION",
-     .help = "what a socket holds, as time at a worker's full rate",
-     .default_text = "20ms",
-     .user = &setting_receive_buffer},
-    {.name = "user",
-     .kind = OPTION_VALUE,
-     .placeholder = "NAME",
-     .help = "whom a service that was started as root becomes",
-     .default_text = "nobody",
-     .user = &setting_user},
-    {.name = "seccomp",
-     .kind = OPTION_SWITCH,
-     .help = "filter the system calls of the workers",
-     .default_text = "true",
-     .user = &setting_seccomp},
-    {.name = "help", .letter = 'h', .help = "print this help", .user = &help},
-    {.name = "version", .letter = 'V', .help = "print the version", .user = &version},
+/* A dash alone is a word: it names the standard input to many programs. */
+static bool is_flag(const char *word)
+{
+    return word[0] == '-' && word[1] != '\0';
+}
 
-    UNSUPPORTED_SWITCH("service.phoenix", "SERVICE_PHOENIX"),
-    UNSUPPORTED_VALUE("service.phoenix.port", "SERVICE_PHOENIX_PORT"),
-    UNSUPPORTED_SWITCH("service.udp", "SERVICE_UDP"),
-    UNSUPPORTED_VALUE("service.udp.port", "SERVICE_UDP_PORT"),
-    /* Of the reference's AF_XDP sockets; what they ask for is so anyway, or cannot be. */
-    {.name = "service.udp.xdp.zerocopy",
-     .kind = OPTION_SWITCH,
-     .hidden = true,
-     .environment = "QUILKIN_SERVICE_UDP_XDP_ZEROCOPY",
-     .user = &setting_xdp_zerocopy},
-    {.name = "service.udp.xdp.tco",
-     .kind = OPTION_SWITCH,
-     .hidden = true,
-     .environment = "QUILKIN_SERVICE_UDP_XDP_TCO",
-     .user = &setting_xdp_tco},
-    {.name = "service.udp.xdp.memory-limit",
-     .kind = OPTION_VALUE,
-     .hidden = true,
-     .environment = "QUILKIN_SERVICE_UDP_XDP_MEMORY_LIMIT",
-     .user = &setting_xdp_memory_limit},
-    UNSUPPORTED_VALUE("sys.log.file-prefix", "SYS_LOG_FILE_PREFIX"),
-    UNSUPPORTED_VALUE("sys.log.dir", "SYS_LOG_DIRECTORY"),
-    UNSUPPORTED_SWITCH("service.mds", "SERVICE_MDS"),
-    UNSUPPORTED_VALUE("service.mds.port", "SERVICE_MDS_PORT"),
-    UNSUPPORTED_SWITCH("service.xds", "SERVICE_XDS"),
-    UNSUPPORTED_VALUE("service.xds.port", "SERVICE_XDS_PORT"),
-    UNSUPPORTED_SWITCH("service.grpc", "SERVICE_GRPC"),
-    UNSUPPORTED_VALUE("service.tls.cert", "SERVICE_TLS_CERT"),
-    UNSUPPORTED_VALUE("service.tls.key", "SERVICE_TLS_KEY"),
-    UNSUPPORTED_VALUE("service.tls.cert-path", "SERVICE_TLS_CERT_PATH"),
-    UNSUPPORTED_VALUE("service.tls.key-path", "SERVICE_TLS_KEY_PATH"),
-    UNSUPPORTED_SWITCH("provider.fs", "PROVIDERS_FS"),
-    UNSUPPORTED_VALUE("provider.fs.path", "PROVIDERS_FS_PATH"),
-    UNSUPPORTED_VALUE("provider.static.endpoints", "PROVIDERS_STATIC_ENDPOINTS"),
-    UNSUPPORTED_VALUE("provider.static.endpoint-tokens", "PROVIDERS_STATIC_ENDPOINT_TOKENS"),
-    UNSUPPORTED_SWITCH("provider.k8s", "PROVIDERS_K8S"),
-    UNSUPPORTED_VALUE("provider.k8s.namespace", "PROVIDERS_K8S_NAMESPACE"),
-    UNSUPPORTED_SWITCH("provider.k8s.leader-election", "PROVIDERS_K8S_LEADER_ELECTION"),
-    UNSUPPORTED_VALUE("provider.k8s.leader-election.id", "PROVIDERS_K8S_LEADER_ELECTION_ID"),
-    UNSUPPORTED_VALUE("provider.k8s.leader-election.lease-name",
-                      "PROVIDERS_K8S_LEADER_ELECTION_LEASE_NAME"),
-    UNSUPPORTED_SWITCH("provider.k8s.agones", "PROVIDERS_K8S_AGONES"),
-    UNSUPPORTED_VALUE("provider.k8s.agones.namespace", "PROVIDERS_K8S_AGONES_NAMESPACE"),
-    UNSUPPORTED_VALUE("provider.k8s.agones.namespaces", "PROVIDERS_K8S_AGONES_NAMESPACES"),
-    UNSUPPORTED_VALUE("provider.k8s.agones.address-type", "PROVIDERS_K8S_AGONES_ADDRESS_TYPE"),
-    UNSUPPORTED_VALUE("provider.k8s.agones.ip-kind", "PROVIDERS_K8S_AGONES_IP_KIND"),
-    UNSUPPORTED_VALUE("provider.mds.endpoints", "PROVIDERS_MDS_ENDPOINTS"),
-    UNSUPPORTED_VALUE("provider.mmdb.endpoints", "PROVIDERS_MMDB_ENDPOINTS"),
-    UNSUPPORTED_VALUE("provider.xds.endpoints", "PROVIDERS_XDS_ENDPOINTS"),
-    {0},
-};
+static bool is_boolean(const char *text)
+{
+    return strcmp(text, "true") == 0 || strcmp(text, "false") == 0;
+}
 
-#define SPEC_COUNT (sizeof specs / sizeof specs[0] - 1)
+static bool takes_value(const struct field *field)
+{
+    return field->kind != FIELD_BOOLEAN && field->kind != FIELD_MARK;
+}
 
-_Static_assert(SPEC_COUNT <= FLAGS_MAX, "struct flags has room for every row");
+/* The argument after the flag, if there is one; not consumed. */
+static const char *following(const struct flags_reader *reader)
+{
+    return reader->index < reader->argc ? reader->argv[reader->index] : NULL;
+}
+
+static enum flags_event fail_unknown(struct flags_reader *reader, const char *word)
+{
+    char shown[SHOWN_BYTES];
+
+    text_escape(word, shown, sizeof shown);
+    error_set(reader->error, -EINVAL, "unknown option '%s'", shown);
+    return FLAGS_ERROR;
+}
+
+/* Finds the row with a long name or a letter. */
+static bool find(struct flags_reader *reader, const char *name, size_t length, char letter)
+{
+    for (size_t row = 0;
+         (reader->field = flags_row(reader->tables, reader->count, row, NULL)) != NULL; row++) {
+        const char *flag = reader->field->flag;
+        reader->row = row;
+        if (flag == NULL)
+            continue;
+        if (letter != '\0' ? reader->field->letter == letter
+                           : strlen(flag) == length && memcmp(flag, name, length) == 0)
+            return true;
+    }
+    return false;
+}
+
+static enum flags_event take_boolean(struct flags_reader *reader, const char *attached)
+{
+    char shown[SHOWN_BYTES];
+    const char *next = following(reader);
+
+    reader->value = attached != NULL ? attached : "true";
+    if (attached == NULL && reader->letters == NULL && next != NULL && is_boolean(next)) {
+        reader->value = next;
+        reader->index++;
+    }
+    if (is_boolean(reader->value))
+        return FLAGS_FLAG;
+    text_escape(reader->value, shown, sizeof shown);
+    error_set(reader->error, -EINVAL, "option '--%s' takes true or false, not '%s'",
+              reader->field->flag, shown);
+    return FLAGS_ERROR;
+}
+
+/* A number below zero was surely meant as the value; any other word may be the next flag. */
+static enum flags_event fail_no_value(struct flags_reader *reader, const char *next)
+{
+    const struct field *field = reader->field;
+    char shown[SHOWN_BYTES];
+
+    if (next == NULL || next[1] < '0' || next[1] > '9' || find(reader, NULL, 0, next[1])) {
+        error_set(reader->error, -EINVAL, "option '--%s' needs a value", field->flag);
+        return FLAGS_ERROR;
+    }
+    text_escape(next, shown, sizeof shown);
+    error_set(reader->error, -EINVAL,
+              "option '--%s' needs a value; one that begins with '-' needs '--%s=%s'", field->flag,
+              field->flag, shown);
+    return FLAGS_ERROR;
+}
+
+/* attached: the value in the same argument; NULL: none. */
+static enum flags_event take(struct flags_reader *reader, const char *attached)
+{
+    const char *next = following(reader);
+
+    if (reader->field->kind == FIELD_BOOLEAN)
+        return take_boolean(reader, attached);
+    if (reader->field->kind == FIELD_MARK) {
+        reader->value = "true";
+        if (attached == NULL)
+            return FLAGS_FLAG;
+        error_set(reader->error, -EINVAL, "option '--%s' takes no value", reader->field->flag);
+        return FLAGS_ERROR;
+    }
+    reader->value = attached;
+    if (attached != NULL)
+        return FLAGS_FLAG;
+    if (next == NULL || is_flag(next))
+        return fail_no_value(reader, next);
+    reader->value = next;
+    reader->index++;
+    return FLAGS_FLAG;
+}
+
+/* What follows a letter is its value after a `=`, or if it needs one; otherwise more letters. */
+static enum flags_event take_letter(struct flags_reader *reader)
+{
+    const char *rest = reader->letters + 1;
+
+    if (!find(reader, NULL, 0, *reader->letters))
+        return fail_unknown(reader, reader->argv[reader->index - 1]);
+    bool is_attached = *rest == '=' || (*rest != '\0' && takes_value(reader->field));
+    reader->letters = is_attached || *rest == '\0' ? NULL : rest;
+    return take(reader, is_attached ? rest + (*rest == '=') : NULL);
+}
+
+enum flags_event flags_next(struct flags_reader *reader)
+{
+    const char *word;
+
+    if (reader->letters != NULL)
+        return take_letter(reader);
+    word = following(reader);
+    if (word != NULL && !reader->only_words && strcmp(word, "--") == 0) {
+        reader->only_words = true;
+        reader->index++;
+        word = following(reader);
+    }
+    if (word == NULL)
+        return FLAGS_END;
+    if (reader->only_words || !is_flag(word)) {
+        if (reader->stops_at_word)
+            return FLAGS_END;
+        reader->index++;
+        reader->value = word;
+        return FLAGS_WORD;
+    }
+    reader->index++;
+    if (word[1] != '-') {
+        reader->letters = word + 1;
+        return take_letter(reader);
+    }
+    size_t length = strcspn(word + 2, "=");
+    if (!find(reader, word + 2, length, '\0'))
+        return fail_unknown(reader, word);
+    return take(reader, word[2 + length] == '=' ? word + 2 + length + 1 : NULL);
+}
+
+int flags_note(struct flags *flags, const struct field *field, size_t row, const char *text)
+{
+    char *joined;
+
+    if ((field->flags & FIELD_REPEATED) == 0 || flags->texts[row] == NULL) {
+        flags->texts[row] = text;
+        return 0;
+    }
+    if (asprintf(&joined, "%s,%s", flags->texts[row], text) < 0)
+        return -ENOMEM;
+    free(flags->joined[row]);
+    flags->texts[row] = flags->joined[row] = joined;
+    return 0;
+}
+
+void flags_fini(struct flags *flags)
+{
+    for (size_t row = 0; row < FLAGS_MAX; row++)
+        free(flags->joined[row]);
+}
 
 /* A text for a row, and where it comes from. */
 struct source {
     const char *dashes; /* "--" for a flag */
     const char *name;
-    const char *text;
+    const char *text; /* NULL: there is none */
 };
 
-static int fail_value(struct config_report *report, const struct source *source,
-                      const char *expected)
+static int fail_value(struct error *error, const struct source *source, const struct field *field)
 {
-    char shown[SHOWN_BYTES];
+    char shown[SHOWN_BYTES], expected[FIELD_EXPECTED_BYTES];
 
     text_escape(source->text, shown, sizeof shown);
-    snprintf(report->error, sizeof report->error, "%s%s: expected %s, not '%s'", source->dashes,
-             source->name, expected, shown);
-    return -1;
+    return error_set(error, -EINVAL, "%s%s: expected %s, not '%s'", source->dashes, source->name,
+                     field_expected(field, expected), shown);
 }
 
-/* 0, or -1 with an error in the report. */
-static int apply(struct config *config, const struct option_spec *spec, const struct source *source,
-                 struct config_report *report)
+int flags_parse(const struct field_table *table, int argc, char *const *argv,
+                struct flags_words *words, struct error *error)
 {
-    const struct setting *setting = spec->user;
+    struct flags_reader reader = {
+        .tables = table, .count = 1, .argc = argc, .argv = argv, .index = 1, .error = error};
+    char shown[SHOWN_BYTES], expected[FIELD_EXPECTED_BYTES];
 
-    if (setting == NULL) {
-        if (spec->kind == OPTION_SWITCH && strcmp(source->text, "false") == 0)
+    for (;;) {
+        switch (flags_next(&reader)) {
+        case FLAGS_END:
             return 0;
-        snprintf(report->error, sizeof report->error, "%s%s: not supported yet", source->dashes,
-                 source->name);
-        return -1;
+        case FLAGS_ERROR:
+            return -EINVAL;
+        case FLAGS_WORD:
+            if (words->items == NULL) {
+                text_escape(reader.value, shown, sizeof shown);
+                return error_set(error, -EINVAL, "'%s' is not an option", shown);
+            }
+            words->items[words->count++] = reader.value;
+            break;
+        case FLAGS_FLAG:
+            if (field_parse_text(reader.field, reader.value, table->settings) == 0)
+                break;
+            text_escape(reader.value, shown, sizeof shown);
+            return error_set(error, -EINVAL, "option '--%s': '%s' is not %s", reader.field->flag,
+                             shown, field_expected(reader.field, expected));
+        }
     }
-    if (setting->apply(config, source->text) < 0)
-        return fail_value(report, source, setting->expected);
-    return 0;
 }
 
-enum config_result flags_read(struct flags *flags, int argc, char *const *argv,
-                              struct config_report *report)
-{
-    struct options options;
-    enum options_event event;
-
-    *flags = (struct flags){0};
-    report->service_asked = false;
-    options_init(&options, specs, OPTIONS_STOP_AT_WORD, argc, argv);
-    while ((event = options_next(&options)) == OPTIONS_OPTION) {
-        if (options.spec->user == &help)
-            return CONFIG_HELP;
-        if (options.spec->user == &version)
-            return CONFIG_VERSION;
-        if (options.spec->user == &setting_qcmp)
-            report->service_asked = strcmp(options.value, "true") == 0;
-        flags->texts[options.spec - specs] = options.value;
-    }
-    if (event == OPTIONS_ERROR) {
-        snprintf(report->error, sizeof report->error, "%s", options.error);
-        return CONFIG_USAGE;
-    }
-    report->command = options.index;
-    return options.index < argc ? CONFIG_COMMAND : CONFIG_SERVE;
-}
-
-const char *flags_variable(const struct config_environment *environment, const char *name)
-{
-    const char *text = environment->get(name, environment->user);
-
-    return text != NULL && *text != '\0' ? text : NULL;
-}
-
-/* The text is NULL where a row has none. */
-static struct source find_source(size_t row, const struct flags *flags,
+static struct source find_source(const struct flags *flags, const struct field *field, size_t row,
                                  const struct config_environment *environment)
 {
-    struct source source = {.dashes = "--", .name = specs[row].name, .text = flags->texts[row]};
-
-    if (source.text == NULL && specs[row].environment != NULL)
-        source = (struct source){"", specs[row].environment,
-                                 flags_variable(environment, specs[row].environment)};
-    return source;
+    if (flags->texts[row] != NULL || field->variable == NULL)
+        return (struct source){"--", field->flag, flags->texts[row]};
+    const char *text = environment->get(field->variable, environment->user);
+    return (struct source){"", field->variable, text != NULL && *text != '\0' ? text : NULL};
 }
 
-static struct source find_source_of(const struct setting *setting, const struct flags *flags,
-                                    const struct config_environment *environment)
+static int apply_alias(const struct flags *flags, size_t row, const struct source *source,
+                       const struct config_environment *environment, struct error *error)
 {
-    size_t row = 0;
+    const struct field *alias = flags_row(flags->tables, flags->count, row, NULL), *field;
+    void *settings;
 
-    while (specs[row].user != setting)
+    row = 0;
+    while ((field = flags_row(flags->tables, flags->count, row, &settings)) != NULL &&
+           (field->flag == NULL || strcmp(field->flag, alias->alias) != 0))
         row++;
-    return find_source(row, flags, environment);
-}
-
-static int fail_contradiction(struct config_report *report, const struct source *a,
-                              const char *dashes, const char *text)
-{
-    snprintf(report->error, sizeof report->error, "%s%s: contradicts %s%s", a->dashes, a->name,
-             dashes, text);
-    return -1;
-}
-
-/* Two flags say which engine: that XDP is to be. Of a flag and a variable the flag wins; two of one
- * kind must agree. */
-static int apply_xdp(struct config *config, const struct flags *flags,
-                     const struct config_environment *environment, struct config_report *report)
-{
-    struct source xdp = find_source_of(&setting_xdp, flags, environment);
-    struct source engine = find_source_of(&setting_engine, flags, environment);
-    struct source zerocopy = find_source_of(&setting_xdp_zerocopy, flags, environment);
-    bool is_flag = xdp.dashes[0] != '\0';
-    char contradicted[64];
-
-    if (config->xdp_zerocopy && config->xdp_generic)
-        return fail_contradiction(report, &zerocopy, "--", "xdp-mode generic");
-    if (xdp.text == NULL || strcmp(xdp.text, "true") != 0)
-        return 0;
-    snprintf(contradicted, sizeof contradicted, "%s %s", engine.name,
-             engine.text != NULL ? engine.text : "");
-    if (engine.text != NULL && (engine.dashes[0] != '\0') == is_flag &&
-        strcmp(engine.text, "xdp") != 0)
-        return fail_contradiction(report, &xdp, engine.dashes, contradicted);
-    if (engine.text == NULL || is_flag)
-        config->engine = CONFIG_ENGINE_XDP;
+    bool is_alias_flag = source->dashes[0] != '\0';
+    struct source other = find_source(flags, field, row, environment);
+    if (other.text != NULL && (other.dashes[0] != '\0') == is_alias_flag &&
+        strcmp(other.text, alias->alias_text) != 0)
+        return error_set(error, -EINVAL, "%s%s: contradicts %s%s %s", source->dashes, source->name,
+                         other.dashes, other.name, other.text);
+    if (other.text == NULL || is_alias_flag)
+        (void)field_parse_text(field, alias->alias_text, settings);
     return 0;
 }
 
-int flags_apply(struct config *config, const struct flags *flags,
-                const struct config_environment *environment, bool supported_only,
-                struct config_report *report)
+int flags_apply(const struct flags *flags, const struct config_environment *environment,
+                bool supported_only, struct error *error)
 {
-    for (size_t i = 0; i < SPEC_COUNT; i++) {
-        struct source source = find_source(i, flags, environment);
-        bool is_ignored = supported_only && specs[i].user == NULL && flags->texts[i] == NULL;
-        if (source.text != NULL && !is_ignored && apply(config, &specs[i], &source, report) < 0)
-            return -1;
+    const struct field *field;
+    void *settings;
+
+    for (size_t row = 0; (field = flags_row(flags->tables, flags->count, row, &settings)) != NULL;
+         row++) {
+        struct source source = find_source(flags, field, row, environment);
+        bool is_unsupported = (field->flags & FIELD_UNSUPPORTED) != 0;
+        if (source.text == NULL || (is_unsupported && supported_only && source.dashes[0] == '\0'))
+            continue;
+        if (is_unsupported && (takes_value(field) || strcmp(source.text, "false") != 0))
+            return error_set(error, -EINVAL, "%s%s: not supported yet", source.dashes, source.name);
+        if (!is_unsupported && field_parse_text(field, source.text, settings) != 0)
+            return fail_value(error, &source, field);
     }
-    return apply_xdp(config, flags, environment, report);
+    for (size_t row = 0; (field = flags_row(flags->tables, flags->count, row, NULL)) != NULL;
+         row++) {
+        struct source source = find_source(flags, field, row, environment);
+        if (field->alias == NULL || source.text == NULL || strcmp(source.text, "true") != 0)
+            continue;
+        if (apply_alias(flags, row, &source, environment, error) != 0)
+            return -EINVAL;
+    }
+    return 0;
 }
 
-void config_print_help(FILE *stream)
+/* The left column of a row; returns its width. */
+static int print_left(char text[SHOWN_BYTES], const struct field *field)
 {
-    fputs("Usage: paddock [OPTION...] [COMMAND [ARGUMENT...]]\n\nOptions:\n", stream);
-    options_print_help(stream, specs);
+    char letter[] = "    ";
+    const char *value = field->kind == FIELD_BOOLEAN ? "[BOOL]"
+                        : field->placeholder != NULL ? field->placeholder
+                                                     : "";
+
+    if (field->letter != 0)
+        snprintf(letter, sizeof letter, "-%c, ", field->letter);
+    return snprintf(text, SHOWN_BYTES, "  %s--%s%s%s", letter, field->flag,
+                    *value != '\0' ? " " : "", value);
+}
+
+static bool is_shown(const struct field *field)
+{
+    return field->flag != NULL && (field->flags & (FIELD_HIDDEN | FIELD_UNSUPPORTED)) == 0;
+}
+
+void flags_print_help(FILE *stream, const struct field_table *tables, size_t count)
+{
+    const struct field *field;
+    char left[SHOWN_BYTES];
+    int column = 0;
+
+    for (size_t row = 0; (field = flags_row(tables, count, row, NULL)) != NULL; row++) {
+        int width = is_shown(field) ? print_left(left, field) : 0;
+        column = width > column ? width : column;
+    }
+    for (size_t row = 0; (field = flags_row(tables, count, row, NULL)) != NULL; row++) {
+        const char *default_text =
+            field->default_help != NULL ? field->default_help : field->default_text;
+        if (!is_shown(field))
+            continue;
+        print_left(left, field);
+        fprintf(stream, "%-*s  %s", column, left, field->help);
+        if (default_text != NULL)
+            fprintf(stream, " [default: %s]", default_text);
+        if (field->variable != NULL)
+            fprintf(stream, " [environment: %s]", field->variable);
+        fputc('\n', stream);
+    }
 }

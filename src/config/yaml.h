@@ -1,8 +1,9 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /** @file
- * One YAML document as a tree whose every node knows where it stands. A bounded subset: what a
- * stranger could use to make little text mean much (aliases, depth, numbers of nodes) is refused,
- * and so are anchors, tags, several documents, duplicate keys and keys that are no short plain
- * text.
+ * One YAML document as a tree whose every node knows where it stands. JSON text is YAML text. A
+ * bounded subset: depth, numbers of nodes and the memory for them have limits, also with aliases,
+ * which are resolved. Tags, merge keys, several documents, duplicate keys and keys that are no
+ * short plain text are refused.
  */
 #ifndef PADDOCK_CONFIG_YAML_H
 #define PADDOCK_CONFIG_YAML_H
@@ -11,12 +12,13 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "base/error.h"
+
 #define YAML_MAX_BYTES 16777216
 #define YAML_MAX_BLANK_LINES 256
 #define YAML_MAX_DEPTH 32
 #define YAML_MAX_NODES 300000
 #define YAML_MAX_KEY_BYTES 255
-#define YAML_ERROR_BYTES 512
 
 /** What a node is; of scalars by the core schema of YAML 1.2, save that infinity and not-a-number
  * are text. */
@@ -48,23 +50,15 @@ struct yaml_document {
     struct yaml_node *newest;     /**< for yaml_fini() */
 };
 
-/** Why a text was refused, and where. */
-struct yaml_error {
-    unsigned line;
-    unsigned column;
-    char text[YAML_ERROR_BYTES]; /**< one line without a full stop, fit to be shown */
-};
-
 /**
  * Reads a whole text. Allocates; never blocks.
  *
  * @param text borrowed during the call; need not be terminated.
  * @param[out] document to be released by yaml_fini(); untouched on failure.
- * @param[out] error    set on failure; its line is one of the text.
- * @return 0, or -1.
+ * @param[out] error    set on failure: `LINE:COLUMN: ...`, the line being one of the text.
+ * @return 0, or a negative errno value.
  */
-int yaml_parse(const char *text, size_t bytes, struct yaml_document *document,
-               struct yaml_error *error);
+int yaml_parse(const char *text, size_t bytes, struct yaml_document *document, struct error *error);
 
 /** Releases the nodes. A zeroed document is fine. */
 void yaml_fini(struct yaml_document *document);

@@ -1,69 +1,32 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 #include "daemon/daemon.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/capability.h>
+#include <malloc.h>
 #include <netdb.h>
-#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/time.h>
 #include <unistd.h>
 
-#include "admin/admin.h"
-#include "base/address.h"
 #include "base/clock.h"
-#include "base/signals.h"
+#include "base/cpus.h"
 #include "daemon/fast_path.h"
-#include "daemon/low_latency.h"
 #include "daemon/notify.h"
 #include "daemon/operator.h"
 #include "daemon/privileges.h"
-#include "daemon/qcmp_service.h"
 #include "daemon/reload.h"
 #include "daemon/state.h"
-#include "daemon/watch.h"
+#include "loop/signals.h"
 
 #define EXIT_FAILED 255
-#define TICK_MS 1000
-#define MAX_WATCHES 4
-
-/* Until a reload that lacked a descriptor is tried again. */
-#define RETRY_NS INT64_C(1000000000)
+#define SECOND_NS INT64_C(1000000000)
 
 /* After a second signal. A stop of threads that all work takes a fraction of it. */
 #define STOP_GRACE_USEC 500000L
-
-/* What the main loop waits for. */
-struct loop {
-    struct daemon *daemon;
-    const char *notify_socket;
-    bool watchdog;
-    int tick_ms;
-    int signal_fd;
-    struct watch watches[MAX_WATCHES];
-    unsigned watches_count;
-    int64_t retry_ns; /* when to reload again, monotonic; INT64_MAX: not by itself */
-    int64_t stop_ns;  /* when to stop, the same; INT64_MAX until told */
-};
-
-/* Whoever reads the log may go away; that must not end the service. */
-static void ignore_broken_pipes(void)
-{
-    struct sigaction ignore = {.sa_handler = SIG_IGN};
-    sigaction(SIGPIPE, &ignore, NULL);
-}
-
-/* Threads inherit the mask, so it stands before there are any. */
-static int open_signals(void)
-{
-    sigset_t signals;
-    signals_stop_set(&signals);
-    sigaddset(&signals, SIGHUP);
-    return signals_open(&signals, NULL);
-}
 
 static void end_now(int signal)
 {
@@ -71,8 +34,8 @@ static void end_now(int signal)
     _exit(0);
 }
 
-/* Whoever works has answered what is queued, and told the counts, long before. A third signal does
- * not wait. setitimer() is a bare system call here, so a handler may call it. */
+/* A process whose threads work has answered what is queued, and told the counts, long before. A
+ * third signal does not wait. setitimer() is a bare system call here, so a handler may call it. */
 static void end_soon(int signal)
 {
     const struct itimerval grace = {.it_value = {.tv_usec = STOP_GRACE_USEC}};
@@ -83,13 +46,14 @@ static void end_soon(int signal)
         _exit(0);
 }
 
-/* The last steps of a stop wait for other threads, so nobody reads signals any more: from now on
+/* The last steps of a stop wait for other threads, and nobody reads signals any more: from now on
  * one of them, also one that is pending, ends the process wherever it stands. */
 static void end_at_next_signal(void)
 {
     struct sigaction soon = {.sa_handler = end_soon, .sa_flags = SA_RESTART};
     struct sigaction now = {.sa_handler = end_now};
     sigset_t signals;
+
     sigaction(SIGINT, &soon, NULL);
     sigaction(SIGTERM, &soon, NULL);
     sigaction(SIGALRM, &now, NULL);
@@ -98,404 +62,428 @@ static void end_at_next_signal(void)
     pthread_sigmask(SIG_UNBLOCK, &signals, NULL);
 }
 
-static int fail(const char *what, int error)
+/* A service manager that does not listen is not worth more than a line at debug. */
+static void tell_manager(const struct daemon *daemon, const char *state)
 {
-    fprintf(stderr, "paddock: %s: %s\n", what, strerror(-error));
-    return EXIT_FAILED;
+    int error = notify_send(daemon->notify_socket, state);
+    if (error != 0)
+        LOG_EVENT(daemon->log, LOG_LEVEL_DEBUG, log_text("message", "sd_notify failed"),
+                  log_text("error", strerrordesc_np(-error)));
+}
+
+static void begin_stop(struct daemon *daemon, const char *reason)
+{
+    if (daemon->stop_ns != LOOP_NEVER) {
+        daemon->stop_ns = 0; /* told twice */
+        return;
+    }
+
+    LOG_EVENT(daemon->log, LOG_LEVEL_INFO, log_text("message", "shutting down"),
+              log_text("reason", reason));
+    tell_manager(daemon, "STOPPING=1");
+    daemon->retry_ns = LOOP_NEVER;
+    atomic_store_explicit(&daemon->is_stopping, true, memory_order_relaxed);
+    for (size_t i = 0; i < daemon->running_count; i++) {
+        if (daemon->running[i].ops->drain != NULL)
+            daemon->running[i].ops->drain(daemon->running[i].self);
+    }
+    daemon->stop_ns = clock_monotonic_ns() + daemon->settings->termination_timeout_ns;
+}
+
+static void take_signals(uint32_t events, void *user)
+{
+    struct daemon *daemon = user;
+    int taken;
+
+    (void)events;
+    while ((taken = signals_take(daemon->signals.fd)) != 0) {
+        if (taken == SIGHUP)
+            daemon->is_reload_due = true;
+        else
+            begin_stop(daemon, taken == SIGINT ? "SIGINT" : "SIGTERM");
+    }
+}
+
+static void look_at_files(struct daemon *daemon)
+{
+    int64_t now_ns = clock_monotonic_ns();
+    daemon->settle_ns = LOOP_NEVER;
+    for (unsigned i = 0; i < daemon->watches_count; i++) {
+        bool is_settling;
+        if (watch_look(&daemon->watches[i], now_ns, &is_settling))
+            daemon->is_reload_due = true;
+        if (is_settling)
+            daemon->settle_ns = now_ns + WATCH_SETTLE_NS;
+    }
+}
+
+static void take_file_event(uint32_t events, void *user)
+{
+    (void)events;
+    look_at_files(user);
+}
+
+static void follow_fast_path(uint32_t events, void *user)
+{
+    struct daemon *daemon = user;
+    (void)events;
+    fast_path_report(daemon->fastpath, fastpath_tick(daemon->fastpath), daemon->log);
+}
+
+static void tick(void *user)
+{
+    struct daemon *daemon = user;
+    int64_t now_ns = clock_monotonic_ns();
+
+    loop_timer_set(daemon->loop, &daemon->tick, now_ns + daemon->tick_ns);
+    look_at_files(daemon);
+    if (daemon->fastpath != NULL)
+        follow_fast_path(0, daemon);
+    for (size_t i = 0; i < daemon->running_count; i++) {
+        if (daemon->running[i].ops->tick != NULL)
+            daemon->running[i].ops->tick(daemon->running[i].self, now_ns);
+    }
+    log_flush(daemon->log, false);
+    operator_complete(daemon);
+
+    bool is_alive = workers_tick(daemon->workers, now_ns);
+    bool before = atomic_exchange_explicit(&daemon->is_alive, is_alive, memory_order_relaxed);
+    atomic_store_explicit(&daemon->ticked_ns, now_ns, memory_order_relaxed);
+    if (before && !is_alive)
+        LOG_EVENT(daemon->log, LOG_LEVEL_ERROR, log_text("message", "a worker does not react"));
+    if (is_alive && daemon->has_watchdog)
+        tell_manager(daemon, "WATCHDOG=1");
+}
+
+/* One reload a turn at most, however many were asked for, and none during a stop. */
+static void reload_if_due(struct daemon *daemon)
+{
+    bool is_retry = !daemon->is_reload_due && clock_monotonic_ns() >= daemon->retry_ns;
+    bool is_due = daemon->is_reload_due || is_retry;
+    char state[64];
+
+    daemon->is_reload_due = false;
+    if (!is_due || daemon->stop_ns != LOOP_NEVER)
+        return;
+    snprintf(state, sizeof state, "RELOADING=1\nMONOTONIC_USEC=%lld",
+             (long long)(clock_monotonic_ns() / 1000));
+    if (!is_retry) /* the manager has heard of the first */
+        tell_manager(daemon, state);
+    bool again = reload(daemon, is_retry);
+    daemon->retry_ns = again ? clock_monotonic_ns() + SECOND_NS : LOOP_NEVER;
+    if (!is_retry)
+        tell_manager(daemon, "READY=1");
+}
+
+/* Services that know when they are drained decide; where none does, all go on to the end of the
+ * time. */
+static bool is_drained(const struct daemon *daemon)
+{
+    size_t deciding = 0;
+    for (size_t i = 0; i < daemon->running_count; i++) {
+        const struct running *service = &daemon->running[i];
+        if (service->ops->is_drained == NULL)
+            continue;
+        if (!service->ops->is_drained(service->self))
+            return false;
+        deciding++;
+    }
+    return deciding > 0;
+}
+
+static int64_t earlier(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
+static void serve(struct daemon *daemon)
+{
+    tick(daemon);
+    tell_manager(daemon, "READY=1");
+    while (clock_monotonic_ns() < daemon->stop_ns &&
+           (daemon->stop_ns == LOOP_NEVER || !is_drained(daemon))) {
+        loop_turn(daemon->loop,
+                  earlier(daemon->stop_ns, earlier(daemon->retry_ns, daemon->settle_ns)));
+        if (clock_monotonic_ns() >= daemon->settle_ns)
+            look_at_files(daemon);
+        reload_if_due(daemon);
+    }
+}
+
+static void tell_confined(struct daemon *daemon, int error, const char *step)
+{
+    if (error != 0)
+        LOG_EVENT(daemon->log, LOG_LEVEL_WARN, log_text("message", "privileges kept"),
+                  log_text("step", step), log_text("error", strerrordesc_np(-error)));
+    else
+        LOG_EVENT(daemon->log, LOG_LEVEL_INFO, log_text("message", "privileges dropped"),
+                  log_text("step", step));
+}
+
+/* In each worker's thread, before it works. The first stands for all, but when one fails. */
+static void confine_worker(void *user)
+{
+    struct daemon *daemon = user;
+    int error = privileges_confine_worker();
+    if (error != 0 ||
+        !atomic_exchange_explicit(&daemon->confinement_told, true, memory_order_relaxed))
+        tell_confined(daemon, error, "confine the workers by seccomp");
+}
+
+static void confine_admin(void *user)
+{
+    int error = privileges_confine_admin();
+    if (error != 0)
+        tell_confined(user, error, "confine the admin server by seccomp");
+}
+
+/* Keeps the CPUs of this host from sleep states that take time to wake from, as long as the
+ * descriptor is open. Source: the kernel's documentation of PM quality of service. */
+static int hold_cpus(struct log *log)
+{
+    const int32_t microseconds = 0;
+    int fd = open("/dev/cpu_dma_latency", O_WRONLY | O_CLOEXEC);
+    if (fd >= 0 && write(fd, &microseconds, sizeof microseconds) == sizeof microseconds) {
+        LOG_EVENT(log, LOG_LEVEL_INFO,
+                  log_text("message", "CPUs are kept from deep sleep for low latency"));
+        return fd;
+    }
+    LOG_EVENT(log, LOG_LEVEL_WARN,
+              log_text("message", "low latency: CPUs cannot be kept from deep sleep"),
+              log_text("error", strerrordesc_np(errno)));
+    if (fd >= 0)
+        close(fd);
+    return -1;
+}
+
+static int make_workers(struct daemon *daemon, struct error *error)
+{
+    const struct process_settings *settings = daemon->settings;
+    struct workers_options options = {.count = settings->workers != 0 ? settings->workers
+                                                                      : cpus_usable(),
+                                      .pin = settings->pin,
+                                      .realtime = settings->realtime,
+                                      .low_latency = settings->low_latency,
+                                      .began = settings->seccomp ? confine_worker : NULL,
+                                      .user = daemon};
+    if (settings->low_latency)
+        daemon->cpus_fd = hold_cpus(daemon->log);
+    int code = workers_new(&daemon->workers, &options);
+    if (code == -ENOTTY && options.low_latency) {
+        LOG_EVENT(daemon->log, LOG_LEVEL_WARN,
+                  log_text("message", "low latency: network devices cannot be polled"),
+                  log_text("error", strerrordesc_np(-code)));
+        options.low_latency = false;
+        code = workers_new(&daemon->workers, &options);
+    }
+    return code == 0 ? 0 : error_system(error, code, "cannot make %u workers", options.count);
+}
+
+/* The user that the process has become must be able to read the file again. */
+static void warn_about_file(const struct daemon *daemon)
+{
+    const struct config_file *file = config_file(daemon->config);
+    if (file->is_loaded && access(file->path, R_OK) != 0)
+        LOG_EVENT(daemon->log, LOG_LEVEL_WARN,
+                  log_text("message", "the configuration file cannot be read for a reload"),
+                  log_text("file", file->path), log_text("error", strerrordesc_np(errno)));
+}
+
+static int open_admin(struct daemon *daemon, struct error *error)
+{
+    const struct process_address *admin = &daemon->settings->admin;
+    struct addrinfo hints = {.ai_socktype = SOCK_STREAM,
+                             .ai_flags = AI_NUMERICHOST | AI_NUMERICSERV};
+    struct addrinfo *address;
+    struct error reason;
+    char port[8];
+    if (!daemon->settings->admin_enabled)
+        return 0;
+
+    snprintf(port, sizeof port, "%u", (unsigned)admin->target.port);
+    if (getaddrinfo(admin->target.host, port, &hints, &address) != 0)
+        return error_set(error, -EINVAL, "cannot serve HTTP on %s", admin->text);
+    const struct admin_options options = {.address = address->ai_addr,
+                                          .callbacks = operator_callbacks(),
+                                          .began = daemon->settings->seccomp ? confine_admin : NULL,
+                                          .user = daemon};
+    int code = admin_start(&daemon->admin, &options, &reason);
+    freeaddrinfo(address);
+    if (code != 0)
+        return error_system(error, code, "cannot serve HTTP on %s", admin->text);
+    LOG_EVENT(daemon->log, LOG_LEVEL_INFO, log_text("message", "admin ready"),
+              log_uint("port", admin_port(daemon->admin)), log_text("address", admin->text));
+    return 0;
+}
+
+static int watch(struct daemon *daemon, struct loop_watch *watched, int fd, loop_ready_fn *ready)
+{
+    *watched = (struct loop_watch){.fd = fd, .ready = ready, .user = daemon};
+    return fd >= 0 ? loop_add(daemon->loop, watched, EPOLLIN) : fd;
+}
+
+/* The files of a configuration, as it was read from them. */
+static void watch_files(struct daemon *daemon)
+{
+    const struct config_file *file = config_file(daemon->config);
+    const char *path;
+    for (unsigned i = 0;
+         i < DAEMON_MAX_WATCHES && (path = config_watch_path(daemon->config, i)) != NULL; i++) {
+        struct file_identity known = {0};
+        if (file->is_loaded && strcmp(path, file->path) == 0)
+            known = file->identity;
+        watch_open(&daemon->watches[i], path, &known);
+        watch(daemon, &daemon->watched[i], daemon->watches[i].fd, take_file_event);
+        daemon->watches_count++;
+    }
 }
 
 static const char *environment(const struct daemon *daemon, const char *name)
 {
-    const struct config_environment *environment = daemon->start->environment;
+    const struct config_environment *environment = daemon->start->source.environment;
     return environment->get(name, environment->user);
 }
 
-static unsigned worker_count(const struct config *config)
-{
-    if (config->workers != 0)
-        return config->workers;
-    long cpus = sysconf(_SC_NPROCESSORS_ONLN);
-    return cpus > 0 ? (unsigned)cpus : 1;
-}
-
-/* The first that is served: where the host has no IPv6, `::` is not, or it is 0.0.0.0. */
-static struct in6_addr first_address(const struct daemon *daemon)
-{
-    const struct config *config = &daemon->config;
-    struct in6_addr address = config->listen[0];
-    if (qcmp_service_ipv6(daemon->service))
-        return address;
-    for (size_t i = 0; i < config->listen_count; i++) {
-        if (IN6_IS_ADDR_V4MAPPED(&config->listen[i]))
-            return config->listen[i];
-    }
-    address_fall_back(&address, -EAFNOSUPPORT);
-    return address;
-}
-
-static void log_ready(struct daemon *daemon)
-{
-    char address[ADDRESS_TEXT_BYTES];
-    unsigned port = qcmp_service_port(daemon->service);
-    struct in6_addr first = first_address(daemon);
-    address_format(&first, (uint16_t)port, address);
-    LOG_EVENT(daemon->log, LOG_LEVEL_INFO, log_text("message", "qcmp ready"),
-              log_uint("port", port), log_text("address", address));
-}
-
-static void log_stopped(struct log *log, const struct counters_sum *sum, uint64_t kernel_drops)
-{
-    LOG_EVENT(log, LOG_LEVEL_INFO, log_text("message", "qcmp stopped"),
-              log_uint("received", sum->received), log_uint("answered", sum->answered),
-              log_uint("valid", counters_kind(sum, OUTCOME_KIND_VALID)),
-              log_uint("invalid", counters_kind(sum, OUTCOME_KIND_INVALID)),
-              log_uint("unsupported", counters_kind(sum, OUTCOME_KIND_UNSUPPORTED)),
-              log_uint("dropped", counters_kind(sum, OUTCOME_KIND_DROPPED)),
-              log_uint("send_errors", sum->send_errors),
-              log_uint("receive_errors", sum->receive_errors),
-              log_uint("kernel_drops", kernel_drops));
-}
-
-/* In each worker's thread, before it works. The first stands for all, but when one fails. */
-static void worker_began(void *user)
-{
-    struct daemon *daemon = user;
-    if (!daemon->confine_workers)
-        return;
-    int error = privileges_confine_worker();
-    if (error != 0)
-        LOG_EVENT(daemon->log, LOG_LEVEL_WARN, log_text("message", "a worker runs without seccomp"),
-                  log_text("error", strerror(-error)));
-    else if (!atomic_exchange_explicit(&daemon->confinement_told, true, memory_order_relaxed))
-        LOG_EVENT(daemon->log, LOG_LEVEL_INFO, log_text("message", "privileges dropped"),
-                  log_text("step", "confine the workers by seccomp"));
-}
-
-/* @param failed the index of an address, or more than there are. */
-static int fail_to_serve(const struct config *config, size_t failed, int error)
-{
-    char what[ADDRESS_TEXT_BYTES + 64], address[ADDRESS_TEXT_BYTES];
-    if (error == -EOPNOTSUPP)
-        return fail("the engine cannot enforce access lists or the guard", error);
-    if (failed >= config->listen_count || address_is_any(&config->listen[failed])) {
-        snprintf(what, sizeof what, "cannot serve QCMP on UDP port %u", config->qcmp_port);
-        return fail(what, error);
-    }
-    address_format(&config->listen[failed], config->qcmp_port, address);
-    snprintf(what, sizeof what, "cannot serve QCMP on %s (paddock.listen[%zu])", address, failed);
-    return fail(what, error);
-}
-
-static int service_open(struct daemon *daemon)
-{
-    const struct config *config = &daemon->config;
-    size_t failed = SIZE_MAX;
-    struct rules_options rules = reload_rules(config);
-    struct xdp *xdp;
-    if (fast_path_open(&xdp, config, daemon->log) != 0)
-        return EXIT_FAILED;
-    struct qcmp_service_options options = {.port = config->qcmp_port,
-                                           .addresses = config->listen,
-                                           .addresses_count = config->listen_count,
-                                           .failed_address = &failed,
-                                           .workers = worker_count(config),
-                                           .receive_buffer_ns = config->receive_buffer_ns,
-                                           .max_age_ns = config->max_age_ns,
-                                           .pin = config->pin,
-                                           .realtime = config->realtime,
-                                           .rules = &rules,
-                                           .xdp = xdp,
-                                           .worker_began = worker_began,
-                                           .user = daemon};
-    if (config->low_latency) {
-        daemon->cpus_fd = low_latency_hold_cpus(daemon->log);
-        options.low_latency = low_latency_can_poll(daemon->log);
-    }
-    int error = qcmp_service_open(&daemon->service, &options);
-    if (error == 0)
-        return 0;
-    xdp_close(xdp);
-    return fail_to_serve(config, failed, error);
-}
-
-/* Whoever the process has become must be able to read the file again. */
-static void warn_about_file(const struct daemon *daemon)
-{
-    const struct config *config = &daemon->config;
-    if (config->file_loaded && access(config->file, R_OK) != 0)
-        LOG_EVENT(daemon->log, LOG_LEVEL_WARN,
-                  log_text("message", "the configuration file cannot be read for a reload"),
-                  log_text("file", config->file), log_text("error", strerror(errno)));
-}
-
-static int admin_open(struct daemon *daemon, struct admin **admin)
-{
-    const struct config *config = &daemon->config;
-    struct addrinfo hints = {.ai_socktype = SOCK_STREAM,
-                             .ai_flags = AI_NUMERICHOST | AI_NUMERICSERV};
-    struct addrinfo *address;
-    char port[8], what[CONFIG_ADDRESS_BYTES + 32];
-    if (!config->admin_enabled)
-        return 0;
-    snprintf(port, sizeof port, "%u", (unsigned)config->admin.port);
-    snprintf(what, sizeof what, "cannot serve HTTP on %s", config->admin_address);
-    if (getaddrinfo(config->admin.host, port, &hints, &address) != 0)
-        return fail(what, -EINVAL);
-    struct admin_options options = {
-        .address = address->ai_addr, .callbacks = operator_callbacks(), .user = daemon};
-    int error = admin_start(admin, &options);
-    freeaddrinfo(address);
-    if (error != 0)
-        return fail(what, error);
-    LOG_EVENT(daemon->log, LOG_LEVEL_INFO, log_text("message", "admin ready"),
-              log_uint("port", admin_port(*admin)), log_text("address", config->admin_address));
-    return 0;
-}
-
-/* Returns whether one of them is not as it was when the configuration was read. */
-static bool loop_watch_files(struct loop *loop)
-{
-    bool changed = false;
-    const struct daemon *daemon = loop->daemon;
-    const struct config *config = &daemon->config;
-    const char *path;
-    for (unsigned i = 0; i < MAX_WATCHES && (path = config_watch_path(config, i)); i++) {
-        struct file_identity known = {0};
-        bool is_used = strcmp(path, config->file) == 0;
-        if (is_used)
-            known = config->file_identity;
-        struct watch *watch = &loop->watches[loop->watches_count++];
-        int error = watch_open(watch, path, &known);
-        changed = watch_changed(watch) || changed;
-        if (error != 0)
-            LOG_EVENT(daemon->log, is_used ? LOG_LEVEL_WARN : LOG_LEVEL_DEBUG,
-                      log_text("message",
-                               "some changes of a configuration file are not noticed: use SIGHUP"),
-                      log_text("file", path), log_text("error", strerror(-error)));
-    }
-    return changed;
-}
-
-/* Tells systemd, where it asked; that nobody listens is not worth more than a line at debug. */
-static void tell(const struct loop *loop, const char *state)
-{
-    int error = notify_send(loop->notify_socket, state);
-    if (error != 0)
-        LOG_EVENT(loop->daemon->log, LOG_LEVEL_DEBUG, log_text("message", "sd_notify failed"),
-                  log_text("error", strerror(-error)));
-}
-
-static void loop_read(struct loop *loop, bool is_repeated)
-{
-    bool again = reload(loop->daemon, is_repeated);
-    loop->retry_ns = again ? clock_monotonic_ns() + RETRY_NS : INT64_MAX;
-}
-
-static void loop_reload(struct loop *loop)
-{
-    if (loop->stop_ns != INT64_MAX)
-        return;
-    char state[64];
-    snprintf(state, sizeof state, "RELOADING=1\nMONOTONIC_USEC=%lld",
-             (long long)(clock_monotonic_ns() / 1000));
-    tell(loop, state);
-    loop_read(loop, false);
-    tell(loop, "READY=1");
-}
-
-static void loop_begin_stop(struct loop *loop, const char *reason)
-{
-    struct daemon *daemon = loop->daemon;
-    if (loop->stop_ns != INT64_MAX) {
-        loop->stop_ns = 0; /* told twice: at once; serve() goes by it, too */
-        return;
-    }
-    LOG_EVENT(daemon->log, LOG_LEVEL_INFO, log_text("message", "shutting down"),
-              log_text("reason", reason));
-    tell(loop, "STOPPING=1");
-    loop->retry_ns = INT64_MAX;
-    atomic_store_explicit(&daemon->stopping, true, memory_order_relaxed);
-    loop->stop_ns = clock_monotonic_ns() + daemon->config.termination_timeout_ns;
-}
-
-static void loop_take_signals(struct loop *loop)
-{
-    int taken;
-    while ((taken = signals_take(loop->signal_fd)) != 0) {
-        if (taken == SIGHUP)
-            loop_reload(loop);
-        else
-            loop_begin_stop(loop, taken == SIGINT ? "SIGINT" : "SIGTERM");
-    }
-}
-
-/* Only when told: a file that is being written is not looked at before it is closed. With each tick
- * where the system may not tell; and again, as it is then, after a reload that could not look. */
-static void loop_take_changes(struct loop *loop, const struct pollfd fds[MAX_WATCHES])
-{
-    bool changed = false;
-    for (unsigned i = 0; i < loop->watches_count; i++) {
-        struct watch *watch = &loop->watches[i];
-        bool is_due = fds[i].revents != 0 || watch->is_incomplete;
-        changed = (is_due && watch_changed(watch)) || changed;
-    }
-    if (changed)
-        loop_reload(loop);
-    else if (clock_monotonic_ns() >= loop->retry_ns) /* never during a stop */
-        loop_read(loop, true);                       /* systemd has heard of the first */
-}
-
-static void loop_tick(struct loop *loop)
-{
-    struct daemon *daemon = loop->daemon;
-    int64_t now_ns = clock_monotonic_ns();
-    fast_path_report(qcmp_service_xdp(daemon->service), qcmp_service_tick(daemon->service, now_ns),
-                     daemon->log);
-    log_flush(daemon->log, false);
-    bool alive = qcmp_service_alive(daemon->service, now_ns);
-    bool before = atomic_exchange_explicit(&daemon->alive, alive, memory_order_relaxed);
-    atomic_store_explicit(&daemon->ticked_ns, now_ns, memory_order_relaxed);
-    if (before && !alive)
-        LOG_EVENT(daemon->log, LOG_LEVEL_ERROR, log_text("message", "a worker does not react"));
-    if (alive && loop->watchdog)
-        tell(loop, "WATCHDOG=1");
-}
-
-static int loop_timeout_ms(const struct loop *loop)
-{
-    int64_t next_ns = loop->stop_ns < loop->retry_ns ? loop->stop_ns : loop->retry_ns;
-    if (next_ns == INT64_MAX)
-        return loop->tick_ms;
-    int64_t left_ms = (next_ns - clock_monotonic_ns()) / 1000000 + 1;
-    if (left_ms < 0)
-        return 0;
-    return left_ms < loop->tick_ms ? (int)left_ms : loop->tick_ms;
-}
-
-static void loop_run(struct loop *loop)
-{
-    /* poll() passes over the -1 of a service without XDP. */
-    struct pollfd fds[2 + MAX_WATCHES] = {
-        {.fd = loop->signal_fd, .events = POLLIN},
-        {.fd = qcmp_service_poll_fd(loop->daemon->service), .events = POLLIN}};
-    for (unsigned i = 0; i < loop->watches_count; i++)
-        fds[2 + i] = (struct pollfd){.fd = loop->watches[i].fd, .events = POLLIN};
-    loop_tick(loop);
-    tell(loop, "READY=1");
-    while (clock_monotonic_ns() < loop->stop_ns) {
-        if (poll(fds, 2 + loop->watches_count, loop_timeout_ms(loop)) < 0)
-            continue; /* interrupted: nothing is known of the descriptors */
-        loop_take_signals(loop);
-        loop_take_changes(loop, fds + 2);
-        loop_tick(loop);
-    }
-}
-
-static void loop_fini(struct loop *loop)
-{
-    for (unsigned i = 0; i < loop->watches_count; i++)
-        watch_close(&loop->watches[i]);
-    close(loop->signal_fd);
-}
-
-static int fail_to_start(const struct config *config, int error)
-{
-    char what[96];
-    snprintf(what, sizeof what, "cannot start the workers%s%s",
-             config->pin ? ", each on a CPU of its own (pin)" : "",
-             config->realtime ? ", in real time (realtime)" : "");
-    return fail(what, error);
-}
-
-/* What a service still does with privilege: it binds another port, and starts workers for it. */
-static uint64_t kept_capabilities(const struct config *config)
-{
-    uint64_t nice = config->realtime ? PRIVILEGES_CAPABILITY(CAP_SYS_NICE) : 0;
-    return PRIVILEGES_CAPABILITY(CAP_NET_BIND_SERVICE) | nice;
-}
-
-/* From a bound port to the stop. Returns the exit status. */
-static int serve(struct loop *loop)
-{
-    struct daemon *daemon = loop->daemon;
-    struct admin *admin = NULL;
-    if (privileges_drop(daemon->config.user, kept_capabilities(&daemon->config), daemon->log) != 0)
-        return EXIT_FAILED;
-    reload_warn_unused(daemon->log, &daemon->config, 1);
-    warn_about_file(daemon);
-    reload_warn_receive_buffer(daemon);
-    int error = qcmp_service_start(daemon->service);
-    if (error != 0)
-        return fail_to_start(&daemon->config, error);
-    if (loop_watch_files(loop))
-        loop_read(loop, false); /* changed since it was read */
-    int status = admin_open(daemon, &admin);
-    if (status == 0) {
-        log_ready(daemon);
-        loop_run(loop);
-        end_at_next_signal();
-        if (loop->stop_ns == 0) /* it was the second that ended the loop */
-            end_soon(0);
-    }
-    admin_stop(admin);
-    return status;
-}
-
-/* Twice within the time after which systemd's watchdog bites, and at least once a second. */
-static int tick_ms(uint64_t watchdog_usec)
-{
-    uint64_t half_ms = watchdog_usec / 2000 + (watchdog_usec < 2000);
-    return watchdog_usec != 0 && half_ms < TICK_MS ? (int)half_ms : TICK_MS;
-}
-
-/* environment() may give the same memory for each variable. */
-static uint64_t watchdog_usec(const struct daemon *daemon)
+/* Twice within the time after which the watchdog bites, and at least once a second. Each variable
+ * is read by itself, since environment() may give the same memory for all. */
+static void read_manager(struct daemon *daemon)
 {
     uint64_t usec = notify_watchdog_usec(environment(daemon, "WATCHDOG_USEC"));
-    return notify_watchdog_is_ours(environment(daemon, "WATCHDOG_PID")) ? usec : 0;
+    daemon->has_watchdog =
+        usec != 0 && notify_watchdog_is_ours(environment(daemon, "WATCHDOG_PID"));
+    daemon->tick_ns = SECOND_NS;
+    if (daemon->has_watchdog && usec < 2000000)
+        daemon->tick_ns = (int64_t)(usec > 2000 ? usec / 2 : 1000) * 1000;
+    daemon->notify_socket = environment(daemon, "NOTIFY_SOCKET");
 }
 
-static int run(struct daemon *daemon)
+/* Before there are threads, which inherit what is done to signals. A reader of the log may go away,
+ * and a limit of its size be reached: the service goes on. */
+static int open_control(struct daemon *daemon, struct error *error)
 {
-    uint64_t usec = watchdog_usec(daemon);
-    struct loop loop = {.daemon = daemon,
-                        .notify_socket = environment(daemon, "NOTIFY_SOCKET"),
-                        .watchdog = usec != 0,
-                        .tick_ms = tick_ms(usec),
-                        .retry_ns = INT64_MAX,
-                        .stop_ns = INT64_MAX};
-    struct counters_sum sum;
-    uint64_t drops;
-    loop.signal_fd = open_signals();
-    if (loop.signal_fd < 0)
-        return fail("cannot wait for signals", loop.signal_fd);
-    int status = service_open(daemon);
-    if (status == 0) {
-        status = serve(&loop);
-        qcmp_service_stop(daemon->service, &sum, &drops);
-        log_flush(daemon->log, true);
-        if (status == 0)
-            log_stopped(daemon->log, &sum, drops);
+    struct sigaction ignore = {.sa_handler = SIG_IGN};
+    sigset_t signals;
+
+    sigaction(SIGPIPE, &ignore, NULL);
+    sigaction(SIGXFSZ, &ignore, NULL);
+    /* An arena for each thread would reserve 64 MiB of addresses, which a limit may not have. */
+    mallopt(M_ARENA_MAX, 1);
+    signals_stop_set(&signals);
+    sigaddset(&signals, SIGHUP);
+    int code = loop_new(&daemon->loop);
+    if (code == 0)
+        code = watch(daemon, &daemon->signals, signals_open(&signals, NULL), take_signals);
+    return code == 0 ? 0 : error_system(error, code, "cannot wait for signals");
+}
+
+/* What needs no privilege any more: threads, files, the admin server, the services. */
+static int begin(struct daemon *daemon, struct config *config, struct error *error)
+{
+    if (daemon->settings->seccomp) /* before there are threads, which inherit it */
+        tell_confined(daemon, privileges_confine_process(daemon->fastpath != NULL),
+                      "confine the process by seccomp");
+    warn_about_file(daemon);
+    int code = workers_start(daemon->workers, error);
+    if (code == 0 && daemon->fastpath != NULL)
+        code = watch(daemon, &daemon->fast, fastpath_poll_fd(daemon->fastpath), follow_fast_path);
+    if (code == 0)
+        code = reload_tell_catalog(daemon->catalog, config);
+    struct shown *shown = code == 0 ? operator_prepare(config) : NULL;
+    if (shown == NULL)
+        return code != 0 ? code : -ENOMEM;
+
+    operator_show(daemon, shown);
+    watch_files(daemon);
+    look_at_files(daemon); /* it may have changed since it was read */
+    code = open_admin(daemon, error);
+    /* Ports are bound, and what comes waits there: a reader of the log may rely on /ready. */
+    atomic_store_explicit(&daemon->is_started, code == 0, memory_order_relaxed);
+    for (size_t i = 0; i < daemon->running_count && code == 0; i++)
+        code = daemon->running[i].ops->start(daemon->running[i].self, error);
+    return code;
+}
+
+/* In reverse order; what was never started is NULL or none. */
+static void stop(struct daemon *daemon)
+{
+    admin_stop(daemon->admin);
+    if (daemon->fastpath != NULL)
+        fastpath_detach(daemon->fastpath);
+    while (daemon->running_count > 0) {
+        struct running *service = &daemon->running[--daemon->running_count];
+        service->ops->stop(service->self);
     }
-    loop_fini(&loop);
-    return status;
+    log_flush(daemon->log, true);
+    catalog_free(daemon->catalog);
+    workers_free(daemon->workers);
+    fastpath_close(daemon->fastpath);
+    for (unsigned i = 0; i < daemon->watches_count; i++)
+        watch_close(&daemon->watches[i]);
+    if (daemon->signals.fd > 0)
+        close(daemon->signals.fd);
+    if (daemon->cpus_fd >= 0)
+        close(daemon->cpus_fd);
+    loop_free(daemon->loop);
 }
 
 int daemon_run(struct config *config, const struct daemon_start *start, struct log *log)
 {
+    struct error error = {0};
     struct daemon daemon = {.start = start,
                             .log = log,
-                            .confine_workers = config->seccomp,
-                            .config = *config,
-                            .alive = true,
-                            .cpus_fd = -1};
-    ignore_broken_pipes();
-    daemon.ticked_ns = clock_monotonic_ns();
+                            .config = config,
+                            .settings = config_settings(config, &process_section),
+                            .cpus_fd = -1,
+                            .tick = {.fire = tick, .user = &daemon},
+                            .retry_ns = LOOP_NEVER,
+                            .settle_ns = LOOP_NEVER,
+                            .stop_ns = LOOP_NEVER,
+                            .is_alive = true,
+                            .ticked_ns = clock_monotonic_ns()};
+    const uint64_t kept = PRIVILEGES_CAPABILITY(CAP_NET_BIND_SERVICE) |
+                          (daemon.settings->realtime ? PRIVILEGES_CAPABILITY(CAP_SYS_NICE) : 0);
+
     pthread_mutex_init(&daemon.lock, NULL);
-    int status = run(&daemon);
-    if (daemon.cpus_fd >= 0)
-        close(daemon.cpus_fd);
-    config_fini(&daemon.config);
+    read_manager(&daemon);
+    int code = open_control(&daemon, &error);
+    if (code == 0)
+        code = make_workers(&daemon, &error);
+    if (code == 0)
+        code = fast_path_open(&daemon.fastpath, config, start->services, log, &error);
+    if (code == 0)
+        code = catalog_new(&daemon.catalog, daemon.workers, log);
+
+    const struct service_env env = {.log = log,
+                                    .control = daemon.loop,
+                                    .workers = daemon.workers,
+                                    .fastpath = daemon.fastpath,
+                                    .catalog = daemon.catalog};
+    for (size_t i = 0; start->services[i] != NULL && code == 0; i++) {
+        struct running *service = &daemon.running[daemon.running_count];
+        if (!start->services[i]->is_wanted(config))
+            continue;
+        service->ops = start->services[i];
+        code = service->ops->open(&service->self, &env, config, &error);
+        daemon.running_count += code == 0;
+    }
+
+    if (code == 0)
+        code = privileges_drop(daemon.settings->user, kept, log, &error);
+    if (code == 0)
+        code = begin(&daemon, config, &error);
+    if (code == 0) {
+        serve(&daemon);
+        end_at_next_signal();
+        if (daemon.stop_ns == 0) /* the second signal ended the loop */
+            end_soon(0);
+    } else {
+        fprintf(stderr, "paddock: %s\n",
+                error.text[0] != '\0' ? error.text : strerrordesc_np(-code));
+    }
+    stop(&daemon);
+    if (daemon.shown == NULL)
+        config_free(config);
+    operator_forget(&daemon);
     pthread_mutex_destroy(&daemon.lock);
-    return status;
+    return code == 0 ? 0 : EXIT_FAILED;
 }

@@ -1,7 +1,9 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 #include "daemon/operator.h"
 
 #include <errno.h>
-#include <jansson.h>
+#include <stdlib.h>
+#include <string.h>
 
 #include <qcmp/version.h>
 
@@ -19,98 +21,172 @@ static bool flag(const atomic_bool *value)
     return atomic_load_explicit(value, memory_order_relaxed);
 }
 
-static uint64_t number(const _Atomic uint64_t *value)
-{
-    return atomic_load_explicit(value, memory_order_relaxed);
-}
-
-bool operator_alive(const struct daemon *daemon)
-{
-    int64_t ticked_ns = atomic_load_explicit(&daemon->ticked_ns, memory_order_relaxed);
-    return flag(&daemon->alive) && clock_monotonic_ns() - ticked_ns < DAEMON_DEAD_NS;
-}
-
 static bool live(void *user)
 {
-    return operator_alive(user);
+    const struct daemon *daemon = user;
+    int64_t ticked_ns = atomic_load_explicit(&daemon->ticked_ns, memory_order_relaxed);
+    return flag(&daemon->is_alive) && clock_monotonic_ns() - ticked_ns < DAEMON_DEAD_NS;
 }
 
 static bool ready(void *user)
 {
     const struct daemon *daemon = user;
-    return operator_alive(daemon) && !flag(&daemon->stopping);
-}
-
-static struct metrics_xdp read_xdp(const struct xdp *xdp)
-{
-    struct metrics_xdp metrics = {.attached = false};
-    struct counters_sum sum = {0};
-    if (xdp == NULL)
-        return metrics;
-    metrics.attached = xdp_is_attached(xdp);
-    metrics.transmit_errors = xdp_transmit_errors(xdp);
-    xdp_count(xdp, &sum, &metrics.answered);
-    return metrics;
-}
-
-static int write_metrics(FILE *out, enum metrics_format format, void *user)
-{
-    struct daemon *daemon = user;
-    struct counters_sum sum;
-    struct metrics_clock clock;
-    struct metrics_process process;
-    uint64_t drops;
-    char id[CONFIG_ID_BYTES];
-    pthread_mutex_lock(&daemon->lock);
-    snprintf(id, sizeof id, "%s", daemon->config.service_id);
-    pthread_mutex_unlock(&daemon->lock);
-    qcmp_service_sample(daemon->service, &sum, &drops);
-    struct metrics_sources sources = {.id = id,
-                                      .version = qcmp_version(),
-                                      .commit = PADDOCK_COMMIT,
-                                      .compiler = COMPILER,
-                                      .active = operator_alive(daemon) ? 1 : 0,
-                                      .shutting_down = flag(&daemon->stopping),
-                                      .counters = &sum,
-                                      .kernel_drops = drops,
-                                      .failed_port_changes = number(&daemon->failed_port_changes),
-                                      .reloads_ok = number(&daemon->reloads_ok),
-                                      .reloads_failed = number(&daemon->reloads_failed),
-                                      .xdp = read_xdp(qcmp_service_xdp(daemon->service)),
-                                      .clock = metrics_clock_read(&clock) == 0 ? &clock : NULL,
-                                      .process =
-                                          metrics_process_read(&process) == 0 ? &process : NULL};
-    return metrics_render(out, &sources, format);
-}
-
-static int print_config(FILE *out, const struct daemon *daemon, bool with_access)
-{
-    json_t *json = config_to_json(&daemon->config, with_access);
-    if (json == NULL)
-        return -ENOMEM;
-    /* The port that serves, where the configuration leaves the choice. */
-    if (json_object_set_new(json, "qcmp_port", json_integer(qcmp_service_port(daemon->service))) !=
-        0) {
-        json_decref(json);
-        return -ENOMEM;
+    bool is_ready = live(user) && flag(&daemon->is_started) && !flag(&daemon->is_stopping);
+    for (size_t i = 0; i < daemon->running_count && is_ready; i++) {
+        const struct service_ops *ops = daemon->running[i].ops;
+        is_ready = ops->is_ready == NULL || ops->is_ready(daemon->running[i].self);
     }
-    int result = json_dumpf(json, out, JSON_INDENT(2)) == 0 && fputc('\n', out) != EOF ? 0 : -EIO;
-    json_decref(json);
-    return result;
+    return is_ready;
 }
 
-/* All of it under the lock: what is printed shares parts with the configuration. */
-static int write_config(FILE *out, bool with_access, void *user)
+static void shown_unref(struct shown *shown)
+{
+    if (shown == NULL ||
+        atomic_fetch_sub_explicit(&shown->references, 1, memory_order_acq_rel) != 1)
+        return;
+    for (size_t i = 0; i < 2; i++)
+        http_blob_unref(shown->blobs[i]);
+    json_decref(shown->in_force);
+    config_free(shown->config);
+    pthread_mutex_destroy(&shown->lock);
+    free(shown);
+}
+
+static struct shown *shown_take(struct daemon *daemon)
+{
+    pthread_mutex_lock(&daemon->lock);
+    struct shown *shown = daemon->shown;
+    atomic_fetch_add_explicit(&shown->references, 1, memory_order_relaxed);
+    pthread_mutex_unlock(&daemon->lock);
+    return shown;
+}
+
+static void write_metrics(struct metrics *out, void *user)
 {
     struct daemon *daemon = user;
-    pthread_mutex_lock(&daemon->lock);
-    int result = print_config(out, daemon, with_access);
-    pthread_mutex_unlock(&daemon->lock);
-    return result;
+    struct shown *shown = shown_take(daemon);
+    const struct process_settings *settings = config_settings(shown->config, &process_section);
+
+    metrics_info(out, "quilkin_info", "Which service this is.", "id", settings->id, "version",
+                 qcmp_version(), "commit", PADDOCK_COMMIT, NULL);
+    shown_unref(shown);
+    metrics_info(out, "paddock_build_info", "Which program this is.", "version", qcmp_version(),
+                 "commit", PADDOCK_COMMIT, "compiler", COMPILER, NULL);
+    metrics_family(out, "quilkin_shutdown_initiated", METRICS_GAUGE, NULL,
+                   "Whether the process has been told to stop.");
+    metrics_sample(out, flag(&daemon->is_stopping), NULL);
+    for (size_t i = 0; i < daemon->running_count; i++)
+        daemon->running[i].ops->metrics(daemon->running[i].self, live(daemon), out);
+
+    metrics_family(out, "paddock_config_reloads", METRICS_COUNTER, NULL,
+                   "Times that the configuration was read again.");
+    metrics_sample(out, atomic_load_explicit(&daemon->reloads_ok, memory_order_relaxed), "result",
+                   "ok", NULL);
+    metrics_sample(out, atomic_load_explicit(&daemon->reloads_failed, memory_order_relaxed),
+                   "result", "error", NULL);
+    const struct fastpath *fastpath = daemon->fastpath;
+    metrics_family(out, "paddock_xdp_attached", METRICS_GAUGE, NULL,
+                   "Whether the XDP program is on its interface.");
+    metrics_sample(out, fastpath != NULL && fastpath_is_attached(fastpath), NULL);
+    metrics_family(out, "paddock_xdp_transmit_errors", METRICS_COUNTER, NULL,
+                   "Frames of XDP programs that the interface lost, as far as its driver counts "
+                   "them.");
+    metrics_sample(out, fastpath != NULL ? fastpath_transmit_errors(fastpath) : 0, NULL);
+    metrics_system_write(out);
+}
+
+/* Rendered when somebody asks for it first, then shared. */
+static struct http_blob *show_config(bool with_access, void *user)
+{
+    struct shown *shown = shown_take(user);
+    struct http_blob *blob = NULL;
+
+    pthread_mutex_lock(&shown->lock);
+    if (shown->blobs[with_access] == NULL) {
+        json_t *json = config_to_json(shown->config, with_access);
+        char *text = NULL;
+        size_t bytes = 0;
+        FILE *out = json != NULL ? open_memstream(&text, &bytes) : NULL;
+        bool is_written =
+            out != NULL &&
+            (shown->in_force == NULL || json_object_update_recursive(json, shown->in_force) == 0) &&
+            json_dumpf(json, out, JSON_INDENT(2)) == 0 && fputc('\n', out) != EOF;
+        if (out != NULL && fclose(out) == 0 && is_written) {
+            shown->blobs[with_access] = http_blob_new(text, bytes);
+            text = NULL;
+        }
+        free(text);
+        json_decref(json);
+    }
+    if (shown->blobs[with_access] != NULL)
+        blob = http_blob_ref(shown->blobs[with_access]);
+    pthread_mutex_unlock(&shown->lock);
+    shown_unref(shown);
+    return blob;
 }
 
 struct admin_callbacks operator_callbacks(void)
 {
     return (struct admin_callbacks){
-        .live = live, .ready = ready, .metrics = write_metrics, .config = write_config};
+        .live = live, .ready = ready, .metrics = write_metrics, .config = show_config};
+}
+
+struct shown *operator_prepare(struct config *config)
+{
+    struct shown *shown = calloc(1, sizeof *shown);
+    if (shown == NULL)
+        return NULL;
+    atomic_init(&shown->references, 1);
+    pthread_mutex_init(&shown->lock, NULL);
+    shown->config = config;
+    return shown;
+}
+
+void operator_abandon(struct shown *shown)
+{
+    if (shown != NULL)
+        shown->config = NULL;
+    shown_unref(shown);
+}
+
+void operator_complete(struct daemon *daemon)
+{
+    struct shown *shown = daemon->shown;
+    json_t *in_force = shown->in_force == NULL ? json_object() : NULL;
+    if (in_force == NULL)
+        return;
+
+    if (catalog_show(daemon->catalog, in_force, false) != 0) {
+        json_decref(in_force);
+        return;
+    }
+    for (size_t i = 0; i < daemon->running_count; i++) {
+        if (daemon->running[i].ops->show != NULL)
+            daemon->running[i].ops->show(daemon->running[i].self, in_force);
+    }
+    pthread_mutex_lock(&shown->lock);
+    shown->in_force = in_force;
+    for (size_t i = 0; i < 2; i++) {
+        http_blob_unref(shown->blobs[i]);
+        shown->blobs[i] = NULL;
+    }
+    pthread_mutex_unlock(&shown->lock);
+}
+
+void operator_show(struct daemon *daemon, struct shown *shown)
+{
+    pthread_mutex_lock(&daemon->lock);
+    struct shown *before = daemon->shown;
+    daemon->shown = shown;
+    pthread_mutex_unlock(&daemon->lock);
+    daemon->config = shown->config;
+    daemon->settings = config_settings(shown->config, &process_section);
+    shown_unref(before);
+    operator_complete(daemon);
+}
+
+void operator_forget(struct daemon *daemon)
+{
+    shown_unref(daemon->shown);
+    daemon->shown = NULL;
 }

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /** @file
  * What the admin server shows of the daemon.
  */
@@ -10,7 +11,21 @@
 /** The callbacks of the admin server; their user is a struct daemon. */
 struct admin_callbacks operator_callbacks(void);
 
-/** Whether the process works: its workers turn, and so does the main loop. */
-bool operator_alive(const struct daemon *daemon);
+/** Makes ready to show a configuration. operator_show() or operator_abandon() follows.
+ * @param config from operator_show() on freed when it is neither in force nor shown any more.
+ * @return NULL without memory. */
+struct shown *operator_prepare(struct config *config);
+
+/** Frees what was not shown, but not its configuration. NULL is fine. */
+void operator_abandon(struct shown *shown);
+
+/** Shows another configuration from now on, with what services and catalog add to it. */
+void operator_show(struct daemon *daemon, struct shown *shown);
+
+/** Adds what there was no memory to add before. To be called every second. */
+void operator_complete(struct daemon *daemon);
+
+/** Shows nothing any more, at the end. */
+void operator_forget(struct daemon *daemon);
 
 #endif

@@ -1,16 +1,34 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 #include "daemon/privileges.h"
 
 #include <errno.h>
 #include <grp.h>
+#include <netinet/in.h>
+#include <netinet/udp.h>
 #include <pwd.h>
-#include <seccomp.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/capability.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
 #include <unistd.h>
+
+#include <linux/seccomp.h>
+
+#include "base/number.h"
+#include "daemon/confine.h"
+
+/* LeakSanitizer looks at other threads by ptrace(2). */
+#if defined __SANITIZE_ADDRESS__
+#define HAS_LEAK_CHECK
+#elif defined __has_feature
+#if __has_feature(address_sanitizer)
+#define HAS_LEAK_CHECK
+#endif
+#endif
 
 #define NAMES_BYTES 256
 
@@ -74,25 +92,24 @@ static int choose_capabilities(cap_t wanted, cap_t now, uint64_t keep, char name
 }
 
 /* Ambient ones go with the inheritable ones. */
-static int keep_capabilities(uint64_t keep, struct log *log)
+static int keep_capabilities(uint64_t keep, struct log *log, struct error *error)
 {
     char names[NAMES_BYTES];
     cap_t now = cap_get_proc();
     cap_t wanted = cap_init();
-    int error = now != NULL && wanted != NULL ? 0 : -errno;
-    if (error == 0)
-        error = choose_capabilities(wanted, now, keep, names);
-    if (error == 0 && cap_set_proc(wanted) != 0)
-        error = -errno;
+    int code = now != NULL && wanted != NULL ? 0 : -errno;
+    if (code == 0)
+        code = choose_capabilities(wanted, now, keep, names);
+    if (code == 0 && cap_set_proc(wanted) != 0)
+        code = -errno;
     cap_free(now);
     cap_free(wanted);
-    if (error == 0)
-        LOG_EVENT(log, LOG_LEVEL_INFO, log_text("message", "privileges dropped"),
-                  log_text("step", "keep capabilities that are needed"),
-                  log_text("capabilities", names[0] != '\0' ? names : "none"));
-    else
-        fprintf(stderr, "paddock: cannot give up capabilities: %s\n", strerror(-error));
-    return error;
+    if (code != 0)
+        return error_system(error, code, "cannot give up capabilities");
+    LOG_EVENT(log, LOG_LEVEL_INFO, log_text("message", "privileges dropped"),
+              log_text("step", "keep capabilities that are needed"),
+              log_text("capabilities", names[0] != '\0' ? names : "none"));
+    return 0;
 }
 
 static bool has_capability(cap_value_t capability)
@@ -105,43 +122,73 @@ static bool has_capability(cap_value_t capability)
     return effective == CAP_SET;
 }
 
+/* The user and the group that a name or a number stands for. An image without a passwd file has no
+ * names; the one that is meant then is known all the same. */
+static int find_user(const char *name, uid_t *user, gid_t *group)
+{
+    uint64_t number;
+    errno = 0;
+    const struct passwd *entry = getpwnam(name);
+    int error = errno;
+
+    if (entry == NULL && number_parse(name, 0, UINT32_MAX - 1, &number) == 0) {
+        *user = (uid_t)number;
+        *group = (gid_t)number;
+        entry = getpwuid(*user);
+        if (entry != NULL)
+            *group = entry->pw_gid;
+        return 0;
+    }
+    if (entry == NULL && strcmp(name, "nobody") == 0) {
+        *user = 65534;
+        *group = 65534;
+        return 0;
+    }
+    if (entry == NULL)
+        return error != 0 ? -error : -ENOENT;
+    *user = entry->pw_uid;
+    *group = entry->pw_gid;
+    return 0;
+}
+
 /* Groups first, the user last: after that nothing of it is permitted any more. */
-static int become(const struct passwd *user)
+static int become(uid_t user, gid_t group)
 {
     if (!has_capability(CAP_SETUID) || !has_capability(CAP_SETGID))
         return -EPERM;
     if (prctl(PR_SET_KEEPCAPS, 1) != 0 || setgroups(0, NULL) != 0 ||
-        setresgid(user->pw_gid, user->pw_gid, user->pw_gid) != 0 ||
-        setresuid(user->pw_uid, user->pw_uid, user->pw_uid) != 0)
+        setresgid(group, group, group) != 0 || setresuid(user, user, user) != 0)
         return -errno;
     return 0;
 }
 
-static int become_user(const char *name, struct log *log)
+static int become_user(const char *name, struct log *log, struct error *error)
 {
     static const char step[] = "become another user";
-    errno = 0;
-    const struct passwd *user = getpwnam(name);
-    if (user == NULL) {
-        fprintf(stderr, "paddock: there is no user '%s' to become\n", name);
-        return errno != 0 ? -errno : -ENOENT;
-    }
-    int error = become(user);
+    uid_t user;
+    gid_t group;
+    int code = find_user(name, &user, &group);
+    if (code == -EMFILE || code == -ENFILE)
+        return error_system(error, code, "cannot look for the user '%s'", name);
+    if (code != 0)
+        return error_set(error, code, "there is no user '%s' to become", name);
+
+    code = become(user, group);
     /* A user namespace without this user says EINVAL. What can be given up still is. */
-    if (error == -EPERM || error == -EINVAL) {
-        log_kept(log, LOG_LEVEL_WARN, step, -error);
+    if (code == -EPERM || code == -EINVAL) {
+        log_kept(log, LOG_LEVEL_WARN, step, -code);
         return 0;
     }
-    if (error != 0)
-        fprintf(stderr, "paddock: cannot become user '%s': %s\n", name, strerror(-error));
-    else if (user->pw_uid == 0) /* whose files it may still write, without any capability */
+    if (code != 0)
+        return error_system(error, code, "cannot become user '%s'", name);
+    if (user == 0) /* whose files it may still write, without any capability */
         LOG_EVENT(log, LOG_LEVEL_WARN, log_text("message", "privileges kept"),
                   log_text("step", step),
                   log_text("error", "the user that it is to become is root"));
     else
         LOG_EVENT(log, LOG_LEVEL_INFO, log_text("message", "privileges dropped"),
                   log_text("step", step), log_text("user", name));
-    return error;
+    return 0;
 }
 
 static void gain_no_new(struct log *log)
@@ -153,44 +200,153 @@ static void gain_no_new(struct log *log)
         log_done(log, step);
 }
 
-int privileges_drop(const char *user, uint64_t keep, struct log *log)
+int privileges_drop(const char *user, uint64_t keep, struct log *log, struct error *error)
 {
     bool is_root = geteuid() == 0;
     /* First, as it takes a privilege that the other steps give up. */
     empty_bounding_set(keep, is_root, log);
-    int error = is_root ? become_user(user, log) : 0;
-    if (error == 0)
-        error = keep_capabilities(keep, log);
-    if (error == 0)
+    int code = is_root ? become_user(user, log, error) : 0;
+    if (code == 0)
+        code = keep_capabilities(keep, log, error);
+    if (code == 0)
         gain_no_new(log);
-    return error;
+    return code;
 }
 
-/* What a worker does: receive, send, wait, read clocks; and what the C library and the sanitizers
- * do to run and to end a thread. */
-static const int WORKER_CALLS[] = {
-    SCMP_SYS(recvmmsg),     SCMP_SYS(sendmsg),         SCMP_SYS(poll),
-    SCMP_SYS(ppoll),        SCMP_SYS(clock_gettime),   SCMP_SYS(futex),
-    SCMP_SYS(exit),         SCMP_SYS(exit_group),      SCMP_SYS(rt_sigprocmask),
-    SCMP_SYS(rt_sigreturn), SCMP_SYS(rt_sigaction),    SCMP_SYS(restart_syscall),
-    SCMP_SYS(sigaltstack),  SCMP_SYS(sched_yield),     SCMP_SYS(mmap),
-    SCMP_SYS(munmap),       SCMP_SYS(mprotect),        SCMP_SYS(madvise),
-    SCMP_SYS(brk),          SCMP_SYS(set_robust_list), SCMP_SYS(rseq),
-    SCMP_SYS(getpid),       SCMP_SYS(gettid),          SCMP_SYS(tgkill),
-    SCMP_SYS(prctl),        SCMP_SYS(nanosleep),       SCMP_SYS(clock_nanosleep),
-    SCMP_SYS(write),        SCMP_SYS(epoll_wait),      SCMP_SYS(epoll_pwait),
+/* clang-format off */
+#define ALLOW(call) {__NR_##call, SECCOMP_RET_ALLOW, 0, {{0, 0}}}
+#define KILL(call) {__NR_##call, SECCOMP_RET_KILL_PROCESS, 0, {{0, 0}}}
+#define ALLOW_SOCKET(family, type, protocol) \
+    {__NR_socket, SECCOMP_RET_ALLOW, 3, {{0, family}, {1, type}, {2, protocol}}}
+#define ALLOW_OPTION(level, option) {__NR_setsockopt, SECCOMP_RET_ALLOW, 2, {{1, level}, {2, option}}}
+#define FILTER(table, rest) \
+    (struct confine_filter){(table), sizeof(table) / sizeof(table)[0], (rest)}
+/* clang-format on */
+#define UDP_TYPE (SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC)
+
+/* What a worker does, and what the C library and the sanitizers do to run and to end a thread. The
+ * frequent ones stand first; the options are those of net/bind.c. Not every architecture has the
+ * older calls. */
+static const struct confine_rule worker_rules[] = {
+    ALLOW(recvmmsg),
+    ALLOW(sendmsg),
+    ALLOW(sendmmsg),
+#ifdef __NR_epoll_wait
+    ALLOW(epoll_wait),
+#endif
+    ALLOW(epoll_pwait),
+    ALLOW(getsockopt),
+    ALLOW(clock_gettime),
+    ALLOW(futex),
+#ifdef __NR_poll
+    ALLOW(poll),
+#endif
+    ALLOW(ppoll),
+#ifdef __NR_clock_gettime64 /* 32 bits */
+    ALLOW(clock_gettime64),
+    ALLOW(futex_time64),
+    ALLOW(recvmmsg_time64),
+    ALLOW(ppoll_time64),
+    ALLOW(clock_nanosleep_time64),
+    ALLOW(mmap2),
+#endif
+    /* A wake-up, and nothing of a file's size. */
+    {__NR_read, SECCOMP_RET_ALLOW, 1, {{2, sizeof(uint64_t)}}},
+    ALLOW(write),
+    ALLOW(epoll_ctl),
+    ALLOW(bind),
+    ALLOW(close),
+    ALLOW(getsockname),
+    ALLOW_SOCKET(AF_INET, UDP_TYPE, 0),
+    ALLOW_SOCKET(AF_INET6, UDP_TYPE, 0),
+    ALLOW_OPTION(SOL_SOCKET, SO_RCVBUF),
+    ALLOW_OPTION(SOL_SOCKET, SO_RCVBUFFORCE),
+    ALLOW_OPTION(SOL_SOCKET, SO_SNDBUF),
+    ALLOW_OPTION(SOL_SOCKET, SO_SNDBUFFORCE),
+    ALLOW_OPTION(SOL_SOCKET, SO_TIMESTAMPING),
+    ALLOW_OPTION(SOL_SOCKET, SO_ATTACH_FILTER),
+    ALLOW_OPTION(IPPROTO_IP, IP_PKTINFO),
+    ALLOW_OPTION(IPPROTO_IP, IP_FREEBIND),
+    ALLOW_OPTION(IPPROTO_IPV6, IPV6_V6ONLY),
+    ALLOW_OPTION(IPPROTO_IPV6, IPV6_RECVPKTINFO),
+    ALLOW_OPTION(IPPROTO_IPV6, IPV6_FREEBIND),
+    ALLOW(exit),
+    ALLOW(exit_group),
+    ALLOW(rt_sigreturn),
+    ALLOW(rt_sigaction),
+    ALLOW(rt_sigprocmask),
+    ALLOW(sigaltstack),
+    ALLOW(restart_syscall),
+    ALLOW(sched_yield),
+#ifdef __NR_mmap
+    ALLOW(mmap),
+#endif
+    ALLOW(munmap),
+    ALLOW(mremap),
+    ALLOW(mprotect),
+    ALLOW(madvise),
+    ALLOW(brk),
+    ALLOW(rseq),
+    ALLOW(set_robust_list),
+    ALLOW(getpid),
+    ALLOW(gettid),
+    ALLOW(tgkill),
+    ALLOW(prctl),
+    ALLOW(nanosleep),
+    ALLOW(clock_nanosleep),
 };
+
+/* What nothing in the process does after the start. Sockets are those of the services, of HTTP, of
+ * the service manager, and those that ask the kernel for its lists. */
+static const struct confine_rule process_rules[] = {
+    KILL(execve),
+    KILL(execveat),
+    KILL(process_vm_readv),
+    KILL(process_vm_writev),
+    KILL(kexec_load),
+    KILL(init_module),
+    KILL(finit_module),
+    KILL(delete_module),
+    KILL(mount),
+    KILL(umount2),
+    KILL(pivot_root),
+    KILL(chroot),
+    KILL(setns),
+    KILL(unshare),
+    KILL(keyctl),
+    KILL(add_key),
+    KILL(request_key),
+    KILL(userfaultfd),
+    KILL(io_uring_setup),
+    KILL(personality),
+#ifndef HAS_LEAK_CHECK
+    KILL(ptrace),
+#endif
+    ALLOW_SOCKET(AF_INET, UDP_TYPE, 0),
+    ALLOW_SOCKET(AF_INET6, UDP_TYPE, 0),
+    ALLOW_SOCKET(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0),
+    ALLOW_SOCKET(AF_INET6, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0),
+    ALLOW_SOCKET(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0),
+    {__NR_socket, SECCOMP_RET_ALLOW, 2, {{0, AF_NETLINK}, {1, SOCK_RAW | SOCK_CLOEXEC}}},
+    {__NR_socket, SECCOMP_RET_ERRNO | EPERM, 0, {{0, 0}}},
+    KILL(bpf), /* the last one, which a process with XDP goes without */
+};
+
+static const struct confine_rule admin_rules[] = {KILL(socket), KILL(connect), KILL(bpf)};
+
+int privileges_confine_process(bool needs_bpf)
+{
+    struct confine_filter filter = FILTER(process_rules, SECCOMP_RET_ALLOW);
+    filter.count -= needs_bpf;
+    return confine(&filter);
+}
+
+int privileges_confine_admin(void)
+{
+    return confine(&FILTER(admin_rules, SECCOMP_RET_ALLOW));
+}
 
 int privileges_confine_worker(void)
 {
-    scmp_filter_ctx filter = seccomp_init(SCMP_ACT_KILL_PROCESS);
-    if (filter == NULL)
-        return -ENOMEM;
-    int error = 0;
-    for (size_t i = 0; i < sizeof WORKER_CALLS / sizeof WORKER_CALLS[0] && error == 0; i++)
-        error = seccomp_rule_add(filter, SCMP_ACT_ALLOW, WORKER_CALLS[i], 0);
-    if (error == 0)
-        error = seccomp_load(filter);
-    seccomp_release(filter);
-    return error;
+    return confine(&FILTER(worker_rules, SECCOMP_RET_KILL_PROCESS));
 }

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 #include "daemon/reload.h"
 
 #include <errno.h>
@@ -5,180 +6,140 @@
 #include <string.h>
 
 #include "base/text.h"
+#include "catalog/settings.h"
+#include "daemon/operator.h"
 
 #define SHOWN_BYTES 512
 
-static void count(_Atomic uint64_t *counter)
+int reload_tell_catalog(struct catalog *catalog, const struct config *config)
 {
-    atomic_fetch_add_explicit(counter, 1, memory_order_relaxed);
-}
+    static const enum catalog_source sources[] = {CATALOG_CONFIG, CATALOG_STATIC};
+    const struct catalog_settings *settings = config_settings(config, &catalog_section);
+    const struct process_settings *process = config_settings(config, &process_section);
+    struct catalog_change changes[sizeof sources / sizeof sources[0]];
+    struct locality parts = {.region = ""};
+    char locality[LOCALITY_TEXT_BYTES];
+    size_t made = 0, told = 0;
+    int error = 0;
 
-/* Of a list, or of a map with the key `map`. */
-static bool has_any(const json_t *value)
-{
-    return json_array_size(value) > 0 || json_object_size(json_object_get(value, "map")) > 0;
-}
-
-void reload_warn_unused(struct log *log, const struct config *config, uint64_t load)
-{
-    const struct {
-        const char *key;
-        const json_t *value;
-    } unused[] = {{"filters", config->filters},
-                  {"clusters", config->clusters},
-                  {"datacenters", config->datacenters}};
-    for (size_t i = 0; i < sizeof unused / sizeof unused[0]; i++) {
-        if (has_any(unused[i].value))
-            LOG_EVENT(log, LOG_LEVEL_WARN, log_text("message", "this key is not used yet"),
-                      log_text("key", unused[i].key), log_uint("load", load));
+    snprintf(parts.region, sizeof parts.region, "%.127s", process->region);
+    snprintf(parts.zone, sizeof parts.zone, "%.127s", process->zone);
+    snprintf(parts.sub_zone, sizeof parts.sub_zone, "%.127s", process->sub_zone);
+    if (locality_format(&parts, locality) != 0)
+        locality[0] = '\0';
+    while (made < sizeof sources / sizeof sources[0] && error == 0) {
+        error = catalog_settings_change(settings, sources[made], locality, &changes[made]);
+        made += error == 0;
     }
+    /* Only the first can change at a reload, so that none fails after another was taken. */
+    for (; told < made && error == 0; told++)
+        error = catalog_update(catalog, sources[told], &changes[told]);
+    for (; told < made; told++)
+        catalog_change_fini(&changes[told]);
+    return error;
 }
 
-struct rules_options reload_rules(const struct config *config)
+static void refuse(struct daemon *daemon, struct config *next, const char *error)
 {
-    return (struct rules_options){.allow = &config->allow,
-                                  .deny = &config->deny,
-                                  .guard = config->guard_enabled ? &config->guard : NULL};
-}
-
-void reload_warn_receive_buffer(const struct daemon *daemon)
-{
-    size_t asked = 0, granted = 0;
-    qcmp_service_receive_buffer(daemon->service, &asked, &granted);
-    if (granted < asked)
-        LOG_EVENT(daemon->log, LOG_LEVEL_WARN,
-                  log_text("message",
-                           "the receive buffer is smaller than asked for: raise net.core.rmem_max"),
-                  log_uint("asked_bytes", asked), log_uint("granted_bytes", granted));
-}
-
-static void fail(struct daemon *daemon, const char *error)
-{
-    count(&daemon->reloads_failed);
+    atomic_fetch_add_explicit(&daemon->reloads_failed, 1, memory_order_relaxed);
     LOG_EVENT(daemon->log, LOG_LEVEL_ERROR,
               log_text("message", "configuration not reloaded: the running one stays"),
               log_text("error", error));
+    config_free(next);
+}
+
+/* The next look compares with what was read, not with what was there at the last look. */
+static void note_files(struct daemon *daemon, const struct config *next)
+{
+    const struct config_file *file = config_file(next);
+    for (unsigned i = 0; i < daemon->watches_count; i++) {
+        if (file->is_loaded && strcmp(daemon->watches[i].path, file->path) == 0)
+            daemon->watches[i].known = file->identity;
+    }
 }
 
 static void warn_about_fixed(struct daemon *daemon, const struct config *next)
 {
-    const char *names[CONFIG_DIFF_MAX];
-    size_t found = config_diff(&daemon->config, next, names);
+    struct config_name names[CONFIG_DIFF_MAX];
+    size_t found = config_diff(daemon->config, next, names);
     for (size_t i = 0; i < found; i++)
         LOG_EVENT(
             daemon->log, LOG_LEVEL_WARN,
             log_text("message", "this setting cannot change at run time: restart to apply it"),
-            log_text("setting", names[i]));
+            log_text("setting", names[i].text));
 }
 
-/* Returns whether the service is where the new configuration wants it; if not, the reload has
- * failed. A port of 0 is the one that was taken at the start. */
-static bool move(struct daemon *daemon, const struct config *next)
-{
-    if (next->qcmp_port == daemon->config.qcmp_port)
-        return true;
-    int error = qcmp_service_move(daemon->service, next->qcmp_port);
-    if (error != 0) {
-        char text[96];
-        count(&daemon->failed_port_changes);
-        snprintf(text, sizeof text, "cannot change to QCMP port %u: %s", (unsigned)next->qcmp_port,
-                 strerror(-error));
-        fail(daemon, text);
-        return false;
-    }
-    LOG_EVENT(daemon->log, LOG_LEVEL_INFO, log_text("message", "qcmp port changed"),
-              log_uint("port", qcmp_service_port(daemon->service)));
-    /* Whoever goes by the log loses nothing that was sent before. */
-    qcmp_service_leave(daemon->service);
-    reload_warn_receive_buffer(daemon);
-    return true;
-}
-
-static void apply(struct daemon *daemon, struct config *next, struct rules *rules)
-{
-    warn_about_fixed(daemon, next);
-    uint64_t reloads = atomic_load_explicit(&daemon->reloads_ok, memory_order_relaxed);
-    reload_warn_unused(daemon->log, next, reloads + 2); /* after the one at the start */
-    config_keep_fixed(next, &daemon->config);
-    qcmp_service_set_max_age(daemon->service, next->max_age_ns);
-    qcmp_service_apply(daemon->service, rules);
-    pthread_mutex_lock(&daemon->lock);
-    struct config before = daemon->config;
-    daemon->config = *next;
-    pthread_mutex_unlock(&daemon->lock);
-    config_fini(&before);
-    count(&daemon->reloads_ok);
-    LOG_EVENT(daemon->log, LOG_LEVEL_INFO, log_text("message", "configuration reloaded"));
-}
-
-static void fail_for_now(struct daemon *daemon, const char *error)
-{
-    fail(daemon, error);
-    LOG_EVENT(daemon->log, LOG_LEVEL_INFO,
-              log_text("message", "the configuration file is tried again until it can be read"));
-}
-
-/* Of a configuration that is fine by itself; takes it. */
+/* All that can fail comes before any service commits. Takes a configuration that is fine by
+ * itself. */
 static void take_over(struct daemon *daemon, struct config *next)
 {
-    struct rules *rules;
-    struct rules_options options = reload_rules(next);
-    int error = qcmp_service_prepare(daemon->service, &options, &rules);
-    if (error != 0) {
-        fail(daemon, error == -EOPNOTSUPP ? "the engine cannot enforce access lists or the guard"
-                                          : strerror(-error));
-        config_fini(next);
+    struct error error;
+    struct shown *shown = operator_prepare(next);
+    size_t prepared = 0;
+    int code = shown != NULL ? 0 : -ENOMEM;
+
+    warn_about_fixed(daemon, next);
+    config_keep_fixed(next, daemon->config);
+    error_system(&error, -ENOMEM, "cannot take it over");
+    while (code == 0 && prepared < daemon->running_count) {
+        struct running *service = &daemon->running[prepared];
+        code = service->ops->prepare(service->self, next, &error);
+        prepared += code == 0;
+    }
+    if (code == 0)
+        code = reload_tell_catalog(daemon->catalog, next);
+    if (code != 0) {
+        while (prepared-- > 0)
+            daemon->running[prepared].ops->abandon(daemon->running[prepared].self);
+        operator_abandon(shown);
+        refuse(daemon, next, error.text);
         return;
     }
-    if (!move(daemon, next)) {
-        rules_free(rules);
-        config_fini(next);
-        return;
-    }
-    apply(daemon, next, rules);
-}
 
-/* What is wrong with a file that had something in it before, or NULL. Whoever writes it anew may
- * have cleared or removed it first, and access lists with it. */
-static const char *find_loss(const struct daemon *daemon, const struct config *next)
-{
-    const struct config *before = &daemon->config;
-    if (!before->file_loaded || before->file_empty)
-        return NULL;
-    if (!next->file_loaded)
-        return "the file is not there any more";
-    return next->file_empty ? "there is nothing in the file now" : NULL;
-}
-
-static void refuse(struct daemon *daemon, struct config *next, const char *loss)
-{
-    char file[SHOWN_BYTES], text[sizeof file + 96];
-    text_escape(daemon->config.file, file, sizeof file);
-    snprintf(text, sizeof text, "%s: %s; {} in it stands for the defaults", file, loss);
-    fail(daemon, text);
-    config_fini(next);
+    for (size_t i = 0; i < daemon->running_count; i++)
+        daemon->running[i].ops->commit(daemon->running[i].self);
+    atomic_fetch_add_explicit(&daemon->reloads_ok, 1, memory_order_relaxed);
+    operator_show(daemon, shown);
+    LOG_EVENT(daemon->log, LOG_LEVEL_INFO, log_text("message", "configuration reloaded"));
 }
 
 bool reload(struct daemon *daemon, bool is_repeated)
 {
-    const struct daemon_start *start = daemon->start;
+    const struct config_file *before = config_file(daemon->config);
     struct config_report report;
-    struct config next;
-    enum config_result result =
-        config_load(&next, start->argc, start->argv, start->environment, &report);
+    struct config *next = NULL;
+    enum config_result result = config_load(&next, &daemon->start->source, &report);
+
     if (result == CONFIG_BAD_FILE && report.is_passing) {
-        if (!is_repeated)
-            fail_for_now(daemon, report.error);
+        if (is_repeated)
+            return true;
+        refuse(daemon, NULL, report.error.text);
+        LOG_EVENT(
+            daemon->log, LOG_LEVEL_INFO,
+            log_text("message", "the configuration file is tried again until it can be read"));
         return true;
     }
     if (result == CONFIG_USAGE || result == CONFIG_BAD_FILE) {
-        fail(daemon, report.error);
+        refuse(daemon, NULL, report.error.text);
         return false;
     }
-    const char *loss = find_loss(daemon, &next);
-    if (loss != NULL)
-        refuse(daemon, &next, loss);
-    else
-        take_over(daemon, &next);
+
+    /* A program that writes the file anew may have cleared or removed it first; its access lists
+     * would be gone with it. */
+    const struct config_file *file = config_file(next);
+    const char *loss = NULL;
+    note_files(daemon, next);
+    if (before->is_loaded && !before->is_empty && !file->is_loaded)
+        loss = "the file is not there any more";
+    else if (before->is_loaded && !before->is_empty && file->is_empty)
+        loss = "there is nothing in the file now";
+    if (loss != NULL) {
+        char shown[SHOWN_BYTES], text[sizeof shown + 96];
+        text_escape(before->path, shown, sizeof shown);
+        snprintf(text, sizeof text, "%s: %s; {} in it stands for the defaults", shown, loss);
+        refuse(daemon, next, text);
+        return false;
+    }
+    take_over(daemon, next);
     return false;
 }

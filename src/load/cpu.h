@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /** @file
  * CPU time that processes have used, user and system together, all threads and those that ended
  * included, in nanoseconds. Exact, not sampled by a tick: from the scheduler's own account. Where
@@ -11,11 +12,11 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-/** Of a process or kernel thread. Does not block or allocate.
+/** The CPU time of a process or kernel thread. Does not block or allocate.
  * @return nanoseconds, or -1 when there is no such process. */
 int64_t cpu_process_ns(pid_t pid);
 
-/** Of the calling process. */
+/** The CPU time of the calling process. */
 int64_t cpu_own_ns(void);
 
 /** How long the CPUs that the calling thread may run on had nothing to do since the host started,

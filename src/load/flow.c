@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 #include "load/flow.h"
 
 #include <errno.h>
@@ -8,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "net/bind.h"
 
 #define RECEIVE_BUFFER_BYTES (4 << 20)
 
@@ -23,18 +25,6 @@ void flow_io_init(struct flow_io *io, bool gso)
     }
 }
 
-/* No option is needed to measure: without the stamp the time of reading counts. */
-static void configure(int fd, bool gro)
-{
-    const int bytes = RECEIVE_BUFFER_BYTES;
-    const int on = 1;
-    if (setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &bytes, sizeof bytes) != 0)
-        (void)setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &bytes, sizeof bytes);
-    (void)setsockopt(fd, SOL_SOCKET, SO_TIMESTAMPNS, &on, sizeof on);
-    if (gro)
-        (void)setsockopt(fd, SOL_UDP, UDP_GRO, &on, sizeof on);
-}
-
 void flow_raise_limit(void)
 {
     struct rlimit limit;
@@ -46,10 +36,18 @@ void flow_raise_limit(void)
 
 int flow_open(const struct sockaddr_storage *target, socklen_t target_bytes, bool gro)
 {
+    const int bytes = RECEIVE_BUFFER_BYTES;
+    const int on = 1;
     int fd = socket(target->ss_family, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+
     if (fd < 0)
         return -errno;
-    configure(fd, gro);
+    /* No option is needed to measure: without the stamp the time of reading counts. */
+    if (setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &bytes, sizeof bytes) != 0)
+        (void)setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &bytes, sizeof bytes);
+    (void)setsockopt(fd, SOL_SOCKET, SO_TIMESTAMPNS, &on, sizeof on);
+    if (gro)
+        (void)setsockopt(fd, SOL_UDP, UDP_GRO, &on, sizeof on);
     if (connect(fd, (const struct sockaddr *)target, target_bytes) == 0)
         return fd;
     int error = errno;
@@ -73,17 +71,12 @@ static int send_as_one(struct flow_io *io, int fd, unsigned count)
     return sendmsg(fd, &message, 0) >= 0 ? (int)count : -errno;
 }
 
-/* What kernels say that know no GSO, or not for this device. */
-static bool is_no_gso(int error)
-{
-    return error == -EINVAL || error == -EIO || error == -ENOPROTOOPT || error == -EOPNOTSUPP;
-}
-
 int flow_send(struct flow_io *io, int fd, unsigned count)
 {
     if (io->gso && count > 1) {
         int sent = send_as_one(io, fd, count);
-        if (!is_no_gso(sent))
+        /* Kernels say so that know no GSO, or not for this device. */
+        if (sent != -EINVAL && sent != -EIO && sent != -ENOPROTOOPT && sent != -EOPNOTSUPP)
             return sent;
         io->gso = false;
     }
@@ -99,57 +92,37 @@ bool flow_error_is_reported(int error)
            error == -EHOSTDOWN || error == -EPROTO || error == -EMSGSIZE;
 }
 
-static void await_all(struct flow_io *io)
+int flow_receive(struct flow_io *io, int fd)
 {
     for (unsigned i = 0; i < FLOW_BATCH; i++)
         io->receives[i].msg_hdr.msg_controllen = FLOW_CONTROL_BYTES;
-}
-
-/* The kernel's stamp, on the wall clock. */
-static int64_t read_stamp(const struct cmsghdr *header)
-{
-    struct timespec stamp;
-    memcpy(&stamp, CMSG_DATA(header), sizeof stamp);
-    return (int64_t)stamp.tv_sec * 1000000000 + stamp.tv_nsec;
-}
-
-static size_t read_segment(const struct cmsghdr *header)
-{
-    int bytes;
-    memcpy(&bytes, CMSG_DATA(header), sizeof bytes);
-    return bytes > 0 ? (size_t)bytes : 0;
-}
-
-/* The piece's time is that of reading at first, on both clocks. */
-static void take_piece(struct flow_piece *piece, struct mmsghdr *message, int64_t wall_ns)
-{
-    piece->bytes = message->msg_len;
-    piece->datagram_bytes = piece->bytes > 0 ? piece->bytes : 1;
-    struct msghdr *head = &message->msg_hdr;
-    for (struct cmsghdr *c = CMSG_FIRSTHDR(head); c != NULL; c = CMSG_NXTHDR(head, c)) {
-        if (c->cmsg_level == SOL_SOCKET && c->cmsg_type == SO_TIMESTAMPNS) {
-            int64_t age_ns = wall_ns - read_stamp(c);
-            /* Negative when somebody set the clock meanwhile. */
-            piece->received_ns -= age_ns > 0 ? age_ns : 0;
-        } else if (c->cmsg_level == SOL_UDP && c->cmsg_type == UDP_GRO && read_segment(c) > 0) {
-            piece->datagram_bytes = read_segment(c);
-        }
-    }
-}
-
-int flow_receive(struct flow_io *io, int fd)
-{
-    await_all(io);
     int count = recvmmsg(fd, io->receives, FLOW_BATCH, MSG_DONTWAIT | MSG_TRUNC, NULL);
     if (count < 0)
         return errno == EAGAIN || errno == EINTR ? 0 : -errno;
-    /* In this order: whoever is kept from a CPU in between must not take a late answer for one in
-     * time. */
+    /* In this order: a generator that is kept from a CPU in between must not take a late answer for
+     * one in time. */
     int64_t wall_ns = clock_wall_ns();
     int64_t monotonic_ns = clock_monotonic_ns();
     for (int i = 0; i < count; i++) {
-        io->pieces[i].received_ns = monotonic_ns;
-        take_piece(&io->pieces[i], &io->receives[i], wall_ns);
+        struct flow_piece *piece = &io->pieces[i];
+        struct msghdr *head = &io->receives[i].msg_hdr;
+        piece->bytes = io->receives[i].msg_len;
+        piece->datagram_bytes = piece->bytes > 0 ? piece->bytes : 1;
+        piece->received_ns = monotonic_ns;
+        for (struct cmsghdr *c = CMSG_FIRSTHDR(head); c != NULL; c = CMSG_NXTHDR(head, c)) {
+            struct timespec stamp;
+            int segment;
+            if (c->cmsg_level == SOL_SOCKET && c->cmsg_type == SO_TIMESTAMPNS) {
+                memcpy(&stamp, CMSG_DATA(c), sizeof stamp);
+                int64_t age_ns = wall_ns - ((int64_t)stamp.tv_sec * 1000000000 + stamp.tv_nsec);
+                /* Negative when somebody set the clock meanwhile. */
+                piece->received_ns -= age_ns > 0 ? age_ns : 0;
+            } else if (c->cmsg_level == SOL_UDP && c->cmsg_type == UDP_GRO) {
+                memcpy(&segment, CMSG_DATA(c), sizeof segment);
+                if (segment > 0)
+                    piece->datagram_bytes = (size_t)segment;
+            }
+        }
     }
     return count;
 }
@@ -172,10 +145,8 @@ const void *flow_piece_datagram(const struct flow_piece *piece, size_t index, si
 
 uint32_t flow_drops(int fd)
 {
-    uint32_t info[SK_MEMINFO_VARS];
-    socklen_t bytes = sizeof info;
-    if (getsockopt(fd, SOL_SOCKET, SO_MEMINFO, info, &bytes) != 0 ||
-        bytes <= SK_MEMINFO_DROPS * sizeof info[0])
-        return 0;
-    return info[SK_MEMINFO_DROPS];
+    uint32_t drops = 0;
+
+    bind_drops(fd, &drops);
+    return drops;
 }

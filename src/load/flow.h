@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /** @file
  * Flows: UDP sockets that are connected to the target, each from a port of its own, and batches of
  * pings and answers through them. Nothing here blocks; nothing allocates but opening.
@@ -25,7 +26,8 @@
 struct flow_piece {
     uint8_t data[FLOW_KEPT_BYTES];
     size_t bytes;          /**< its true size */
-    size_t datagram_bytes; /**< of each datagram but the last, which may be shorter; above 0 */
+    size_t datagram_bytes; /**< the size of each datagram but the last, which may be shorter; above
+                              0 */
     int64_t received_ns;   /**< when the kernel took it in, on the monotonic clock */
 };
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 #include "load/limit.h"
 
 #include <inttypes.h>
@@ -10,7 +11,7 @@
 #define KEPT_WAITING 0.10
 #define NO_CPU_LEFT 0.05
 
-/* Of the pings of an open loop: more than that never left. */
+/* The share of the pings of an open loop that may never leave. */
 #define UNSENT 0.001
 
 /* Delays below this are those of any wake-up. */
@@ -36,7 +37,7 @@ static struct shares shares_of(const struct load_options *options, const struct 
     if (shares.waiting < 0)
         shares.waiting = 0;
     shares.left = (double)result->cpus_idle_ns / sending_ns;
-    for (size_t i = 0; i < options->pids_count; i++)
+    for (size_t i = 0; i < options->pids.count; i++)
         if (result->pid_cpu_ns[i] > 0)
             shares.watched += (double)result->pid_cpu_ns[i] / sending_ns;
     return shares;
@@ -93,7 +94,7 @@ static enum limit judge_closed(const struct load_options *options, const struct 
             "it was busy %.0f %% of the time, but what answers in a driver may be part of "
             "that",
             100 * shares->busy);
-    if (options->pids_count == 0)
+    if (options->pids.count == 0)
         return judged(LIMIT_UNKNOWN, reason,
                       "it was busy %.0f %% of the time; --pid tells whether the server was too",
                       100 * shares->busy);

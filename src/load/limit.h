@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /** @file
  * Whether the figures of a run are those of the generator instead of the server. A pure function of
  * the result.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /** @file
  * The load generator: sends pings to one responder, closed loop or open loop, and counts and
  * measures what comes back. Knows any QCMP responder; uses no thread of its own.
@@ -12,6 +13,7 @@
 #include <sys/socket.h>
 #include <sys/types.h>
 
+#include "base/error.h"
 #include "base/hdr_histogram.h"
 #include "load/schedule.h"
 
@@ -25,6 +27,12 @@
 #define LOAD_MAX_IN_FLIGHT 1048576
 #define LOAD_MAX_BURST 64
 
+/** Processes. */
+struct load_pids {
+    pid_t items[LOAD_MAX_PIDS];
+    size_t count;
+};
+
 /** What is asked for. */
 struct load_options {
     struct sockaddr_storage target;
@@ -37,11 +45,10 @@ struct load_options {
     uint32_t burst; /**< pings of a flow that leave together, 1 to #LOAD_MAX_BURST; as one GSO send
                        where the kernel can */
     enum schedule_arrivals arrivals; /**< open loop */
-    uint64_t seed;                   /**< of the arrivals */
+    uint64_t seed;                   /**< chooses the arrivals */
     int64_t duration_ns;             /**< how long to send, above 0 */
     int64_t timeout_ns;              /**< when a ping is lost, above 0 */
-    pid_t pids[LOAD_MAX_PIDS];
-    size_t pids_count;
+    struct load_pids pids;           /**< whose CPU time is taken */
     unsigned
         interface; /**< XDP: the index of the one to send from; 0: that of the source address */
     bool has_target_mac;   /**< XDP: otherwise a ping over a socket finds out */
@@ -72,14 +79,14 @@ struct load_counts {
 /** What came out. About 180 kB: not for the stack. */
 struct load_result {
     struct load_counts counts;
-    struct hdr_histogram latency_ns;    /**< of the answered: from when it was due to its answer */
-    struct hdr_histogram round_trip_ns; /**< of the answered: from its sending to its answer */
-    struct hdr_histogram lag_ns;        /**< of the sent: from when it was due to its sending */
+    struct hdr_histogram latency_ns;    /**< from when an answered ping was due to its answer */
+    struct hdr_histogram round_trip_ns; /**< from the sending of an answered ping to its answer */
+    struct hdr_histogram lag_ns;        /**< from when a sent ping was due to its sending */
     int64_t sending_ns;                 /**< from the start to the end of the sending */
     int64_t window_ns;    /**< from the start until nothing was in flight; CPU times are of it */
     int64_t idle_ns;      /**< the generator waited for something to do */
-    int64_t cpus_idle_ns; /**< of the sending: the CPUs that the generator may use had nothing to
-                             do, added up; -1: unknown */
+    int64_t cpus_idle_ns; /**< during the sending: the CPUs that the generator may use had nothing
+                             to do, added up; -1: unknown */
     int64_t own_cpu_ns;
     int64_t pid_cpu_ns[LOAD_MAX_PIDS]; /**< -1: the process ended meanwhile */
     int last_send_error;               /**< errno; 0: none */
@@ -96,9 +103,6 @@ struct load_result {
  */
 int load_run_sockets(const struct load_options *options, struct load_result *result);
 
-/** Room for the line of load_run_xdp(). */
-#define LOAD_ERROR_BYTES 512
-
 /**
  * Makes a run with XDP: the kernel makes frames of pings and sends them out of an interface, and a
  * program on that interface takes the answers. The sockets of the flows only hold their ports.
@@ -108,10 +112,10 @@ int load_run_sockets(const struct load_options *options, struct load_result *res
  * Answers that the program cannot read (in fragments, or with IP options) count as lost.
  *
  * @param[out] result zeroed by the caller.
- * @param[out] error on failure one line that says what is in the way.
+ * @param[out] error on failure what is in the way.
  * @return 0, or a negative errno.
  */
 int load_run_xdp(const struct load_options *options, struct load_result *result,
-                 char error[LOAD_ERROR_BYTES]);
+                 struct error *error);
 
 #endif

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 #include "load/meter.h"
 
 #include "base/clock.h"
@@ -12,8 +13,8 @@ static int64_t since(int64_t before_ns, int64_t now_ns)
 void meter_start(struct meter *meter, const struct load_options *options)
 {
     meter->idle_ns = cpu_idle_ns();
-    for (size_t i = 0; i < options->pids_count; i++)
-        meter->pids_ns[i] = cpu_process_ns(options->pids[i]);
+    for (size_t i = 0; i < options->pids.count; i++)
+        meter->pids_ns[i] = cpu_process_ns(options->pids.items[i]);
     meter->own_ns = cpu_own_ns();
     meter->start_ns = clock_monotonic_ns();
 }
@@ -28,6 +29,6 @@ void meter_stop(const struct meter *meter, const struct load_options *options,
 {
     result->window_ns = clock_monotonic_ns() - meter->start_ns;
     result->own_cpu_ns = cpu_own_ns() - meter->own_ns;
-    for (size_t i = 0; i < options->pids_count; i++)
-        result->pid_cpu_ns[i] = since(meter->pids_ns[i], cpu_process_ns(options->pids[i]));
+    for (size_t i = 0; i < options->pids.count; i++)
+        result->pid_cpu_ns[i] = since(meter->pids_ns[i], cpu_process_ns(options->pids.items[i]));
 }

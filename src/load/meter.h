@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /** @file
  * The CPU time that a run takes: of this process, of those watched, and what was left of the CPUs.
  */

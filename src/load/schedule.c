@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 #include "load/schedule.h"
 
 #include <math.h>
@@ -5,7 +6,7 @@
 
 #define SECOND_NS UINT64_C(1000000000)
 
-/* Of one minus a number from 0 to below 1, so that the logarithm is always finite. */
+/* The logarithm of one minus a number from 0 to below 1, so that the logarithm is always finite. */
 static double exponential_ns(struct schedule *schedule)
 {
     double mean_ns = (double)SECOND_NS * (double)schedule->burst / (double)schedule->rate;

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /** @file
  * When the pings of an open loop are due, whatever becomes of those before: so many a second, at
  * constant distances or as a Poisson process. No clock: times are nanoseconds after the start.
@@ -21,7 +22,7 @@ struct schedule {
     enum schedule_arrivals arrivals;
     uint64_t rate;
     uint64_t burst;
-    uint64_t index; /* of the next burst */
+    uint64_t index; /* the next burst's */
     double poisson_ns;
     unsigned short seed[3];
 };

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 #include "load/tracker.h"
 
 #include <stdlib.h>
@@ -28,12 +29,12 @@ struct slot {
 struct tracker {
     struct slot *slots;
     uint32_t *free; /* a ring of the slots that are not in flight, the longest unused at first */
-    uint32_t count; /* of slots, a power of two */
+    uint32_t count; /* the number of slots, a power of two */
     uint32_t free_first;
     uint32_t in_flight;
     uint32_t oldest;
     uint32_t newest;
-    unsigned stamp_bits; /* of a timestamp, the lowest of the slot's number */
+    unsigned stamp_bits; /* how many bits of a timestamp are the lowest of the slot's number */
     int64_t stamp_mask;
     int64_t last_stamp_ns;
     int64_t timeout_ns;
@@ -103,20 +104,11 @@ static int64_t next_stamp(struct tracker *tracker, int64_t sent_ns, uint32_t num
     return stamp_ns;
 }
 
-static void link_newest(struct tracker *tracker, uint32_t number)
+static void end(struct tracker *tracker, uint32_t number, enum slot_state state)
 {
-    tracker->slots[number].older = tracker->newest;
-    tracker->slots[number].newer = NONE;
-    if (tracker->newest != NONE)
-        tracker->slots[tracker->newest].newer = number;
-    else
-        tracker->oldest = number;
-    tracker->newest = number;
-    tracker->in_flight++;
-}
+    struct slot *slot = &tracker->slots[number];
+    uint32_t last = tracker->count - tracker->in_flight;
 
-static void unlink_slot(struct tracker *tracker, const struct slot *slot)
-{
     if (slot->older != NONE)
         tracker->slots[slot->older].newer = slot->newer;
     else
@@ -126,13 +118,6 @@ static void unlink_slot(struct tracker *tracker, const struct slot *slot)
     else
         tracker->newest = slot->older;
     tracker->in_flight--;
-}
-
-static void end(struct tracker *tracker, uint32_t number, enum slot_state state)
-{
-    struct slot *slot = &tracker->slots[number];
-    uint32_t last = tracker->count - tracker->in_flight;
-    unlink_slot(tracker, slot);
     slot->state = state;
     tracker->free[(tracker->free_first + last) & (tracker->count - 1)] = number;
 }
@@ -149,23 +134,21 @@ int tracker_send(struct tracker *tracker, struct tracker_ping *ping)
                                            .due_ns = ping->due_ns,
                                            .sent_ns = ping->sent_ns,
                                            .flow = ping->flow,
+                                           .older = tracker->newest,
+                                           .newer = NONE,
                                            .state = SLOT_IN_FLIGHT};
-    link_newest(tracker, number);
+    if (tracker->newest != NONE)
+        tracker->slots[tracker->newest].newer = number;
+    else
+        tracker->oldest = number;
+    tracker->newest = number;
+    tracker->in_flight++;
     return 0;
 }
 
 void tracker_withdraw(struct tracker *tracker, const struct tracker_ping *ping)
 {
     end(tracker, slot_number(tracker, ping->nonce, ping->stamp_ns), SLOT_UNUSED);
-}
-
-static void report(const struct slot *slot, uint8_t nonce, struct tracker_ping *ping)
-{
-    *ping = (struct tracker_ping){.flow = slot->flow,
-                                  .nonce = nonce,
-                                  .stamp_ns = slot->stamp_ns,
-                                  .due_ns = slot->due_ns,
-                                  .sent_ns = slot->sent_ns};
 }
 
 static int64_t deadline_of(const struct tracker *tracker, const struct slot *slot)
@@ -187,7 +170,11 @@ enum tracker_answer tracker_receive(struct tracker *tracker,
         return TRACKER_FOREIGN;
     if (slot->state == SLOT_ANSWERED)
         return TRACKER_DUPLICATE;
-    report(slot, pong.nonce, ping);
+    *ping = (struct tracker_ping){.flow = slot->flow,
+                                  .nonce = pong.nonce,
+                                  .stamp_ns = slot->stamp_ns,
+                                  .due_ns = slot->due_ns,
+                                  .sent_ns = slot->sent_ns};
     *was_in_flight = slot->state == SLOT_IN_FLIGHT;
     bool in_time = *was_in_flight && datagram->received_ns < deadline_of(tracker, slot);
     if (*was_in_flight)

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /** @file
  * The pings that are in flight, and what each datagram that comes back is to them. Pure
  * bookkeeping: no I/O, no clock, and no allocation between tracker_new() and tracker_free().

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The load generator in the kernel: load_send() makes a ping of a frame that BPF_PROG_RUN gives it,
  * if one is due, load_receive() takes the answers off the interface. BPF_PROG_RUN gives frames
  * without end, because each of its calls takes milliseconds to begin and to end. */
@@ -47,7 +48,8 @@ const volatile struct load_xdp_settings settings = {};
 
 /* By the loader before anything is sent. */
 uint64_t frame[LOAD_XDP_FRAME_BYTES / 8] = {};
-uint32_t frame_sum = 0; /* of what the checksum covers, without ports and payload that change */
+uint32_t frame_sum =
+    0; /* the sum of what the checksum covers, without ports and payload that change */
 uint16_t ports[LOAD_XDP_FLOWS] = {};
 uint64_t is_ours[65536 / 64] = {}; /* a bit for each port */
 
@@ -198,7 +200,7 @@ int load_send(struct xdp_md *context)
     struct load_xdp_slot *slot = bpf_map_lookup_elem(&slots, &number);
     if (slot == NULL || out + bytes > (uint8_t *)(long)context->data_end)
         return XDP_DROP;
-    int64_t now_ns = (int64_t)bpf_ktime_get_ns();
+    int64_t now_ns = (int64_t)bpf_ktime_get_ns() + settings.monotonic_offset_ns;
     int64_t at_ns = next_due(now_ns);
     control.is_alive = 1;
     if (at_ns < 0) {
@@ -294,7 +296,7 @@ ALWAYS void credit_sent(int64_t now_ns, int64_t at_ns, int64_t sent_ns)
 /* The slot's times are read before it is credited: afterwards they may be those of a newer ping. */
 ALWAYS void credit(struct load_xdp_slot *slot, uint64_t stamp)
 {
-    int64_t now_ns = (int64_t)bpf_ktime_get_ns();
+    int64_t now_ns = (int64_t)bpf_ktime_get_ns() + settings.monotonic_offset_ns;
     int64_t at_ns = slot->due_ns;
     int64_t sent_ns = slot->sent_ns;
     uint64_t found = __sync_val_compare_and_swap(&slot->word, stamp, stamp | LOAD_XDP_ANSWERED);

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 #include <sys/prctl.h>
 
 #include "base/clock.h"
@@ -20,7 +21,7 @@ struct xdp_run {
     struct load_result *result;
     struct schedule schedule;
     int64_t start_ns;
-    int64_t end_ns; /* of the sending */
+    int64_t end_ns; /* when the sending ends */
     uint64_t tail;  /* all pings before this one have an end */
 };
 
@@ -78,24 +79,17 @@ static void schedule_ahead(struct xdp_run *run)
     __atomic_store_n(&run->setup.bpf->bss->control.due_count, count, __ATOMIC_RELEASE);
 }
 
-/* Everything that was due has been sent. */
-static bool is_all_sent(const struct xdp_run *run)
-{
-    return next_due_ns(run) >= run->end_ns && shared_word_load(&run->setup.bpf->bss->counts.sent) ==
-                                                  run->setup.bpf->bss->control.due_count;
-}
-
 static bool sending_is_over(const struct xdp_run *run, int64_t now_ns)
 {
+    const struct load_xdp_bpf__bss *shared = run->setup.bpf->bss;
+
     if (run->setup.signals > 0 || now_ns >= run->end_ns + SEND_GRACE_NS ||
         xdp_sender_failed(&run->sender))
         return true;
-    return now_ns >= run->end_ns && (!is_open_loop(run) || is_all_sent(run));
-}
-
-static void set_sending(struct xdp_run *run, uint32_t is_sending)
-{
-    __atomic_store_n(&run->setup.bpf->bss->control.is_sending, is_sending, __ATOMIC_RELEASE);
+    if (now_ns < run->end_ns || !is_open_loop(run))
+        return now_ns >= run->end_ns;
+    return next_due_ns(run) >= run->end_ns &&
+           shared_word_load(&shared->counts.sent) == shared->control.due_count;
 }
 
 static void run_sending(struct xdp_run *run)
@@ -103,7 +97,7 @@ static void run_sending(struct xdp_run *run)
     int64_t now_ns = run->start_ns;
     if (is_open_loop(run))
         schedule_ahead(run);
-    set_sending(run, 1);
+    __atomic_store_n(&run->setup.bpf->bss->control.is_sending, 1, __ATOMIC_RELEASE);
     while (!sending_is_over(run, now_ns)) {
         int64_t left_ns = run->end_ns - now_ns;
         xdp_setup_wait(&run->setup, left_ns > 0 && left_ns < XDP_LOOK_NS ? left_ns : XDP_LOOK_NS);
@@ -112,7 +106,7 @@ static void run_sending(struct xdp_run *run)
         if (is_open_loop(run))
             schedule_ahead(run);
     }
-    set_sending(run, 0);
+    __atomic_store_n(&run->setup.bpf->bss->control.is_sending, 0, __ATOMIC_RELEASE);
     if (now_ns < run->end_ns || !is_open_loop(run)) /* a closed loop sends until it is stopped */
         run->end_ns = now_ns;
     run->result->sending_ns = run->end_ns - run->start_ns;
@@ -136,22 +130,6 @@ static uint64_t count_scheduled(struct xdp_run *run, uint64_t sent)
     return at;
 }
 
-static void run_draining(struct xdp_run *run)
-{
-    expire(run, clock_monotonic_ns());
-    while (in_flight(run) > 0 && run->setup.signals < 2) {
-        xdp_setup_wait(&run->setup, XDP_LOOK_NS);
-        expire(run, clock_monotonic_ns());
-    }
-}
-
-static void count_unsent(struct xdp_run *run)
-{
-    struct load_counts *counts = &run->result->counts;
-    counts->scheduled = count_scheduled(run, counts->sent);
-    counts->unsent = counts->scheduled - counts->sent;
-}
-
 static int run_measured(struct xdp_run *run)
 {
     struct meter meter;
@@ -172,31 +150,31 @@ static int run_measured(struct xdp_run *run)
     error = xdp_sender_stop(&run->sender);
     if (error != 0)
         return error;
-    run_draining(run);
+
+    expire(run, clock_monotonic_ns());
+    while (in_flight(run) > 0 && run->setup.signals < 2) {
+        xdp_setup_wait(&run->setup, XDP_LOOK_NS);
+        expire(run, clock_monotonic_ns());
+    }
     meter_stop(&meter, run->setup.options, run->result);
     run->result->interrupted = run->setup.signals > 0;
     xdp_results_take(&run->setup, run->result);
-    count_unsent(run);
+    run->result->counts.scheduled = count_scheduled(run, run->result->counts.sent);
+    run->result->counts.unsent = run->result->counts.scheduled - run->result->counts.sent;
     return 0;
 }
 
-static int run_open(struct xdp_run *run)
-{
-    const struct load_options *options = run->setup.options;
-    if (is_open_loop(run))
-        schedule_init(&run->schedule, options->arrivals, options->rate, options->burst,
-                      options->seed);
-    return xdp_setup_open(&run->setup);
-}
-
 int load_run_xdp(const struct load_options *options, struct load_result *result,
-                 char error[LOAD_ERROR_BYTES])
+                 struct error *error)
 {
     struct xdp_run run = {.setup = {.options = options, .error = error, .link = -1},
                           .result = result};
     int slack_ns = prctl(PR_GET_TIMERSLACK);
     (void)prctl(PR_SET_TIMERSLACK, 1);
-    int status = run_open(&run);
+    if (is_open_loop(&run))
+        schedule_init(&run.schedule, options->arrivals, options->rate, options->burst,
+                      options->seed);
+    int status = xdp_setup_open(&run.setup);
     if (status == 0)
         status = run_measured(&run);
     xdp_setup_close(&run.setup);

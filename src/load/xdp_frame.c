@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 #include "load/xdp_frame.h"
 
 #include <netinet/in.h>
@@ -18,7 +19,7 @@ static void store16(uint8_t *at, uint32_t value)
     at[1] = (uint8_t)value;
 }
 
-/* Of an even number of bytes. */
+/* The number of bytes is even. */
 static uint32_t sum_words(const uint8_t *at, size_t bytes)
 {
     uint32_t sum = 0;

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /** @file
  * The frame of a ping, for a program that fills in what differs from ping to ping. Pure.
  */
@@ -15,7 +16,7 @@ struct xdp_frame_ends {
     uint8_t own_mac[6];
     uint8_t target_mac[6];
     struct sockaddr_storage own;    /**< its port does not count */
-    struct sockaddr_storage target; /**< of the same family, AF_INET or AF_INET6 */
+    struct sockaddr_storage target; /**< its family is that of own, AF_INET or AF_INET6 */
 };
 
 /**

@@ -1,13 +1,12 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 #include <errno.h>
-#include <stdio.h>
 
 #include "load/load.h"
 
 int load_run_xdp(const struct load_options *options, struct load_result *result,
-                 char error[LOAD_ERROR_BYTES])
+                 struct error *error)
 {
     (void)options;
     (void)result;
-    snprintf(error, LOAD_ERROR_BYTES, "this build has no XDP (cmake -DPADDOCK_XDP=ON says why)");
-    return -EOPNOTSUPP;
+    return error_set(error, -EOPNOTSUPP, "this build has no XDP (cmake -DPADDOCK_XDP=ON says why)");
 }

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 #include "load/xdp_results.h"
 
 #include <bpf/bpf.h>
@@ -6,20 +7,6 @@
 
 #include "base/shared_word.h"
 #include "load_xdp.skel.h"
-
-/* Each number is read once: answers may still come. */
-static void take_counts(const struct xdp_setup *setup, struct load_counts *counts)
-{
-    const struct load_xdp_counts *from = &setup->bpf->bss->counts;
-    counts->sent = from->sent;
-    counts->answered = shared_word_load(&from->answered);
-    counts->lost =
-        from->overrun + setup->bpf->bss->control.expired + shared_word_load(&from->late_first);
-    counts->unfinished = counts->sent - counts->answered - counts->lost;
-    counts->late = shared_word_load(&from->late);
-    counts->duplicates = shared_word_load(&from->duplicates);
-    counts->foreign = shared_word_load(&from->foreign);
-}
 
 static void take_buckets(const struct xdp_setup *setup, uint32_t which, uint64_t *cpus,
                          size_t count, struct hdr_histogram *times)
@@ -73,21 +60,27 @@ static void take_times(const struct xdp_setup *setup, uint32_t which, struct hdr
         take_extremes(setup, which, count, times);
 }
 
-/* In a closed loop pings are due when they are sent. */
-static void take_all_times(const struct xdp_setup *setup, struct load_result *result)
+void xdp_results_take(const struct xdp_setup *setup, struct load_result *result)
 {
+    const struct load_xdp_counts *from = &setup->bpf->bss->counts;
+    struct load_counts *counts = &result->counts;
+
+    /* Each number is read once: answers may still come. */
+    counts->sent = from->sent;
+    counts->answered = shared_word_load(&from->answered);
+    counts->lost =
+        from->overrun + setup->bpf->bss->control.expired + shared_word_load(&from->late_first);
+    counts->unfinished = counts->sent - counts->answered - counts->lost;
+    counts->late = shared_word_load(&from->late);
+    counts->duplicates = shared_word_load(&from->duplicates);
+    counts->foreign = shared_word_load(&from->foreign);
+
     take_times(setup, LOAD_XDP_ROUND_TRIP, &result->round_trip_ns);
     if (setup->options->rate != 0) {
         take_times(setup, LOAD_XDP_LATENCY, &result->latency_ns);
         take_times(setup, LOAD_XDP_LAG, &result->lag_ns);
-    } else {
+    } else { /* a ping of a closed loop is due when it is sent */
         result->latency_ns = result->round_trip_ns;
         hdr_histogram_add_bucket(&result->lag_ns, 0, result->counts.sent);
     }
-}
-
-void xdp_results_take(const struct xdp_setup *setup, struct load_result *result)
-{
-    take_counts(setup, &result->counts);
-    take_all_times(setup, result);
 }

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 #include "load/xdp_sender.h"
 
 #include <bpf/bpf.h>
@@ -5,7 +6,6 @@
 #include <errno.h>
 #include <linux/bpf.h>
 
-#include "load/stop.h"
 #include "load_xdp.skel.h"
 
 /* Frames that the kernel sends at once: what the receiver of a veth pair takes at once. */
@@ -52,7 +52,7 @@ int xdp_sender_start(struct xdp_sender *sender, struct xdp_setup *setup)
     int error = pthread_create(&sender->thread, NULL, sender_main, sender);
     if (error != 0) {
         sigaction(WAKE_SIGNAL, &sender->action_before, NULL);
-        return xdp_setup_fail(setup, -error, "cannot start a thread");
+        return error_system(setup->error, -error, "cannot start a thread");
     }
     while (atomic_load(&sender->error) == 0 && setup->signals == 0 &&
            __atomic_load_n(&setup->bpf->bss->control.is_alive, __ATOMIC_RELAXED) == 0)
@@ -76,6 +76,6 @@ int xdp_sender_stop(struct xdp_sender *sender)
     sigaction(WAKE_SIGNAL, &sender->action_before, NULL);
     int error = atomic_load(&sender->error);
     if (error != 0)
-        return xdp_setup_fail(setup, -error, "the kernel does not send frames (BPF_PROG_RUN)");
+        return error_system(setup->error, -error, "the kernel does not send frames (BPF_PROG_RUN)");
     return 0;
 }

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /** @file
  * The thread of a run with XDP that lets the kernel send.
  */
@@ -29,7 +30,7 @@ struct xdp_sender {
  *
  * @param sender zeroed.
  * @param setup open; outlives the thread, which reads what does not change any more.
- * @return 0 or a negative errno value with a line in the error of @p setup: there is no thread.
+ * @return 0 or a negative errno value with the error of @p setup set: there is no thread.
  */
 int xdp_sender_start(struct xdp_sender *sender, struct xdp_setup *setup);
 

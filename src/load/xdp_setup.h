@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /** @file
  * What a run with XDP stands on: the ports, the programs in the kernel and what they share with us,
  * and the frame that is sent.
@@ -17,7 +18,7 @@ struct load_xdp_bpf;
 /** The programs, ready to run. Zeroed but for what the caller sets. */
 struct xdp_setup {
     const struct load_options *options; /**< the caller's, until it is closed */
-    char *error;      /**< the caller's, #LOAD_ERROR_BYTES, set by whatever fails */
+    struct error *error;                /**< the caller's, set by what fails */
     int link;         /**< the attachment of the receiving program; set to -1 by the caller */
     unsigned signals; /**< that told to stop, so far */
     int *flows;       /**< sockets that hold the ports */
@@ -35,7 +36,7 @@ struct xdp_setup {
  * give the target's Ethernet address, it sends pings over a socket to learn it, which takes up to a
  * second; signals end that.
  *
- * @return 0, or a negative errno value with a line in error; xdp_setup_close() follows either way.
+ * @return 0, or a negative errno value with the error set; xdp_setup_close() follows either way.
  */
 int xdp_setup_open(struct xdp_setup *setup);
 
@@ -44,8 +45,5 @@ void xdp_setup_close(struct xdp_setup *setup);
 
 /** Waits for so long, or until a signal tells to stop, which is counted. */
 void xdp_setup_wait(struct xdp_setup *setup, int64_t ns);
-
-/** Writes "what: why" as the line about a failure. @return @p error, a negative errno value. */
-int xdp_setup_fail(const struct xdp_setup *setup, int error, const char *what);
 
 #endif

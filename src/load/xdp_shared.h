@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /** @file
  * What the BPF programs of the load generator and the program that loads them have in common.
  */
@@ -35,12 +36,13 @@ struct load_xdp_slot {
 
 /** What is counted. The receiver may be on several CPUs at once. */
 struct load_xdp_counts {
-    uint64_t sent;       /**< by the sender alone, as the next two */
-    uint64_t overrun;    /**< in flight, and lost their slot to a newer ping */
-    uint64_t idle_ns;    /**< nothing was to be sent, time after time */
-    uint64_t answered;   /**< in time */
-    uint64_t late;       /**< first answers after the time-out */
-    uint64_t late_first; /**< of these: while the ping still counted as in flight */
+    uint64_t sent;     /**< by the sender alone, as the next two */
+    uint64_t overrun;  /**< in flight, and lost their slot to a newer ping */
+    uint64_t idle_ns;  /**< nothing was to be sent, time after time */
+    uint64_t answered; /**< in time */
+    uint64_t late;     /**< first answers after the time-out */
+    uint64_t
+        late_first; /**< those among them that came while the ping still counted as in flight */
     uint64_t duplicates;
     uint64_t foreign;
 };
@@ -61,7 +63,7 @@ enum load_xdp_times {
     LOAD_XDP_TIMES
 };
 
-/** Of each of them, what its buckets do not say exactly. */
+/** What the buckets of a histogram do not say exactly. */
 struct load_xdp_extremes {
     uint64_t min_plus_1; /**< 0: nothing was measured */
     uint64_t max;
@@ -81,7 +83,8 @@ struct load_xdp_settings {
     uint32_t slots;      /**< a power of two, at least 256 */
     uint32_t stamp_bits; /**< log2(slots) - 8: of a timestamp, the lowest of the slot's number */
     int64_t timeout_ns;
-    int64_t epoch_ns; /**< what the wall clock is ahead of the monotonic one */
+    int64_t epoch_ns; /**< what the wall clock is ahead of this process's monotonic one */
+    int64_t monotonic_offset_ns; /**< what that is ahead of the kernel's */
 };
 
 #endif

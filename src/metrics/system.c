@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 #include "metrics/system.h"
 
 #include <dirent.h>
@@ -37,74 +38,34 @@ static int read_text(const char *path, char *text, size_t capacity)
     return error;
 }
 
-/* Seconds since 1970 at which the host was started. The line comes after one for each CPU, hence
- * line by line. */
-static int read_boot_time(uint64_t *seconds)
+/* Reads when the process was started. */
+static int read_start(uint64_t *start_ns)
 {
+    char text[1024], line[256];
+    uint64_t boot_seconds = 0, ticks;
+    int found = 0;
+    int error = read_text("/proc/self/stat", text, sizeof text);
+
+    if (error != 0)
+        return error;
+    /* The line of the boot comes after one for each CPU, hence line by line. */
     FILE *file = fopen("/proc/stat", "re");
     if (file == NULL)
         return -errno;
-    char line[256];
-    int found = 0;
     while (found != 1 && fgets(line, sizeof line, file) != NULL)
-        found = sscanf(line, "btime %" SCNu64, seconds);
+        found = sscanf(line, "btime %" SCNu64, &boot_seconds);
     fclose(file);
-    return found == 1 ? 0 : -EPROTO;
-}
-
-static int read_start(struct metrics_process *process)
-{
-    char text[1024];
-    uint64_t boot_seconds = 0;
-    uint64_t ticks;
-    int error = read_text("/proc/self/stat", text, sizeof text);
-    if (error == 0)
-        error = read_boot_time(&boot_seconds);
-    if (error != 0)
-        return error;
     /* The second field is the program's name in brackets, which may hold brackets itself. */
     const char *rest = strrchr(text, ')');
-    if (rest == NULL || sscanf(rest,
-                               ") %*c %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s "
-                               "%*s %*s %*s %" SCNu64,
-                               &ticks) != 1)
+    if (found != 1 || rest == NULL ||
+        sscanf(rest,
+               ") %*c %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s "
+               "%*s %*s %*s %" SCNu64,
+               &ticks) != 1)
         return -EPROTO;
     uint64_t hertz = (uint64_t)sysconf(_SC_CLK_TCK);
-    process->start_ns =
+    *start_ns =
         (boot_seconds + ticks / hertz) * NS_PER_SECOND + ticks % hertz * (NS_PER_SECOND / hertz);
-    return 0;
-}
-
-static int read_memory(struct metrics_process *process)
-{
-    char text[256];
-    int error = read_text("/proc/self/statm", text, sizeof text);
-    if (error != 0)
-        return error;
-    uint64_t pages;
-    uint64_t resident_pages;
-    if (sscanf(text, "%" SCNu64 " %" SCNu64, &pages, &resident_pages) != 2)
-        return -EPROTO;
-    uint64_t page_bytes = (uint64_t)sysconf(_SC_PAGESIZE);
-    process->virtual_bytes = pages * page_bytes;
-    process->resident_bytes = resident_pages * page_bytes;
-    return 0;
-}
-
-static int read_descriptors(struct metrics_process *process)
-{
-    struct rlimit limit;
-    if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
-        return -errno;
-    process->max_fds = limit.rlim_cur;
-    DIR *folder = opendir("/proc/self/fd");
-    if (folder == NULL)
-        return -errno;
-    uint64_t entries = 0;
-    for (const struct dirent *entry; (entry = readdir(folder)) != NULL;)
-        entries += entry->d_name[0] != '.';
-    closedir(folder);
-    process->open_fds = entries - 1; /* without the one of this listing */
     return 0;
 }
 
@@ -112,15 +73,67 @@ int metrics_process_read(struct metrics_process *process)
 {
     struct metrics_process now = {0};
     struct timespec cpu;
-    if (clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &cpu) != 0)
+    struct rlimit limit;
+    char text[256];
+    uint64_t pages, resident_pages, entries = 0;
+    uint64_t page_bytes = (uint64_t)sysconf(_SC_PAGESIZE);
+
+    if (clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &cpu) != 0 || getrlimit(RLIMIT_NOFILE, &limit) != 0)
         return -errno;
     now.cpu_ns = (uint64_t)cpu.tv_sec * NS_PER_SECOND + (uint64_t)cpu.tv_nsec;
-    int error = read_start(&now);
+    now.max_fds = limit.rlim_cur;
+    int error = read_start(&now.start_ns);
     if (error == 0)
-        error = read_memory(&now);
-    if (error == 0)
-        error = read_descriptors(&now);
-    if (error == 0)
-        *process = now;
-    return error;
+        error = read_text("/proc/self/statm", text, sizeof text);
+    if (error != 0)
+        return error;
+    if (sscanf(text, "%" SCNu64 " %" SCNu64, &pages, &resident_pages) != 2)
+        return -EPROTO;
+    now.virtual_bytes = pages * page_bytes;
+    now.resident_bytes = resident_pages * page_bytes;
+
+    DIR *folder = opendir("/proc/self/fd");
+    if (folder == NULL)
+        return -errno;
+    for (const struct dirent *entry; (entry = readdir(folder)) != NULL;)
+        entries += entry->d_name[0] != '.';
+    closedir(folder);
+    now.open_fds = entries - 1; /* without the one of this listing */
+    *process = now;
+    return 0;
+}
+
+void metrics_system_write(struct metrics *out)
+{
+    struct metrics_clock clock = {.synchronized = false};
+    struct metrics_process process = {.cpu_ns = 0};
+
+    if (metrics_clock_read(&clock) == 0) {
+        metrics_family(out, "paddock_clock_synchronized", METRICS_GAUGE, NULL,
+                       "Whether the kernel's clock is kept in step with others.");
+        metrics_sample(out, clock.synchronized, NULL);
+        metrics_family(out, "paddock_clock_max_error_seconds", METRICS_GAUGE, "seconds",
+                       "How far off the kernel's clock may be.");
+        metrics_seconds(out, clock.max_error_ns, NULL);
+    }
+    if (metrics_process_read(&process) != 0)
+        return;
+
+    metrics_family(out, "process_cpu_seconds", METRICS_COUNTER, "seconds",
+                   "CPU time that the process has used.");
+    metrics_seconds(out, process.cpu_ns, NULL);
+    metrics_family(out, "process_start_time_seconds", METRICS_GAUGE, "seconds",
+                   "When the process started, since 1970.");
+    metrics_seconds(out, process.start_ns, NULL);
+    metrics_family(out, "process_virtual_memory_bytes", METRICS_GAUGE, "bytes",
+                   "Its address space.");
+    metrics_sample(out, process.virtual_bytes, NULL);
+    metrics_family(out, "process_resident_memory_bytes", METRICS_GAUGE, "bytes",
+                   "Its memory in RAM.");
+    metrics_sample(out, process.resident_bytes, NULL);
+    metrics_family(out, "process_open_fds", METRICS_GAUGE, NULL, "Its open descriptors.");
+    metrics_sample(out, process.open_fds, NULL);
+    metrics_family(out, "process_max_fds", METRICS_GAUGE, NULL,
+                   "How many descriptors it may have open.");
+    metrics_sample(out, process.max_fds, NULL);
 }

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /** @file
  * What the kernel knows of this process and of the host's clock, for the metrics.
  */
@@ -7,6 +8,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "metrics/metrics.h"
+
 /** The wall clock, as the kernel keeps it. */
 struct metrics_clock {
     bool synchronized;     /**< somebody (chrony, ntpd, ptp) keeps it in step */
@@ -15,7 +18,7 @@ struct metrics_clock {
 
 /** This process. */
 struct metrics_process {
-    uint64_t cpu_ns;   /**< of all its threads, user and system */
+    uint64_t cpu_ns;   /**< all its threads together, user and system */
     uint64_t start_ns; /**< Unix nanoseconds, UTC; as fine as the kernel tells it (10 ms) */
     uint64_t virtual_bytes;
     uint64_t resident_bytes;
@@ -35,5 +38,9 @@ int metrics_clock_read(struct metrics_clock *clock);
  * @return 0 or a negative errno value (-ENOENT where /proc is not mounted).
  */
 int metrics_process_read(struct metrics_process *process);
+
+/** Writes the families of the clock and of the process, as they are now; without those that cannot
+ * be read. Blocks and allocates as the calls above do. */
+void metrics_system_write(struct metrics *out);
 
 #endif

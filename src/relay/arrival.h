@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /** @file
  * When a datagram arrived, on a clock that is never set. The kernel stamps arrivals with the wall
  * clock, which may be set at any time.

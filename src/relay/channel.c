@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 #include "relay/channel.h"
 
 int relay_channel_init(struct relay_channel *channel, const struct impair_settings *settings)

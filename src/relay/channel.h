@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /** @file
  * One direction of the relay without I/O: what comes is lost, limited, copied and queued, what is
  * due leaves, and every datagram is counted in exactly one place.
@@ -46,7 +47,7 @@ struct relay_counts {
 struct relay_payload {
     const uint8_t *data;
     size_t bytes;
-    size_t header_bytes; /**< of IP and UDP, which the rate has to carry as well */
+    size_t header_bytes; /**< those of IP and UDP, which the rate has to carry as well */
 };
 
 /** A direction; its members are its own affair. */

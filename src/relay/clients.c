@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 #include "relay/clients.h"
 
 #include <assert.h>
@@ -6,7 +7,7 @@
 #include <string.h>
 
 static struct relay_client **bucket_of(const struct relay_clients *clients,
-                                       const struct sockaddr_in6 *address)
+                                       const struct endpoint *address)
 {
     uint64_t hash = siphash(&clients->key, (const uint8_t *)address, sizeof *address);
     return &clients->buckets[hash % clients->buckets_count];
@@ -53,7 +54,7 @@ void relay_clients_fini(struct relay_clients *clients)
 }
 
 struct relay_client *relay_clients_find(const struct relay_clients *clients,
-                                        const struct sockaddr_in6 *address)
+                                        const struct endpoint *address)
 {
     struct relay_client *client = *bucket_of(clients, address);
     while (client != NULL && memcmp(&client->address, address, sizeof *address) != 0)
@@ -62,7 +63,7 @@ struct relay_client *relay_clients_find(const struct relay_clients *clients,
 }
 
 struct relay_client *relay_clients_add(struct relay_clients *clients,
-                                       const struct sockaddr_in6 *address, int64_t now_ns)
+                                       const struct endpoint *address, int64_t now_ns)
 {
     if (clients->count == clients->capacity)
         return NULL;

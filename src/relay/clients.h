@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /** @file
  * The clients of a relay by their address, and in the order in which they were seen last. A table
  * of fixed capacity; it does no I/O and knows no clock.
@@ -5,29 +6,28 @@
 #ifndef PADDOCK_RELAY_CLIENTS_H
 #define PADDOCK_RELAY_CLIENTS_H
 
-#include <netinet/in.h>
-#include <stdalign.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #include "base/siphash.h"
-#include "base/udp_info.h"
+#include "loop/loop.h"
+#include "net/port.h"
 #include "relay/arrival.h"
 #include "relay/impair.h"
 
 /** A client. Its owner fills what the table does not. */
 struct relay_client {
-    struct sockaddr_in6 address; /**< of IPv4 a sockaddr_in, and zeros behind it */
-    uint64_t number;             /**< how many clients came before it */
-    int64_t seen_ns;             /**< when a datagram of it last came or went */
+    struct endpoint address;
+    uint64_t number; /**< how many clients came before it */
+    int64_t seen_ns; /**< when a datagram of it last came or went */
 
-    int fd;                      /**< towards the server */
-    struct arrival_clocks empty; /**< when fd was seen empty */
+    void *relay;
+    struct port *port; /**< towards the server */
+    struct loop_watch watch;
+    struct arrival_clocks empty; /**< when the port was seen empty */
     struct impair_stream streams[RELAY_DIRECTIONS];
-    size_t waiting; /**< datagrams in queues that belong to it */
-    size_t reply_bytes;
-    alignas(size_t) char reply[UDP_INFO_REPLY_BYTES]; /**< makes what it gets leave from the address
-                                                         that it knows; reply_bytes of it */
+    size_t waiting;        /**< datagrams in queues that belong to it */
+    struct endpoint local; /**< where it sends to, and so where what it gets comes from */
 
     struct relay_client *next;          /**< with the same hash; the table's */
     struct relay_client *older, *newer; /**< seen before and after it; the table's */
@@ -57,12 +57,12 @@ void relay_clients_fini(struct relay_clients *clients);
 
 /** Finds a client. @return NULL if it is not there. */
 struct relay_client *relay_clients_find(const struct relay_clients *clients,
-                                        const struct sockaddr_in6 *address);
+                                        const struct endpoint *address);
 
 /** Adds a client that is not there, zeroed but for address, number and seen_ns. Allocates.
  * @return the table's, until relay_clients_remove(); NULL if there is no room or no memory. */
 struct relay_client *relay_clients_add(struct relay_clients *clients,
-                                       const struct sockaddr_in6 *address, int64_t now_ns);
+                                       const struct endpoint *address, int64_t now_ns);
 
 /** Notes that a datagram of the client came or went; @p now_ns is no earlier than any before. */
 void relay_clients_touch(struct relay_clients *clients, struct relay_client *client,

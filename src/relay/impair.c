@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 #include "relay/impair.h"
 
 #include <math.h>
@@ -23,22 +24,6 @@ static double draw(struct impair_stream *stream)
     return (double)(mix(stream->state) >> 11) * 0x1p-53;
 }
 
-static double draw_uniform(double first)
-{
-    return 2 * first - 1;
-}
-
-/* Box and Muller; 1 - first is never 0. */
-static double draw_normal(double first, double second)
-{
-    return sqrt(-2 * log(1 - first)) * cos(2 * M_PI * second);
-}
-
-static double draw_pareto(double first)
-{
-    return pow(1 - first, -1.0 / IMPAIR_PARETO_SHAPE);
-}
-
 /* In units of the jitter. Two numbers are drawn whatever they are for, so that streams stay in
  * step. */
 static double draw_deviation(enum impair_distribution distribution, struct impair_stream *stream)
@@ -46,11 +31,12 @@ static double draw_deviation(enum impair_distribution distribution, struct impai
     double first = draw(stream), second = draw(stream);
     switch (distribution) {
     case IMPAIR_UNIFORM:
-        return draw_uniform(first);
+        return 2 * first - 1;
     case IMPAIR_NORMAL:
-        return draw_normal(first, second);
+        /* Box and Muller; 1 - first is never 0. */
+        return sqrt(-2 * log(1 - first)) * cos(2 * M_PI * second);
     case IMPAIR_PARETO:
-        return draw_pareto(first);
+        return pow(1 - first, -1.0 / IMPAIR_PARETO_SHAPE);
     }
     return 0;
 }

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /** @file
  * What a bad network does to datagrams, decided from a seed: loss, duplication, delay, reordering
  * and a limit of the rate. Pure: no I/O, no clock, no allocation; nothing here fails.
@@ -71,7 +72,7 @@ struct impair_choice {
 /** A token bucket; zeroed it is full. Its members are its own affair. */
 struct impair_bucket {
     int64_t free_ns;   /**< when the link would have carried all that was let through */
-    int64_t remainder; /**< of that time: billionths of a bit that are not counted yet */
+    int64_t remainder; /**< billionths of a bit that are not counted yet in that time */
 };
 
 /** Starts the stream of the client with this number. */

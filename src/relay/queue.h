@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /** @file
  * Datagrams that wait until they are due: the earliest first, of those due at the same time the one
  * that came first. Of fixed capacity, in datagrams and in bytes; it does no I/O and knows no clock.
@@ -29,8 +30,8 @@ struct relay_queue_entry {
 struct relay_queue {
     struct relay_queue_entry *entries; /**< a binary heap */
     size_t count, capacity;
-    size_t bytes, capacity_bytes; /**< of the datagrams that wait */
-    uint64_t order;               /**< of the next that comes */
+    size_t bytes, capacity_bytes; /**< sizes of the datagrams that wait, together */
+    uint64_t order;               /**< the next datagram's */
 };
 
 /** Starts an empty queue. Allocates.

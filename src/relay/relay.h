@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /** @file
  * A UDP relay that is as bad as the network that it stands for: between clients and one server,
  * each client with a socket of its own towards the server.
@@ -49,7 +50,7 @@ void relay_address(const struct relay *relay, struct sockaddr_storage *address, 
  * Relays until @p stop_fd is readable, which is left as it is. What has arrived by then is received
  * and, as far as it is due, sent. Blocks.
  *
- * @return 0 or a negative errno value: the system failed to wait.
+ * @return 0 or a negative errno value: @p stop_fd cannot be waited for.
  */
 int relay_run(struct relay *relay, int stop_fd);
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 #include <qcmp/version.h>
 
 const char *qcmp_version(void)

@@ -13,5 +13,5 @@ if(PADDOCK_BUILD_PROGRAM)
     add_test(NAME paddock.admin.prometheus
              COMMAND ${PADDOCK_DEBIAN_PYTHON} ${CMAKE_CURRENT_LIST_DIR}/test_prometheus.py $<TARGET_FILE:paddock_admin_server>)
     set_tests_properties(paddock.admin.http paddock.admin.prometheus PROPERTIES
-                         SKIP_RETURN_CODE 77 TIMEOUT 120 LABELS admin ENVIRONMENT PYTHONDONTWRITEBYTECODE=1)
+                         SKIP_RETURN_CODE 77 TIMEOUT 300 LABELS admin ENVIRONMENT "PYTHONDONTWRITEBYTECODE=1;PADDOCK_SANITIZE=${PADDOCK_SANITIZE}")
 endif()

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The test server as a context: Server(program, connections, deadline_ms)."""
 import http.client
 import os
@@ -43,6 +44,10 @@ class Server:
 
     def open_fds(self):
         return len(os.listdir(f"/proc/{self.process.pid}/fd"))
+
+    def resident_bytes(self):
+        statm = pathlib.Path(f"/proc/{self.process.pid}/statm").read_text(encoding="ascii")
+        return int(statm.split()[1]) * os.sysconf("SC_PAGESIZE")
 
     def cpu_seconds(self):
         stat = pathlib.Path(f"/proc/{self.process.pid}/stat").read_text(encoding="ascii")

@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
 """test_prometheus.py SERVER: what Prometheus itself, its promtool and the strict parser of its Python client make of /metrics.
 
 Skips (77), and says so, where Debian's prometheus or python3-prometheus-client is not installed."""

@@ -1,9 +1,10 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The guard as a BPF program calls it: scripts/check-bpf compiles it, and asks the kernel's
  * verifier where it may. */
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "base/guard_core.h"
+#include "guard/guard_core.h"
 
 #define SECTION(name) __attribute__((section(name), used))
 #define MAP_LOOKUP 1

@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
 """embed.py CASE SOURCE BUILD: does with libqcmp what other people's builds do with it, and fails where that does not work.
 
 CASE is a key of CASES, SOURCE this source tree, BUILD a build folder of it without sanitizers. Everything happens in a

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /** @file
  * What a program does that got libqcmp one way or another: a little of each layer. Valid C11 and
  * C++11.

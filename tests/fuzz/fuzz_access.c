@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /** @file
  * Access lists as text: a line is `+` or `-` and a prefix, or an address to ask for. Oracles: a
  * prefix that was read and written reads the same; the trie answers what a look at each prefix
@@ -7,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "responder/access.h"
+#include "guard/access.h"
 #include "support/access_oracle.h"
 #include "support/check.h"
 

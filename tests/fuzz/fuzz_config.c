@@ -1,5 +1,6 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /** @file
- * Configuration files. Oracles: what is accepted, written by config_to_json() and read again, is
+ * Configuration files. Oracles: what is accepted, written by field_show() and read again, is
  * the same configuration, and within its limits; what is refused has one plain line that names the
  * file and a place inside it.
  */
@@ -10,9 +11,10 @@
 #include <string.h>
 
 #include "base/text.h"
-#include "config/config.h"
+#include "catalog/settings.h"
 #include "config/file.h"
-#include "config/settings.h"
+#include "daemon/settings.h"
+#include "qcmp/settings.h"
 #include "support/check.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -25,51 +27,97 @@ const char *__lsan_default_suppressions(void)
     return "leak:libfyaml.so";
 }
 
-static int load(const char *text, size_t bytes, struct config *config, char *error)
-{
-    struct file_text file = {.name = "f.yaml", .text = text, .bytes = bytes};
+struct loaded {
+    struct process_settings process;
+    struct qcmp_settings qcmp;
+    struct catalog_settings catalog;
+};
 
-    settings_defaults(config, "host");
-    return file_apply(config, &file, error);
+#define SECTIONS 3
+
+static const struct config_section *const sections[SECTIONS] = {&process_section, &qcmp_section,
+                                                                &catalog_section};
+
+static void tables_init(struct field_table tables[SECTIONS], struct loaded *loaded)
+{
+    void *const settings[SECTIONS] = {&loaded->process, &loaded->qcmp, &loaded->catalog};
+
+    for (size_t i = 0; i < SECTIONS; i++)
+        tables[i] = (struct field_table){sections[i]->fields, settings[i]};
 }
 
-static void check_limits(const struct config *config)
+static int load(const char *text, size_t bytes, struct loaded *loaded, struct error *error)
 {
-    CHECK(config->workers <= CONFIG_MAX_WORKERS);
-    CHECK(config->service_id[0] != '\0' && text_is_plain(config->service_id));
-    CHECK(strlen(config->icao_code) == 4);
-    CHECK(config->listen_count >= 1 && config->listen_count <= CONFIG_MAX_LISTEN);
-    CHECK(config->receive_buffer_ns > 0 && config->receive_buffer_ns <= INT64_C(10000000000));
-    CHECK(config->max_age_ns >= 0);
-    CHECK(config->user[0] != '\0' && strlen(config->user) < CONFIG_USER_BYTES);
-    CHECK(config->admin_enabled && config->admin.port == 8000);
+    const struct config_environment environment = {.host_name = "host"};
+    struct config_file file = {.path = "f.yaml"};
+    struct field_table tables[SECTIONS];
+
+    memset(loaded, 0, sizeof *loaded);
+    tables_init(tables, loaded);
+    for (size_t i = 0; i < SECTIONS; i++) {
+        field_defaults(tables[i].fields, tables[i].settings);
+        if (sections[i]->defaults != NULL)
+            sections[i]->defaults(tables[i].settings, &environment);
+    }
+    return file_apply(&file, text, bytes, &(struct file_tables){tables, SECTIONS}, error);
 }
 
-/* A JSON text is a YAML text; the flags are not part of the file. */
-static void check_round_trip(const struct config *config)
+static void release(struct loaded *loaded)
 {
-    char error[CONFIG_ERROR_BYTES];
-    const char *names[CONFIG_DIFF_MAX];
-    struct config again;
-    json_t *json = config_to_json(config, true);
+    struct field_table tables[SECTIONS];
+
+    tables_init(tables, loaded);
+    for (size_t i = 0; i < SECTIONS; i++)
+        field_fini(tables[i].fields, tables[i].settings);
+}
+
+static void check_limits(const struct loaded *loaded)
+{
+    const struct process_settings *process = &loaded->process;
+    const struct qcmp_settings *qcmp = &loaded->qcmp;
+
+    CHECK(process->workers <= PROCESS_MAX_WORKERS);
+    CHECK(process->id[0] != '\0' && text_is_plain(process->id));
+    CHECK(strlen(process->icao_code) == 4);
+    CHECK(process->xdp <= PROCESS_XDP_ON && process->xdp_attach <= PROCESS_XDP_GENERIC);
+    CHECK(strlen(process->xdp_interface) < PROCESS_INTERFACE_BYTES);
+    CHECK(process->user[0] != '\0' && strlen(process->user) < PROCESS_USER_BYTES);
+    CHECK(process->admin_enabled && process->admin.target.port == 8000);
+    CHECK(qcmp->listen_count >= 1 && qcmp->listen_count <= NET_MAX_ADDRESSES);
+    CHECK(qcmp->receive_buffer_ns > 0 && qcmp->receive_buffer_ns <= INT64_C(5000000000));
+    CHECK(qcmp->max_age_ns >= 0);
+    CHECK(qcmp->guard.ipv4.count >= 1 && qcmp->guard.ipv4.count <= GUARD_LEVELS);
+}
+
+static json_t *show(const struct loaded *loaded)
+{
+    const void *settings[SECTIONS] = {&loaded->process, &loaded->qcmp, &loaded->catalog};
+    json_t *json = json_object();
 
     CHECK(json != NULL);
-    CHECK(json_object_del(json, "flags") == 0);
+    for (size_t i = 0; i < SECTIONS; i++)
+        CHECK(field_show(sections[i]->fields, settings[i], json, true, true) == 0);
+    return json;
+}
+
+/* A JSON text is a YAML text. */
+static void check_round_trip(const struct loaded *loaded)
+{
+    struct error error;
+    struct loaded again;
+    json_t *json = show(loaded);
     char *text = json_dumps(json, JSON_COMPACT);
+
     CHECK(text != NULL);
     if (strlen(text) < 1000000) {
-        if (load(text, strlen(text), &again, error) != 0) {
-            fprintf(stderr, "%s\n%s\n", text, error);
+        if (load(text, strlen(text), &again, &error) != 0) {
+            fprintf(stderr, "%s\n%s\n", text, error.text);
             abort();
         }
-        json_t *json_again = config_to_json(&again, true);
-        CHECK(json_object_del(json_again, "flags") == 0);
+        json_t *json_again = show(&again);
         CHECK(json_equal(json, json_again));
-        CHECK(config_diff(config, &again, names) == 0);
-        CHECK(again.qcmp_port == config->qcmp_port && again.max_age_ns == config->max_age_ns);
-        CHECK(again.receive_buffer_ns == config->receive_buffer_ns);
         json_decref(json_again);
-        config_fini(&again);
+        release(&again);
     }
     free(text);
     json_decref(json);
@@ -83,20 +131,20 @@ static void check_error(const char *error, const uint8_t *data, size_t size)
         lines += data[i] == '\n' || data[i] == '\r';
     CHECK(sscanf(error, "f.yaml:%u:%u: ", &line, &column) == 2);
     CHECK(line >= 1 && line <= lines && column >= 1);
-    CHECK(strchr(error, '\n') == NULL && strlen(error) < CONFIG_ERROR_BYTES - 1);
+    CHECK(strchr(error, '\n') == NULL && strlen(error) < ERROR_TEXT_BYTES - 1);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    struct config config;
-    char error[CONFIG_ERROR_BYTES];
+    struct loaded loaded;
+    struct error error;
 
-    if (load((const char *)data, size, &config, error) == 0) {
-        check_limits(&config);
-        check_round_trip(&config);
+    if (load((const char *)data, size, &loaded, &error) == 0) {
+        check_limits(&loaded);
+        check_round_trip(&loaded);
     } else {
-        check_error(error, data, size);
+        check_error(error.text, data, size);
     }
-    config_fini(&config);
+    release(&loaded);
     return 0;
 }

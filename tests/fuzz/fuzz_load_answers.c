@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /** @file
  * What a hostile server sends back to the load generator. The input is a program: pings are sent
  * and time goes by, and datagrams come that are honest answers, old ones, ones with a byte changed,

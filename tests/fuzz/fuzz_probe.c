@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The input is a script for a probe and its model: see support/probe_script.h. */
 #include "support/probe_script.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /** @file
  * The command line of the relay: a list of lines, each an argument. Oracles: what is taken is
  * within its range; the settings, written down for each direction, are read as the same; errors are
@@ -15,7 +16,6 @@
 #include "support/check.h"
 
 #define MAX_WORDS 64
-#define MESSAGE_BYTES 512
 #define SETTINGS 7
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -95,7 +95,7 @@ static void check_round_trip(const struct relay_arguments *arguments)
     static const char *const directions[] = {[RELAY_UP] = "up", [RELAY_DOWN] = "down"};
     struct words line = {0};
     struct relay_arguments again;
-    char message[MESSAGE_BYTES];
+    struct error error;
     add(&line, program);
     add(&line, to);
     add(&line, listen_default);
@@ -104,7 +104,7 @@ static void check_round_trip(const struct relay_arguments *arguments)
         for (unsigned i = 0; i < SETTINGS; i++)
             add(&line, text_of(directions[direction], i, &arguments->options.settings[direction]));
     }
-    CHECK(relay_arguments_parse(&again, line.count, line.items, message, sizeof message) == 0);
+    CHECK(relay_arguments_parse(&again, line.count, line.items, &error) == 0);
     for (unsigned i = 0; i < RELAY_DIRECTIONS; i++)
         require_same(&again.options.settings[i], &arguments->options.settings[i]);
     while (line.count > fixed)
@@ -124,12 +124,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct words words = {0};
     struct relay_arguments arguments;
-    char message[MESSAGE_BYTES] = "";
+    struct error error = {0};
     char *text = strndup(size > 0 ? (const char *)data : "", size);
     CHECK(text != NULL);
     split(text, &words);
-    if (relay_arguments_parse(&arguments, words.count, words.items, message, sizeof message) != 0) {
-        require_plain(message);
+    if (relay_arguments_parse(&arguments, words.count, words.items, &error) != 0) {
+        require_plain(error.text);
     } else if (!arguments.help) {
         require_valid(&arguments);
         check_round_trip(&arguments);

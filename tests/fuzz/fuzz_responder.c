@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /** @file
  * The responder, with access lists and limits. The input is a run of datagrams from few sources.
  * Oracles: each has exactly the outcome that a statement of the rules gives, save that the limits
@@ -8,7 +9,7 @@
 
 #include <qcmp/wire.h>
 
-#include "responder/responder.h"
+#include "qcmp/responder.h"
 #include "support/access_oracle.h"
 #include "support/answer_one.h"
 #include "support/check.h"
@@ -67,17 +68,17 @@ static struct in6_addr source_of(uint8_t byte)
     return address;
 }
 
-static enum outcome model(const struct datagram *question)
+static enum outcome model(const struct asked *question)
 {
     struct qcmp_wire_fault fault;
 
     if (question->source_port == 0)
         return OUTCOME_SOURCE_PORT_ZERO;
-    if (question->source->s6_addr[0] == 0xff)
+    if (question->source.s6_addr[0] == 0xff)
         return OUTCOME_SOURCE_NOT_UNICAST;
-    if (question->destination != &in6addr_loopback)
+    if (!IN6_IS_ADDR_LOOPBACK(&question->destination))
         return OUTCOME_DESTINATION_NOT_UNICAST;
-    if (!oracle_allows(&world.allow, &world.deny, question->source))
+    if (!oracle_allows(&world.allow, &world.deny, &question->source))
         return OUTCOME_ACCESS_DENIED;
     switch (rules_judge(question->data, question->bytes, &fault)) {
     case QCMP_FOREIGN:
@@ -95,7 +96,7 @@ static enum outcome model(const struct datagram *question)
     }
 }
 
-static void check_pong(const struct datagram *question, const uint8_t *reply)
+static void check_pong(const struct asked *question, const uint8_t *reply)
 {
     struct qcmp_packet ping, pong;
 
@@ -105,10 +106,10 @@ static void check_pong(const struct datagram *question, const uint8_t *reply)
     CHECK(pong.server_start_ns == question->received_ns && pong.server_transmit_ns == 0);
 }
 
-static enum outcome ask(const struct datagram *question, struct responder_turn *turn)
+static enum outcome ask(const struct asked *question, struct responder_turn *turn)
 {
     const struct responder_rules rules = {world.access, &world.limits, world.table};
-    uint8_t reply[EXCHANGE_REPLY_BYTES];
+    uint8_t reply[QCMP_PONG_BYTES];
 
     enum outcome outcome = answer_one(question, &rules, turn, reply), expected = model(question);
     bool is_answered = outcome == OUTCOME_VALID || outcome == OUTCOME_LEAKED;
@@ -129,10 +130,10 @@ static size_t take(const uint8_t *data, size_t size, struct responder_turn *turn
     size_t left = size - HEADER_BYTES, bytes = data[0] % 64;
     const struct in6_addr source = source_of(data[1]);
     const struct in6_addr broadcast = {{{[10] = 0xff, 0xff, 0xff, 0xff, 0xff, 0xff}}};
-    struct datagram question = {.source = &source,
-                                .source_port = data[2],
-                                .destination = data[3] == 255 ? &broadcast : &in6addr_loopback,
-                                .received_ns = INT64_C(1700000000000000000)};
+    struct asked question = {.source = source,
+                             .source_port = data[2],
+                             .destination = data[3] == 255 ? broadcast : in6addr_loopback,
+                             .received_ns = INT64_C(1700000000000000000)};
     bytes = bytes < left ? bytes : left;
     /* An allocation of its own, so that reading past the datagram is seen. */
     uint8_t *copy = malloc(bytes > 0 ? bytes : 1);

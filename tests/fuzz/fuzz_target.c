@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /** @file
  * Target names. Oracle: an independent statement of which texts are targets, and what their host
  * and port are, by looking at the text as a whole.
@@ -6,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/target.h"
+#include "net/target.h"
 #include "support/check.h"
 
 #define DEFAULT_PORT 7600

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /** @file
  * What strangers write, as text: durations, numbers, and text to be shown. Oracles: what
  * was read and written again reads the same; what is escaped is one plain line.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The input is a datagram; its last two bytes, where there are more than 40, are taken for the true
  * size of a truncated one. */
 #include <qcmp/wire.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The main of a fuzz harness without libFuzzer: runs every file of the corpus folders given, and
  * fails when there are none. */
 #include <dirent.h>

@@ -1,5 +1,5 @@
 # Parser and schema of the configuration file, against each other; exit code 77 is a skip.
-if(NOT PADDOCK_BUILD_PROGRAM)
+if(NOT PADDOCK_BUILD_PROGRAM OR PADDOCK_SANITIZE STREQUAL "thread")
     return()
 endif()
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Faults that a test makes happen inside a live program: the other side of tests/support/faults.h.
 
 $PADDOCK_FAULTY is the program with these faults in it.

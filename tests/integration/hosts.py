@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Two hosts (network namespaces) with two links between them."""
 import contextlib
 import unittest
@@ -5,7 +6,7 @@ import unittest
 import support
 from support import Namespace, ip, sysctl
 
-# Of each link: its name at both ends, and the address of each end.
+# Each link: its name at both ends, and the address of each end.
 LINKS = {"way": ("10.99.0", "fd00:99::"), "back": ("10.99.1", "fd00:9a::")}
 CLIENT, SERVER = 1, 2
 

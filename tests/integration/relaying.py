@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """`paddock relay` for tests: a bad network on loopback between a client and a server."""
 import json
 import re

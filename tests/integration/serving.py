@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A service as its operator sees it: its admin server, its configuration file, its events."""
 import contextlib
 import http.client

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What the integration tests share: real processes, packets made and read without the C code, network namespaces.
 
 The program under test is in $PADDOCK. $PADDOCK_SCALE below 1 makes the bulky tests smaller, for builds that are slow.
@@ -5,6 +6,7 @@ The program under test is in $PADDOCK. $PADDOCK_SCALE below 1 makes the bulky te
 import collections
 import contextlib
 import ctypes
+import errno
 import json
 import os
 import pathlib
@@ -23,6 +25,7 @@ import unittest
 
 PADDOCK = os.environ["PADDOCK"]
 SANITIZE = os.environ.get("PADDOCK_SANITIZE", "")
+PERMITTED_SKIPS = pathlib.Path(__file__).resolve().parent.parent / "permitted_skips.txt"
 SCALE = float(os.environ.get("PADDOCK_SCALE", "1"))
 
 # Bounds on waiting for what must happen; never on how fast it is.
@@ -496,19 +499,23 @@ def sysctl(name, value):
         file.write(str(value))
 
 
-def without_ipv6():
-    """For preexec_fn: from then on socket(AF_INET6) fails as on a kernel without IPv6. By a seccomp filter."""
-    socket_calls = {"x86_64": (0xC000003E, 41), "aarch64": (0xC00000B7, 198)}
-    if platform.machine() not in socket_calls:
+def refusing(call, argument, values, error):
+    """For preexec_fn: from then on a system call whose argument of this index is one of the values fails. By a seccomp
+    filter, which the process's own ones come on top of."""
+    calls = {"x86_64": (0xC000003E, {"socket": 41, "setsockopt": 54}),
+             "aarch64": (0xC00000B7, {"socket": 198, "setsockopt": 208})}
+    if platform.machine() not in calls:
         raise unittest.SkipTest(f"no seccomp filter for {platform.machine()}")
-    architecture, socket_call = socket_calls[platform.machine()]
+    architecture, numbers = calls[platform.machine()]
     load, equal, give = 0x20, 0x15, 0x06  # BPF_LD|W|ABS, BPF_JMP|JEQ|K, BPF_RET|K
-    allow, refuse = 0x7FFF0000, 0x00050000 | 97  # SECCOMP_RET_ERRNO with EAFNOSUPPORT
+    allow, refuse = 0x7FFF0000, 0x00050000 | error  # SECCOMP_RET_ERRNO
+    tests = [(equal, len(values) - 1 - i, 0 if i < len(values) - 1 else 1, value) for i, value in enumerate(values)]
     program = b"".join(struct.pack("HBBI", *instruction) for instruction in (
-        (load, 0, 0, 4), (equal, 0, 5, architecture), (load, 0, 0, 0), (equal, 0, 3, socket_call),
-        (load, 0, 0, 16), (equal, 0, 1, socket.AF_INET6), (give, 0, 0, refuse), (give, 0, 0, allow)))
+        (load, 0, 0, 4), (equal, 0, len(values) + 4, architecture), (load, 0, 0, 0),
+        (equal, 0, len(values) + 2, numbers[call]), (load, 0, 0, 16 + 8 * argument), *tests,
+        (give, 0, 0, refuse), (give, 0, 0, allow)))
     instructions = ctypes.create_string_buffer(program, len(program))
-    filter_program = ctypes.create_string_buffer(struct.pack("HxxxxxxP", 8, ctypes.addressof(instructions)))
+    filter_program = ctypes.create_string_buffer(struct.pack("HxxxxxxP", len(program) // 8, ctypes.addressof(instructions)))
 
     def install():
         checked(LIBC.prctl(38, 1, 0, 0, 0))  # PR_SET_NO_NEW_PRIVS
@@ -518,13 +525,33 @@ def without_ipv6():
     return install
 
 
+def permitted_skips():
+    """The tests that may be skipped: the first word of each line that is no comment. See scripts/test."""
+    lines = PERMITTED_SKIPS.read_text(encoding="utf-8").splitlines()
+    return {line.split()[0] for line in lines if line.strip() and not line.startswith("#")}
+
+
+def without_ipv6():
+    """For preexec_fn: from then on socket(AF_INET6) fails as on a kernel without IPv6."""
+    return refusing("socket", 0, (socket.AF_INET6,), errno.EAFNOSUPPORT)
+
+
 def main():
-    """Runs the tests of the calling file. The exit status is that of CTest's convention: 77 is a skip."""
+    """Runs the tests of the calling file. The exit status is that of CTest's convention: 77 is a skip. With
+    $PADDOCK_STRICT_SKIPS a skip that is not permitted is a failure."""
     if SCALE != 1:
         print(f"counts are scaled by {SCALE:g} ({SANITIZE or 'PADDOCK_SCALE'})", flush=True)
     result = unittest.main(exit=False, verbosity=2).result
+    permitted = permitted_skips()
+    surprises = []
     for test, reason in result.skipped:
-        print(f"SKIPPED: {test}: {reason}", file=sys.stderr)
+        name = test.id().replace("__main__", pathlib.Path(sys.argv[0]).stem).split()[0]
+        print(f"SKIPPED: {name}: {reason}", file=sys.stderr)
+        if name not in permitted:
+            surprises.append(name)
+    if surprises and os.environ.get("PADDOCK_STRICT_SKIPS"):
+        print(f"FAILED: skipped, and not in {PERMITTED_SKIPS}: {', '.join(surprises)}", file=sys.stderr)
+        sys.exit(1)
     ran = result.testsRun - len({id(test) for test, _ in result.skipped if type(test).__name__ != "_ErrorHolder"})
     if not result.wasSuccessful():
         sys.exit(1)

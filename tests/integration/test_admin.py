@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The admin server of the real program: what it answers, and that its counters are exact."""
 import collections
 import contextlib
@@ -78,7 +79,7 @@ class AnswerTest(AdminTest):
                 shown = service.config()
                 self.assertEqual((shown["id"], shown["icao_code"]), ("from-flag", "EDDF"))
                 self.assertEqual(shown["qcmp_port"], service.port)
-                self.assertNotIn("access", shown["paddock"])
+                self.assertNotIn("access", shown["paddock"]["qcmp"])
                 service.stop()
 
     def test_an_address_that_is_taken_ends_the_start(self):
@@ -120,7 +121,7 @@ class CounterTest(AdminTest):
     def test_what_the_kernel_dropped_is_counted_exactly(self):
         with public_folder() as folder:
             path = folder / "file.yaml"
-            path.write_text("paddock: { receive_buffer: 1ms }\n", encoding="utf-8")
+            path.write_text("paddock: { qcmp: { receive_buffer: 1ms } }\n", encoding="utf-8")
             with Operated("-c", str(path), "--service.qcmp.port", "0", "--service.udp.workers", "1") as service:
                 os.kill(service.pid, signal.SIGSTOP)
                 with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as flooder:
@@ -217,7 +218,7 @@ class LiveTest(AdminTest):
             service.stop()
 
     def test_a_worker_that_does_not_react_is_no_live_service(self):
-        self.check_held("qcmp-1")
+        self.check_held("worker-1")
 
     def test_a_main_thread_that_does_not_react_is_no_live_service(self):
         self.check_held("paddock")

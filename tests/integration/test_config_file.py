@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
 """Configuration files: `paddock check` and the schema of `paddock generate-config-schema` agree on the files in
 tests/data/config/. The first line of each bad one says where it is bad and what is said; ` | the schema cannot tell` behind
 that, where what is bad is the YAML, its spelling or a range that JSON Schema has no words for."""
@@ -87,7 +88,11 @@ class ConfigFile(unittest.TestCase):
         document = yaml.load((TREE / "packaging/paddock.yaml").read_text(), CoreLoader)
         keys, own = self.schema["properties"], self.schema["properties"]["paddock"]["properties"]
         self.assertEqual(set(document) | {"id"}, set(keys))
-        self.assertEqual(set(document["paddock"]), set(own))
+        self.assertEqual(set(document["paddock"]) | {"workers"}, set(own))
+        self.assertEqual(set(document["paddock"]["xdp"]) | {"interface"}, set(own["xdp"]["properties"]))
+        self.assertEqual(set(document["paddock"]["qcmp"]), set(own["qcmp"]["properties"]))
+        self.assertEqual(set(document["paddock"]["udp"]), set(own["udp"]["properties"]))
+        self.assertEqual(set(document["paddock"]["udp"]["sessions"]), set(own["udp"]["properties"]["sessions"]["properties"]))
 
     def test_service_with_a_bad_file_ends_with_255_and_one_line(self):
         file = BAD[0]

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The programs in examples/, as somebody who starts from them runs them."""
 import os
 import unittest

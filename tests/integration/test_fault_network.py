@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The network under the service fails: links that go and come back, routes, a firewall. In namespaces of the test's own."""
 import contextlib
 import shutil

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """`paddock ping`, and libqcmp's client below it, while the system fails it: no result is another for it."""
 import errno
 import json

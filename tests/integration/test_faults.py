@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The service while the system fails it: every fault at every place, what is lost meanwhile, and when it is back."""
 import contextlib
 import errno
@@ -16,7 +17,7 @@ from faults import ANSWERED, BURST, FAULTY, FOR_EVER, HOUR_NS, KERNEL_DROPS, REC
 from serving import NOT_RELOADED, RELOADED, public_folder
 from support import Process, packed_ping, wait_until
 
-ACCEPT_RETRY_MS = 5  # as in src/admin/admin.c
+ACCEPT_RETRY_MS = 5  # as in src/http/server.c
 
 # What the kernel can say to who receives, sends and waits. Some only for a few calls: the kernel interrupts once for a signal,
 # and says "no data" only to who was told of some that turned out to be broken.
@@ -178,7 +179,7 @@ class ClockTest(FaultTest):
 
     def test_pings_that_look_too_old_because_of_it_are_counted_and_the_next_are_answered(self):
         path = self.stack.enter_context(public_folder()) / "file.yaml"
-        path.write_text("paddock: {max_age: 10m}\n", encoding="utf-8")
+        path.write_text("paddock: {qcmp: {max_age: 10m}}\n", encoding="utf-8")
         self.start("-c", str(path))
         for by_ns, dropped in ((HOUR_NS, BURST), (-HOUR_NS, BURST)):
             self.faults.inject("recvmmsg", errno.ENOMEM)
@@ -410,7 +411,7 @@ class BufferTest(FaultTest):
     def setUp(self):
         super().setUp()
         path = self.stack.enter_context(public_folder()) / "file.yaml"
-        path.write_text("paddock: {receive_buffer: 2ms}\n", encoding="utf-8")
+        path.write_text("paddock: {qcmp: {receive_buffer: 2ms}}\n", encoding="utf-8")
         self.start("-c", str(path))
         self.flooder = self.stack.enter_context(Client(self.service.port))
 

@@ -1,8 +1,10 @@
+# SPDX-License-Identifier: Apache-2.0
 """Access lists and the guard, between two hosts (network namespaces): who is answered, how often, and what is counted."""
 import json
 import socket
 
 import support
+import textwrap
 from hosts import HostsCase
 from serving import Operated, RELOADED, public_folder
 from support import packed_ping
@@ -26,15 +28,15 @@ class GuardTest(HostsCase):
         self.reloads = 0
 
     def serve(self, keys, *flags):
-        """A service with these keys under `paddock:`."""
-        self.file.write_text("paddock:\n" + keys, encoding="utf-8")
+        """A service with these keys under `paddock.qcmp:`."""
+        self.file.write_text("paddock:\n  qcmp:\n" + textwrap.indent(keys, "  "), encoding="utf-8")
         with self.server:
             self.service = Operated("-c", str(self.file), "--service.qcmp.port", "0", *flags)
         self.addCleanup(self.service.__exit__)
 
     def reload(self, keys):
         self.reloads += 1
-        self.file.write_text("paddock:\n" + keys, encoding="utf-8")
+        self.file.write_text("paddock:\n  qcmp:\n" + textwrap.indent(keys, "  "), encoding="utf-8")
         self.service.await_event(RELOADED, self.reloads)
 
     def metrics(self):
@@ -101,9 +103,9 @@ class GuardTest(HostsCase):
         self.assertEqual(self.answers(3), 0)
         self.reload("  access: {deny: [10.98.0.0/24]}\n")
         self.assertEqual(self.answers(3), 3)
-        self.file.write_text("paddock: {access: {deny: [10.99.0.0/24, 10.99.0.1/24]}}\n", encoding="utf-8")
+        self.file.write_text("paddock: {qcmp: {access: {deny: [10.99.0.0/24, 10.99.0.1/24]}}}\n", encoding="utf-8")
         error = self.service.await_event("configuration not reloaded: the running one stays")["fields"]["error"]
-        self.assertIn(":1:41: paddock.access.deny[1]: expected an address or a prefix", error)
+        self.assertIn(":1:48: paddock.qcmp.access.deny[1]: expected an address or a prefix", error)
         self.assertEqual(self.answers(3), 3)
         self.reload("  access: {allow: [\"::/0\"]}\n")
         self.assertEqual(self.answers(3), 0)
@@ -120,9 +122,9 @@ class GuardTest(HostsCase):
     def test_config_shows_lists_only_to_those_who_ask(self):
         self.serve("  access: {deny: [10.98.0.0/24]}\n")
         with self.server:
-            self.assertNotIn("access", self.service.config()["paddock"])
+            self.assertNotIn("access", self.service.config()["paddock"]["qcmp"])
             shown = json.loads(self.service.http("/config?access=true")[2])
-            self.assertEqual(shown["paddock"]["access"], {"allow": [], "deny": ["10.98.0.0/24"]})
+            self.assertEqual(shown["paddock"]["qcmp"]["access"], {"allow": [], "deny": ["10.98.0.0/24"]})
         self.check_sums()
 
     def test_a_burst_beyond_the_limit_is_refused(self):

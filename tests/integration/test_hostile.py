@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """`paddock ping` against servers that answer wrongly, and against strangers: nothing is accepted that should not be."""
 import contextlib
 import random

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """--pin, --realtime and --low-latency: what the process asked of the host, as /proc tells it, and that it answers all the same."""
 import collections
 import contextlib
@@ -20,7 +21,7 @@ NOT_HELD = "low latency: CPUs cannot be kept from deep sleep"
 
 def worker_cpus(pid):
     """The CPUs that each worker may use, by its name."""
-    return {name: os.sched_getaffinity(thread) for name, thread in support.threads(pid) if name.startswith("qcmp-")}
+    return {name: os.sched_getaffinity(thread) for name, thread in support.threads(pid) if name.startswith("worker-")}
 
 
 def policies(pid):
@@ -50,7 +51,7 @@ class LatencyTest(unittest.TestCase):
     def test_pin_gives_each_worker_a_cpu_in_turn(self):
         allowed = sorted(os.sched_getaffinity(0))
         with Operated(*ANY_PORT, "--pin", "--service.udp.workers", "3") as service:
-            expected = {f"qcmp-{i}": {allowed[i % len(allowed)]} for i in range(3)}
+            expected = {f"worker-{i}": {allowed[i % len(allowed)]} for i in range(3)}
             self.assertEqual(worker_cpus(service.process.pid), expected)
             self.check_answers(service)
             self.assertTrue(service.config()["paddock"]["pin"])
@@ -58,7 +59,7 @@ class LatencyTest(unittest.TestCase):
     def test_without_pin_workers_use_every_cpu(self):
         with Operated(*ANY_PORT, "--service.udp.workers", "2") as service:
             everything = os.sched_getaffinity(0)
-            self.assertEqual(worker_cpus(service.process.pid), {"qcmp-0": everything, "qcmp-1": everything})
+            self.assertEqual(worker_cpus(service.process.pid), {"worker-0": everything, "worker-1": everything})
             self.assertFalse(holds_cpus(service.process.pid))
 
     @support.needs_root
@@ -79,7 +80,7 @@ class LatencyTest(unittest.TestCase):
 
     def check_policies(self, service):
         found = policies(service.pid)
-        self.assertEqual({found.pop("qcmp-0"), found.pop("qcmp-1")}, {(os.SCHED_RR, 1)})
+        self.assertEqual({found.pop("worker-0"), found.pop("worker-1")}, {(os.SCHED_RR, 1)})
         self.assertEqual(set(found.values()), {(os.SCHED_OTHER, 0)})
         self.check_answers(service)
         self.assertTrue(service.config()["paddock"]["realtime"])

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """`paddock load`: what it counts, what it refuses, and what a server can make it believe."""
 import json
 import os

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """`paddock load --via xdp` between two hosts, network namespaces with a veth pair between them.
 
 The other host's end has a program that passes everything, without which a veth pair takes no frames of XDP: the object
@@ -128,7 +129,7 @@ class EngineTest(XdpTest):
             ip("link set dev far xdp off")
 
     def check_against_engine(self, *arguments, address):
-        flags = ("--service.qcmp.guard", "false", "--engine", "xdp", "--service.udp.xdp.network-interface", "far", "--service.udp.workers", "1")
+        flags = ("--service.qcmp.guard", "false", "--xdp", "on", "--service.udp.xdp.network-interface", "far", "--service.udp.workers", "1")
         with self.peer, Responder(*flags) as responder:
             host = f"[{address}]" if ":" in address else address
             report = self.load_xdp(*PATIENT, "-d", "300ms", "--target-mac", self.mac, *arguments, f"{host}:{responder.port}")

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A thousand targets at once from one process, two hundred of them dead: the dead hold up nobody."""
 import contextlib
 import statistics

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The responder and ping across a network: two hosts (network namespaces) with two links between them."""
 import collections
 import socket

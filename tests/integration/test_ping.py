@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """`paddock ping`: what it prints, when it sends, how it ends."""
 import collections
 import contextlib
@@ -159,7 +160,8 @@ class OutputTest(PingTest):
 
         if support.SANITIZE:
             self.skipTest("sanitizers reserve address space of their own")
-        target, = self.ping("-a200000", "-i0", "-t1s", f"127.0.0.1:{support.closed_port()}", expect=1, preexec_fn=limit)
+        with Responder("--admin.enabled", "false") as responder:
+            target, = self.ping("-a200000", "-i0", "-t1s", f"127.0.0.1:{responder.port}", preexec_fn=limit)
         self.assertEqual(target["sent"], 200000)
 
     def test_results_that_cannot_be_written_are_an_error(self):
@@ -270,6 +272,31 @@ class ScheduleTest(PingTest):
             self.assertEqual(process.log.decode().splitlines()[1:], [f"{server.target} ({server.target})",
                                                                      "  0 sent, 0 received, 0 lost (0 %)"])
 
+    def test_hang_up_ends_with_the_results_unless_it_is_ignored(self):
+        with Server(honest) as server:
+            with Process("ping", "-i", "100ms", "-a1000", server.target) as process:
+                process.await_line("  2  ")
+                self.assertEqual(process.end(signal.SIGHUP), 0)
+                self.assertIn("received, 0 lost", process.log.decode())
+            ignore = lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN)
+            with Process("ping", "-i", "100ms", "-a10", server.target, preexec_fn=ignore) as process:
+                process.await_line("  2  ")
+                self.assertEqual(process.end(signal.SIGHUP), 0)
+                self.assertIn("  10 sent, 10 received", process.log.decode())
+
+    def test_quit_shows_what_has_come_so_far_and_goes_on(self):
+        with Server(honest) as server, Process("ping", "-i", "100ms", "-a20", server.target) as process:
+            process.await_line("  3  ")
+            self.assertEqual(process.end(signal.SIGQUIT), 0)
+            self.assertRegex(process.stderr(), r"\n  ([3-9]|1\d) sent, \d+ received, 0 lost")
+            self.assertIn("  20 sent, 20 received, 0 lost (0 %)", process.log.decode())
+
+    def test_a_target_that_refuses_is_not_asked_all_the_time(self):
+        start = time.monotonic()
+        target, = self.ping("-a10", "-i0", f"127.0.0.1:{support.closed_port()}", expect=1)
+        self.assertEqual([ping["status"] for ping in target["pings"]], ["error"] * 10)
+        self.assertGreaterEqual(time.monotonic() - start, 0.09)
+
     def test_a_run_that_comes_to_its_end_was_not_interrupted(self):
         with Server(honest) as server:
             _, document = ping_json("-a1", server.target)
@@ -348,6 +375,15 @@ class TargetTest(PingTest):
             self.assertEqual(done.returncode, 2)
             self.assertIn(f"{NO_NAME}: {nowhere['error']}", done.stdout.splitlines())
             self.assertIn("  1 sent, 1 received, 0 lost (0 %)", done.stdout.splitlines())
+            self.assertEqual(done.stderr, f"paddock ping: '{NO_NAME}': {nowhere['error']}\n")
+
+    def test_controls_of_a_name_never_reach_the_terminal(self):
+        for command, expect in ((("ping", "-a1"), 2), (("load", "-d", "1ms"), 2), (("qcmp", "ping"), 255)):
+            with self.subTest(command):
+                done = run(*command, "no\x1b31m..name")
+                self.assertEqual(done.returncode, expect, done.stderr)
+                self.assertIn(r"no\u{1b}31m..name", done.stderr)
+                self.assertNotIn("\x1b", done.stdout.replace(r"\u001b", "") + done.stderr)
 
     def test_many_names_are_resolved_each_to_its_own_target(self):
         with Server(honest) as server:
@@ -375,6 +411,7 @@ class UsageTest(PingTest):
             (["-i", "-1", "127.0.0.1"], ["--interval=-1"]),
             (["-4", "::1"], ["::1", "IPv4"]),
             (["-6", "127.0.0.1"], ["127.0.0.1", "IPv6"]),
+            (["-6", "::ffff:127.0.0.1"], ["::ffff:127.0.0.1", "IPv6"]),
             (["-4", "-6", "127.0.0.1"], ["-4", "-6"]),
             (["0.0.0.0"], ["'0.0.0.0'", "no address to ping", "127.0.0.1", "[::1]"]),
             (["[::]:7600"], ["'[::]:7600'", "no address to ping"]),
@@ -426,6 +463,13 @@ class UsageTest(PingTest):
                           ("check", "--help"), ("check",), ("generate-config-schema", "--help")):
             with self.subTest(arguments), open("/dev/full", "w", encoding="ascii") as full:
                 done = run(*arguments, stdout=full)
+                self.assertEqual(done.returncode, 255)
+                self.assertIn("cannot write", done.stderr)
+
+    def test_what_was_asked_for_and_has_nowhere_to_go_is_an_error(self):
+        for arguments in (("--help",), ("--version",), ("ping", "-a1", "127.0.0.1"), ("load", "--help")):
+            with self.subTest(arguments):
+                done = run(*arguments, preexec_fn=lambda: os.close(1))
                 self.assertEqual(done.returncode, 255)
                 self.assertIn("cannot write", done.stderr)
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Least privilege: what a service that was started as root still may, as /proc tells it."""
 import collections
 import contextlib
@@ -21,7 +22,7 @@ SMALL_BUFFER = "the receive buffer is smaller than asked for: raise net.core.rme
 LARGE_BUFFER = 64 << 20  # bytes; well below what 500 ms at the full rate need
 WITHOUT_CAPABILITIES = ("setpriv", "--bounding-set", "-all", "--inh-caps", "-all")
 STEPS = ["empty the bounding set", "become another user", "keep capabilities that are needed", "gain no new privileges",
-         "confine the workers by seccomp"]
+         "confine the process by seccomp", "confine the workers by seccomp"]
 
 
 def kept_capabilities(service):
@@ -85,13 +86,14 @@ class DropTest(PrivilegeTest):
             self.assertEqual(int(status[name][0], 16), wanted, name)
         self.assertEqual(status["NoNewPrivs"], ["1"])
 
-    def check_threads(self, service, workers, worker_seccomp):
+    def check_threads(self, service, workers, seccomp):
         for name, status in threads(service.pid):
             with self.subTest(name):
                 self.check_thread(status)
+        names = sorted(["paddock", "admin"] + [f"worker-{i}" for i in range(workers)])
         def modes():
-            return [status["Seccomp"] for name, status in threads(service.pid) if name.startswith("qcmp-")]
-        support.wait_until(lambda: modes() == [[worker_seccomp]] * workers, "the workers are confined as told")
+            return sorted((name, *status["Seccomp"]) for name, status in threads(service.pid))
+        support.wait_until(lambda: modes() == [(name, seccomp) for name in names], "all threads are confined as told")
 
     def test_all_threads_have_dropped_what_they_do_not_need(self):
         with Operated(*PORT_0, "--service.udp.workers", "2", extra_groups=[1, 2]) as service:
@@ -114,7 +116,7 @@ class DropTest(PrivilegeTest):
 
     def test_a_buffer_that_a_port_taken_later_does_not_get_is_warned_about(self):
         largest = int(pathlib.Path("/proc/sys/net/core/rmem_max").read_text(encoding="ascii"))
-        text = "qcmp_port: %d\npaddock: { receive_buffer: 500ms, workers: 1 }\n"
+        text = "qcmp_port: %d\npaddock: { workers: 1, qcmp: { receive_buffer: 500ms } }\n"
         path = self.file(text % 0)
         with Operated("-c", str(path)) as service:
             if service.events(SMALL_BUFFER):
@@ -145,6 +147,25 @@ class UserTest(PrivilegeTest):
     def test_a_user_that_does_not_exist_ends_the_start(self):
         done = run("--service.qcmp", *PORT_0, "--user", "no-such-user")
         self.check_line(done, "there is no user 'no-such-user' to become")
+
+    def check_user(self, name, user, **options):
+        with Operated(*PORT_0, "--user", name, **options) as service:
+            status = dict(threads(service.pid))["paddock"]
+            self.assertEqual(status["Uid"], [str(user)] * 4)
+            self.assertEqual(status["Gid"], [str(user)] * 4)
+            self.check_answers(service.port)
+            service.stop()
+
+    def test_a_number_stands_for_a_user_with_or_without_a_name(self):
+        self.check_user("65534", 65534)
+        self.check_user("54321", 54321)
+
+    def test_without_a_passwd_file_it_becomes_nobody_all_the_same(self):
+        def hide():
+            support.checked(support.LIBC.unshare(0x20000))  # CLONE_NEWNS
+            support.checked(support.LIBC.mount(b"none", b"/", None, 0x44000, None))  # MS_REC | MS_PRIVATE
+            support.checked(support.LIBC.mount(b"/dev/null", b"/etc/passwd", None, 0x1000, None))  # MS_BIND
+        self.check_user("nobody", 65534, preexec_fn=hide)
 
     def test_who_is_to_become_root_stays_it_and_is_warned(self):
         with Operated(*PORT_0, "--user", "root") as service:

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """`paddock qcmp ping`: the reference's command, as scripts know it."""
 import statistics
 import time

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Side by side with the reference, Quilkin, where it is installed: each one's client against the other's responder."""
 import collections
 import random

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """`paddock relay`: every datagram is in the report, and what is done to it is what was asked for."""
 import contextlib
 import os

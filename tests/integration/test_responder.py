@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The responder over real sockets: every row of its table, and counts that add up exactly."""
 import collections
 import os
@@ -159,7 +160,7 @@ class ResponderTest(unittest.TestCase):
 
     def check_workers(self, workers):
         with Responder("--service.udp.workers", str(workers)) as responder:
-            self.assertEqual(sum(name.startswith("qcmp-") for name, _ in support.threads(responder.pid)), workers)
+            self.assertEqual(sum(name.startswith("worker-") for name, _ in support.threads(responder.pid)), workers)
             for source in range(64):
                 address = "::1" if source % 2 and support.has_ipv6() else "127.0.0.1"
                 with Asker(responder.port, self.sent, address) as asker:

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The responder as a service: its start, its log, its end, and what it says when it cannot start."""
 import collections
 import contextlib
@@ -46,10 +47,13 @@ class ServiceTest(unittest.TestCase):
 class StartTest(ServiceTest):
     def test_an_address_that_cannot_be_had_is_named(self):
         with tempfile.NamedTemporaryFile("w", suffix=".yaml", encoding="ascii") as file:
-            file.write("paddock: {listen: [127.0.0.1, '2001:db8::77']}\n")
+            file.write("paddock: {qcmp: {listen: [127.0.0.1, 127.0.0.2]}}\n")
             file.flush()
-            done = run("-c", file.name, *SERVE, "0")
-        self.check_line(done, 255, "cannot serve QCMP on [2001:db8::77]:0 (paddock.listen[1]): ")
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
+                other.bind(("127.0.0.2", 0))
+                port = other.getsockname()[1]
+                done = run("-c", file.name, *SERVE, str(port))
+        self.check_line(done, 255, f"cannot serve QCMP on 127.0.0.2:{port} (paddock.qcmp.listen[1]): ")
 
     def test_port_0_takes_a_free_port_and_the_ready_line_names_it(self):
         with Responder() as responder:
@@ -108,10 +112,13 @@ class StartTest(ServiceTest):
             (["--service.udp.workers", "1025"], ["--service.udp.workers", "1025"]),
             (["--service.qcmp=maybe"], ["--service.qcmp", "maybe"]),
             (["--log-format", "xml"], ["--log-format", "xml"]),
-            (["--service.udp"], ["--service.udp", "not supported yet"]),
+            (["--service.xds"], ["--service.xds", "not supported yet"]),
+            (["--service.udp", "--service.udp.session-timeout", "0"], ["--service.udp.session-timeout", "0"]),
             (["--admin.address", "localhost"], ["--admin.address", "localhost"]),
-            (["--engine", "dpdk"], ["--engine", "auto, mmsg or xdp", "dpdk"]),
-            (["--service.udp.xdp", "--engine", "mmsg"], ["--service.udp.xdp", "contradicts --engine mmsg"]),
+            (["--xdp", "dpdk"], ["--xdp", "off, auto or on", "dpdk"]),
+            (["--service.udp.xdp", "--xdp", "off"], ["--service.udp.xdp", "contradicts --xdp off"]),
+            (["--engine", "mmsg"], ["unknown option", "--engine"]), (["--xdp-mode", "native"], ["unknown option", "--xdp-mode"]),
+            (["--receive-buffer", "1s"], ["unknown option", "--receive-buffer"]),
             (["--help=yes"], ["--help", "no value"]),
             (["launch"], ["launch", "not a command"]),
         ]
@@ -150,24 +157,24 @@ class StartTest(ServiceTest):
 
 
 class IneffectiveTest(ServiceTest):
-    def check_warned(self, engine, flags, settings, variables=()):
-        with Operated("--service.qcmp.port", "0", "--engine", engine, *flags,
+    def check_warned(self, mode, flags, settings, variables=()):
+        with Operated("--service.qcmp.port", "0", "--xdp", mode, *flags,
                       env=environment(**dict(variables))) as service:
-            warned = [event["fields"] for event in service.events("this setting has no effect with this engine", "WARN")]
+            warned = [event["fields"] for event in service.events("this setting has no effect", "WARN")]
             service.stop()
-        self.assertEqual([(fields["setting"], fields["engine"]) for fields in warned],
-                         [(setting, engine) for setting in settings])
+        self.assertEqual([(fields["setting"], fields["xdp"]) for fields in warned],
+                         [(setting, mode) for setting in settings])
 
     def test_what_is_set_for_xdp_is_warned_about_where_sockets_are_alone(self):
-        interface, mode = "service.udp.xdp.network-interface", "xdp-mode"
-        self.check_warned("mmsg", [], [])
-        self.check_warned("mmsg", ["--" + interface, "lo", "--xdp-mode", "generic"], [interface, mode])
-        self.check_warned("mmsg", ["--xdp-mode", "native"], [mode])
-        self.check_warned("mmsg", [], [interface], {"QUILKIN_SERVICE_UDP_XDP_NETWORK_INTERFACE": "lo"})
+        interface, attach = "service.udp.xdp.network-interface", "xdp-attach"
+        self.check_warned("off", [], [])
+        self.check_warned("off", ["--" + interface, "lo", "--xdp-attach", "generic"], [interface, attach])
+        self.check_warned("off", ["--xdp-attach", "native"], [attach])
+        self.check_warned("off", [], [interface], {"QUILKIN_SERVICE_UDP_XDP_NETWORK_INTERFACE": "lo"})
 
     def test_auto_takes_the_interface_and_no_mode_but_native(self):
-        self.check_warned("auto", ["--service.udp.xdp.network-interface", "lo", "--xdp-mode", "native"], [])
-        self.check_warned("auto", ["--service.udp.xdp.network-interface", "lo", "--xdp-mode", "generic"], ["xdp-mode"])
+        self.check_warned("auto", ["--service.udp.xdp.network-interface", "lo", "--xdp-attach", "native"], [])
+        self.check_warned("auto", ["--service.udp.xdp.network-interface", "lo", "--xdp-attach", "generic"], ["xdp-attach"])
 
 
 class EnvironmentTest(ServiceTest):
@@ -178,7 +185,7 @@ class EnvironmentTest(ServiceTest):
             port = service.await_port()
             service.await_line("qcmp ready")
             self.check_answers(port)
-            workers = [name for name, _ in support.threads(service.pid) if name.startswith("qcmp-")]
+            workers = [name for name, _ in support.threads(service.pid) if name.startswith("worker-")]
             self.assertEqual(len(workers), 3)
             self.assertEqual(service.end(), 0)
 
@@ -312,7 +319,7 @@ class NoIpv6Test(ServiceTest):
             path = pathlib.Path(folder) / "file.yaml"
             for listen, first in (('["::", 127.0.0.2]', "127.0.0.2"), ('["::", 0.0.0.0]', "0.0.0.0"),
                                   ('[127.0.0.2, "::"]', "127.0.0.2")):
-                path.write_text(f"paddock: {{listen: {listen}}}\n", encoding="utf-8")
+                path.write_text(f"paddock: {{qcmp: {{listen: {listen}}}}}\n", encoding="utf-8")
                 with self.subTest(listen), Responder("-c", str(path), preexec_fn=support.without_ipv6()) as responder:
                     self.assertEqual(responder.ready["address"], f"{first}:{responder.port}")
                     with Asker(responder.port, collections.Counter(), "127.0.0.2") as asker:

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """How a service ends, and what it tells the service manager on its way."""
 import collections
 import contextlib
@@ -22,7 +23,7 @@ class EndTest(unittest.TestCase):
             self.assertEqual(asker.answers(), [])
 
     def test_it_answers_for_the_termination_timeout_but_is_not_ready(self):
-        with Operated(*PORT_0, "--termination-timeout", "5s") as service:
+        with Operated(*PORT_0, "--termination-timeout", "1s") as service:
             self.assertEqual(service.http("/ready")[0], 200)
             self.assertEqual(service.metrics()["quilkin_shutdown_initiated"], 0)
             told = time.monotonic()
@@ -32,7 +33,7 @@ class EndTest(unittest.TestCase):
             self.assertEqual((service.http("/ready")[0], service.http("/live")[0]), (500, 200))
             self.assertEqual(service.metrics()["quilkin_shutdown_initiated"], 1)
             self.assertEqual(service.process.wait(support.STOP_SECONDS), 0)
-            self.assertGreaterEqual(time.monotonic() - told, 5)
+            self.assertGreaterEqual(time.monotonic() - told, 1)
 
     def test_a_second_signal_ends_it_at_once(self):
         for first, second in ((signal.SIGTERM, signal.SIGTERM), (signal.SIGTERM, signal.SIGINT),
@@ -50,7 +51,7 @@ class EndTest(unittest.TestCase):
         for timeout, is_waiting in (("0", False), ("1d", True)):
             with self.subTest(timeout), Operated(*PORT_0, "--service.udp.workers", "1", "--termination-timeout",
                                                  timeout) as service:
-                with support.held_thread(service.pid, "qcmp-0"):
+                with support.held_thread(service.pid, "worker-0"):
                     os.kill(service.pid, signal.SIGTERM)
                     service.await_event(SHUTTING_DOWN)
                     wait_until(lambda: self.is_reachable(service) == is_waiting, "the admin server serves as it should")
@@ -144,21 +145,6 @@ class NotifyTest(unittest.TestCase):
                 self.assertEqual(self.manager.socket.recv(65536), b"READY=1")
                 self.assertEqual(service.end(), 0)
                 self.assertEqual(self.manager.rest(), [b"STOPPING=1"])
-
-    def test_a_file_that_is_being_written_is_not_loaded_before_it_is_closed(self):
-        self.file.write_text("id: before\nqcmp_port: 0\n", encoding="utf-8")
-        with self.start(WATCHDOG_USEC="3000000") as service:
-            before = service.config()
-            with self.file.open("w", encoding="utf-8") as file:
-                file.write("id: half\nqcmp_port: 0\n")
-                file.flush()
-                self.manager.await_watchdogs(4)  # it has looked at everything that it looks at by itself
-                self.assertEqual(service.config(), before)
-                file.write("icao_code: EDDF\n")
-            service.await_event(RELOADED)
-            self.assertEqual((service.config()["id"], service.config()["icao_code"]), ("half", "EDDF"))
-            self.assertEqual(service.reloads("ok"), 1)
-            self.assertEqual(service.end(), 0)
 
     def test_a_name_in_the_abstract_namespace_is_fine(self):
         name = f"paddock-test-{os.getpid()}"

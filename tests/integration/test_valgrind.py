@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The program and the suites nearest to the kernel under valgrind's memcheck: no bad access, no leak."""
 import collections
 import os
@@ -15,7 +16,6 @@ MEMCHECK = (VALGRIND, "--quiet", "--vgdb=no", f"--error-exitcode={ERRORS}", "--l
 SUITES = os.environ.get("PADDOCK_SUITES", "").split()
 
 
-@unittest.skipIf(support.SANITIZE, f"valgrind does not run what is built with -fsanitize={support.SANITIZE}")
 @unittest.skipUnless(VALGRIND, "valgrind is not installed, so nothing was checked with it")
 class ValgrindTest(unittest.TestCase):
     def check(self, *arguments, expect=0):

@@ -25,7 +25,7 @@ set_tests_properties(paddock.packaging.systemd PROPERTIES LABELS packaging TIMEO
 add_test(NAME paddock.packaging.container
          COMMAND ${Python3_EXECUTABLE} ${CMAKE_CURRENT_LIST_DIR}/test_container.py ${PROJECT_SOURCE_DIR})
 set_tests_properties(paddock.packaging.container PROPERTIES LABELS packaging TIMEOUT 60)
-foreach(case selectors_find_the_pods ports_are_those_of_the_program pods_have_no_privilege
+foreach(case selectors_find_the_pods ports_are_those_of_the_program
              configuration_is_mounted_where_the_flag_says manifests_fit_the_schemas)
     add_test(NAME paddock.packaging.kubernetes.${case}
              COMMAND ${Python3_EXECUTABLE} ${CMAKE_CURRENT_LIST_DIR}/test_kubernetes.py ${case} ${PROJECT_SOURCE_DIR})
@@ -37,6 +37,14 @@ foreach(case metrics_in_use_are_those_of_the_service metrics_that_are_not_there_
              COMMAND ${Python3_EXECUTABLE} ${CMAKE_CURRENT_LIST_DIR}/test_monitoring.py ${case} ${PROJECT_SOURCE_DIR})
     set_tests_properties(paddock.packaging.monitoring.${case} PROPERTIES LABELS packaging TIMEOUT 60 SKIP_RETURN_CODE 77)
 endforeach()
+if(PADDOCK_HARDENING AND NOT PADDOCK_SANITIZE AND NOT PADDOCK_COVERAGE)
+    foreach(case it_is_hardened it_names_no_path_of_the_build)
+        add_test(NAME paddock.packaging.binary.${case}
+                 COMMAND ${Python3_EXECUTABLE} ${CMAKE_CURRENT_LIST_DIR}/test_binary.py ${case} ${PROJECT_SOURCE_DIR}
+                         $<TARGET_FILE:paddock>)
+        set_tests_properties(paddock.packaging.binary.${case} PROPERTIES LABELS packaging TIMEOUT 60 SKIP_RETURN_CODE 77)
+    endforeach()
+endif()
 add_test(NAME paddock.packaging.debian
          COMMAND ${Python3_EXECUTABLE} ${CMAKE_CURRENT_LIST_DIR}/test_debian.py ${PROJECT_SOURCE_DIR})
 set_tests_properties(paddock.packaging.debian PROPERTIES LABELS packaging TIMEOUT 60)

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What the tests of packaging share: running commands, reading --help, failing and skipping."""
 import re
 import subprocess

@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
 """test_completion.py SHELL SOURCE PADDOCK: the completion for SHELL (bash, zsh) offers exactly what the program's help has."""
 import pathlib
 import re
@@ -46,8 +47,8 @@ def values_are_those_that_the_program_takes(completion, _paddock):
     completion.expect(["--log-format", ""], {"auto", "json", "plain", "pretty"})
     completion.expect(["ping", "--format", ""], {"human", "json"})
     completion.expect(["load", "--arrivals", ""], {"constant", "poisson"})
-    completion.expect(["--engine", ""], {"auto", "mmsg", "xdp"})
-    completion.expect(["--xdp-mode", ""], {"native", "generic"})
+    completion.expect(["--xdp", ""], {"auto", "off", "on"})
+    completion.expect(["--xdp-attach", ""], {"native", "generic"})
     completion.expect(["relay", "--report", ""], {"human", "json"})
     completion.expect(["relay", "--up-distribution", ""], {"uniform", "normal", "pareto"})
     completion.expect(["load", "--via", ""], {"sockets", "xdp"})

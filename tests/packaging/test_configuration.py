@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
 """test_configuration.py SOURCE PADDOCK: paddock accepts each configuration that is delivered: of the unit, of Kubernetes, of the manual."""
 import pathlib
 import sys

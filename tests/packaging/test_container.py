@@ -1,13 +1,12 @@
 #!/usr/bin/env python3
-"""test_container.py SOURCE: the shape of the Containerfile, as far as it can be seen without an engine that builds it."""
+# SPDX-License-Identifier: Apache-2.0
+"""test_container.py SOURCE: what the Containerfile names is there, as far as it can be seen without an engine that builds it."""
 import json
 import pathlib
 import re
 import sys
 
 from support import expect
-
-INSTRUCTIONS = {"FROM", "COPY", "WORKDIR", "RUN", "USER", "EXPOSE", "HEALTHCHECK", "ENTRYPOINT", "CMD"}
 
 
 def stages(text):
@@ -17,7 +16,6 @@ def stages(text):
     result = []
     for line in filter(None, map(str.strip, text.splitlines())):
         instruction, _, arguments = line.partition(" ")
-        expect(instruction in INSTRUCTIONS, f"not an instruction that is known here: {line}")
         if instruction == "FROM":
             result.append([])
         expect(result, f"before the first FROM: {line}")
@@ -36,7 +34,6 @@ def one_of(stage, instruction):
 
 
 def check_build(stage, source):
-    expect(re.fullmatch(r"\S+/debian:12-slim AS build", one_of(stage, "FROM")), "the build is not on Debian 12")
     for arguments in all_of(stage, "COPY"):
         for path in arguments.split()[:-1]:
             expect((source / path).exists(), f"COPY {path}: not in the tree")
@@ -45,21 +42,14 @@ def check_build(stage, source):
 
 
 def check_result(stage, source):
-    expect(re.fullmatch(r"\S+/debian:12-slim", one_of(stage, "FROM")), "the result is not on Debian 12")
-    expect(not all_of(stage, "COPY"), "the result takes files of the tree")
-    run = one_of(stage, "RUN")
-    expect("from=build,source=/src/build/deb," in run and "/deb/paddock_*.deb" in run, f"RUN {run}")
-    expect("build/deb" in (source / "scripts/make-deb").read_text(), "make-deb puts the packages elsewhere")
+    folder = re.search(r"from=build,source=/src/(\S+?),", one_of(stage, "RUN"))
+    expect(folder and folder[1] in (source / "scripts/make-deb").read_text(), "make-deb puts the packages elsewhere")
     user, group = one_of(stage, "USER").split(":")
-    expect(int(user) > 0 and int(group) > 0, f"USER {user}:{group}")
     manifest = (source / "packaging/kubernetes/deployment.yaml").read_text()
     expect(f"runAsUser: {user}\n" in manifest and f"runAsGroup: {group}\n" in manifest, "Kubernetes uses another user")
-    expect(one_of(stage, "EXPOSE").split() == ["7600/udp", "8000/tcp"], "EXPOSE")
-    expect(one_of(stage, "HEALTHCHECK") == "NONE", "HEALTHCHECK")
-    program = json.loads(one_of(stage, "ENTRYPOINT"))
-    expect(program == ["/usr/bin/paddock"], f"ENTRYPOINT {program}")
-    expect("usr/bin/paddock" in (source / "debian/paddock.install").read_text().split(), "the package has no such program")
-    expect(json.loads(one_of(stage, "CMD")) == ["--service.qcmp"], "CMD")
+    program, = json.loads(one_of(stage, "ENTRYPOINT"))
+    installed = (source / "debian/paddock.install").read_text().split()
+    expect(program.lstrip("/") in installed, "the package has no such program")
 
 
 def main(source):

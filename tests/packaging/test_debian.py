@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
 """test_debian.py SOURCE: the Debian packages agree with the tree: version, what the build needs, what is installed."""
 import pathlib
 import re

@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
 """test_man.py CASE SOURCE PADDOCK: the manual pages render without warnings, and name the options that the program has.
 
 SOURCE is the source tree, PADDOCK the program. CASE is a key of CASES.

@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
 """test_monitoring.py CASE SOURCE: promtool accepts the alerts and their tests, and the dashboard; both use only metrics that there are.
 
 CASE is a key of CASES. metrics.json has the metrics of the service with their labels.

@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
 """macho_exports.py FILE: the names that a 64-bit Mach-O library defines for others, one a line, without their underscore."""
 import struct
 import sys

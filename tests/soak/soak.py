@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """soak.py MINUTES: one service under changing load, reloads, a bad network and coming and going clients, and what is left of it all.
 
 Fails unless, at the end, memory, descriptors and threads of the service are where they were after the first minute, and its
@@ -24,7 +25,7 @@ IDLE_SECONDS = 15
 # What the allocator keeps: the arenas of the threads find their greatest size after some hundred reloads and scrapes, and not within a minute.
 MEMORY_TOLERANCE_KIB = 1024
 LOG_BYTES = 65536
-FILE = "qcmp_port: {port}\nid: soak-{round}\npaddock:\n  max_age: {age}\n  guard: {{leak: {leak}}}\n  access: {{deny: [192.0.2.0/{bits}]}}\n"
+FILE = "qcmp_port: {port}\nid: soak-{round}\npaddock:\n  qcmp:\n    max_age: {age}\n    guard: {{leak: {leak}}}\n    access: {{deny: [192.0.2.0/{bits}]}}\n"
 
 
 class Sent:

@@ -1,10 +1,11 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /** @file
  * Access lists by the words of their description: each prefix is looked at.
  */
 #ifndef PADDOCK_SUPPORT_ACCESS_ORACLE_H
 #define PADDOCK_SUPPORT_ACCESS_ORACLE_H
 
-#include "base/prefix.h"
+#include "net/prefix.h"
 
 static inline bool oracle_has(const struct prefix *prefix, const struct in6_addr *address)
 {

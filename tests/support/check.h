@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /** @file
  * A check that holds in every build and ends the program: for oracles that fuzz harnesses and unit
  * tests share.

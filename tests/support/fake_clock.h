@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /** @file
  * The client's clock, which a test can step. Linked in place of src/client/clock.c.
  */

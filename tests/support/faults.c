@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 #include "support/faults.h"
 
 #include <dirent.h>
@@ -22,13 +23,12 @@
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
 #include <linux/errqueue.h>
 
-/* Of jansson, for the programs that are linked with it. */
+/* A function of jansson, for the programs that are linked with it. */
 __attribute__((weak)) void json_set_alloc_funcs(void *(*allocate)(size_t), void (*release)(void *));
 
 #define SECOND_NS INT64_C(1000000000)
@@ -148,9 +148,11 @@ FAILING(int, -1, epoll_ctl, (int epoll, int what, int fd, struct epoll_event *ev
 FAILING(int, -1, epoll_wait, (int epoll, struct epoll_event *events, int most, int timeout),
         (epoll, events, most, timeout))
 FAILING(int, -1, eventfd, (unsigned value, int flags), (value, flags))
+FAILING(int, -1, eventfd_read, (int fd, eventfd_t *value), (fd, value))
 FAILING(FILE *, NULL, fopen, (const char *path, const char *mode), (path, mode))
 FAILING(int, -1, fstat, (int fd, struct stat *status), (fd, status))
 FAILING(int, -1, getentropy, (void *to, size_t bytes), (to, bytes))
+FAILING(ssize_t, -1, getrandom, (void *to, size_t bytes, unsigned flags), (to, bytes, flags))
 FAILING(int, -1, getsockname, (int fd, struct sockaddr *to, socklen_t *bytes), (fd, to, bytes))
 FAILING(int, -1, getsockopt, (int fd, int level, int name, void *value, socklen_t *bytes),
         (fd, level, name, value, bytes))
@@ -165,14 +167,18 @@ FAILING(int, -1, ppoll,
          const sigset_t *mask),
         (fds, fds_count, timeout, mask))
 FAILING(ssize_t, -1, readlink, (const char *path, char *to, size_t bytes), (path, to, bytes))
+FAILING(ssize_t, -1, recv, (int fd, void *to, size_t bytes, int flags), (fd, to, bytes, flags))
 FAILING(int, -1, sched_getaffinity, (pid_t pid, size_t bytes, cpu_set_t *cpus), (pid, bytes, cpus))
 FAILING(int, -1, sem_wait, (sem_t * semaphore), (semaphore))
+FAILING(int, -1, sendmmsg, (int fd, struct mmsghdr *messages, unsigned count, int flags),
+        (fd, messages, count, flags))
 FAILING(ssize_t, -1, sendto,
         (int fd, const void *data, size_t bytes, int flags, const struct sockaddr *to,
          socklen_t to_bytes),
         (fd, data, bytes, flags, to, to_bytes))
 FAILING(int, -1, setsockopt, (int fd, int level, int name, const void *value, socklen_t bytes),
         (fd, level, name, value, bytes))
+FAILING(int, -1, shutdown, (int fd, int how), (fd, how))
 FAILING(int, -1, signalfd, (int fd, const sigset_t *mask, int flags), (fd, mask, flags))
 FAILING(int, -1, socket, (int family, int type, int protocol), (family, type, protocol))
 FAILING(int, -1, stat, (const char *path, struct stat *status), (path, status))
@@ -245,21 +251,15 @@ static bool is_segmented(const struct msghdr *message)
     return false;
 }
 
-/* The engine's way to sendmsg(2), and nobody's to anything else: how many arguments there are
- * depends on the call. */
-REPLACED(long, syscall, (long number, ...))
+/* Only the HTTP server, which sends streams, asks for no signal. */
+REPLACED(ssize_t, sendmsg, (int fd, const struct msghdr *message, int flags))
 {
-    va_list list;
-    if (number != SYS_sendmsg)
-        abort();
-    va_start(list, number);
-    int fd = va_arg(list, int);
-    const struct msghdr *message = va_arg(list, const struct msghdr *);
-    int flags = va_arg(list, int);
-    va_end(list);
-    if (fails(is_segmented(message) ? FAULT_sendmsg_segmented : FAULT_sendmsg))
-        return -1;
-    return __real_syscall(number, fd, message, flags);
+    enum fault_name name = FAULT_sendmsg;
+    if ((flags & MSG_NOSIGNAL) != 0)
+        name = FAULT_sendmsg_stream;
+    else if (is_segmented(message))
+        name = FAULT_sendmsg_segmented;
+    return fails(name) ? -1 : __real_sendmsg(fd, message, flags);
 }
 
 REPLACED(void *, malloc, (size_t bytes))

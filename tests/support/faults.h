@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /** @file
  * Faults on demand: what the system does for our code fails when a test says so.
  *
@@ -29,9 +30,11 @@
     X(epoll_ctl, epoll_ctl)                                                                        \
     X(epoll_wait, epoll_wait)                                                                      \
     X(eventfd, eventfd)                                                                            \
+    X(eventfd_read, eventfd_read)                                                                  \
     X(fopen, fopen)                                                                                \
     X(fstat, fstat)                                                                                \
     X(getentropy, getentropy)                                                                      \
+    X(getrandom, getrandom)                                                                        \
     X(getsockname, getsockname)                                                                    \
     X(getsockopt, getsockopt)                                                                      \
     X(inotify_add_watch, inotify_add_watch)                                                        \
@@ -45,14 +48,18 @@
     X(pthread_create, pthread_create)                                                              \
     X(read, read)                                                                                  \
     X(readlink, readlink)                                                                          \
+    X(recv, recv)                                                                                  \
     X(recvmmsg, recvmmsg)                                                                          \
     X(recvmsg, recvmsg)                                                                            \
     X(sched_getaffinity, sched_getaffinity)                                                        \
     X(sem_wait, sem_wait)                                                                          \
-    X(sendmsg, syscall)                                                                            \
-    X(sendmsg_segmented, syscall)                                                                  \
+    X(sendmmsg, sendmmsg)                                                                          \
+    X(sendmsg, sendmsg)                                                                            \
+    X(sendmsg_segmented, sendmsg)                                                                  \
+    X(sendmsg_stream, sendmsg)                                                                     \
     X(sendto, sendto)                                                                              \
     X(setsockopt, setsockopt)                                                                      \
+    X(shutdown, shutdown)                                                                          \
     X(signalfd, signalfd)                                                                          \
     X(socket, socket)                                                                              \
     X(stat, stat)                                                                                  \
@@ -70,8 +77,8 @@ struct fault {
     _Atomic int64_t skip;  /**< calls that pass before it begins */
     _Atomic int64_t every; /**< from then on only each n-th call fails; 0 = all */
     _Atomic int64_t error; /**< errno */
-    _Atomic int64_t limit; /**< of recvmmsg the messages, of read and write the bytes that a call
-                                moves at most; 0 = no limit */
+    _Atomic int64_t limit; /**< most messages of a recvmmsg, bytes of a read or write, that a call
+                                moves; 0 = no limit */
     _Atomic int64_t times; /**< calls that fail; negative = until told otherwise */
     _Atomic int64_t turns; /**< calls since skip was used up */
     _Atomic int64_t calls; /**< how often the program made it, failed ones included */
@@ -86,7 +93,7 @@ struct faults {
     struct fault each[FAULT_COUNT];
 };
 
-/** Of this process: what it has mapped, or its own. */
+/** The faults of this process: what it has mapped, or its own. */
 struct faults *faults_get(void);
 
 #endif

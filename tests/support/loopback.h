@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /** @file
  * UDP sockets on loopback, for tests that play the other side. Every failure fails the test.
  */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 #include "support/probe_script.h"
 
 #include "support/probe_shadow.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /** @file
  * Runs a probe beside its model (support/probe_shadow.h) through a script, which is any string of
  * bytes: for the fuzz harness and for random runs.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /** @file
  * A probe and a naive model of it that do the same things: an array of pings, searched from end to
  * end. Each function does one thing to both and ends the program (support/check.h) where they

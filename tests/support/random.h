@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /** @file
  * Repeatable random numbers for tests (splitmix64).
  */

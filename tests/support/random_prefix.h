@@ -1,10 +1,11 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /** @file
  * Random prefixes and addresses for tests of access lists.
  */
 #ifndef PADDOCK_SUPPORT_RANDOM_PREFIX_H
 #define PADDOCK_SUPPORT_RANDOM_PREFIX_H
 
-#include "base/prefix.h"
+#include "net/prefix.h"
 #include "support/random.h"
 
 /** A prefix of few distinct bits, so that they meet. */

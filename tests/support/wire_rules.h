@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /** @file
  * The rules of docs/protocol.md, sections 1 and 2, stated once more, literally and slowly: what the
  * codec is held against.

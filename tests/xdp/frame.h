@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /** @file
  * Frames for tests: made from fields, and read back, without the code that is tested.
  */
@@ -30,7 +31,7 @@ struct fields {
     size_t data_bytes;
     size_t padding;    /**< bytes behind the datagram */
     bool is_ipv6;      /**< set by frame_read() */
-    uint16_t checksum; /**< of UDP, the same */
+    uint16_t checksum; /**< the UDP checksum, also as it stands in the frame */
 };
 
 /** Makes a frame, with all checksums. */

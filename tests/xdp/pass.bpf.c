@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Passes everything. On a veth pair its presence at the other end is what lets replies by XDP_TX
  * through. */
 #include <linux/bpf.h>

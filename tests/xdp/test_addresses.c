@@ -1,6 +1,7 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Which addresses are answered at, in a network namespace of its own; VLAN devices from made
  * answers of the kernel, since not every kernel has them. */
-#include "engine/xdp/addresses.h"
+#include "fastpath/addresses.h"
 
 #include <arpa/inet.h>
 #include <bpf/bpf.h>
@@ -15,7 +16,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "engine/xdp/netlink.h"
+#include "net/netlink.h"
 #include "support/cmocka.h"
 #include "xdp/netns.h"
 
@@ -148,46 +149,47 @@ static int ask_the_kernel(void **state)
     return 0;
 }
 
-static struct xdp_addresses list(unsigned interface, const struct in6_addr *listen, size_t count)
+static struct fastpath_addresses list(unsigned interface, const struct in6_addr *listen,
+                                      size_t count)
 {
-    struct xdp_address_filter filter = {
+    struct fastpath_address_filter filter = {
         .interface = interface, .listen = listen, .listen_count = count};
-    struct xdp_addresses found = {.items = NULL};
-    assert_int_equal(xdp_addresses_list(&found, &filter), 0);
+    struct fastpath_addresses found = {.items = NULL};
+    assert_int_equal(fastpath_addresses_list(&found, &filter), 0);
     return found;
 }
 
-static struct xdp_addresses list_all(unsigned interface)
+static struct fastpath_addresses list_all(unsigned interface)
 {
     static const struct in6_addr any = ANY;
     return list(interface, &any, 1);
 }
 
-static bool has(const struct xdp_addresses *addresses, const char *text, uint32_t tags)
+static bool has(const struct fastpath_addresses *addresses, const char *text, uint32_t tags)
 {
     struct in6_addr address = parse(text);
     bool found = false;
-    tags |= IN6_IS_ADDR_V4MAPPED(&address) ? 0 : XDP_TAGS_IPV6;
+    tags |= IN6_IS_ADDR_V4MAPPED(&address) ? 0 : FASTPATH_TAGS_IPV6;
     for (size_t i = 0; i < addresses->count; i++)
         found = found || (addresses->items[i].tags == tags &&
                           memcmp(addresses->items[i].address, &address, sizeof address) == 0);
     return found;
 }
 
-static bool is_source(const struct xdp_addresses *addresses, const char *text)
+static bool is_source(const struct fastpath_addresses *addresses, const char *text)
 {
-    return has(addresses, text, XDP_TAGS_NO_SOURCE);
+    return has(addresses, text, FASTPATH_TAGS_NO_SOURCE);
 }
 
-static size_t count_sources(const struct xdp_addresses *addresses)
+static size_t count_sources(const struct fastpath_addresses *addresses)
 {
     size_t count = 0;
     for (size_t i = 0; i < addresses->count; i++)
-        count += (addresses->items[i].tags & XDP_TAGS_NO_SOURCE) != 0;
+        count += (addresses->items[i].tags & FASTPATH_TAGS_NO_SOURCE) != 0;
     return count;
 }
 
-static size_t count_answered(const struct xdp_addresses *addresses)
+static size_t count_answered(const struct fastpath_addresses *addresses)
 {
     return addresses->count - count_sources(addresses);
 }
@@ -205,15 +207,15 @@ static void an_address_of_a_vlan_is_known_under_its_tags_alone(void **state)
     make_address(13, "10.0.7.1", 0);
     make_address(11, "fe80::1", 0);
     make_address(BASE, "fe80::1", 0);
-    struct xdp_addresses found = list_all(BASE);
+    struct fastpath_addresses found = list_all(BASE);
     assert_int_equal(count_answered(&found), 6);
     assert_true(has(&found, "10.0.0.1", 0));
     assert_true(has(&found, "10.0.5.1", 5));
-    assert_true(has(&found, "fd00::6", 6 | XDP_TAG_IS_8021AD));
-    assert_true(has(&found, "10.0.7.1", (6 | XDP_TAG_IS_8021AD) | 4095U << XDP_TAG_BITS));
+    assert_true(has(&found, "fd00::6", 6 | FASTPATH_TAG_IS_8021AD));
+    assert_true(has(&found, "10.0.7.1", (6 | FASTPATH_TAG_IS_8021AD) | 4095U << FASTPATH_TAG_BITS));
     assert_true(has(&found, "fe80::1", 0));
     assert_true(has(&found, "fe80::1", 5));
-    xdp_addresses_fini(&found);
+    fastpath_addresses_fini(&found);
 }
 
 static void addresses_of_vlans_elsewhere_or_too_deep_are_unknown(void **state)
@@ -233,9 +235,9 @@ static void addresses_of_vlans_elsewhere_or_too_deep_are_unknown(void **state)
         if (index != 23 && index != 24)
             make_address(index, text, 0);
     }
-    struct xdp_addresses found = list_all(BASE);
+    struct fastpath_addresses found = list_all(BASE);
     assert_int_equal(count_answered(&found), 0);
-    xdp_addresses_fini(&found);
+    fastpath_addresses_fini(&found);
 }
 
 static void of_another_interface_only_what_is_routed_is_known(void **state)
@@ -248,11 +250,11 @@ static void of_another_interface_only_what_is_routed_is_known(void **state)
     make_address(20, "127.0.0.9", 0);
     make_address(20, "::1", 0);
     make_address(20, "224.0.0.1", 0);
-    make_address(30, "192.0.2.3", 0); /* of a device that is down */
-    struct xdp_addresses found = list_all(BASE);
+    make_address(30, "192.0.2.3", 0); /* a device that is down has it */
+    struct fastpath_addresses found = list_all(BASE);
     assert_int_equal(count_answered(&found), 1);
     assert_true(has(&found, "192.0.2.1", 0));
-    xdp_addresses_fini(&found);
+    fastpath_addresses_fini(&found);
 }
 
 static void an_address_that_is_not_ready_is_unknown(void **state)
@@ -264,11 +266,11 @@ static void an_address_that_is_not_ready_is_unknown(void **state)
     make_address(BASE, "fd00::3", IFA_F_TENTATIVE | IFA_F_OPTIMISTIC);
     make_address(BASE, "fd00::4", IFA_F_PERMANENT);
     make_address(BASE, "fd00::4", IFA_F_PERMANENT);
-    struct xdp_addresses found = list_all(BASE);
+    struct fastpath_addresses found = list_all(BASE);
     assert_int_equal(count_answered(&found), 2);
     assert_true(has(&found, "fd00::3", 0));
     assert_true(has(&found, "fd00::4", 0));
-    xdp_addresses_fini(&found);
+    fastpath_addresses_fini(&found);
 }
 
 static void only_what_is_listened_on_is_known(void **state)
@@ -295,10 +297,10 @@ static void only_what_is_listened_on_is_known(void **state)
         size_t count = 0;
         for (; count < 2 && cases[i].listen[count] != NULL; count++)
             listen[count] = parse(cases[i].listen[count]);
-        struct xdp_addresses found = list(BASE, listen, count);
+        struct fastpath_addresses found = list(BASE, listen, count);
         for (size_t j = 0; j < 4; j++)
             assert_int_equal(has(&found, addresses[j], 0), cases[i].known[j]);
-        xdp_addresses_fini(&found);
+        fastpath_addresses_fini(&found);
     }
 }
 
@@ -315,13 +317,13 @@ static void own_addresses_are_no_sources_wherever_they_are(void **state)
     make_address(20, "192.0.2.1", 0);
     make_address(20, "fe80::2", 0);
     make_address(21, "10.0.5.1", 0);
-    make_address(30, "192.0.2.3", 0); /* of a device that is down */
+    make_address(30, "192.0.2.3", 0); /* a device that is down has it */
     make_address(BASE, "fd00::1", IFA_F_TENTATIVE);
     make_address(BASE, "fd00::2", IFA_F_DADFAILED);
     make_address(20, "127.0.0.9", 0);
     make_address(20, "::1", 0);
     make_address(20, "224.0.0.1", 0);
-    struct xdp_addresses found = list(BASE, &listen, 1);
+    struct fastpath_addresses found = list(BASE, &listen, 1);
     assert_int_equal(count_answered(&found), 1);
     assert_true(has(&found, "10.0.0.1", 0));
     static const char *const sources[] = {"10.0.0.1", "10.0.0.2",  "192.0.2.1", "fe80::2",
@@ -330,7 +332,7 @@ static void own_addresses_are_no_sources_wherever_they_are(void **state)
     assert_int_equal(count_sources(&found), count);
     for (size_t i = 0; i < count; i++)
         assert_true(is_source(&found, sources[i]));
-    xdp_addresses_fini(&found);
+    fastpath_addresses_fini(&found);
 }
 
 static void broadcast_addresses_are_no_sources(void **state)
@@ -358,11 +360,11 @@ static void broadcast_addresses_are_no_sources(void **state)
         make_nothing(state);
         make_link(BASE, 0, 0, 0);
         make_assigned(BASE, &cases[i].made);
-        struct xdp_addresses found = list_all(BASE);
+        struct fastpath_addresses found = list_all(BASE);
         for (; count < 3 && cases[i].sources[count] != NULL; count++)
             assert_true(is_source(&found, cases[i].sources[count]));
         assert_int_equal(count_sources(&found), count);
-        xdp_addresses_fini(&found);
+        fastpath_addresses_fini(&found);
     }
 }
 
@@ -375,35 +377,36 @@ static void what_has_no_room_is_where_pings_go_to_and_not_a_source(void **state)
         snprintf(text, sizeof text, "10.9.%u.%u", i / 256, i % 256);
         make_address(BASE, text, 0);
     }
-    struct xdp_addresses found = list_all(BASE);
-    assert_int_equal(found.count, XDP_MAX_ADDRESSES);
+    struct fastpath_addresses found = list_all(BASE);
+    assert_int_equal(found.count, FASTPATH_MAX_ADDRESSES);
     assert_int_equal(count_sources(&found), TOO_MANY);
-    xdp_addresses_fini(&found);
+    fastpath_addresses_fini(&found);
 }
 
 static void a_map_holds_what_was_stored_last(void **state)
 {
     LargestIntegralType keys = 0;
     (void)state;
-    int map = bpf_map_create(BPF_MAP_TYPE_HASH, "test", sizeof(struct xdp_address), 1, 64, NULL);
+    int map =
+        bpf_map_create(BPF_MAP_TYPE_HASH, "test", sizeof(struct fastpath_address), 1, 64, NULL);
     if (map == -EPERM)
         exit(NETNS_SKIP);
     assert_true(map >= 0);
-    struct xdp_settings settings = {.sources = 0};
-    struct xdp_addresses_place place = {.map_fd = map, .settings = &settings};
-    struct xdp_addresses before = {.items = NULL};
+    struct fastpath_settings settings = {.sources = 0};
+    struct fastpath_addresses_place place = {.map_fd = map, .settings = &settings};
+    struct fastpath_addresses before = {.items = NULL};
     for (unsigned round = 0; round < 64; round++) {
-        struct xdp_address items[6];
-        struct xdp_addresses next = {.items = items};
+        struct fastpath_address items[6];
+        struct fastpath_addresses next = {.items = items};
         for (uint32_t bit = 0; bit < 6; bit++) {
             if (round * 37 >> bit & 1)
-                items[next.count++] = (struct xdp_address){.address = {bit}};
+                items[next.count++] = (struct fastpath_address){.address = {bit}};
         }
         uint32_t version = settings.addresses_version;
-        assert_int_equal(xdp_addresses_store(&place, &before, &next), 0);
+        assert_int_equal(fastpath_addresses_store(&place, &before, &next), 0);
         assert_true(settings.addresses_version != version);
         for (uint32_t bit = 0; bit < 6; bit++) {
-            struct xdp_address key = {.address = {bit}};
+            struct fastpath_address key = {.address = {bit}};
             uint8_t value;
             bool present = bpf_map_lookup_elem(map, &key, &value) == 0;
             assert_int_equal(present, round * 37 >> bit & 1);
@@ -415,7 +418,7 @@ static void a_map_holds_what_was_stored_last(void **state)
         before.count = next.count;
     }
     assert_true(keys > 0);
-    xdp_addresses_fini(&before);
+    fastpath_addresses_fini(&before);
     close(map);
 }
 
@@ -426,28 +429,28 @@ static void a_source_is_stored_before_what_is_answered(void **state)
     make_link(BASE, 0, 0, 0);
     make_address(BASE, "10.0.0.1", 0);
     make_address(BASE, "fd00::1", 0);
-    struct xdp_addresses found = list_all(BASE), nothing = {.items = NULL};
+    struct fastpath_addresses found = list_all(BASE), nothing = {.items = NULL};
     assert_int_equal(found.count, 4);
     for (uint32_t room = 1; room < found.count; room++) {
-        int map =
-            bpf_map_create(BPF_MAP_TYPE_HASH, "test", sizeof(struct xdp_address), 1, room, NULL);
+        int map = bpf_map_create(BPF_MAP_TYPE_HASH, "test", sizeof(struct fastpath_address), 1,
+                                 room, NULL);
         if (map == -EPERM)
             exit(NETNS_SKIP);
         assert_true(map >= 0);
-        struct xdp_settings settings = {.sources = 0};
-        struct xdp_addresses_place place = {.map_fd = map, .settings = &settings};
-        assert_int_equal(xdp_addresses_store(&place, &nothing, &found), -E2BIG);
+        struct fastpath_settings settings = {.sources = 0};
+        struct fastpath_addresses_place place = {.map_fd = map, .settings = &settings};
+        assert_int_equal(fastpath_addresses_store(&place, &nothing, &found), -E2BIG);
         assert_true(settings.sources == UINT64_MAX && settings.addresses_version != 0);
         uint32_t sources = 0;
         for (size_t i = 0; i < found.count; i++) {
             uint8_t value;
-            sources += (found.items[i].tags & XDP_TAGS_NO_SOURCE) != 0 &&
+            sources += (found.items[i].tags & FASTPATH_TAGS_NO_SOURCE) != 0 &&
                        bpf_map_lookup_elem(map, &found.items[i], &value) == 0;
         }
         assert_int_equal(sources, room < 2 ? room : 2);
         close(map);
     }
-    xdp_addresses_fini(&found);
+    fastpath_addresses_fini(&found);
 }
 
 /* A full map takes one source more in the place of a destination. */
@@ -456,24 +459,25 @@ static void what_goes_makes_room_for_what_comes(void **state)
     enum {
         ROOM = 8
     };
-    struct xdp_address items[ROOM], other_items[ROOM];
-    struct xdp_settings settings = {.sources = 0};
-    struct xdp_addresses nothing = {.items = NULL};
-    struct xdp_addresses full = {.items = items, .count = ROOM};
-    struct xdp_addresses other = {.items = other_items, .count = ROOM};
+    struct fastpath_address items[ROOM], other_items[ROOM];
+    struct fastpath_settings settings = {.sources = 0};
+    struct fastpath_addresses nothing = {.items = NULL};
+    struct fastpath_addresses full = {.items = items, .count = ROOM};
+    struct fastpath_addresses other = {.items = other_items, .count = ROOM};
     (void)state;
-    int map = bpf_map_create(BPF_MAP_TYPE_HASH, "test", sizeof(struct xdp_address), 1, ROOM, NULL);
+    int map =
+        bpf_map_create(BPF_MAP_TYPE_HASH, "test", sizeof(struct fastpath_address), 1, ROOM, NULL);
     if (map == -EPERM)
         exit(NETNS_SKIP);
     assert_true(map >= 0);
-    struct xdp_addresses_place place = {.map_fd = map, .settings = &settings};
+    struct fastpath_addresses_place place = {.map_fd = map, .settings = &settings};
     for (uint32_t i = 0; i < ROOM; i++) {
-        uint32_t tags = i < ROOM / 2 ? XDP_TAGS_NO_SOURCE : 0;
-        items[i] = (struct xdp_address){.address = {2 * i}, .tags = tags};
-        other_items[i] = (struct xdp_address){.address = {2 * i + 1}, .tags = tags};
+        uint32_t tags = i < ROOM / 2 ? FASTPATH_TAGS_NO_SOURCE : 0;
+        items[i] = (struct fastpath_address){.address = {2 * i}, .tags = tags};
+        other_items[i] = (struct fastpath_address){.address = {2 * i + 1}, .tags = tags};
     }
-    assert_int_equal(xdp_addresses_store(&place, &nothing, &full), 0);
-    assert_int_equal(xdp_addresses_store(&place, &full, &other), 0);
+    assert_int_equal(fastpath_addresses_store(&place, &nothing, &full), 0);
+    assert_int_equal(fastpath_addresses_store(&place, &full, &other), 0);
     for (uint32_t i = 0; i < ROOM; i++) {
         uint8_t value;
         assert_int_equal(bpf_map_lookup_elem(map, &other_items[i], &value), 0);
@@ -484,26 +488,28 @@ static void what_goes_makes_room_for_what_comes(void **state)
 
 static void the_map_is_asked_about_sources_alone(void **state)
 {
-    struct xdp_settings settings = {.sources = 1};
+    struct fastpath_settings settings = {.sources = 1};
     const uint64_t *bits = &settings.sources;
     uint64_t seen = 0;
-    struct xdp_addresses before = {.items = NULL}, nothing = {.items = NULL};
-    struct xdp_address items[] = {{.address = {0}, .tags = XDP_TAGS_NO_SOURCE}, {.address = {7}}};
+    struct fastpath_addresses before = {.items = NULL}, nothing = {.items = NULL};
+    struct fastpath_address items[] = {{.address = {0}, .tags = FASTPATH_TAGS_NO_SOURCE},
+                                       {.address = {7}}};
     (void)state;
-    int map = bpf_map_create(BPF_MAP_TYPE_HASH, "test", sizeof(struct xdp_address), 1, 64, NULL);
+    int map =
+        bpf_map_create(BPF_MAP_TYPE_HASH, "test", sizeof(struct fastpath_address), 1, 64, NULL);
     if (map == -EPERM)
         exit(NETNS_SKIP);
     assert_true(map >= 0);
-    struct xdp_addresses_place place = {.map_fd = map, .settings = &settings};
+    struct fastpath_addresses_place place = {.map_fd = map, .settings = &settings};
     for (uint32_t last = 0; last < 256; last++) {
         struct in6_addr address = {.s6_addr = {[10] = 0xff, 0xff, 10, 1, 2, (uint8_t)last}};
         memcpy(items[0].address, &address, sizeof items[0].address);
-        struct xdp_addresses next = {.items = items, .count = 2};
-        assert_int_equal(xdp_addresses_store(&place, &before, &next), 0);
-        assert_true(*bits == xdp_source_bit(items[0].address));
+        struct fastpath_addresses next = {.items = items, .count = 2};
+        assert_int_equal(fastpath_addresses_store(&place, &before, &next), 0);
+        assert_true(*bits == fastpath_source_bit(items[0].address));
         assert_true(*bits != 0 && (*bits & (*bits - 1)) == 0);
         seen |= *bits;
-        assert_int_equal(xdp_addresses_store(&place, &next, &nothing), 0);
+        assert_int_equal(fastpath_addresses_store(&place, &next, &nothing), 0);
         assert_true(*bits == 0);
     }
     assert_true(seen == UINT64_MAX); /* one source costs few of its neighbours a question */
@@ -515,25 +521,25 @@ static void a_change_is_told(void **state)
     (void)state;
     netns_ip("link add here type veth peer name there");
     netns_ip("link set here up");
-    int fd = xdp_addresses_watch();
+    int fd = fastpath_addresses_watch();
     assert_true(fd >= 0);
-    assert_false(xdp_addresses_changed(fd));
+    assert_false(fastpath_addresses_changed(fd));
     netns_ip("addr add 10.9.0.1/24 broadcast 10.9.0.99 dev here");
     struct pollfd poll_fd = {.fd = fd, .events = POLLIN};
     assert_int_equal(poll(&poll_fd, 1, 10000), 1);
-    assert_true(xdp_addresses_changed(fd));
-    assert_false(xdp_addresses_changed(fd));
-    struct xdp_addresses found = list_all(if_nametoindex("here"));
+    assert_true(fastpath_addresses_changed(fd));
+    assert_false(fastpath_addresses_changed(fd));
+    struct fastpath_addresses found = list_all(if_nametoindex("here"));
     assert_true(has(&found, "10.9.0.1", 0));
     assert_false(has(&found, "127.0.0.1", 0));
     assert_true(is_source(&found, "10.9.0.1"));
     assert_true(is_source(&found, "10.9.0.99"));
     assert_true(is_source(&found, "10.9.0.255"));
     assert_false(is_source(&found, "127.0.0.1"));
-    xdp_addresses_fini(&found);
+    fastpath_addresses_fini(&found);
     found = list_all(if_nametoindex("lo"));
     assert_true(has(&found, "127.0.0.1", 0));
-    xdp_addresses_fini(&found);
+    fastpath_addresses_fini(&found);
     netns_ip("link del here");
     close(fd);
 }

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The XDP program, run by the kernel over frames made here, without any interface. */
 #include <linux/bpf.h>
 #include <netinet/in.h>
@@ -11,10 +12,10 @@
 #include <qcmp/wire.h>
 
 #include "base/clock.h"
-#include "engine/xdp/addresses.h"
-#include "engine/xdp/shared.h"
-#include "responder.skel.h"
-#include "responder/responder.h"
+#include "fastpath/addresses.h"
+#include "fastpath/parts.h"
+#include "fastpath/shared.h"
+#include "qcmp/responder.h"
 #include "support/answer_one.h"
 #include "support/cmocka.h"
 #include "support/random.h"
@@ -53,29 +54,29 @@ static const struct {
 static uint32_t tag_number(uint16_t type, uint16_t tag)
 {
     uint32_t id = tag & 0xfffU;
-    return id != 0 && type == 0x88a8 ? id | XDP_TAG_IS_8021AD : id;
+    return id != 0 && type == 0x88a8 ? id | FASTPATH_TAG_IS_8021AD : id;
 }
 
 static uint32_t tags_number(const uint16_t *types, const uint16_t *tags, size_t count)
 {
     uint32_t number = 0;
     unsigned shift = 0;
-    for (size_t i = 0; i < count && i < XDP_MAX_TAGS; i++) {
+    for (size_t i = 0; i < count && i < FASTPATH_MAX_TAGS; i++) {
         uint32_t one = tag_number(types[i], tags[i]);
         number |= one << shift;
-        shift += one != 0 ? XDP_TAG_BITS : 0;
+        shift += one != 0 ? FASTPATH_TAG_BITS : 0;
     }
     return number;
 }
 
-static void configure(const struct responder_bpf *programs)
+static void configure(const struct programs *programs)
 {
     program_add_port(programs, PORT);
     program_add_port(programs, HIGH_PORT);
     for (size_t i = 0; i < MY_TAGS; i++) {
         uint32_t tags = tags_number(my_tags[i].types, my_tags[i].ids, my_tags[i].count);
         program_add_address(programs, &my_ipv4, tags);
-        program_add_address(programs, &my_ipv6, tags | XDP_TAGS_IPV6);
+        program_add_address(programs, &my_ipv6, tags | FASTPATH_TAGS_IPV6);
     }
     for (size_t i = 0; i < NO_SOURCES; i++)
         program_add_source(programs, &no_sources[i]);
@@ -83,7 +84,7 @@ static void configure(const struct responder_bpf *programs)
 
 static int load(void **state)
 {
-    struct responder_bpf *programs = program_load();
+    struct programs *programs = program_load();
     configure(programs);
     *state = programs;
     return 0;
@@ -91,7 +92,7 @@ static int load(void **state)
 
 static int unload(void **state)
 {
-    responder_bpf__destroy(*state);
+    program_unload(*state);
     return 0;
 }
 
@@ -99,14 +100,14 @@ struct totals {
     uint64_t packets, others, bytes, answered;
 };
 
-static struct totals count(const struct responder_bpf *programs)
+static struct totals count(const struct programs *programs)
 {
     struct totals totals = {0};
-    struct xdp_counters counters = program_counters(programs);
+    struct program_counts counters = program_counters(programs);
     for (int i = 0; i < OUTCOME_COUNT; i++)
-        totals.others += i != OUTCOME_VALID ? counters.packets[i] + counters.bytes[i] : 0;
-    totals.packets = counters.packets[OUTCOME_VALID];
-    totals.bytes = counters.bytes[OUTCOME_VALID];
+        totals.others += i != OUTCOME_VALID ? counters.qcmp.packets[i] + counters.qcmp.bytes[i] : 0;
+    totals.packets = counters.qcmp.packets[OUTCOME_VALID];
+    totals.bytes = counters.qcmp.bytes[OUTCOME_VALID];
     totals.answered = counters.answered;
     return totals;
 }
@@ -142,11 +143,11 @@ static bool is_to_answer(const struct frame *frame, struct fields *fields)
     for (size_t i = 0; i < MY_TAGS; i++)
         has_tags =
             has_tags || tags == tags_number(my_tags[i].types, my_tags[i].ids, my_tags[i].count);
-    struct datagram question = {.data = fields->data,
-                                .bytes = fields->data_bytes,
-                                .source = &fields->source,
-                                .destination = &fields->destination,
-                                .source_port = fields->source_port};
+    struct asked question = {.data = fields->data,
+                             .bytes = fields->data_bytes,
+                             .source = fields->source,
+                             .destination = fields->destination,
+                             .source_port = fields->source_port};
     /* These are the kernel's to refuse, or to answer another way. */
     bool is_strange = fields->is_ipv6 ? fields->checksum == 0 || fields->source.s6_addr[0] == 0
                                       : fields->source.s6_addr[12] == 127;
@@ -190,7 +191,7 @@ static struct qcmp_packet check_answer(const struct frame *answer, const struct 
 
 /* Runs it over a frame, and compares what becomes of it with the oracle. Returns whether it was
  * answered. */
-static bool check(const struct responder_bpf *programs, const struct frame *question)
+static bool check(const struct programs *programs, const struct frame *question)
 {
     struct fields asked = {0};
     struct frame answer = *question;
@@ -217,7 +218,7 @@ static bool check(const struct responder_bpf *programs, const struct frame *ques
     return expected;
 }
 
-static bool check_fields(const struct responder_bpf *programs, const struct fields *fields)
+static bool check_fields(const struct programs *programs, const struct fields *fields)
 {
     struct frame frame = frame_make(fields);
     return check(programs, &frame);
@@ -395,8 +396,8 @@ static void who_sends_from_an_address_of_this_host_is_passed_on(void **state)
 /* Whatever the filter says, the map decides. */
 static void who_sends_from_any_other_address_is_answered(void **state)
 {
-    const struct responder_bpf *programs = *state;
-    uint64_t sources = programs->bss->settings.sources;
+    const struct programs *programs = *state;
+    uint64_t sources = programs->fastpath->bss->settings.sources;
     for (unsigned last = 0; last <= UINT8_MAX; last++) {
         const struct in6_addr peers[] = {PROGRAM_IPV4(10, 1, 2, (uint8_t)last),
                                          PROGRAM_IPV6((uint8_t)last)};
@@ -405,23 +406,23 @@ static void who_sends_from_any_other_address_is_answered(void **state)
             fields.source = peers[ipv6];
             bool expected = !is_no_source(&fields.source);
             assert_int_equal(check_fields(programs, &fields), expected);
-            programs->bss->settings.sources = UINT64_MAX;
+            programs->fastpath->bss->settings.sources = UINT64_MAX;
             assert_int_equal(check_fields(programs, &fields), expected);
-            programs->bss->settings.sources = sources;
+            programs->fastpath->bss->settings.sources = sources;
         }
     }
 }
 
 /* Somebody who asks on and on. */
 struct asker {
-    const struct responder_bpf *programs;
+    const struct programs *programs;
     const struct in6_addr *source;
     pthread_t thread;
     atomic_bool stop;
     atomic_size_t asked, answered;
 };
 
-static bool is_answered(const struct responder_bpf *programs, const struct in6_addr *source)
+static bool is_answered(const struct programs *programs, const struct in6_addr *source)
 {
     struct fields fields = program_ping(source, &my_ipv4, PORT);
     struct frame frame = frame_make(&fields);
@@ -460,60 +461,63 @@ static void asker_await(const struct asker *asker)
 
 /* A host's addresses in order: others, a source that may not be one, and where pings are answered.
  */
-static struct xdp_addresses addresses_with(struct xdp_address *items, uint32_t others)
+static struct fastpath_addresses addresses_with(struct fastpath_address *items, uint32_t others)
 {
-    struct xdp_addresses addresses = {.items = items};
+    struct fastpath_addresses addresses = {.items = items};
     for (uint32_t i = 0; i < others; i++)
         items[addresses.count++] =
-            (struct xdp_address){.address = {0, 0, 0, i}, .tags = XDP_TAGS_NO_SOURCE};
-    struct xdp_address *source = &items[addresses.count++], *answered = &items[addresses.count++];
-    *source = (struct xdp_address){.tags = XDP_TAGS_NO_SOURCE};
+            (struct fastpath_address){.address = {0, 0, 0, i}, .tags = FASTPATH_TAGS_NO_SOURCE};
+    struct fastpath_address *source = &items[addresses.count++],
+                            *answered = &items[addresses.count++];
+    *source = (struct fastpath_address){.tags = FASTPATH_TAGS_NO_SOURCE};
     memcpy(source->address, &peer_ipv4, sizeof source->address);
-    *answered = (struct xdp_address){.tags = 0};
+    *answered = (struct fastpath_address){.tags = 0};
     memcpy(answered->address, &my_ipv4, sizeof answered->address);
     return addresses;
 }
 
 static void a_change_of_other_addresses_lets_no_source_through(void **state)
 {
-    struct xdp_address few_items[2], many_items[2 + OTHERS];
-    struct xdp_addresses nothing = {.items = NULL};
-    struct xdp_addresses lists[] = {addresses_with(few_items, 0),
-                                    addresses_with(many_items, OTHERS)};
-    struct responder_bpf *programs = program_load();
+    struct fastpath_address few_items[2], many_items[2 + OTHERS];
+    struct fastpath_addresses nothing = {.items = NULL};
+    struct fastpath_addresses lists[] = {addresses_with(few_items, 0),
+                                         addresses_with(many_items, OTHERS)};
+    struct programs *programs = program_load();
     struct asker forger = {.programs = programs, .source = &peer_ipv4};
-    struct xdp_addresses_place place = {.map_fd = bpf_map__fd(programs->maps.addresses),
-                                        .settings = &programs->bss->settings};
+    struct fastpath_addresses_place place = {.map_fd =
+                                                 bpf_map__fd(programs->fastpath->maps.addresses),
+                                             .settings = &programs->fastpath->bss->settings};
     (void)state;
     program_add_port(programs, PORT);
-    assert_int_equal(xdp_addresses_store(&place, &nothing, &lists[0]), 0);
+    assert_int_equal(fastpath_addresses_store(&place, &nothing, &lists[0]), 0);
     asker_start(&forger);
     for (int i = 0; i < CHANGES; i++) {
-        assert_int_equal(xdp_addresses_store(&place, &lists[i % 2], &lists[(i + 1) % 2]), 0);
+        assert_int_equal(fastpath_addresses_store(&place, &lists[i % 2], &lists[(i + 1) % 2]), 0);
         assert_true(is_answered(programs, &neighbour));
     }
     asker_stop(&forger);
     assert_int_equal(forger.answered, 0);
-    responder_bpf__destroy(programs);
+    program_unload(programs);
 }
 
 /* Although every CPU remembers the last one that it was asked at. */
 static void an_address_that_has_gone_is_answered_no_more(void **state)
 {
-    struct xdp_address items[2 + OTHERS];
-    struct xdp_addresses nothing = {.items = NULL}, all = addresses_with(items, OTHERS);
-    struct responder_bpf *programs = program_load();
+    struct fastpath_address items[2 + OTHERS];
+    struct fastpath_addresses nothing = {.items = NULL}, all = addresses_with(items, OTHERS);
+    struct programs *programs = program_load();
     struct asker asker = {.programs = programs, .source = &neighbour};
-    struct xdp_addresses_place place = {.map_fd = bpf_map__fd(programs->maps.addresses),
-                                        .settings = &programs->bss->settings};
+    struct fastpath_addresses_place place = {.map_fd =
+                                                 bpf_map__fd(programs->fastpath->maps.addresses),
+                                             .settings = &programs->fastpath->bss->settings};
     (void)state;
     program_add_port(programs, PORT);
     asker_start(&asker);
     for (int i = 0; i < CHANGES / 4; i++) {
-        assert_int_equal(xdp_addresses_store(&place, &nothing, &all), 0);
+        assert_int_equal(fastpath_addresses_store(&place, &nothing, &all), 0);
         assert_true(is_answered(programs, &neighbour));
         asker_await(&asker);
-        assert_int_equal(xdp_addresses_store(&place, &all, &nothing), 0);
+        assert_int_equal(fastpath_addresses_store(&place, &all, &nothing), 0);
         assert_false(is_answered(programs, &neighbour));
         asker_await(&asker);
         size_t answered = asker.answered;
@@ -522,7 +526,7 @@ static void an_address_that_has_gone_is_answered_no_more(void **state)
     }
     asker_stop(&asker);
     assert_true(asker.answered > 0);
-    responder_bpf__destroy(programs);
+    program_unload(programs);
 }
 
 static void an_ipv4_address_in_ipv6_is_passed_on(void **state)
@@ -604,16 +608,16 @@ static void a_udp_checksum_is_not_looked_at_but_must_be_there_over_ipv6(void **s
 
 static void stamps_follow_the_offset_of_the_clock(void **state)
 {
-    const struct responder_bpf *programs = *state;
+    const struct programs *programs = *state;
     struct fields fields = ping_fields(false, 9, 10), asked = {0};
     struct frame frame = frame_make(&fields);
     struct frame answer = frame;
     assert_true(is_to_answer(&frame, &asked));
-    programs->bss->settings.clock_offset_ns -= INT64_C(37000000000);
+    programs->fastpath->bss->settings.clock_offset_ns -= INT64_C(37000000000);
     int64_t before_ns = clock_wall_ns();
     assert_int_equal(program_run(programs, &answer), XDP_TX);
     int64_t after_ns = clock_wall_ns();
-    programs->bss->settings.clock_offset_ns += INT64_C(37000000000);
+    programs->fastpath->bss->settings.clock_offset_ns += INT64_C(37000000000);
     struct qcmp_packet pong = check_answer(&answer, &asked);
     assert_in_range(pong.server_start_ns + INT64_C(37000000000), before_ns, after_ns);
 }
@@ -663,6 +667,24 @@ static void mutated_frames_are_answered_as_the_responder_would(void **state)
     assert_true(answered > MUTATIONS / 10 && answered < MUTATIONS - MUTATIONS / 10);
 }
 
+/* As after fastpath_part_set() with -1. */
+static void a_port_whose_part_is_taken_off_goes_to_the_sockets(void **state)
+{
+    const struct programs *programs = *state;
+    struct fields fields = ping_fields(false, 1, 2);
+    struct frame ping = frame_make(&fields), frame = ping;
+    int parts = bpf_map__fd(programs->fastpath->maps.parts);
+    int part = bpf_program__fd(programs->qcmp->progs.paddock_qcmp);
+    uint32_t slot = FASTPATH_QCMP;
+
+    assert_int_equal(bpf_map_delete_elem(parts, &slot), 0);
+    assert_int_equal(program_run(programs, &frame), XDP_PASS);
+    assert_int_equal(frame.length, ping.length);
+    assert_memory_equal(frame.bytes, ping.bytes, ping.length);
+    assert_int_equal(bpf_map_update_elem(parts, &slot, &part, BPF_ANY), 0);
+    assert_int_equal(program_run(programs, &frame), XDP_TX);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -689,6 +711,7 @@ int main(void)
         cmocka_unit_test(a_udp_checksum_is_not_looked_at_but_must_be_there_over_ipv6),
         cmocka_unit_test(stamps_follow_the_offset_of_the_clock),
         cmocka_unit_test(mutated_frames_are_answered_as_the_responder_would),
+        cmocka_unit_test(a_port_whose_part_is_taken_off_goes_to_the_sockets),
     };
     return cmocka_run_group_tests(tests, load, unload);
 }

@@ -1,5 +1,6 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Access lists and limits in the XDP program, run by the kernel over frames made here. */
-#include "engine/xdp/rules.h"
+#include "guard/driver.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -13,8 +14,8 @@
 #include <qcmp/wire.h>
 
 #include "base/clock.h"
-#include "base/guard.h"
-#include "responder/access.h"
+#include "guard/access.h"
+#include "guard/guard.h"
 #include "support/access_oracle.h"
 #include "support/cmocka.h"
 #include "support/random.h"
@@ -24,7 +25,7 @@
 #define PORT 7600
 #define SECOND_NS INT64_C(1000000000)
 #define TABLE_BYTES (GUARD_TABLE_SETS * sizeof(struct guard_set))
-#define NETWORKS_BYTES (sizeof(uint64_t) * 2 * XDP_NETWORKS_WORDS)
+#define NETWORKS_BYTES (sizeof(uint64_t) * 2 * GUARD_NETWORKS_WORDS)
 #define LIST_MAX 131072
 
 static const struct in6_addr my_ipv4 = PROGRAM_IPV4(10, 1, 2, 3);
@@ -34,8 +35,8 @@ static const struct in6_addr neighbour = PROGRAM_IPV4(10, 1, 2, 5);
 static const struct prefix_list nobody;
 
 struct fixture {
-    struct responder_bpf *programs;
-    struct xdp_rules_store store;
+    struct programs *programs;
+    struct guard_driver store;
     struct guard_set *table;
     struct siphash_key key;
     struct guard_rules
@@ -58,18 +59,18 @@ static int setup(void **state)
                          .rules = {.replies_per_second = GUARD_MAX_REPLIES,
                                    .ipv4 = {.items = {{32, 1, 50}}, .count = 1},
                                    .ipv6 = {.items = {{64, 1, 50}}, .count = 1}}};
-    f.store.maps =
-        (struct xdp_rules_maps){.current = bpf_map__fd(f.programs->maps.current_rules),
-                                .versions = {bpf_map__fd(f.programs->maps.first_rules),
-                                             bpf_map__fd(f.programs->maps.second_rules)},
-                                .prefixes = {bpf_map__fd(f.programs->maps.first_prefixes),
-                                             bpf_map__fd(f.programs->maps.second_prefixes)},
-                                .networks = map(f.programs->maps.networks, NETWORKS_BYTES),
-                                .has_rules = &f.programs->bss->settings.has_rules};
+    f.store.maps = (struct guard_driver_maps){
+        .current = bpf_map__fd(f.programs->qcmp->maps.current_rules),
+        .versions = {bpf_map__fd(f.programs->qcmp->maps.first_rules),
+                     bpf_map__fd(f.programs->qcmp->maps.second_rules)},
+        .prefixes = {bpf_map__fd(f.programs->qcmp->maps.first_prefixes),
+                     bpf_map__fd(f.programs->qcmp->maps.second_prefixes)},
+        .networks = map(f.programs->qcmp->maps.networks, NETWORKS_BYTES),
+        .has_rules = &f.programs->qcmp->bss->has_rules};
     program_add_port(f.programs, PORT);
     program_add_address(f.programs, &my_ipv4, 0);
-    program_add_address(f.programs, &my_ipv6, XDP_TAGS_IPV6);
-    f.table = map(f.programs->maps.table, TABLE_BYTES);
+    program_add_address(f.programs, &my_ipv6, FASTPATH_TAGS_IPV6);
+    f.table = map(f.programs->qcmp->maps.table, TABLE_BYTES);
     *state = &f;
     return 0;
 }
@@ -79,27 +80,27 @@ static int teardown(void **state)
     struct fixture *f = *state;
     munmap(f->table, TABLE_BYTES);
     munmap(f->store.maps.networks, NETWORKS_BYTES);
-    xdp_rules_fini(&f->store);
-    responder_bpf__destroy(f->programs);
+    guard_driver_fini(&f->store);
+    program_unload(f->programs);
     return 0;
 }
 
-static struct xdp_rules_options options(const struct prefix_list *deny,
-                                        const struct guard_parameters *limits)
+static struct guard_driver_options options(const struct prefix_list *deny,
+                                           const struct guard_parameters *limits)
 {
-    return (struct xdp_rules_options){.allow = &nobody, .deny = deny, .limits = limits};
+    return (struct guard_driver_options){.allow = &nobody, .deny = deny, .limits = limits};
 }
 
-static void apply(struct fixture *f, const struct xdp_rules_options *options)
+static void apply(struct fixture *f, const struct guard_driver_options *options)
 {
-    assert_int_equal(xdp_rules_prepare(&f->store, options), 0);
-    assert_int_equal(xdp_rules_apply(&f->store), 0);
+    assert_int_equal(guard_driver_prepare(&f->store, options), 0);
+    assert_int_equal(guard_driver_apply(&f->store), 0);
 }
 
 static void limit(struct fixture *f)
 {
     guard_parameters_init(&f->limits, &f->rules, &f->key);
-    struct xdp_rules_options limited = options(&nobody, &f->limits);
+    struct guard_driver_options limited = options(&nobody, &f->limits);
     apply(f, &limited);
 }
 
@@ -123,17 +124,17 @@ enum fate {
 static enum fate run(const struct fixture *f, const struct fields *fields)
 {
     struct frame frame = frame_make(fields);
-    struct xdp_counters before = program_counters(f->programs);
+    struct program_counts before = program_counters(f->programs);
     uint32_t verdict = program_run(f->programs, &frame);
-    struct xdp_counters after = program_counters(f->programs);
+    struct program_counts after = program_counters(f->programs);
     unsigned fate = PASSED;
     for (unsigned i = 0; i < OUTCOME_COUNT; i++) {
-        if (after.packets[i] == before.packets[i])
+        if (after.qcmp.packets[i] == before.qcmp.packets[i])
             continue;
         assert_int_equal(fate, PASSED);
         fate = FIRST_OUTCOME + i;
-        assert_int_equal(after.packets[i] - before.packets[i], 1);
-        assert_int_equal(after.bytes[i] - before.bytes[i], fields->data_bytes);
+        assert_int_equal(after.qcmp.packets[i] - before.qcmp.packets[i], 1);
+        assert_int_equal(after.qcmp.bytes[i] - before.qcmp.bytes[i], fields->data_bytes);
     }
     bool is_answered = fate == FATE(VALID) || fate == FATE(LEAKED);
     assert_int_equal(after.answered - before.answered, is_answered);
@@ -350,7 +351,7 @@ static void random_lists(struct fixture *f, struct lists *lists, uint64_t *seed)
                 prefix_list_add(is_allowed ? &lists->deny : &lists->allow, &lists->all[i]), 0);
     }
     assert_int_equal(access_new(&lists->access, &lists->allow, &lists->deny), 0);
-    struct xdp_rules_options listed = {.allow = &lists->allow, .deny = &lists->deny};
+    struct guard_driver_options listed = {.allow = &lists->allow, .deny = &lists->deny};
     apply(f, &listed);
 }
 
@@ -393,7 +394,7 @@ whatever_a_denied_source_sends_is_refused_and_of_others_only_pings_are_looked_at
 {
     struct fixture *f = *state;
     struct prefix_list denied = {0};
-    struct xdp_rules_options listed = options(&denied, NULL);
+    struct guard_driver_options listed = options(&denied, NULL);
     deny(&denied, "10.1.2.4");
     deny(&denied, "fd00::/120");
     apply(f, &listed);
@@ -417,7 +418,7 @@ static void what_no_socket_of_ours_would_get_is_not_refused(void **state)
 {
     struct fixture *f = *state;
     struct prefix_list denied = {0};
-    struct xdp_rules_options listed = options(&denied, NULL);
+    struct guard_driver_options listed = options(&denied, NULL);
     deny(&denied, "0.0.0.0/0");
     apply(f, &listed);
     struct fields fields = program_ping(&peer, &neighbour, PORT);
@@ -441,17 +442,17 @@ static void what_is_prepared_and_not_applied_changes_nothing_and_the_last_one_co
 {
     struct fixture *f = *state;
     struct prefix_list first = {0}, second = {0};
-    struct xdp_rules_options firsts = options(&first, NULL), seconds = options(&second, NULL);
+    struct guard_driver_options firsts = options(&first, NULL), seconds = options(&second, NULL);
     deny(&first, "10.1.2.4");
     deny(&second, "10.1.2.5");
-    assert_int_equal(xdp_rules_prepare(&f->store, &firsts), 0);
+    assert_int_equal(guard_driver_prepare(&f->store, &firsts), 0);
     assert_int_equal(ping(f, &peer), FATE(VALID));
-    assert_int_equal(xdp_rules_prepare(&f->store, &seconds), 0);
+    assert_int_equal(guard_driver_prepare(&f->store, &seconds), 0);
     assert_int_equal(ping(f, &peer), FATE(VALID));
-    assert_int_equal(xdp_rules_apply(&f->store), 0);
+    assert_int_equal(guard_driver_apply(&f->store), 0);
     assert_int_equal(ping(f, &peer), FATE(VALID));
     assert_int_equal(ping(f, &neighbour), FATE(ACCESS_DENIED));
-    struct xdp_rules_options none = options(&nobody, NULL);
+    struct guard_driver_options none = options(&nobody, NULL);
     apply(f, &none);
     assert_int_equal(ping(f, &neighbour), FATE(VALID));
     apply(f, &firsts);
@@ -481,14 +482,14 @@ static void the_longest_lists_fit_again_and_again_and_longer_ones_change_nothing
     uint64_t seed = 2;
     random_prefixes(&allow, LIST_MAX, &seed);
     random_prefixes(&denied, LIST_MAX, &seed);
-    struct xdp_rules_options both = {.allow = &allow, .deny = &denied};
+    struct guard_driver_options both = {.allow = &allow, .deny = &denied};
     for (int i = 0; i < 3; i++) {
         apply(f, &both);
         assert_int_equal(ping(f, &denied.items[0].address), FATE(ACCESS_DENIED));
         assert_int_equal(ping(f, &peer), FATE(ACCESS_DENIED));
     }
     random_prefixes(&denied, LIST_MAX + 1, &seed);
-    assert_int_equal(xdp_rules_prepare(&f->store, &both), -E2BIG);
+    assert_int_equal(guard_driver_prepare(&f->store, &both), -E2BIG);
     assert_int_equal(ping(f, &peer), FATE(ACCESS_DENIED));
     prefix_list_fini(&allow);
     prefix_list_fini(&denied);
@@ -525,7 +526,7 @@ static void a_change_is_never_seen_in_part(void **state)
     deny(&denied, "10.1.2.4");
     struct guard_parameters never = f->limits; /* a bucket in which there is no room for a token */
     never.ipv4.levels[0].bucket = (struct guard_bucket){.interval = 2, .depth = 1};
-    struct xdp_rules_options versions[2] = {options(&denied, NULL), options(&nobody, &never)};
+    struct guard_driver_options versions[2] = {options(&denied, NULL), options(&nobody, &never)};
     apply(f, &versions[0]);
     assert_int_equal(pthread_create(&thread, NULL, ping_on, &pinger), 0);
     for (unsigned i = 1; i < 100; i++)
@@ -534,9 +535,9 @@ static void a_change_is_never_seen_in_part(void **state)
     pthread_join(thread, NULL);
     assert_true(pinger.asked > 0);
     assert_int_equal(pinger.answered, 0);
-    struct xdp_counters counters = program_counters(f->programs);
-    assert_int_equal(counters.packets[OUTCOME_ACCESS_DENIED] +
-                         counters.packets[OUTCOME_RATE_LIMITED],
+    struct program_counts counters = program_counters(f->programs);
+    assert_int_equal(counters.qcmp.packets[OUTCOME_ACCESS_DENIED] +
+                         counters.qcmp.packets[OUTCOME_RATE_LIMITED],
                      pinger.asked);
     prefix_list_fini(&denied);
 }
@@ -558,7 +559,7 @@ static int64_t hold_ns(const struct fixture *f)
 static void the_clock_is_read_again_where_rules_were_looked_at(void **state)
 {
     struct fixture *f = *state;
-    const struct xdp_rules_options none = options(&nobody, NULL);
+    const struct guard_driver_options none = options(&nobody, NULL);
     for (int i = 0; i < 3; i++) { /* with either version in use */
         assert_int_equal(hold_ns(f), 0);
         limit(f);

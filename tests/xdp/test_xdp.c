@@ -1,7 +1,8 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The life of XDP on an interface: ports, losses, and when it leaves; over veth, whose other end
  * lacks a program, so that
  every answer is lost. */
-#include "engine/xdp/xdp.h"
+#include "qcmp/fast.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -18,9 +19,9 @@
 #include <qcmp/wire.h>
 
 #include "base/clock.h"
-#include "engine/xdp/addresses.h"
-#include "engine/xdp/device.h"
-#include "engine/xdp/health.h"
+#include "fastpath/addresses.h"
+#include "fastpath/device.h"
+#include "fastpath/health.h"
 #include "support/cmocka.h"
 #include "xdp/frame.h"
 #include "xdp/netns.h"
@@ -31,12 +32,12 @@
 /* Whether interfaces are to look like hardware. */
 static bool is_hardware;
 
-int __real_xdp_device_read(unsigned interface, struct xdp_device *device);
-int __wrap_xdp_device_read(unsigned interface, struct xdp_device *device);
+int __real_fastpath_device_read(unsigned interface, struct fastpath_device *device);
+int __wrap_fastpath_device_read(unsigned interface, struct fastpath_device *device);
 
-int __wrap_xdp_device_read(unsigned interface, struct xdp_device *device)
+int __wrap_fastpath_device_read(unsigned interface, struct fastpath_device *device)
 {
-    int error = __real_xdp_device_read(interface, device);
+    int error = __real_fastpath_device_read(interface, device);
     if (error == 0 && is_hardware)
         device->is_hardware = true;
     return error;
@@ -45,28 +46,28 @@ int __wrap_xdp_device_read(unsigned interface, struct xdp_device *device)
 /* What putting rules in place says; 0 is to do it. */
 static int rules_error;
 
-int __real_xdp_rules_apply(struct xdp_rules_store *store);
-int __wrap_xdp_rules_apply(struct xdp_rules_store *store);
+int __real_guard_driver_apply(struct guard_driver *store);
+int __wrap_guard_driver_apply(struct guard_driver *store);
 
-int __wrap_xdp_rules_apply(struct xdp_rules_store *store)
+int __wrap_guard_driver_apply(struct guard_driver *store)
 {
-    return rules_error != 0 ? rules_error : __real_xdp_rules_apply(store);
+    return rules_error != 0 ? rules_error : __real_guard_driver_apply(store);
 }
 
 /* What listing addresses says, 0 is to do it; and how often it was asked. */
 static int list_error;
 static unsigned lists;
 
-int __real_xdp_addresses_list(struct xdp_addresses *addresses,
-                              const struct xdp_address_filter *filter);
-int __wrap_xdp_addresses_list(struct xdp_addresses *addresses,
-                              const struct xdp_address_filter *filter);
+int __real_fastpath_addresses_list(struct fastpath_addresses *addresses,
+                                   const struct fastpath_address_filter *filter);
+int __wrap_fastpath_addresses_list(struct fastpath_addresses *addresses,
+                                   const struct fastpath_address_filter *filter);
 
-int __wrap_xdp_addresses_list(struct xdp_addresses *addresses,
-                              const struct xdp_address_filter *filter)
+int __wrap_fastpath_addresses_list(struct fastpath_addresses *addresses,
+                                   const struct fastpath_address_filter *filter)
 {
     lists++;
-    return list_error != 0 ? list_error : __real_xdp_addresses_list(addresses, filter);
+    return list_error != 0 ? list_error : __real_fastpath_addresses_list(addresses, filter);
 }
 
 static int make_pair(void **state)
@@ -89,38 +90,56 @@ static int remove_pair(void **state)
     return 0;
 }
 
-static int open_on_here(struct xdp **xdp, bool automatic, char *error, size_t capacity)
+/* The fast path, with QCMP's part. */
+struct xdp {
+    struct fastpath *fastpath;
+    struct qcmp_fast *fast;
+};
+
+static int open_on_here(struct fastpath **fastpath, bool automatic, struct error *error)
 {
     static const struct in6_addr any = IN6ADDR_ANY_INIT;
-    struct xdp_options options = {.interface = "here",
-                                  .mode = XDP_MODE_NATIVE,
-                                  .automatic = automatic,
-                                  .listen = &any,
-                                  .listen_count = 1};
-    return xdp_open(xdp, &options, error, capacity);
+    struct fastpath_options options = {.interface = "here",
+                                       .mode = XDP_MODE_NATIVE,
+                                       .automatic = automatic,
+                                       .listen = &any,
+                                       .listen_count = 1};
+    return fastpath_open(fastpath, &options, error);
 }
 
-static struct xdp *opened(bool automatic)
+static struct xdp opened(bool automatic)
 {
-    char error[XDP_ERROR_BYTES];
-    struct xdp *xdp = NULL;
-    int code = open_on_here(&xdp, automatic, error, sizeof error);
+    struct error error;
+    struct xdp xdp = {.fast = NULL};
+    int code = open_on_here(&xdp.fastpath, automatic, &error);
+
+    if (code == 0)
+        code = qcmp_fast_open(&xdp.fast, xdp.fastpath, &error);
     if (code == -EPERM) {
-        fprintf(stderr, "skipped: %s\n", error);
+        fprintf(stderr, "skipped: %s\n", error.text);
         exit(NETNS_SKIP);
     }
     if (code != 0)
-        fail_msg("%s", error);
+        fail_msg("%s", error.text);
     return xdp;
+}
+
+static void closed(struct xdp *xdp)
+{
+    qcmp_fast_close(xdp->fast);
+    fastpath_close(xdp->fastpath);
 }
 
 static struct frame make_ping(void)
 {
     struct fields fields = {.from_mac = {2, 1, 1, 1, 1, 1}, .source_port = 9, .port = PORT};
     struct qcmp_packet ping = {.kind = QCMP_PING};
-    struct xdp_device device;
-    assert_int_equal(__real_xdp_device_read(if_nametoindex("here"), &device), 0);
-    memcpy(fields.to_mac, device.mac, sizeof fields.to_mac);
+    struct fastpath_device device;
+    assert_int_equal(__real_fastpath_device_read(if_nametoindex("here"), &device), 0);
+    uint32_t first = (uint32_t)device.mac;
+    uint16_t last = (uint16_t)(device.mac >> 32);
+    memcpy(fields.to_mac, &first, sizeof first);
+    memcpy(fields.to_mac + sizeof first, &last, sizeof last);
     fields.source = fields.destination = (struct in6_addr){.s6_addr = {[10] = 0xff, [11] = 0xff}};
     inet_pton(AF_INET, "10.9.0.2", fields.source.s6_addr + 12);
     inet_pton(AF_INET, "10.9.0.1", fields.destination.s6_addr + 12);
@@ -142,13 +161,13 @@ static void send_pings(unsigned count)
 
 static uint64_t answered(const struct xdp *xdp)
 {
-    struct counters_sum sum = {0};
-    uint64_t count = 0;
-    xdp_count(xdp, &sum, &count);
-    assert_int_equal(sum.answered, count);
-    assert_int_equal(sum.received, count);
-    assert_int_equal(sum.packets[OUTCOME_VALID], count);
-    assert_int_equal(sum.bytes[OUTCOME_VALID], count * QCMP_PING_BYTES);
+    uint64_t packets[OUTCOME_COUNT] = {0}, bytes[OUTCOME_COUNT] = {0}, count = 0, received = 0;
+    qcmp_fast_count(xdp->fast, packets, bytes, &count);
+    for (size_t i = 0; i < OUTCOME_COUNT; i++)
+        received += packets[i];
+    assert_int_equal(received, count);
+    assert_int_equal(packets[OUTCOME_VALID], count);
+    assert_int_equal(bytes[OUTCOME_VALID], count * QCMP_PING_BYTES);
     return count;
 }
 
@@ -165,7 +184,7 @@ static void await_answered(const struct xdp *xdp, uint64_t wanted)
 static uint64_t lost(void)
 {
     uint64_t errors;
-    assert_int_equal(xdp_device_transmit_errors(if_nametoindex("here"), &errors), 0);
+    assert_int_equal(fastpath_device_transmit_errors(if_nametoindex("here"), &errors), 0);
     return errors;
 }
 
@@ -182,91 +201,91 @@ static void await_lost(uint64_t wanted)
 static void only_ports_that_were_added_and_not_removed_are_answered(void **state)
 {
     (void)state;
-    struct xdp *xdp = opened(false);
-    assert_string_equal(xdp_interface(xdp), "here");
-    assert_true(xdp_is_attached(xdp));
+    struct xdp xdp = opened(false);
+    assert_string_equal(fastpath_interface(xdp.fastpath), "here");
+    assert_true(fastpath_is_attached(xdp.fastpath));
     send_pings(3);
-    xdp_port_add(xdp, PORT);
-    xdp_port_add(xdp, PORT + 1);
+    fastpath_port_add(xdp.fastpath, PORT, FASTPATH_QCMP);
+    fastpath_port_add(xdp.fastpath, PORT + 1, FASTPATH_QCMP);
     send_pings(2);
-    await_answered(xdp, 2);
-    xdp_port_remove(xdp, PORT);
+    await_answered(&xdp, 2);
+    fastpath_port_remove(xdp.fastpath, PORT);
     send_pings(4);
-    xdp_port_add(xdp, PORT);
+    fastpath_port_add(xdp.fastpath, PORT, FASTPATH_QCMP);
     send_pings(1);
-    await_answered(xdp, 3);
-    xdp_close(xdp);
+    await_answered(&xdp, 3);
+    closed(&xdp);
 }
 
 static void nothing_is_answered_once_it_is_detached(void **state)
 {
     (void)state;
-    struct xdp *xdp = opened(false);
-    xdp_port_add(xdp, PORT);
+    struct xdp xdp = opened(false);
+    fastpath_port_add(xdp.fastpath, PORT, FASTPATH_QCMP);
     send_pings(1);
-    await_answered(xdp, 1);
-    xdp_detach(xdp);
-    assert_false(xdp_is_attached(xdp));
+    await_answered(&xdp, 1);
+    fastpath_detach(xdp.fastpath);
+    assert_false(fastpath_is_attached(xdp.fastpath));
     send_pings(5);
-    assert_int_equal(xdp_tick(xdp), XDP_NOTHING);
-    assert_int_equal(answered(xdp), 1);
-    xdp_close(xdp);
+    assert_int_equal(fastpath_tick(xdp.fastpath), FASTPATH_NOTHING);
+    assert_int_equal(answered(&xdp), 1);
+    closed(&xdp);
 }
 
 static void losses_are_said_once_to_who_asked_for_it(void **state)
 {
     (void)state;
-    struct xdp *xdp = opened(false);
-    xdp_port_add(xdp, PORT);
-    assert_int_equal(xdp_tick(xdp), XDP_NOTHING);
-    send_pings(XDP_HEALTH_ERRORS);
-    await_answered(xdp, XDP_HEALTH_ERRORS);
-    await_lost(XDP_HEALTH_ERRORS);
-    assert_int_equal(xdp_tick(xdp), XDP_LOSING);
-    assert_int_equal(xdp_transmit_errors(xdp), XDP_HEALTH_ERRORS);
-    assert_true(xdp_is_attached(xdp));
-    send_pings(XDP_HEALTH_ERRORS);
-    await_answered(xdp, 2 * XDP_HEALTH_ERRORS);
-    await_lost(2 * XDP_HEALTH_ERRORS);
-    assert_int_equal(xdp_tick(xdp), XDP_NOTHING);
-    assert_true(xdp_is_attached(xdp));
-    xdp_close(xdp);
+    struct xdp xdp = opened(false);
+    fastpath_port_add(xdp.fastpath, PORT, FASTPATH_QCMP);
+    assert_int_equal(fastpath_tick(xdp.fastpath), FASTPATH_NOTHING);
+    send_pings(FASTPATH_HEALTH_ERRORS);
+    await_answered(&xdp, FASTPATH_HEALTH_ERRORS);
+    await_lost(FASTPATH_HEALTH_ERRORS);
+    assert_int_equal(fastpath_tick(xdp.fastpath), FASTPATH_LOSING);
+    assert_int_equal(fastpath_transmit_errors(xdp.fastpath), FASTPATH_HEALTH_ERRORS);
+    assert_true(fastpath_is_attached(xdp.fastpath));
+    send_pings(FASTPATH_HEALTH_ERRORS);
+    await_answered(&xdp, 2 * FASTPATH_HEALTH_ERRORS);
+    await_lost(2 * FASTPATH_HEALTH_ERRORS);
+    assert_int_equal(fastpath_tick(xdp.fastpath), FASTPATH_NOTHING);
+    assert_true(fastpath_is_attached(xdp.fastpath));
+    closed(&xdp);
 }
 
 static void losses_make_it_leave_when_it_came_by_itself(void **state)
 {
     (void)state;
     is_hardware = true;
-    struct xdp *xdp = opened(true);
-    xdp_port_add(xdp, PORT);
-    send_pings(2 * XDP_HEALTH_ERRORS);
-    await_answered(xdp, 2 * XDP_HEALTH_ERRORS);
-    await_lost(2 * XDP_HEALTH_ERRORS);
-    assert_int_equal(xdp_tick(xdp), XDP_LOSSES);
-    assert_false(xdp_is_attached(xdp));
+    struct xdp xdp = opened(true);
+    fastpath_port_add(xdp.fastpath, PORT, FASTPATH_QCMP);
+    send_pings(2 * FASTPATH_HEALTH_ERRORS);
+    await_answered(&xdp, 2 * FASTPATH_HEALTH_ERRORS);
+    await_lost(2 * FASTPATH_HEALTH_ERRORS);
+    assert_int_equal(fastpath_tick(xdp.fastpath), FASTPATH_LOSSES);
+    assert_false(fastpath_is_attached(xdp.fastpath));
     send_pings(5);
-    assert_int_equal(xdp_tick(xdp), XDP_NOTHING);
-    assert_int_equal(answered(xdp), 2 * XDP_HEALTH_ERRORS);
-    xdp_close(xdp);
+    assert_int_equal(fastpath_tick(xdp.fastpath), FASTPATH_NOTHING);
+    assert_int_equal(answered(&xdp), 2 * FASTPATH_HEALTH_ERRORS);
+    closed(&xdp);
 }
 
 static void it_does_not_come_by_itself_to_what_is_no_hardware(void **state)
 {
-    char error[XDP_ERROR_BYTES];
-    struct xdp *xdp = NULL;
+    struct error error;
+    struct fastpath *fastpath = NULL;
+
     (void)state;
-    assert_int_equal(open_on_here(&xdp, true, error, sizeof error), -ENODEV);
-    assert_string_equal(error, "here is no hardware interface");
-    assert_null(xdp);
+    assert_int_equal(open_on_here(&fastpath, true, &error), -ENODEV);
+    assert_string_equal(error.text, "here is no hardware interface");
+    assert_null(fastpath);
 }
 
 /* How many pings were refused for their source. */
 static uint64_t denied(const struct xdp *xdp)
 {
-    struct counters_sum sum = {0};
-    uint64_t count = 0;
-    xdp_count(xdp, &sum, &count);
-    return sum.packets[OUTCOME_ACCESS_DENIED];
+    uint64_t packets[OUTCOME_COUNT] = {0}, bytes[OUTCOME_COUNT] = {0}, count = 0;
+    qcmp_fast_count(xdp->fast, packets, bytes, &count);
+    return packets[OUTCOME_ACCESS_DENIED];
 }
 
 static void await_denied(const struct xdp *xdp, uint64_t wanted)
@@ -283,48 +302,47 @@ static void deny_all(struct xdp *xdp)
     static const struct prefix_list none;
     struct prefix all = {.bits = PREFIX_IPV4_BITS, .address = {.s6_addr = {[10] = 0xff, 0xff}}};
     struct prefix_list list = {.items = &all, .count = 1};
-    struct xdp_rules_options options = {.allow = &none, .deny = &list};
-    assert_int_equal(xdp_prepare_rules(xdp, &options), 0);
+    struct guard_driver_options options = {.allow = &none, .deny = &list};
+    assert_int_equal(qcmp_fast_prepare(xdp->fast, &options), 0);
 }
 
 static void rules_hold_from_the_change_on(void **state)
 {
     (void)state;
-    struct xdp *xdp = opened(false);
-    xdp_port_add(xdp, PORT);
-    deny_all(xdp);
+    struct xdp xdp = opened(false);
+    fastpath_port_add(xdp.fastpath, PORT, FASTPATH_QCMP);
+    deny_all(&xdp);
     send_pings(2);
-    await_answered(xdp, 2);
-    assert_int_equal(xdp_replace_rules(xdp), 0);
+    await_answered(&xdp, 2);
+    assert_int_equal(qcmp_fast_replace(xdp.fast), 0);
     send_pings(3);
-    await_denied(xdp, 3);
-    assert_int_equal(xdp_tick(xdp), XDP_NOTHING);
-    assert_true(xdp_is_attached(xdp));
-    xdp_close(xdp);
+    await_denied(&xdp, 3);
+    assert_int_equal(fastpath_tick(xdp.fastpath), FASTPATH_NOTHING);
+    assert_true(fastpath_is_attached(xdp.fastpath));
+    closed(&xdp);
 }
 
 static void it_leaves_rather_than_go_on_by_old_rules(void **state)
 {
     (void)state;
-    struct xdp *xdp = opened(false);
-    xdp_port_add(xdp, PORT);
-    deny_all(xdp);
+    struct xdp xdp = opened(false);
+    fastpath_port_add(xdp.fastpath, PORT, FASTPATH_QCMP);
+    deny_all(&xdp);
     rules_error = -EPERM;
-    assert_int_equal(xdp_replace_rules(xdp), -EPERM);
-    assert_false(xdp_is_attached(xdp));
+    assert_int_equal(qcmp_fast_replace(xdp.fast), -EPERM);
+    assert_false(fastpath_is_attached(xdp.fastpath));
     send_pings(5);
-    assert_int_equal(xdp_tick(xdp), XDP_UNRULED);
-    assert_int_equal(xdp_tick(xdp), XDP_NOTHING);
-    assert_int_equal(answered(xdp), 0);
-    xdp_close(xdp);
+    assert_int_equal(fastpath_tick(xdp.fastpath), FASTPATH_NOTHING);
+    assert_int_equal(answered(&xdp), 0);
+    closed(&xdp);
 }
 
 /* Ticks until addresses have been listed so often, or something has happened, which it returns. */
-static enum xdp_event tick_until_listed(struct xdp *xdp, unsigned times)
+static enum fastpath_event tick_until_listed(struct xdp *xdp, unsigned times)
 {
-    enum xdp_event event = XDP_NOTHING;
-    for (unsigned end = lists + times; lists < end && event == XDP_NOTHING;) {
-        event = xdp_tick(xdp);
+    enum fastpath_event event = FASTPATH_NOTHING;
+    for (unsigned end = lists + times; lists < end && event == FASTPATH_NOTHING;) {
+        event = fastpath_tick(xdp->fastpath);
         poll(NULL, 0, 5); /* they are listed ten times a second at most */
     }
     return event;
@@ -333,26 +351,27 @@ static enum xdp_event tick_until_listed(struct xdp *xdp, unsigned times)
 static void want_of_a_descriptor_is_borne_for_a_while(void **state)
 {
     (void)state;
-    struct xdp *xdp = opened(false);
+    struct xdp xdp = opened(false);
     for (int i = 0; i < 2; i++) { /* after a success it may be wanting again */
         list_error = -EMFILE;
         netns_ip("addr add 10.9.1.1/24 dev here");
-        assert_int_equal(tick_until_listed(xdp, 6), XDP_NOTHING);
+        assert_int_equal(tick_until_listed(&xdp, 6), FASTPATH_NOTHING);
         list_error = 0;
-        assert_int_equal(tick_until_listed(xdp, 1), XDP_NOTHING);
-        assert_true(xdp_is_attached(xdp));
+        assert_int_equal(tick_until_listed(&xdp, 1), FASTPATH_NOTHING);
+        assert_true(fastpath_is_attached(xdp.fastpath));
         netns_ip("addr del 10.9.1.1/24 dev here");
     }
     list_error = -EMFILE;
-    assert_int_equal(tick_until_listed(xdp, 20), XDP_FAILED);
-    assert_false(xdp_is_attached(xdp));
-    xdp_close(xdp);
+    assert_int_equal(tick_until_listed(&xdp, 20), FASTPATH_FAILED);
+    assert_false(fastpath_is_attached(xdp.fastpath));
+    closed(&xdp);
 }
 
 static void closing_nothing_does_nothing(void **state)
 {
     (void)state;
-    xdp_close(NULL);
+    qcmp_fast_close(NULL);
+    fastpath_close(NULL);
 }
 
 #define PAIR_TEST(name) cmocka_unit_test_setup_teardown(name, make_pair, remove_pair)

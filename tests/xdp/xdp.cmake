@@ -24,10 +24,11 @@ paddock_xdp_test(attach LINK paddock_xdp_attach paddock_bpf_pass)
 add_library(paddock_test_program STATIC xdp/program.c)
 paddock_target(paddock_test_program 17)
 target_include_directories(paddock_test_program PUBLIC ${PROJECT_SOURCE_DIR}/tests)
-target_link_libraries(paddock_test_program PUBLIC paddock_engine paddock_responder paddock_bpf_responder paddock_test_netns
+target_link_libraries(paddock_test_program PUBLIC paddock_qcmp paddock_test_netns
                       PkgConfig::PADDOCK_CMOCKA)
 
+paddock_xdp_test(clock LINK paddock_test_program)
 paddock_xdp_test(responder LINK paddock_test_program)
 paddock_xdp_test(rules LINK paddock_test_program)
-paddock_xdp_test(addresses LINK paddock_engine -Wl,--wrap=netlink_list)
-paddock_xdp_test(xdp LINK paddock_engine qcmp::static -Wl,--wrap=xdp_device_read,--wrap=xdp_rules_apply,--wrap=xdp_addresses_list)
+paddock_xdp_test(addresses LINK paddock_fastpath -Wl,--wrap=netlink_list)
+paddock_xdp_test(xdp LINK paddock_qcmp -Wl,--wrap=fastpath_device_read,--wrap=guard_driver_apply,--wrap=fastpath_addresses_list)

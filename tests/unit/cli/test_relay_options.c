@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 #include <arpa/inet.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -14,7 +15,7 @@
 #define MS INT64_C(1000000)
 
 static struct relay_arguments arguments;
-static char message[256];
+static struct error error;
 
 /* Parses words with blanks between them, behind the two addresses. */
 static int parse(const char *words)
@@ -23,18 +24,18 @@ static int parse(const char *words)
     char *argv[WORDS + 1] = {NULL};
     int argc = 0;
     snprintf(text, sizeof text, "relay --listen 127.0.0.1:0 --to [::1]:9 %s", words);
-    message[0] = '\0';
+    error = (struct error){0};
     for (char *rest = text, *word; (word = strsep(&rest, " ")) != NULL;) {
         if (*word != '\0')
             argv[argc++] = word;
     }
-    return relay_arguments_parse(&arguments, argc, argv, message, sizeof message);
+    return relay_arguments_parse(&arguments, argc, argv, &error);
 }
 
 static void assert_parses(const char *words)
 {
     if (parse(words) != 0)
-        fail_msg("'%s': %s", words, message);
+        fail_msg("'%s': %s", words, error.text);
 }
 
 static void without_options_nothing_is_impaired(void **state)
@@ -144,7 +145,7 @@ static void help_counts_alone(void **state)
 {
     char *argv[] = {(char[]){"relay"}, (char[]){"-h"}, NULL};
     (void)state;
-    assert_int_equal(relay_arguments_parse(&arguments, 2, argv, message, sizeof message), 0);
+    assert_int_equal(relay_arguments_parse(&arguments, 2, argv, &error), 0);
     assert_true(arguments.help);
 }
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 #include "support/loopback.h"
 
 #include <errno.h>
@@ -154,8 +155,10 @@ static void accepts_an_answer_over_ipv4(void **state)
 static void accepts_an_answer_over_ipv6(void **state)
 {
     struct fixture *f = *state;
-    if (f->client == NULL)
+    if (f->client == NULL) {
+        print_message("SKIPPED: this host has no IPv6\n");
         skip();
+    }
     answer_is_accepted(f);
 }
 
@@ -296,6 +299,7 @@ static void ends_a_ping_that_the_network_refuses(void **state)
 {
 #ifdef PADDOCK_TEST_POSIX_SOCKET
     (void)state;
+    print_message("SKIPPED: sockets of POSIX do not tell\n");
     skip();
 #else
     struct fixture *f = *state;
@@ -334,6 +338,7 @@ static void a_burst_loses_no_answer_and_no_refusal(void **state)
 {
 #ifdef PADDOCK_TEST_POSIX_SOCKET
     (void)state;
+    print_message("SKIPPED: sockets of POSIX do not tell\n");
     skip();
 #else
     struct fixture *f = *state;
@@ -368,6 +373,7 @@ static void failed_sends_cost_no_other_ping_its_transmit_stamp(void **state)
 {
 #ifdef PADDOCK_TEST_POSIX_SOCKET
     (void)state;
+    print_message("SKIPPED: sockets of POSIX do not tell\n");
     skip();
 #else
     struct fixture *f = *state;
@@ -549,6 +555,7 @@ static void a_pause_before_reading_does_not_change_the_round_trip(void **state)
 {
 #ifdef PADDOCK_TEST_POSIX_SOCKET
     (void)state;
+    print_message("SKIPPED: sockets of POSIX do not tell\n");
     skip();
 #else
     enum {

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The wall clock is set while a ping is in flight; the library's clock is support/fake_clock.c
  * here. */
 #include "support/loopback.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The kernel's transient errors, and a clock that is set while a ping is under way, kernel's stamps
  * included: what the system does for the client fails as often as a test asks (support/faults.h).
  */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -7,7 +8,11 @@
 
 #include <cmocka.h>
 
+#include "catalog/settings.h"
 #include "config/config.h"
+#include "daemon/sections.h"
+#include "daemon/settings.h"
+#include "qcmp/settings.h"
 
 /* An environment as "NAME=value" texts, ended by NULL. */
 static const char *lookup(const char *name, void *user)
@@ -22,9 +27,27 @@ static const char *lookup(const char *name, void *user)
     return NULL;
 }
 
+#define MAX_KEPT 1024
+
+/* All configurations that the tests have loaded; released at the end. */
+static struct config *kept[MAX_KEPT];
+static size_t kept_count;
+
+static int free_all(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < kept_count; i++)
+        config_free(kept[i]);
+    return 0;
+}
+
 /* A load and what came of it. */
 struct load {
-    struct config config;
+    struct config *config;
+    const struct process_settings *process;
+    const struct qcmp_settings *qcmp;
+    const struct catalog_settings *catalog;
+    const struct config_file *file;
     struct config_report report;
     enum config_result result;
 };
@@ -36,12 +59,23 @@ static struct load load(const char **variables, char **argv)
 {
     struct config_environment environment = {
         .get = lookup, .user = variables, .host_name = "host.example"};
-    struct load load = {.config = {.workers = 4711}, .report = {.command = -1}};
+    struct load load = {.report = {.command = -1}};
     int argc = 0;
 
     while (argv[argc] != NULL)
         argc++;
-    load.result = config_load(&load.config, argc, argv, &environment, &load.report);
+    const struct section_list sections = daemon_sections();
+    const struct config_source source = {
+        .sections = sections.items, .argc = argc, .argv = argv, .environment = &environment};
+    load.result = config_load(&load.config, &source, &load.report);
+    if (load.config == NULL)
+        return load;
+    assert_true(kept_count < MAX_KEPT);
+    kept[kept_count++] = load.config;
+    load.process = config_settings(load.config, &process_section);
+    load.qcmp = config_settings(load.config, &qcmp_section);
+    load.catalog = config_settings(load.config, &catalog_section);
+    load.file = config_file(load.config);
     return load;
 }
 
@@ -50,8 +84,8 @@ static void assert_usage(const char **variables, char **argv, const char *expect
     struct load loaded = load(variables, argv);
 
     assert_int_equal(loaded.result, CONFIG_USAGE);
-    assert_string_equal(loaded.report.error, expected);
-    assert_int_equal(loaded.config.workers, 4711);
+    assert_string_equal(loaded.report.error.text, expected);
+    assert_null(loaded.config);
 }
 
 static void defaults_are_the_documented_ones(void **state)
@@ -60,30 +94,30 @@ static void defaults_are_the_documented_ones(void **state)
     struct load loaded = load(ENVIRONMENT(), LIST("--service.qcmp", NULL));
 
     assert_int_equal(loaded.result, CONFIG_SERVE);
-    assert_false(loaded.config.quiet);
-    assert_int_equal(loaded.config.log_format, LOG_FORMAT_AUTO);
-    assert_int_equal(loaded.config.log_level, LOG_LEVEL_INFO);
-    assert_false(loaded.config.log_directives_ignored);
-    assert_string_equal(loaded.config.service_id, "host.example");
-    assert_true(loaded.config.qcmp_enabled);
-    assert_int_equal(loaded.config.qcmp_port, 7600);
-    assert_int_equal(loaded.config.workers, 0);
-    assert_string_equal(loaded.config.icao_code, "XXXX");
-    assert_string_equal(loaded.config.locality.region, "");
-    assert_true(loaded.config.admin_enabled);
-    assert_string_equal(loaded.config.admin_address, "[::]:8000");
-    assert_string_equal(loaded.config.admin.host, "::");
-    assert_int_equal(loaded.config.admin.port, 8000);
-    assert_int_equal(loaded.config.termination_timeout_ns, 0);
-    assert_int_equal(loaded.config.engine, CONFIG_ENGINE_MMSG);
-    assert_int_equal(loaded.config.listen_count, 1);
-    assert_memory_equal(&loaded.config.listen[0], &in6addr_any, sizeof in6addr_any);
-    assert_int_equal(loaded.config.receive_buffer_ns, 20000000);
-    assert_int_equal(loaded.config.max_age_ns, 0);
-    assert_string_equal(loaded.config.user, "nobody");
-    assert_true(loaded.config.seccomp);
-    assert_null(loaded.config.filters);
-    assert_false(loaded.config.file_loaded);
+    assert_false(loaded.process->quiet);
+    assert_int_equal(loaded.process->log_format, LOG_FORMAT_AUTO);
+    assert_int_equal(loaded.process->log.level, LOG_LEVEL_INFO);
+    assert_false(loaded.process->log.has_ignored);
+    assert_string_equal(loaded.process->id, "host.example");
+    assert_true(loaded.qcmp->enabled);
+    assert_int_equal(loaded.qcmp->port, 7600);
+    assert_int_equal(loaded.process->workers, 0);
+    assert_string_equal(loaded.process->icao_code, "XXXX");
+    assert_string_equal(loaded.process->region, "");
+    assert_true(loaded.process->admin_enabled);
+    assert_string_equal(loaded.process->admin.text, "[::]:8000");
+    assert_string_equal(loaded.process->admin.target.host, "::");
+    assert_int_equal(loaded.process->admin.target.port, 8000);
+    assert_int_equal(loaded.process->termination_timeout_ns, 0);
+    assert_int_equal(loaded.process->xdp, PROCESS_XDP_OFF);
+    assert_int_equal(loaded.qcmp->listen_count, 1);
+    assert_memory_equal(&loaded.qcmp->listen[0], &in6addr_any, sizeof in6addr_any);
+    assert_int_equal(loaded.qcmp->receive_buffer_ns, 20000000);
+    assert_int_equal(loaded.qcmp->max_age_ns, 0);
+    assert_string_equal(loaded.process->user, "nobody");
+    assert_true(loaded.process->seccomp);
+    assert_null(loaded.catalog->filters);
+    assert_false(loaded.file->is_loaded);
 }
 
 static void flags_set_everything(void **state)
@@ -94,13 +128,13 @@ static void flags_set_everything(void **state)
                                                   "0", "--service.udp.workers=1024", NULL));
 
     assert_int_equal(loaded.result, CONFIG_SERVE);
-    assert_true(loaded.config.quiet);
-    assert_int_equal(loaded.config.log_format, LOG_FORMAT_PLAIN);
-    assert_int_equal(loaded.config.log_level, LOG_LEVEL_OFF);
-    assert_string_equal(loaded.config.service_id, "a b");
-    assert_true(loaded.config.qcmp_enabled);
-    assert_int_equal(loaded.config.qcmp_port, 0);
-    assert_int_equal(loaded.config.workers, 1024);
+    assert_true(loaded.process->quiet);
+    assert_int_equal(loaded.process->log_format, LOG_FORMAT_PLAIN);
+    assert_int_equal(loaded.process->log.level, LOG_LEVEL_OFF);
+    assert_string_equal(loaded.process->id, "a b");
+    assert_true(loaded.qcmp->enabled);
+    assert_int_equal(loaded.qcmp->port, 0);
+    assert_int_equal(loaded.process->workers, 1024);
 }
 
 static void environment_sets_everything(void **state)
@@ -113,11 +147,11 @@ static void environment_sets_everything(void **state)
              LIST(NULL));
 
     assert_int_equal(loaded.result, CONFIG_SERVE);
-    assert_string_equal(loaded.config.service_id, "id");
-    assert_int_equal(loaded.config.qcmp_port, 65535);
-    assert_int_equal(loaded.config.workers, 2);
-    assert_int_equal(loaded.config.log_level, LOG_LEVEL_DEBUG);
-    assert_true(loaded.config.log_directives_ignored);
+    assert_string_equal(loaded.process->id, "id");
+    assert_int_equal(loaded.qcmp->port, 65535);
+    assert_int_equal(loaded.process->workers, 2);
+    assert_int_equal(loaded.process->log.level, LOG_LEVEL_DEBUG);
+    assert_true(loaded.process->log.has_ignored);
 }
 
 static void quiet_wins_over_the_level(void **state)
@@ -126,8 +160,8 @@ static void quiet_wins_over_the_level(void **state)
     struct load loaded =
         load(ENVIRONMENT("QUIET=true", "RUST_LOG=trace", ), LIST("--service.qcmp", NULL));
 
-    assert_true(loaded.config.quiet);
-    assert_int_equal(loaded.config.log_level, LOG_LEVEL_OFF);
+    assert_true(loaded.process->quiet);
+    assert_int_equal(loaded.process->log.level, LOG_LEVEL_OFF);
 }
 
 static void flags_win_over_the_environment(void **state)
@@ -138,8 +172,8 @@ static void flags_win_over_the_environment(void **state)
         LIST("--quiet=false", "--service.qcmp", "--service.qcmp.port", "9", NULL));
 
     assert_int_equal(loaded.result, CONFIG_SERVE);
-    assert_false(loaded.config.quiet);
-    assert_int_equal(loaded.config.qcmp_port, 9);
+    assert_false(loaded.process->quiet);
+    assert_int_equal(loaded.qcmp->port, 9);
 }
 
 static void last_of_two_flags_counts(void **state)
@@ -148,7 +182,7 @@ static void last_of_two_flags_counts(void **state)
     struct load loaded = load(ENVIRONMENT(), LIST("--service.qcmp", "--service.qcmp.port=1",
                                                   "--service.qcmp.port=2", NULL));
 
-    assert_int_equal(loaded.config.qcmp_port, 2);
+    assert_int_equal(loaded.qcmp->port, 2);
     loaded = load(ENVIRONMENT(), LIST("--service.qcmp", "--service.qcmp=false", NULL));
     assert_int_equal(loaded.result, CONFIG_NOTHING);
 }
@@ -162,8 +196,8 @@ static void empty_variables_are_unset(void **state)
              LIST("--service.qcmp", NULL));
 
     assert_int_equal(loaded.result, CONFIG_SERVE);
-    assert_string_equal(loaded.config.service_id, "host.example");
-    assert_int_equal(loaded.config.qcmp_port, 7600);
+    assert_string_equal(loaded.process->id, "host.example");
+    assert_int_equal(loaded.qcmp->port, 7600);
 }
 
 static void nothing_to_do_is_a_result_of_its_own(void **state)
@@ -183,7 +217,7 @@ static void command_words_are_left_to_the_caller(void **state)
 
     assert_int_equal(loaded.result, CONFIG_COMMAND);
     assert_int_equal(loaded.report.command, 2);
-    assert_true(loaded.config.quiet);
+    assert_true(loaded.process->quiet);
     loaded = load(ENVIRONMENT(), LIST("--service.qcmp", "qcmp", "ping", NULL));
     assert_int_equal(loaded.result, CONFIG_COMMAND);
     assert_int_equal(loaded.report.command, 2);
@@ -203,11 +237,11 @@ static void a_service_beside_a_command_is_told_when_a_flag_asks_for_it(void **st
 static void commands_do_not_care_for_the_environment_of_a_service(void **state)
 {
     (void)state;
-    const char **variables = ENVIRONMENT("QUILKIN_SERVICE_UDP=true", "QUILKIN_CONFIG=no/x.yaml", );
+    const char **variables = ENVIRONMENT("QUILKIN_SERVICE_XDS=true", "QUILKIN_CONFIG=no/x.yaml", );
 
     assert_int_equal(load(variables, LIST("ping", NULL)).result, CONFIG_COMMAND);
-    assert_usage(variables, LIST("--service.udp", "ping", NULL),
-                 "--service.udp: not supported yet");
+    assert_usage(variables, LIST("--service.xds", "ping", NULL),
+                 "--service.xds: not supported yet");
 }
 
 static void help_and_version_come_first(void **state)
@@ -232,7 +266,7 @@ static void bad_values_name_the_flag_and_what_was_expected(void **state)
                  "--service.qcmp.port: expected a number from 0 to 65535, not "
                  "'99999999999999999999999'");
     assert_usage(none, LIST("--service.udp.workers=1025", NULL),
-                 "--service.udp.workers: expected a number from 0 to 1024, not '1025'");
+                 "--service.udp.workers: expected a number from 1 to 1024, not '1025'");
     assert_usage(none, LIST("--log-format=xml", NULL),
                  "--log-format: expected auto, json, plain or pretty, not 'xml'");
     assert_usage(
@@ -252,7 +286,7 @@ static void bad_values_name_the_variable_and_what_was_expected(void **state)
     assert_usage(ENVIRONMENT("QUILKIN_SERVICE_QCMP_PORT=-1", ), LIST(NULL),
                  "QUILKIN_SERVICE_QCMP_PORT: expected a number from 0 to 65535, not '-1'");
     assert_usage(ENVIRONMENT("QUILKIN_SERVICE_UDP_WORKERS=\033", ), LIST("ping", NULL),
-                 "QUILKIN_SERVICE_UDP_WORKERS: expected a number from 0 to 1024, not '\\u{1b}'");
+                 "QUILKIN_SERVICE_UDP_WORKERS: expected a number from 1 to 1024, not '\\u{1b}'");
 }
 
 static void bad_options_are_usage_errors(void **state)
@@ -269,19 +303,19 @@ static void bad_options_are_usage_errors(void **state)
 static void service_id_has_room_for_255_bytes(void **state)
 {
     (void)state;
-    char id[CONFIG_ID_BYTES + 1];
+    char id[PROCESS_ID_BYTES + 1];
     struct load loaded;
 
     memset(id, 'i', sizeof id);
-    id[CONFIG_ID_BYTES - 1] = '\0';
+    id[PROCESS_ID_BYTES - 1] = '\0';
     loaded = load(ENVIRONMENT(), LIST("--service.qcmp", "--service.id", id, NULL));
     assert_int_equal(loaded.result, CONFIG_SERVE);
-    assert_string_equal(loaded.config.service_id, id);
-    id[CONFIG_ID_BYTES - 1] = 'i';
-    id[CONFIG_ID_BYTES] = '\0';
+    assert_string_equal(loaded.process->id, id);
+    id[PROCESS_ID_BYTES - 1] = 'i';
+    id[PROCESS_ID_BYTES] = '\0';
     loaded = load(ENVIRONMENT(), LIST("--service.qcmp", "--service.id", id, NULL));
     assert_int_equal(loaded.result, CONFIG_USAGE);
-    assert_non_null(strstr(loaded.report.error, "iii...'"));
+    assert_non_null(strstr(loaded.report.error.text, "iii...'"));
 }
 
 static void host_name_that_is_no_id_does_not_end_the_start(void **state)
@@ -289,39 +323,45 @@ static void host_name_that_is_no_id_does_not_end_the_start(void **state)
     (void)state;
     struct config_environment environment = {
         .get = lookup, .user = ENVIRONMENT(), .host_name = "bad\nname"};
-    struct config config;
+    const struct section_list sections = daemon_sections();
+    const struct config_source source = {.sections = sections.items,
+                                         .argc = 2,
+                                         .argv = LIST("--service.qcmp", NULL),
+                                         .environment = &environment};
     struct config_report report;
+    struct config *config;
 
-    assert_int_equal(config_load(&config, 2, LIST("--service.qcmp", NULL), &environment, &report),
-                     CONFIG_SERVE);
-    assert_string_equal(config.service_id, "paddock");
+    assert_int_equal(config_load(&config, &source, &report), CONFIG_SERVE);
+    const struct process_settings *process = config_settings(config, &process_section);
+    assert_string_equal(process->id, "paddock");
+    config_free(config);
 }
 
 static void flags_of_an_operator_are_taken(void **state)
 {
     (void)state;
     struct load loaded = load(
-        ENVIRONMENT("PADDOCK_ENGINE=xdp", "QUILKIN_LOCALITY_ZONE=z", ),
+        ENVIRONMENT("PADDOCK_XDP=on", "QUILKIN_LOCALITY_ZONE=z", ),
         LIST("--service.qcmp", "--admin.enabled=false", "--admin.address=127.0.0.1:0",
-             "--termination-timeout=30", "--engine=auto", "--receive-buffer=5s", "--user=_x",
-             "--seccomp", "false", "--pin", "--realtime", "--low-latency", "--locality.icao=EFHK",
-             "--locality.region=r", "--locality.region.sub-zone=s", NULL));
+             "--termination-timeout=30", "--xdp=auto", "--service.qcmp.receive-buffer=5s",
+             "--user=_x", "--seccomp", "false", "--pin", "--realtime", "--low-latency",
+             "--locality.icao=EFHK", "--locality.region=r", "--locality.region.sub-zone=s", NULL));
 
     assert_int_equal(loaded.result, CONFIG_SERVE);
-    assert_false(loaded.config.admin_enabled);
-    assert_string_equal(loaded.config.admin.host, "127.0.0.1");
-    assert_int_equal(loaded.config.admin.port, 0);
-    assert_int_equal(loaded.config.termination_timeout_ns, INT64_C(30000000000));
-    assert_int_equal(loaded.config.receive_buffer_ns, INT64_C(5000000000));
-    assert_string_equal(loaded.config.user, "_x");
-    assert_false(loaded.config.seccomp);
-    assert_true(loaded.config.pin);
-    assert_true(loaded.config.realtime);
-    assert_true(loaded.config.low_latency);
-    assert_string_equal(loaded.config.icao_code, "EFHK");
-    assert_string_equal(loaded.config.locality.region, "r");
-    assert_string_equal(loaded.config.locality.zone, "z");
-    assert_string_equal(loaded.config.locality.sub_zone, "s");
+    assert_false(loaded.process->admin_enabled);
+    assert_string_equal(loaded.process->admin.target.host, "127.0.0.1");
+    assert_int_equal(loaded.process->admin.target.port, 0);
+    assert_int_equal(loaded.process->termination_timeout_ns, INT64_C(30000000000));
+    assert_int_equal(loaded.qcmp->receive_buffer_ns, INT64_C(5000000000));
+    assert_string_equal(loaded.process->user, "_x");
+    assert_false(loaded.process->seccomp);
+    assert_true(loaded.process->pin);
+    assert_true(loaded.process->realtime);
+    assert_true(loaded.process->low_latency);
+    assert_string_equal(loaded.process->icao_code, "EFHK");
+    assert_string_equal(loaded.process->region, "r");
+    assert_string_equal(loaded.process->zone, "z");
+    assert_string_equal(loaded.process->sub_zone, "s");
 }
 
 static void values_beyond_the_range_of_a_flag_are_refused(void **state)
@@ -335,13 +375,13 @@ static void values_beyond_the_range_of_a_flag_are_refused(void **state)
          {"", ":", "8000", "[::]", "::1:80", "localhost:80", "[127.0.0.1]:80", "127.0.0.1:65536",
           "[::]:80:90", "[::1%lo]:80", "1.2.3.4:", "[:]:1"}},
         {"termination-timeout", {"", "-1", "366d", "1x", "0.1ns"}},
-        {"engine", {"", "xdp ", "MMSG", "af_xdp"}},
+        {"xdp", {"", "on ", "ON", "true", "xdp"}},
         {"service.udp.xdp.network-interface",
          {"", ".", "..", "a/b", "a b", "a:b", "a\nb", "abcdefghijklmnop"}},
-        {"xdp-mode", {"", "auto", "Native"}},
+        {"xdp-attach", {"", "auto", "Native"}},
         {"service.udp.xdp.tco", {"true"}},
         {"service.udp.xdp.memory-limit", {"", "-1", "1k", "18446744073709551616"}},
-        {"receive-buffer", {"0", "10001ms", "20 ms"}},
+        {"service.qcmp.receive-buffer", {"0", "10001ms", "20 ms"}},
         {"user", {"", "-x", ".x", "a b", "a:b", "abcdefghijklmnopqrstuvwxyz0123456"}},
         {"locality.icao", {"", "EFH", "EFHKX", "efhk", "EF\xc3\x84"}},
         {"locality.region", {"", "a\"b", "a\nb"}},
@@ -356,54 +396,53 @@ static void values_beyond_the_range_of_a_flag_are_refused(void **state)
             snprintf(start, sizeof start, "--%s: expected ", bad[i].flag);
             struct load loaded = load(ENVIRONMENT(), LIST("--service.qcmp", flag, NULL));
             assert_int_equal(loaded.result, CONFIG_USAGE);
-            assert_memory_equal(loaded.report.error, start, strlen(start));
+            assert_memory_equal(loaded.report.error.text, start, strlen(start));
         }
     }
 }
 
-static enum config_engine engine_of(struct load loaded)
+static enum process_xdp xdp_of(struct load loaded)
 {
     assert_int_equal(loaded.result, CONFIG_SERVE);
-    return loaded.config.engine;
+    return loaded.process->xdp;
 }
 
-static void the_engine_is_chosen_by_either_flag(void **state)
+static void xdp_is_chosen_by_either_flag(void **state)
 {
     (void)state;
-    assert_int_equal(engine_of(load(ENVIRONMENT(), LIST("--service.qcmp", "--engine=xdp", NULL))),
-                     CONFIG_ENGINE_XDP);
-    assert_int_equal(engine_of(load(ENVIRONMENT(), LIST("--service.qcmp", "--engine=auto", NULL))),
-                     CONFIG_ENGINE_AUTO);
+    assert_int_equal(xdp_of(load(ENVIRONMENT(), LIST("--service.qcmp", "--xdp=on", NULL))),
+                     PROCESS_XDP_ON);
+    assert_int_equal(xdp_of(load(ENVIRONMENT(), LIST("--service.qcmp", "--xdp=auto", NULL))),
+                     PROCESS_XDP_AUTO);
+    assert_int_equal(xdp_of(load(ENVIRONMENT(), LIST("--service.qcmp", "--service.udp.xdp", NULL))),
+                     PROCESS_XDP_ON);
     assert_int_equal(
-        engine_of(load(ENVIRONMENT(), LIST("--service.qcmp", "--service.udp.xdp", NULL))),
-        CONFIG_ENGINE_XDP);
-    assert_int_equal(engine_of(load(ENVIRONMENT("QUILKIN_SERVICE_UDP_XDP=true", ),
-                                    LIST("--service.qcmp", NULL))),
-                     CONFIG_ENGINE_XDP);
-    assert_int_equal(engine_of(load(ENVIRONMENT("QUILKIN_SERVICE_UDP_XDP=true", ),
-                                    LIST("--service.qcmp", "--engine=mmsg", NULL))),
-                     CONFIG_ENGINE_MMSG);
-    assert_int_equal(engine_of(load(ENVIRONMENT("PADDOCK_ENGINE=mmsg", ),
-                                    LIST("--service.qcmp", "--service.udp.xdp", NULL))),
-                     CONFIG_ENGINE_XDP);
-    assert_int_equal(engine_of(load(ENVIRONMENT("QUILKIN_SERVICE_UDP_XDP=true", ),
-                                    LIST("--service.qcmp", "--service.udp.xdp=false", NULL))),
-                     CONFIG_ENGINE_MMSG);
-    assert_int_equal(engine_of(load(ENVIRONMENT(), LIST("--service.qcmp", "--engine=xdp",
-                                                        "--service.udp.xdp", NULL))),
-                     CONFIG_ENGINE_XDP);
+        xdp_of(load(ENVIRONMENT("QUILKIN_SERVICE_UDP_XDP=true", ), LIST("--service.qcmp", NULL))),
+        PROCESS_XDP_ON);
+    assert_int_equal(xdp_of(load(ENVIRONMENT("QUILKIN_SERVICE_UDP_XDP=true", ),
+                                 LIST("--service.qcmp", "--xdp=off", NULL))),
+                     PROCESS_XDP_OFF);
+    assert_int_equal(xdp_of(load(ENVIRONMENT("PADDOCK_XDP=off", ),
+                                 LIST("--service.qcmp", "--service.udp.xdp", NULL))),
+                     PROCESS_XDP_ON);
+    assert_int_equal(xdp_of(load(ENVIRONMENT("QUILKIN_SERVICE_UDP_XDP=true", ),
+                                 LIST("--service.qcmp", "--service.udp.xdp=false", NULL))),
+                     PROCESS_XDP_OFF);
+    assert_int_equal(
+        xdp_of(load(ENVIRONMENT(), LIST("--service.qcmp", "--xdp=on", "--service.udp.xdp", NULL))),
+        PROCESS_XDP_ON);
 }
 
-static void two_engines_at_once_are_refused(void **state)
+static void two_choices_of_xdp_at_once_are_refused(void **state)
 {
     (void)state;
-    assert_usage(ENVIRONMENT(), LIST("--service.qcmp", "--service.udp.xdp", "--engine=mmsg", NULL),
-                 "--service.udp.xdp: contradicts --engine mmsg");
-    assert_usage(ENVIRONMENT(), LIST("--service.qcmp", "--service.udp.xdp", "--engine=auto", NULL),
-                 "--service.udp.xdp: contradicts --engine auto");
-    assert_usage(ENVIRONMENT("PADDOCK_ENGINE=mmsg", "QUILKIN_SERVICE_UDP_XDP=true", ),
+    assert_usage(ENVIRONMENT(), LIST("--service.qcmp", "--service.udp.xdp", "--xdp=off", NULL),
+                 "--service.udp.xdp: contradicts --xdp off");
+    assert_usage(ENVIRONMENT(), LIST("--service.qcmp", "--service.udp.xdp", "--xdp=auto", NULL),
+                 "--service.udp.xdp: contradicts --xdp auto");
+    assert_usage(ENVIRONMENT("PADDOCK_XDP=off", "QUILKIN_SERVICE_UDP_XDP=true", ),
                  LIST("--service.qcmp", NULL),
-                 "QUILKIN_SERVICE_UDP_XDP: contradicts PADDOCK_ENGINE mmsg");
+                 "QUILKIN_SERVICE_UDP_XDP: contradicts PADDOCK_XDP off");
 }
 
 static void what_xdp_needs_is_taken(void **state)
@@ -411,24 +450,24 @@ static void what_xdp_needs_is_taken(void **state)
     (void)state;
     struct load loaded =
         load(ENVIRONMENT("QUILKIN_SERVICE_UDP_XDP_NETWORK_INTERFACE=eth9", ),
-             LIST("--service.qcmp", "--xdp-mode=generic", "--service.udp.xdp.tco=false",
+             LIST("--service.qcmp", "--xdp-attach=generic", "--service.udp.xdp.tco=false",
                   "--service.udp.xdp.memory-limit=1024", NULL));
     assert_int_equal(loaded.result, CONFIG_SERVE);
-    assert_string_equal(loaded.config.xdp_interface, "eth9");
-    assert_true(loaded.config.xdp_generic);
-    assert_true(loaded.config.xdp_mode_given);
+    assert_string_equal(loaded.process->xdp_interface, "eth9");
+    assert_int_equal(loaded.process->xdp_attach, PROCESS_XDP_GENERIC);
+    assert_true(loaded.process->xdp_attach_given);
     loaded = load(ENVIRONMENT(), LIST("--service.qcmp", "--service.udp.xdp.zerocopy", NULL));
     assert_int_equal(loaded.result, CONFIG_SERVE);
-    assert_string_equal(loaded.config.xdp_interface, "");
-    assert_false(loaded.config.xdp_generic);
-    assert_false(loaded.config.xdp_mode_given);
-    loaded = load(ENVIRONMENT(), LIST("--service.qcmp", "--xdp-mode=native", NULL));
-    assert_false(loaded.config.xdp_generic);
-    assert_true(loaded.config.xdp_mode_given);
+    assert_string_equal(loaded.process->xdp_interface, "");
+    assert_int_equal(loaded.process->xdp_attach, PROCESS_XDP_NATIVE);
+    assert_false(loaded.process->xdp_attach_given);
+    loaded = load(ENVIRONMENT(), LIST("--service.qcmp", "--xdp-attach=native", NULL));
+    assert_int_equal(loaded.process->xdp_attach, PROCESS_XDP_NATIVE);
+    assert_true(loaded.process->xdp_attach_given);
     assert_usage(
         ENVIRONMENT(),
-        LIST("--service.qcmp", "--service.udp.xdp.zerocopy", "--xdp-mode", "generic", NULL),
-        "--service.udp.xdp.zerocopy: contradicts --xdp-mode generic");
+        LIST("--service.qcmp", "--service.udp.xdp.zerocopy", "--xdp-attach", "generic", NULL),
+        "--service.udp.xdp.zerocopy: contradicts --xdp-attach generic");
 }
 
 static const struct {
@@ -438,10 +477,6 @@ static const struct {
 } unsupported[] = {
     {"service.phoenix", "QUILKIN_SERVICE_PHOENIX", true},
     {"service.phoenix.port", "QUILKIN_SERVICE_PHOENIX_PORT", false},
-    {"service.udp", "QUILKIN_SERVICE_UDP", true},
-    {"service.udp.port", "QUILKIN_SERVICE_UDP_PORT", false},
-    {"sys.log.file-prefix", "QUILKIN_SYS_LOG_FILE_PREFIX", false},
-    {"sys.log.dir", "QUILKIN_SYS_LOG_DIRECTORY", false},
     {"service.mds", "QUILKIN_SERVICE_MDS", true},
     {"service.mds.port", "QUILKIN_SERVICE_MDS_PORT", false},
     {"service.xds", "QUILKIN_SERVICE_XDS", true},
@@ -453,8 +488,6 @@ static const struct {
     {"service.tls.key-path", "QUILKIN_SERVICE_TLS_KEY_PATH", false},
     {"provider.fs", "QUILKIN_PROVIDERS_FS", true},
     {"provider.fs.path", "QUILKIN_PROVIDERS_FS_PATH", false},
-    {"provider.static.endpoints", "QUILKIN_PROVIDERS_STATIC_ENDPOINTS", false},
-    {"provider.static.endpoint-tokens", "QUILKIN_PROVIDERS_STATIC_ENDPOINT_TOKENS", false},
     {"provider.k8s", "QUILKIN_PROVIDERS_K8S", true},
     {"provider.k8s.namespace", "QUILKIN_PROVIDERS_K8S_NAMESPACE", false},
     {"provider.k8s.leader-election", "QUILKIN_PROVIDERS_K8S_LEADER_ELECTION", true},
@@ -484,7 +517,7 @@ static void flags_that_are_not_supported_are_refused(void **state)
         snprintf(flag, sizeof flag, "--%s=true", unsupported[i].flag);
         assert_usage(ENVIRONMENT(), LIST("--service.qcmp", flag, NULL), expected);
     }
-    assert_usage(ENVIRONMENT(), LIST("--service.udp", NULL), "--service.udp: not supported yet");
+    assert_usage(ENVIRONMENT(), LIST("--service.xds", NULL), "--service.xds: not supported yet");
 }
 
 static void variables_that_are_not_supported_are_refused(void **state)
@@ -540,12 +573,15 @@ static void help_lists_what_is_supported_and_nothing_else(void **state)
     FILE *stream = open_memstream(&text, &length);
 
     assert_non_null(stream);
-    config_print_help(stream);
+    const struct section_list sections = daemon_sections();
+    config_print_help(stream, sections.items);
     fclose(stream);
     for (size_t i = 0; i < sizeof supported / sizeof supported[0]; i++)
         assert_non_null(strstr(text, supported[i]));
     assert_null(strstr(text, "--service.phoenix"));
-    assert_null(strstr(text, "--provider"));
+    assert_null(strstr(text, "--provider.fs"));
+    assert_null(strstr(text, "--provider.k8s"));
+    assert_null(strstr(text, "--provider.xds"));
     free(text);
 }
 
@@ -571,13 +607,13 @@ int main(void)
         cmocka_unit_test(host_name_that_is_no_id_does_not_end_the_start),
         cmocka_unit_test(flags_of_an_operator_are_taken),
         cmocka_unit_test(values_beyond_the_range_of_a_flag_are_refused),
-        cmocka_unit_test(the_engine_is_chosen_by_either_flag),
-        cmocka_unit_test(two_engines_at_once_are_refused),
+        cmocka_unit_test(xdp_is_chosen_by_either_flag),
+        cmocka_unit_test(two_choices_of_xdp_at_once_are_refused),
         cmocka_unit_test(what_xdp_needs_is_taken),
         cmocka_unit_test(flags_that_are_not_supported_are_refused),
         cmocka_unit_test(variables_that_are_not_supported_are_refused),
         cmocka_unit_test(switches_that_are_not_supported_may_be_off),
         cmocka_unit_test(help_lists_what_is_supported_and_nothing_else),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return cmocka_run_group_tests(tests, NULL, free_all);
 }

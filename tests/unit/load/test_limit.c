@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 #include "support/cmocka.h"
 
 #include <stdlib.h>
@@ -125,7 +126,7 @@ static void what_spins_wants_a_cpu_all_the_time(void **state)
     expect_limit(LIMIT_ELSEWHERE, "busy 50 %");
     result->own_cpu_ns = SECOND_NS + 1000;
     result->idle_ns = 0;
-    options.pids_count = 1;
+    options.pids.count = 1;
     expect_limit(LIMIT_UNKNOWN, "answers in a driver");
 }
 
@@ -136,7 +137,7 @@ static void a_busy_generator_is_the_limit_only_if_the_server_had_time_left(void 
     result->idle_ns = 0;
     result->own_cpu_ns = SECOND_NS;
     expect_limit(LIMIT_UNKNOWN, "--pid");
-    options.pids_count = 2;
+    options.pids.count = 2;
     result->pid_cpu_ns[0] = SECOND_NS / 2;
     result->pid_cpu_ns[1] = -1;
     expect_limit(LIMIT_GENERATOR, "took 0.50 cores");

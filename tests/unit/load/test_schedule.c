@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 #include "support/cmocka.h"
 
 #include <math.h>
@@ -71,7 +72,7 @@ static void the_same_seed_gives_the_same_times(void **state)
     assert_true(differ > 900);
 }
 
-/* Of exponential distances, mean and standard deviation are the same, and a share of 1/e is longer
+/* Exponential distances have a mean like their standard deviation, and a share of 1/e is longer
  * than both. The bounds are ten standard errors wide. */
 static void poisson_distances_are_exponential(void **state)
 {

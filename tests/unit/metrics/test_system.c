@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 #include "support/cmocka.h"
 
 #include <errno.h>
@@ -90,7 +91,7 @@ static void process_can_be_read_by_who_gave_up_root(void **state)
     struct metrics_process process;
     (void)state;
     if (geteuid() != 0) {
-        print_message("skipped: only root can give up root\n");
+        print_message("SKIPPED: only root can give up root\n");
         skip();
     }
     pid_t child = fork();

@@ -236,7 +236,8 @@ static void says_what_was_measured(void **state)
     assert_int_equal(result.p95_ns, 100 * MS);
     assert_int_equal(result.least_ns, 10 * MS);
     assert_int_equal(result.jitter_ns, (20 + 10 + 30 + 10 + 20 + 20 + 10 + 20 + 10) * MS / 9);
-    /* Of 10, P(at most 0 below the median) = 1/1024 <= 0.5 %, P(at most 1) = 11/1024 is not. */
+    /* Ten answers: P(at most 0 below the median) = 1/1024 <= 0.5 %, P(at most 1) = 11/1024 is not.
+     */
     assert_int_equal(result.low_ns, 10 * MS);
     assert_int_equal(result.high_ns, 100 * MS);
     assert_int_equal(result.score_ns, 55 * MS);

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdbool.h>
@@ -13,21 +14,20 @@
 
 static const struct siphash_key KEY = {{1, 2}};
 
-static struct sockaddr_in6 address_of(uint16_t number)
+static struct endpoint address_of(uint16_t number)
 {
-    return (struct sockaddr_in6){
-        .sin6_family = AF_INET6, .sin6_port = number, .sin6_addr = IN6ADDR_LOOPBACK_INIT};
+    return (struct endpoint){.port = number, .address = IN6ADDR_LOOPBACK_INIT};
 }
 
 static struct relay_client *add(struct relay_clients *clients, uint16_t number, int64_t now_ns)
 {
-    struct sockaddr_in6 address = address_of(number);
+    struct endpoint address = address_of(number);
     return relay_clients_add(clients, &address, now_ns);
 }
 
 static struct relay_client *find(const struct relay_clients *clients, uint16_t number)
 {
-    struct sockaddr_in6 address = address_of(number);
+    struct endpoint address = address_of(number);
     return relay_clients_find(clients, &address);
 }
 
@@ -55,14 +55,14 @@ static void clients_are_numbered_as_they_come_and_a_number_is_not_used_again(voi
 static void addresses_that_differ_in_anything_are_different_clients(void **state)
 {
     struct relay_clients clients;
-    struct sockaddr_in6 first = address_of(7), second = first;
+    struct endpoint first = address_of(7), second = first;
     (void)state;
     assert_int_equal(relay_clients_init(&clients, CAPACITY, &KEY), 0);
     assert_non_null(relay_clients_add(&clients, &first, 0));
-    second.sin6_scope_id = 2;
+    second.scope = 2;
     assert_null(relay_clients_find(&clients, &second));
     second = first;
-    second.sin6_addr.s6_addr[0] = 1;
+    second.address.s6_addr[0] = 1;
     assert_null(relay_clients_find(&clients, &second));
     assert_non_null(relay_clients_find(&clients, &first));
     remove_all(&clients);
@@ -182,7 +182,7 @@ static void the_table_agrees_with_a_model(void **state)
     size_t seen = 0;
     for (struct relay_client *client = NULL;
          (client = relay_clients_next(&clients, client)) != NULL; seen++)
-        assert_true(there[client->address.sin6_port]);
+        assert_true(there[client->address.port]);
     assert_int_equal(seen, count);
     int64_t last_ns = 0;
     for (struct relay_client *client = clients.oldest; client != NULL; client = client->newer) {

@@ -1,10 +1,11 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The relay over loopback, in one thread: a run that is told to stop before it begins handles what
  * is there and ends. System calls fail on request. */
 #include <errno.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-#include "base/address.h"
+#include "net/address.h"
 #include "relay/relay.h"
 #include "support/cmocka.h"
 #include "support/loopback.h"

@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/** @file
+ * The state of the world, whoever tells it: clusters of game servers, the chain of filters, data
+ * centres. Sources tell parts of it; what is in force is one immutable version, which workers take
+ * at the start of a batch and keep no longer.
+ *
+ * Used by the control thread, save what says otherwise.
+ */
+#ifndef PADDOCK_CATALOG_CATALOG_H
+#define PADDOCK_CATALOG_CATALOG_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/error.h"
+#include "base/log.h"
+#include "catalog/clusters.h"
+#include "catalog/datacenters.h"
+#include "loop/quiescent.h"
+#include "loop/worker.h"
+
+/** Who tells it. Where two tell the same locality, the chain or the data centres, the later in this
+ * list wins. */
+enum catalog_source {
+    CATALOG_CONFIG, /**< the configuration file of -c */
+    CATALOG_STATIC, /**< --provider.static.endpoints */
+    CATALOG_SOURCES
+};
+
+/** What a source tells: all that it knows, or NULL where it says nothing of a part. Whatever it
+ * left out since the last time is gone. */
+struct catalog_change {
+    struct clusters *clusters;
+    json_t *filters; /**< a list as in a file, checked */
+    struct datacenters *datacenters;
+};
+
+/** Frees what a change holds, where it does not go to catalog_update(). */
+void catalog_change_fini(struct catalog_change *change);
+
+/** One version. Read only; it lives until no worker can be using it. */
+struct catalog_version {
+    struct retired retired;
+    uint64_t number; /**< from 1, one more with each change */
+    struct clusters *clusters;
+    json_t *filters;                 /**< a list; NULL: nobody told one */
+    struct datacenters *datacenters; /**< NULL: nobody told any */
+    uint64_t datacenters_number;     /**< the number since which they are as they are */
+};
+
+struct catalog;
+
+/** Makes a catalog whose first version is empty.
+ * @param workers that take versions of it; NULL: none do. Must outlive it.
+ * @param[out] catalog untouched on failure; freed with catalog_free().
+ * @return 0 or a negative errno value. */
+int catalog_new(struct catalog **catalog, struct workers *workers, struct log *log);
+
+/** Frees it, with the version in force. NULL is fine. */
+void catalog_free(struct catalog *catalog);
+
+/**
+ * Takes what a source tells, in place of what it told before, and puts a new version in force, if
+ * that changes anything. A source whose part loses against another's is warned about once.
+ * @param change its members are taken over, also on failure.
+ * @return 0 or -ENOMEM: nothing has changed.
+ */
+int catalog_update(struct catalog *catalog, enum catalog_source source,
+                   const struct catalog_change *change);
+
+/** Calls a function, from catalog_update(), whenever another version is in force. There is one such
+ * function at most. */
+void catalog_watch(struct catalog *catalog, void (*changed)(void *user), void *user);
+
+/** The version in force; a worker may use it until the end of its turn, the control thread until
+ * the next catalog_update(). From any worker. */
+const struct catalog_version *catalog_read(const struct catalog *catalog);
+
+/** Sets `filters`, `clusters`, `datacenters` and `paddock.sources` in an object, as
+ * docs/operations.md has it, in place of what is there under these names. A token is shown as
+ * `fingerprint:` with 16 hexadecimal digits, by a key of this process, unless @p with_tokens: a
+ * file may have such a text, as a token that no player can show.
+ * @return 0 or -ENOMEM. */
+int catalog_show(const struct catalog *catalog, json_t *json, bool with_tokens);
+
+#endif

@@ -1,0 +1,11 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "daemon/services.h"
+
+#include "proxy/service.h"
+#include "qcmp/service.h"
+
+const struct service_ops *const services[] = {
+    &qcmp_service,
+    &proxy_service,
+    NULL,
+};

@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/** @file
+ * What a filter is: it sees each datagram of a player before it goes to a server ("read"), and each
+ * of a server before it goes to a player ("write"), may change it, refuse it, remember what it
+ * found as metadata, and choose destinations. No filter calls the next; one loop runs the chain.
+ *
+ * A filter's own part does not change after it was opened, and is shared by all workers; what
+ * changes is in a worker's part. Both begin zeroed.
+ */
+#ifndef PADDOCK_FILTERS_FILTER_H
+#define PADDOCK_FILTERS_FILTER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/error.h"
+#include "config/field.h"
+#include "net/packet.h"
+
+/** Names of metadata that one chain can have. */
+#define FILTER_MAX_NAMES 64
+#define FILTER_NAME_BYTES 128
+
+/** The name of metadata that filters use unless another one is configured. */
+#define FILTER_DEFAULT_NAME "quilkin.dev/capture"
+
+/** Destinations that the router may choose for one datagram; all of the world are without limit. */
+#define FILTER_MAX_CHOSEN 1024
+
+enum filter_result {
+    FILTER_NEXT, /**< go on with the next one */
+    FILTER_DROP  /**< refused, with the reason in the call */
+};
+
+enum metadata_kind {
+    METADATA_NONE,
+    METADATA_BOOL,
+    METADATA_NUMBER,
+    METADATA_BYTES
+};
+
+/** A value under a name. */
+struct metadata {
+    enum metadata_kind kind;
+    uint64_t number;     /**< of a bool 0 or 1 */
+    const uint8_t *data; /**< stays until the datagram is done */
+    uint32_t bytes;
+};
+
+/** Which endpoints there are, and who owns a token. It does not change. */
+struct filter_world {
+    uint32_t count; /**< of endpoints */
+    /** Finds the endpoints that own a token.
+     * @param[out] chosen gets the places of at most @p most. @return how many. */
+    uint32_t (*find_token)(const struct filter_world *world, const uint8_t *token, uint32_t bytes,
+                           uint32_t *chosen, uint32_t most);
+};
+
+/** One datagram on its way. */
+struct filter_call {
+    struct packet *packet;                      /**< data and bytes may be changed */
+    const struct endpoint *source;              /**< where it came from */
+    const struct endpoint *server;              /**< of a server's datagram; NULL of a player's */
+    const struct filter_world *world;           /**< of a player's datagram */
+    struct metadata metadata[FILTER_MAX_NAMES]; /**< by filter_name(); empty at first */
+    bool is_chosen; /**< whether the destinations are those below; else they are all */
+    uint32_t chosen_count;
+    uint32_t chosen[FILTER_MAX_CHOSEN]; /**< by their place in the world */
+    unsigned reason;                    /**< of #FILTER_DROP: an index into filter_ops.reasons */
+    /** Memory for bytes that are taken off the datagram, so that what is added later does not
+     * overwrite them. */
+    uint8_t *scratch;
+    uint32_t scratch_bytes;
+};
+
+/** The names of metadata in one chain. */
+struct filter_names {
+    unsigned count;
+    char names[FILTER_MAX_NAMES][FILTER_NAME_BYTES];
+};
+
+/** The index of a name, which is new or not.
+ * @return at least 0, or -ENOSPC: there are too many, or it is too long. */
+int filter_name(struct filter_names *names, const char *name);
+
+/** A kind of filter. */
+struct filter_ops {
+    const char *id;             /**< quilkin.filters.capture.v1alpha1.Capture */
+    const struct field *fields; /**< of its own part; NULL: it takes no configuration */
+    const char *rules;          /**< JSON Schema: what holds beside the rows of fields; or NULL */
+    bool needs_config;          /**< whether the configuration must be there, if only {} */
+    const char *const *reasons; /**< why it refuses a datagram, for metrics; ended by NULL */
+    size_t filter_bytes;        /**< its own part */
+    size_t worker_bytes;        /**< a worker's part; 0: none */
+
+    /** Completes what was read. May be NULL.
+     * @return 0, or a negative errno value, also in @p error, behind the key of the filter. */
+    int (*open)(void *filter, struct filter_names *names, struct error *error);
+    /** Makes a worker's part, which is zeroed. May be NULL. */
+    void (*start)(const void *filter, void *mine, unsigned worker);
+    /** NULL: goes on. Must not block, lock, allocate, log or format. */
+    enum filter_result (*read)(const void *filter, void *mine, struct filter_call *call);
+    enum filter_result (*write)(const void *filter, void *mine, struct filter_call *call);
+    void (*close)(void *filter); /**< releases what open() took; may be NULL */
+};
+
+/** All kinds, ended by NULL. A new one is a file and a line in list.c. */
+extern const struct filter_ops *const filter_list[];
+
+#endif

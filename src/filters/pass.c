@@ -1,0 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "filters/list.h"
+
+const struct filter_ops filter_pass = {.id = "quilkin.filters.pass.v1alpha1.Pass"};

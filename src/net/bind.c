@@ -1,0 +1,204 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "net/bind.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <string.h>
+#include <time.h> /* before linux/errqueue.h, which uses struct timespec without it */
+
+#include <linux/errqueue.h>
+#include <linux/filter.h>
+#include <linux/net_tstamp.h>
+#include <linux/sock_diag.h>
+#include <netinet/udp.h>
+#include <unistd.h>
+
+#include "net/address.h"
+
+static int set_option(int fd, int level, int name, int value)
+{
+    return setsockopt(fd, level, name, &value, sizeof value) == 0 ? 0 : -errno;
+}
+
+/* As much as is granted: FORCE is for the privileged, and net.core.rmem_max limits the others. The
+ * kernel doubles what it is given, for its own bookkeeping. */
+static void size_receive_buffer(int fd, size_t bytes)
+{
+    int half = bytes / 2 < INT_MAX / 2 ? (int)(bytes / 2) : INT_MAX / 2;
+    if (set_option(fd, SOL_SOCKET, SO_RCVBUFFORCE, half) != 0)
+        set_option(fd, SOL_SOCKET, SO_RCVBUF, half);
+}
+
+/* A smaller one than the system's default is never asked for. */
+static void size_send_buffer(int fd)
+{
+    const int half = BIND_SEND_BUFFER_BYTES / 2;
+    size_t used = 0, size = 0;
+
+    bind_send_buffer(fd, &used, &size);
+    if (size >= BIND_SEND_BUFFER_BYTES)
+        return;
+    if (set_option(fd, SOL_SOCKET, SO_SNDBUFFORCE, half) != 0)
+        set_option(fd, SOL_SOCKET, SO_SNDBUF, half);
+}
+
+static int enable_stamps(int fd)
+{
+    return set_option(fd, SOL_SOCKET, SO_TIMESTAMPING,
+                      SOF_TIMESTAMPING_SOFTWARE | SOF_TIMESTAMPING_RX_SOFTWARE);
+}
+
+/* IP_PKTINFO as well on a dual-stack socket: it alone tells a broadcast destination of an IPv4
+ * datagram. */
+static int configure(int fd, const struct binding *binding)
+{
+    bool ipv6 = binding_is_ipv6(binding);
+    size_receive_buffer(fd, binding->buffer_bytes);
+    size_send_buffer(fd);
+    int error = set_option(fd, IPPROTO_IP, IP_PKTINFO, 1);
+    if (error == 0 && ipv6)
+        error = set_option(fd, IPPROTO_IPV6, IPV6_V6ONLY, binding->ipv6_only);
+    if (error == 0 && ipv6)
+        error = set_option(fd, IPPROTO_IPV6, IPV6_RECVPKTINFO, 1);
+    if (error == 0)
+        error = enable_stamps(fd);
+    return error;
+}
+
+bool binding_is_ipv6(const struct binding *binding)
+{
+    return !IN6_IS_ADDR_V4MAPPED(&binding->address);
+}
+
+int bind_open(struct binding *binding, uint16_t port, bool joins)
+{
+    for (;;) {
+        int family = binding_is_ipv6(binding) ? AF_INET6 : AF_INET;
+        int fd = socket(family, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+        int error = fd >= 0 ? configure(fd, binding) : -errno;
+        if (error == 0 && binding->is_missing) /* IPv6 sockets have this option, too */
+            error = set_option(fd, IPPROTO_IP, IP_FREEBIND, 1);
+        if (error == 0 && joins)
+            error = bind_join(fd);
+        if (error == 0) {
+            struct sockaddr_storage address;
+            socklen_t bytes = address_to_socket(&binding->address, port, &address);
+            error = bind(fd, (const struct sockaddr *)&address, bytes) == 0 ? 0 : -errno;
+        }
+        if (error == 0)
+            return fd;
+
+        if (fd >= 0)
+            close(fd);
+        if (!binding->ipv6_only && address_fall_back(&binding->address, error))
+            continue;
+        if (error != -EADDRNOTAVAIL || binding->is_missing)
+            return error;
+        binding->is_missing = true;
+    }
+}
+
+int bind_join(int fd)
+{
+    return set_option(fd, SOL_SOCKET, SO_REUSEPORT, 1);
+}
+
+int bind_free_port(uint16_t *port)
+{
+    struct sockaddr_in6 any = {.sin6_family = AF_INET6};
+    socklen_t bytes = sizeof any;
+    int fd = socket(AF_INET6, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    int error = fd >= 0 ? set_option(fd, IPPROTO_IPV6, IPV6_V6ONLY, 0) : -errno;
+    if (fd < 0 && error == -EAFNOSUPPORT) {
+        any.sin6_family = AF_INET; /* the rest of it is the unspecified address as well */
+        bytes = sizeof(struct sockaddr_in);
+        fd = socket(AF_INET, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+        error = fd >= 0 ? 0 : -errno;
+    }
+    if (error == 0 && bind(fd, (const struct sockaddr *)&any, bytes) != 0)
+        error = -errno;
+    if (error == 0 && getsockname(fd, (struct sockaddr *)&any, &bytes) != 0)
+        error = -errno;
+    if (error != 0) {
+        if (fd >= 0)
+            close(fd);
+        return error;
+    }
+    *port = ntohs(any.sin6_port); /* where an IPv4 address has it, too */
+    return fd;
+}
+
+int bind_connected(const struct sockaddr *peer, socklen_t peer_bytes, size_t buffer_bytes)
+{
+    int fd = socket(peer->sa_family, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (fd < 0)
+        return -errno;
+    size_receive_buffer(fd, buffer_bytes);
+    size_send_buffer(fd);
+    int error = enable_stamps(fd);
+    if (error == 0 && connect(fd, peer, peer_bytes) != 0)
+        error = -errno;
+    if (error == 0)
+        return fd;
+    close(fd);
+    return error;
+}
+
+int bind_stop_receiving(int fd)
+{
+    struct sock_filter nothing[] = {{.code = BPF_RET | BPF_K, .k = 0}};
+    struct sock_fprog program = {.len = 1, .filter = nothing};
+    return setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof program) == 0 ? 0 : -errno;
+}
+
+static int read_memory(int fd, uint32_t info[SK_MEMINFO_VARS])
+{
+    socklen_t bytes = SK_MEMINFO_VARS * sizeof info[0];
+    if (getsockopt(fd, SOL_SOCKET, SO_MEMINFO, info, &bytes) != 0)
+        return -errno;
+    return bytes > SK_MEMINFO_DROPS * sizeof info[0] ? 0 : -ENOPROTOOPT;
+}
+
+int bind_drops(int fd, uint32_t *drops)
+{
+    uint32_t info[SK_MEMINFO_VARS];
+    int error = read_memory(fd, info);
+    if (error == 0)
+        *drops = info[SK_MEMINFO_DROPS];
+    return error;
+}
+
+int bind_send_buffer(int fd, size_t *used, size_t *size)
+{
+    uint32_t info[SK_MEMINFO_VARS];
+    int error = read_memory(fd, info);
+    if (error != 0)
+        return error;
+    *used = info[SK_MEMINFO_WMEM_ALLOC];
+    *size = info[SK_MEMINFO_SNDBUF];
+    return 0;
+}
+
+size_t bind_receive_buffer(int fd)
+{
+    int size;
+    socklen_t bytes = sizeof size;
+    if (getsockopt(fd, SOL_SOCKET, SO_RCVBUF, &size, &bytes) != 0 || size < 0)
+        return 0;
+    return (size_t)size;
+}
+
+bool bind_can_segment(int fd)
+{
+    int size;
+    socklen_t bytes = sizeof size;
+    return getsockopt(fd, SOL_UDP, UDP_SEGMENT, &size, &bytes) == 0;
+}
+
+/* In floating point, because no length of time overflows it. */
+size_t bind_buffer_bytes(int64_t length_ns)
+{
+    double datagrams = (double)length_ns * 1e-9 * BIND_FULL_RATE;
+    double bytes = datagrams * BIND_DATAGRAM_COST_BYTES;
+    return bytes < INT_MAX ? (size_t)bytes : INT_MAX;
+}

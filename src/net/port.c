@@ -1,0 +1,564 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "net/port.h"
+
+#include <assert.h>
+#include <endian.h>
+#include <errno.h>
+#include <netinet/udp.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <time.h> /* before linux/errqueue.h, which uses struct timespec without it */
+#include <unistd.h>
+
+#include <linux/errqueue.h>
+
+#include "base/clock.h"
+#include "net/address.h"
+#include "net/bind.h"
+
+#define STAMP_BYTES 8
+
+/* Datagrams that wait to be sent at once; more of them make an early start. */
+#define OUT_MAX 64
+#define OUT_NONE UINT8_MAX
+
+#define ROOM_UNKNOWN INT64_MIN
+
+/* Datagrams of one burst must fit every path: the smallest MTU of IPv6, without the headers. */
+#define SEGMENT_MAX_BYTES 1232
+
+/* What the kernel takes at once: the longest payload over IPv4. */
+#define BURST_MAX_BYTES 65507
+
+/* Batches without segments, after a device refused them. */
+#define PAUSE_BATCHES 64
+
+/* A failure that does not pass must not hold up the end for long. */
+#define DRAIN_RETRIES 50
+#define RETRY_MS 1
+
+/* Slots begin on a cache line, and are apart by no power of two, so that their beginnings do not
+ * share a cache set. */
+#define SLOT_BYTES ((PACKET_ROOM + PACKET_MAX_BYTES + PACKET_ROOM + 63) / 64 * 64)
+_Static_assert(SLOT_BYTES % 4096 != 0, "slots share no cache set");
+
+/* The messages of a dual-stack socket that the kernel stamps. */
+#define CONTROL_BYTES                                                                              \
+    (CMSG_SPACE(sizeof(struct scm_timestamping)) + CMSG_SPACE(sizeof(struct in6_pktinfo)) +        \
+     CMSG_SPACE(sizeof(struct in_pktinfo)))
+
+struct slot {
+    struct sockaddr_in6 peer;
+    struct iovec vector;
+    alignas(struct cmsghdr) char control[CONTROL_BYTES];
+};
+
+/* What one datagram needs on its way out. */
+struct out {
+    struct port *port;
+    struct endpoint to, from;
+    struct iovec vector;
+    int64_t received_ns;
+    int stamp_at;
+    bool is_pinned, is_sent;
+    uint8_t next; /* a later one by the same port, to the same peer, from the same address */
+};
+
+/* A message header with what it points to. */
+struct letter {
+    struct sockaddr_in6 to;
+    alignas(struct cmsghdr) char control[CMSG_SPACE(sizeof(struct in6_pktinfo)) +
+                                         CMSG_SPACE(sizeof(uint16_t))];
+};
+
+struct port_batch {
+    struct mmsghdr messages[PACKET_BATCH];
+    struct slot slots[PACKET_BATCH];
+    struct packet packets[PACKET_BATCH];
+    int64_t read_ns;
+    unsigned out_count;
+    uint8_t latest[256]; /* in out, by the lower half of the peer's port */
+    struct out out[OUT_MAX];
+    uint8_t *data; /* PACKET_BATCH times SLOT_BYTES; pages are used as datagrams need them */
+};
+
+struct port {
+    struct port_options options;
+    sa_family_t family;
+    bool can_segment;
+    unsigned pause;   /* batches of which each datagram leaves by itself all the same */
+    int64_t room;     /* bytes for what is doubtful, in the batch in hand; ROOM_UNKNOWN */
+    unsigned counted; /* packets of the batch in hand */
+};
+
+struct port_counters *port_counters_new(unsigned workers)
+{
+    struct port_counters *counters =
+        aligned_alloc(alignof(struct port_counters), workers * sizeof *counters);
+    if (counters == NULL)
+        return NULL;
+
+    memset(counters, 0, workers * sizeof *counters);
+    for (unsigned i = 0; i < workers; i++) {
+        histogram_init(&counters[i].batch_packets, &histogram_batch_bounds);
+        histogram_init(&counters[i].hold_ns, &histogram_time_bounds);
+        histogram_init(&counters[i].queue_delay_ns, &histogram_time_bounds);
+    }
+    return counters;
+}
+
+void port_counters_add(struct port_sum *sum, const struct port_counters *counters, unsigned workers)
+{
+    for (const struct port_counters *c = counters; c < counters + workers; c++) {
+        for (unsigned i = 0; i < PORT_MAX_OUTCOMES; i++) {
+            uint64_t packets = counter_read(&c->outcomes[i].packets);
+            sum->packets[i] += packets;
+            sum->received += packets;
+            sum->bytes[i] += counter_read(&c->outcomes[i].bytes);
+        }
+        for (unsigned i = 0; i < PORT_ERRORS; i++) {
+            uint64_t errors = counter_read(&c->send_errors[i]);
+            sum->errors[i] += errors;
+            sum->send_errors += errors;
+        }
+        sum->sent += counter_read(&c->sent);
+        sum->sent_bytes += counter_read(&c->sent_bytes);
+        sum->receive_errors += counter_read(&c->receive_errors);
+        histogram_add(&sum->batch_packets, &c->batch_packets);
+        histogram_add(&sum->hold_ns, &c->hold_ns);
+        histogram_add(&sum->queue_delay_ns, &c->queue_delay_ns);
+    }
+}
+
+struct port_batch *port_batch_new(void)
+{
+    struct port_batch *batch = calloc(1, sizeof *batch);
+    if (batch == NULL)
+        return NULL;
+    batch->data = calloc(PACKET_BATCH, SLOT_BYTES);
+    if (batch->data == NULL) {
+        free(batch);
+        return NULL;
+    }
+
+    memset(batch->latest, OUT_NONE, sizeof batch->latest);
+    for (unsigned i = 0; i < PACKET_BATCH; i++) {
+        struct slot *slot = &batch->slots[i];
+        batch->packets[i].data = batch->data + (size_t)i * SLOT_BYTES + PACKET_ROOM;
+        slot->vector.iov_base = batch->packets[i].data;
+        batch->messages[i].msg_hdr = (struct msghdr){.msg_name = &slot->peer,
+                                                     .msg_iov = &slot->vector,
+                                                     .msg_iovlen = 1,
+                                                     .msg_control = slot->control};
+    }
+    return batch;
+}
+
+void port_batch_free(struct port_batch *batch)
+{
+    if (batch == NULL)
+        return;
+    free(batch->data);
+    free(batch);
+}
+
+int port_open(struct port **port, const struct port_options *options)
+{
+    struct sockaddr_storage own = {0};
+    socklen_t bytes = sizeof own;
+    struct port *opened = calloc(1, sizeof *opened);
+    if (opened == NULL) {
+        close(options->fd);
+        return -ENOMEM;
+    }
+
+    getsockname(options->fd, (struct sockaddr *)&own, &bytes);
+    opened->options = *options;
+    opened->family = own.ss_family;
+    opened->room = ROOM_UNKNOWN;
+    opened->can_segment = !options->is_connected && bind_can_segment(options->fd);
+    *port = opened;
+    return 0;
+}
+
+void port_close(struct port *port)
+{
+    if (port == NULL)
+        return;
+    close(port->options.fd);
+    free(port);
+}
+
+int port_fd(const struct port *port)
+{
+    return port->options.fd;
+}
+
+int64_t port_read_ns(const struct port *port)
+{
+    return port->options.batch->read_ns;
+}
+
+void port_count(struct port *port, unsigned outcome, const struct packet *packet)
+{
+    struct port_counters *counters = port->options.counters;
+    port->counted++;
+    counter_add(&counters->outcomes[outcome].packets, 1);
+    counter_add(&counters->outcomes[outcome].bytes, packet->bytes);
+}
+
+/* A local address that the kernel would not answer from is a broadcast address of this host. */
+static struct in6_addr local_ipv4(const struct in_pktinfo *info)
+{
+    bool is_broadcast =
+        info->ipi_ifindex != 0 && info->ipi_spec_dst.s_addr != info->ipi_addr.s_addr;
+    return address_from_ipv4(is_broadcast ? (struct in_addr){INADDR_BROADCAST} : info->ipi_addr);
+}
+
+/* Reads what the kernel says of a datagram beside its bytes. An IPv4 datagram on a dual-stack
+ * socket has both kinds of packet info, that of IPv4 later. Returns whether there was a stamp. */
+static bool read_control(struct msghdr *header, struct packet *packet)
+{
+    bool is_stamped = false;
+    packet->local = (struct endpoint){.address = in6addr_loopback};
+    for (struct cmsghdr *message = CMSG_FIRSTHDR(header); message != NULL;
+         message = CMSG_NXTHDR(header, message)) {
+        if (message->cmsg_level == SOL_SOCKET) {
+            const struct scm_timestamping *stamps =
+                (const struct scm_timestamping *)CMSG_DATA(message);
+            packet->received_ns =
+                (int64_t)stamps->ts[0].tv_sec * 1000000000 + stamps->ts[0].tv_nsec;
+            is_stamped = packet->received_ns != 0;
+        } else if (message->cmsg_level == IPPROTO_IPV6) {
+            const struct in6_pktinfo *info = (const struct in6_pktinfo *)CMSG_DATA(message);
+            packet->local.address = info->ipi6_addr;
+            packet->local.scope =
+                address_is_link_local(&info->ipi6_addr) ? (uint32_t)info->ipi6_ifindex : 0;
+        } else {
+            packet->local.address = local_ipv4((const struct in_pktinfo *)CMSG_DATA(message));
+        }
+    }
+    return is_stamped;
+}
+
+static void describe(struct port *port, unsigned i)
+{
+    struct port_batch *batch = port->options.batch;
+    struct mmsghdr *message = &batch->messages[i];
+    struct packet *packet = &batch->packets[i];
+
+    packet->bytes = message->msg_len;
+    packet->is_cut = (message->msg_hdr.msg_flags & MSG_TRUNC) != 0;
+    packet->peer = endpoint_from_socket((const struct sockaddr *)&batch->slots[i].peer);
+    packet->data = batch->slots[i].vector.iov_base;
+    if (read_control(&message->msg_hdr, packet)) {
+        int64_t delay_ns = batch->read_ns - packet->received_ns;
+        histogram_record(&port->options.counters->queue_delay_ns,
+                         delay_ns > 0 ? (uint64_t)delay_ns : 0);
+    } else {
+        packet->received_ns = batch->read_ns;
+    }
+}
+
+static void count_error(struct port *port, int error)
+{
+    static const struct {
+        int error;
+        enum port_error class;
+    } classes[] = {{EAGAIN, PORT_ERROR_NO_BUFFERS},
+                   {ENOBUFS, PORT_ERROR_NO_BUFFERS},
+                   {ENOMEM, PORT_ERROR_NO_BUFFERS},
+                   {ECONNREFUSED, PORT_ERROR_REFUSED},
+                   {EPERM, PORT_ERROR_REFUSED},
+                   {EACCES, PORT_ERROR_REFUSED},
+                   {ENETUNREACH, PORT_ERROR_UNREACHABLE},
+                   {EHOSTUNREACH, PORT_ERROR_UNREACHABLE},
+                   {EADDRNOTAVAIL, PORT_ERROR_UNREACHABLE},
+                   {EMSGSIZE, PORT_ERROR_TOO_LARGE}};
+    enum port_error class = PORT_ERROR_IO;
+
+    for (size_t i = 0; i < sizeof classes / sizeof classes[0]; i++) {
+        if (classes[i].error == error)
+            class = classes[i].class;
+    }
+    counter_add(&port->options.counters->send_errors[class], 1);
+}
+
+static void count_sent(const struct out *out, int64_t sent_ns)
+{
+    struct port_counters *counters = out->port->options.counters;
+    counter_add(&counters->sent, 1);
+    counter_add(&counters->sent_bytes, out->vector.iov_len);
+    if (out->stamp_at >= 0) {
+        int64_t hold_ns = sent_ns - out->received_ns;
+        histogram_record(&counters->hold_ns, hold_ns > 0 ? (uint64_t)hold_ns : 0);
+    }
+}
+
+static void *add_control(struct msghdr *header, int level, int type, size_t bytes)
+{
+    struct cmsghdr *message =
+        (struct cmsghdr *)((char *)header->msg_control + header->msg_controllen);
+    message->cmsg_level = level;
+    message->cmsg_type = type;
+    message->cmsg_len = CMSG_LEN(bytes);
+    header->msg_controllen += CMSG_SPACE(bytes);
+    return CMSG_DATA(message);
+}
+
+/* Addresses one datagram, and names the address that it leaves from. */
+static void write_letter(struct out *out, struct letter *letter, struct msghdr *header)
+{
+    const struct port *port = out->port;
+    memset(letter->control, 0, sizeof letter->control); /* the kernel is given its padding, too */
+    *header =
+        (struct msghdr){.msg_name = &letter->to,
+                        .msg_namelen = endpoint_to_socket(&out->to, port->family, &letter->to),
+                        .msg_iov = &out->vector,
+                        .msg_iovlen = 1,
+                        .msg_control = letter->control};
+    if (!out->is_pinned)
+        return;
+
+    if (port->family == AF_INET6) {
+        struct in6_pktinfo info = {.ipi6_addr = out->from.address, .ipi6_ifindex = out->from.scope};
+        memcpy(add_control(header, IPPROTO_IPV6, IPV6_PKTINFO, sizeof info), &info, sizeof info);
+    } else {
+        struct in_pktinfo info = {.ipi_ifindex = 0};
+        memcpy(&info.ipi_spec_dst, &out->from.address.s6_addr[12], sizeof info.ipi_spec_dst);
+        memcpy(add_control(header, IPPROTO_IP, IP_PKTINFO, sizeof info), &info, sizeof info);
+    }
+}
+
+/* Sends one message with the datagrams of one burst in it, stamped as late as it can be. Returns 0
+ * or an errno value. */
+static int send_message(const struct msghdr *header, struct out *const *burst, unsigned count)
+{
+    int64_t sent_ns;
+    ssize_t sent;
+
+    do {
+        sent_ns = clock_wall_ns();
+        for (unsigned i = 0; i < count; i++) {
+            uint64_t big_endian = htobe64((uint64_t)sent_ns);
+            if (burst[i]->stamp_at >= 0)
+                memcpy((char *)burst[i]->vector.iov_base + burst[i]->stamp_at, &big_endian,
+                       STAMP_BYTES);
+        }
+        sent = sendmsg(burst[0]->port->options.fd, header, MSG_DONTWAIT);
+    } while (sent < 0 && errno == EINTR);
+    if (sent < 0)
+        return errno;
+
+    for (unsigned i = 0; i < count; i++) {
+        burst[i]->is_sent = true;
+        count_sent(burst[i], sent_ns);
+    }
+    return 0;
+}
+
+/* Sends a chain as far as its datagrams are of one size, in one call that the kernel cuts into
+ * datagrams. A device without checksums of its own refuses that with EIO, but may not be the one
+ * for the next peer. After any error each datagram has its own chance. */
+static void send_burst(struct port_batch *batch, struct out *first)
+{
+    struct out *burst[OUT_MAX];
+    struct iovec vectors[OUT_MAX];
+    struct letter letter;
+    struct msghdr header;
+    unsigned count = 0;
+    size_t bytes = first->vector.iov_len;
+
+    for (struct out *out = first;; out = &batch->out[out->next]) {
+        burst[count] = out;
+        vectors[count++] = out->vector;
+        if (out->next == OUT_NONE || (count + 1) * bytes > BURST_MAX_BYTES ||
+            batch->out[out->next].vector.iov_len != bytes)
+            break;
+    }
+    if (count < 2)
+        return;
+
+    uint16_t segment_bytes = (uint16_t)bytes;
+    write_letter(first, &letter, &header);
+    memcpy(add_control(&header, SOL_UDP, UDP_SEGMENT, sizeof segment_bytes), &segment_bytes,
+           sizeof segment_bytes);
+    header.msg_iov = vectors;
+    header.msg_iovlen = count;
+    int error = send_message(&header, burst, count);
+    if (error == EIO)
+        first->port->pause = PAUSE_BATCHES;
+    for (unsigned i = 0; i < count && error != 0; i++)
+        burst[i]->next = OUT_NONE;
+}
+
+/* Sends the datagrams from @p first on that go by the same port and are not stamped, in one call.
+ * Those that were sent in bursts end it. */
+static void send_run(struct port_batch *batch, unsigned first)
+{
+    struct mmsghdr messages[OUT_MAX];
+    struct letter letters[OUT_MAX];
+    struct out *run = &batch->out[first];
+    struct port *port = run->port;
+    unsigned count = 0, done = 0, tried = OUT_MAX;
+
+    for (; first + count < batch->out_count; count++) {
+        struct out *out = &run[count];
+        if (out->port != port || out->stamp_at >= 0 || out->is_sent ||
+            (count > 0 && out->next != OUT_NONE))
+            break;
+        write_letter(out, &letters[count], &messages[count].msg_hdr);
+    }
+    while (done < count) {
+        int sent = sendmmsg(port->options.fd, messages + done, count - done, MSG_DONTWAIT);
+        if (sent < 0 && errno == EINTR)
+            continue;
+        for (int i = 0; i < sent; i++)
+            count_sent(&run[done + (unsigned)i], 0);
+        done += sent > 0 ? (unsigned)sent : 0;
+        if (sent < 0 && port->options.is_connected && tried != done) {
+            tried = done;
+        } else if (sent < 0) {
+            count_error(port, errno);
+            done++;
+        }
+    }
+    for (unsigned i = 0; i < count; i++)
+        run[i].is_sent = true;
+}
+
+static void flush(struct port_batch *batch)
+{
+    for (unsigned i = 0; i < batch->out_count; i++) {
+        struct out *out = &batch->out[i];
+        batch->latest[((const uint8_t *)&out->to.port)[1]] = OUT_NONE;
+        if (!out->is_sent && out->next != OUT_NONE && out->port->can_segment &&
+            out->port->pause == 0 && out->vector.iov_len - 1 < SEGMENT_MAX_BYTES)
+            send_burst(batch, out);
+        if (out->is_sent)
+            continue;
+        if (out->stamp_at < 0) {
+            send_run(batch, i);
+            continue;
+        }
+
+        struct letter letter;
+        struct msghdr header;
+        write_letter(out, &letter, &header);
+        int error = send_message(&header, &out, 1);
+        if (error != 0)
+            count_error(out->port, error);
+    }
+    batch->out_count = 0;
+}
+
+/* Takes room in the half of the send buffer that what is doubtful may use. */
+static bool take_room(struct port *port)
+{
+    if (port->room == ROOM_UNKNOWN) {
+        size_t used, size;
+        port->room = bind_send_buffer(port->options.fd, &used, &size) == 0
+                         ? (int64_t)(size / 2) - (int64_t)used
+                         : INT64_MAX;
+    }
+    if (port->room < BIND_DATAGRAM_COST_BYTES)
+        return false;
+    port->room -= BIND_DATAGRAM_COST_BYTES;
+    return true;
+}
+
+void port_send(struct port *port, const struct port_message *message)
+{
+    struct port_batch *batch = port->options.batch;
+    const struct neighbours *neighbours = port->options.neighbours;
+    bool is_doubtful =
+        message->is_doubtful ||
+        (neighbours != NULL && neighbours_is_missing(neighbours, &message->to->address));
+
+    if (is_doubtful && !take_room(port)) {
+        count_error(port, ENOBUFS);
+        return;
+    }
+    if (batch->out_count == OUT_MAX)
+        flush(batch);
+
+    uint8_t index = (uint8_t)batch->out_count++;
+    struct out *out = &batch->out[index];
+    *out = (struct out){.port = port,
+                        .to = *message->to,
+                        .vector = {message->data, message->bytes},
+                        .received_ns = message->received_ns,
+                        .stamp_at = message->stamp_at,
+                        .is_pinned = message->from != NULL,
+                        .next = OUT_NONE};
+    if (out->is_pinned)
+        out->from =
+            (struct endpoint){.address = message->from->address, .scope = message->from->scope};
+
+    /* Where peers with like ports take turns a chain breaks, which costs a call more. */
+    uint8_t *latest = &batch->latest[((const uint8_t *)&message->to->port)[1]];
+    if (*latest != OUT_NONE) {
+        struct out *before = &batch->out[*latest];
+        if (before->port == port && before->is_pinned == out->is_pinned &&
+            endpoint_equals(&before->to, &out->to) && endpoint_equals(&before->from, &out->from))
+            before->next = index;
+    }
+    *latest = index;
+}
+
+void port_flush(struct port *port)
+{
+    flush(port->options.batch);
+}
+
+int port_turn(struct port *port)
+{
+    struct port_batch *batch = port->options.batch;
+    int received;
+
+    for (unsigned i = 0; i < PACKET_BATCH; i++) {
+        struct msghdr *header = &batch->messages[i].msg_hdr;
+        header->msg_namelen = sizeof batch->slots[i].peer;
+        header->msg_controllen = CONTROL_BYTES;
+        batch->slots[i].vector.iov_len = port->options.max_bytes;
+    }
+    do /* MSG_TRUNC makes the kernel tell true sizes */
+        received = recvmmsg(port->options.fd, batch->messages, PACKET_BATCH,
+                            MSG_DONTWAIT | MSG_TRUNC, NULL);
+    while (received < 0 && errno == EINTR);
+    if (received < 0 && errno == EAGAIN)
+        return 0;
+    if (received < 0) {
+        counter_add(&port->options.counters->receive_errors, 1);
+        return -errno;
+    }
+
+    batch->read_ns = clock_wall_ns();
+    for (int i = 0; i < received; i++)
+        describe(port, (unsigned)i);
+    histogram_record(&port->options.counters->batch_packets, (uint64_t)received);
+    port->counted = 0;
+    port->room = ROOM_UNKNOWN;
+    port->pause -= port->pause > 0;
+    port->options.receive(port, batch->packets, (unsigned)received, port->options.user);
+    assert(port->counted == (unsigned)received);
+    flush(batch);
+    return received;
+}
+
+void port_drain(struct port *port, size_t most)
+{
+    unsigned retries = DRAIN_RETRIES;
+    int received;
+
+    while (most > 0 && (received = port_turn(port)) != 0) {
+        if (received < 0 && retries-- == 0)
+            return;
+        if (received < 0)
+            poll(NULL, 0, RETRY_MS); /* an error may pass, and what is queued would be lost */
+        else
+            most -= (size_t)received < most ? (size_t)received : most;
+    }
+}

@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "proxy/metrics.h"
+
+static const char *const OUTCOMES[] = {
+#define OUTCOME_REASON(name, reason) reason,
+    PROXY_OUTCOMES(OUTCOME_REASON)
+#undef OUTCOME_REASON
+};
+static const char *const REFUSALS[PROXY_REFUSED] = {
+#define REFUSAL_REASON(name, reason) reason,
+    PROXY_REFUSALS(REFUSAL_REASON)
+#undef REFUSAL_REASON
+};
+static const char *const ENDS[SESSION_ENDS] = {[SESSION_IDLE] = "idle",
+                                               [SESSION_EVICTED] = "evicted",
+                                               [SESSION_REMOVED] = "endpoint_removed",
+                                               [SESSION_MOVED] = "moved",
+                                               [SESSION_STOPPED] = "stopped"};
+static const char *const SEND_ERRORS[PORT_ERRORS] = {[PORT_ERROR_IO] = "io",
+                                                     [PORT_ERROR_NO_BUFFERS] = "no_buffers",
+                                                     [PORT_ERROR_REFUSED] = "refused",
+                                                     [PORT_ERROR_UNREACHABLE] = "unreachable",
+                                                     [PORT_ERROR_TOO_LARGE] = "too_large"};
+static const char *const EVENTS[2] = {"read", "write"};
+
+void proxy_sum_add(struct proxy_sum *sum, const struct proxy_counters *counters, unsigned workers)
+{
+    for (const struct proxy_counters *c = counters; c < counters + workers; c++) {
+        sum->copies += counter_read(&c->copies);
+        sum->began += counter_read(&c->began);
+        sum->sessions += counter_read(&c->sessions);
+        sum->sockets += counter_read(&c->sockets);
+        sum->resting += counter_read(&c->resting);
+        for (unsigned i = 0; i < PROXY_REFUSED; i++)
+            sum->refused[i] += counter_read(&c->refused[i]);
+        for (unsigned i = 0; i < SESSION_ENDS; i++)
+            sum->ended[i] += counter_read(&c->ended[i]);
+        histogram_add(&sum->duration_ns, &c->duration_ns);
+        for (unsigned i = 0; i < 2; i++)
+            histogram_add(&sum->processing_ns[i], &c->processing_ns[i]);
+    }
+}
+
+/* Why datagrams of one direction went no further: by what they were, by the chain, for want of a
+ * session, and by the system. What is too large has one series, whichever found it. */
+static void write_drops(struct metrics *out, const char *event, const struct port_sum *received,
+                        const struct port_sum *sent, const uint64_t *refused)
+{
+    for (unsigned i = PROXY_FORWARDED + 1; i < PROXY_FILTERED; i++) {
+        if (i != PROXY_TOO_LARGE)
+            metrics_sample(out, received->packets[i], "event", event, "source", OUTCOMES[i], NULL);
+    }
+    for (unsigned i = 0; chain_reason(i) != NULL; i++) {
+        /* The two token routers are one code, and share their reasons' names. */
+        uint64_t count = received->packets[PROXY_FILTERED + i];
+        bool is_again = false;
+        for (unsigned j = 0; chain_reason(j) != NULL; j++) {
+            bool is_alike = j != i && __builtin_strcmp(chain_reason(i), chain_reason(j)) == 0;
+            is_again = is_again || (is_alike && j < i);
+            count += is_alike ? received->packets[PROXY_FILTERED + j] : 0;
+        }
+        if (!is_again)
+            metrics_sample(out, count, "event", event, "source", chain_reason(i), NULL);
+    }
+    for (unsigned i = 0; refused != NULL && i < PROXY_REFUSED; i++)
+        metrics_sample(out, refused[i], "event", event, "source", REFUSALS[i], NULL);
+    for (unsigned i = 0; i < PORT_ERRORS; i++) {
+        uint64_t count = sent->errors[i];
+        count += i == PORT_ERROR_TOO_LARGE ? received->packets[PROXY_TOO_LARGE] : 0;
+        metrics_sample(out, count, "event", event, "source", SEND_ERRORS[i], NULL);
+    }
+}
+
+void proxy_metrics_write(struct metrics *out, const struct proxy_sum *sum)
+{
+    metrics_family(out, "quilkin_packets", METRICS_COUNTER, NULL,
+                   "Datagrams that were sent on: to servers (read), to players (write).");
+    metrics_sample(out, sum->upstream.sent, "event", "read", NULL);
+    metrics_sample(out, sum->players.sent, "event", "write", NULL);
+    metrics_family(out, "quilkin_bytes", METRICS_COUNTER, NULL, "Their UDP payload.");
+    metrics_sample(out, sum->upstream.sent_bytes, "event", "read", NULL);
+    metrics_sample(out, sum->players.sent_bytes, "event", "write", NULL);
+    metrics_family(out, "quilkin_packets_dropped", METRICS_COUNTER, NULL,
+                   "Datagrams, and copies of them, that were not sent on.");
+    write_drops(out, "read", &sum->players, &sum->upstream, sum->refused);
+    write_drops(out, "write", &sum->upstream, &sum->players, NULL);
+    metrics_family(out, "quilkin_errors", METRICS_COUNTER, NULL, "Failures to receive.");
+    metrics_sample(out, sum->players.receive_errors, "event", "read", "display", "io", NULL);
+    metrics_sample(out, sum->upstream.receive_errors, "event", "write", "display", "io", NULL);
+    metrics_family(out, "quilkin_packets_processing_duration_seconds", METRICS_HISTOGRAM, "seconds",
+                   "From the reading of a datagram to its sending; the mean of its batch.");
+    for (unsigned i = 0; i < 2; i++)
+        metrics_histogram(out, &proxy_processing_bounds, &sum->processing_ns[i], "event", EVENTS[i],
+                          NULL);
+
+    metrics_family(out, "quilkin_session_active", METRICS_GAUGE, NULL, "Sessions at the moment.");
+    metrics_sample(out, sum->sessions, "country_code", "", NULL);
+    metrics_family(out, "quilkin_session", METRICS_COUNTER, NULL,
+                   "Sessions that began, one for each player and server.");
+    metrics_sample(out, sum->began, NULL);
+    metrics_family(out, "quilkin_session_duration_secs", METRICS_HISTOGRAM, NULL,
+                   "How long sessions lasted that have ended, to their last datagram.");
+    metrics_histogram(out, &proxy_duration_bounds, &sum->duration_ns, NULL);
+
+    metrics_family(out, "paddock_udp_received", METRICS_COUNTER, NULL,
+                   "Datagrams from players (read) and servers (write).");
+    metrics_sample(out, sum->players.received, "event", "read", NULL);
+    metrics_sample(out, sum->upstream.received, "event", "write", NULL);
+    metrics_family(out, "paddock_udp_copies", METRICS_COUNTER, NULL,
+                   "Copies of players' datagrams beyond the first, for several servers.");
+    metrics_sample(out, sum->copies, NULL);
+    metrics_family(out, "paddock_udp_kernel_drops", METRICS_COUNTER, NULL,
+                   "Datagrams of players that the kernel dropped: no room in the receive buffer.");
+    metrics_sample(out, sum->kernel_drops, NULL);
+    metrics_family(out, "paddock_udp_sessions_ended", METRICS_COUNTER, NULL,
+                   "Sessions that ended, by reason.");
+    for (unsigned i = 0; i < SESSION_ENDS; i++)
+        metrics_sample(out, sum->ended[i], "reason", ENDS[i], NULL);
+    metrics_family(out, "paddock_udp_upstream_sockets", METRICS_GAUGE, NULL,
+                   "Sockets towards servers that are open.");
+    metrics_sample(out, sum->sockets, NULL);
+    metrics_family(out, "paddock_udp_resting_pairs", METRICS_GAUGE, NULL,
+                   "Port numbers that rest for a server after a session.");
+    metrics_sample(out, sum->resting, NULL);
+}
+
+void proxy_log_stopped(struct log *log, const struct proxy_sum *sum)
+{
+    LOG_EVENT(log, LOG_LEVEL_INFO, log_text("message", "udp stopped"),
+              log_uint("received_from_players", sum->players.received),
+              log_uint("sent_to_servers", sum->upstream.sent),
+              log_uint("received_from_servers", sum->upstream.received),
+              log_uint("sent_to_players", sum->players.sent), log_uint("sessions", sum->began),
+              log_uint("kernel_drops", sum->kernel_drops));
+}

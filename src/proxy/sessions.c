@@ -1,0 +1,642 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "proxy/sessions.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define SECOND_NS INT64_C(1000000000)
+#define WHEEL_SLOTS 256
+#define CHUNK_SHIFT 10
+#define CHUNK_SESSIONS (1U << CHUNK_SHIFT)
+
+/* Sockets that are tried for one session, when the system keeps giving numbers that rest. */
+#define OPEN_TRIES 8
+
+enum link {
+    BY_SERVER,
+    BY_AGE,
+    BY_WHEEL
+};
+
+struct list {
+    uint32_t first, last;
+};
+
+/* An open upstream socket. Those that are open stand in the order in which they were opened. */
+struct socket {
+    struct upstream *upstream;
+    uint64_t serial;
+    uint16_t number;
+    uint32_t sessions;
+};
+
+struct session_server {
+    struct endpoint at;
+    struct session_server *next; /* in its bucket */
+    struct list sessions;
+    uint32_t pairs;       /* sessions and resting ones */
+    uint64_t next_serial; /* sockets before this one were tried for it */
+    uint64_t *rested;     /* serials of sockets whose rest is over, to be tried again */
+    uint32_t rested_count, rested_capacity;
+};
+
+/* Sessions of one address of players. */
+struct address_count {
+    struct in6_addr address;
+    uint32_t count;
+};
+
+struct sessions {
+    struct sessions_options options;
+    struct session **chunks; /* sessions do not move */
+    uint32_t chunks_count, made;
+    uint32_t free; /* a list by next_of_player */
+    uint32_t live, resting;
+    uint32_t mask; /* of the buckets of both tables */
+    uint32_t *by_player, *by_pair;
+    struct session_server **servers;
+    struct address_count *addresses; /* open addressing; only with max_per_address */
+    struct list ages[2];             /* never answered, answered; longest idle first */
+    struct list wheel[WHEEL_SLOTS];
+    int64_t wheel_second; /* up to which the wheel was turned */
+    struct socket *sockets;
+    uint32_t sockets_count, sockets_capacity, sockets_open;
+    uint64_t next_serial;
+    uint32_t *socket_of; /* by number: 1 + its index, at the last look */
+};
+
+static struct session *at(const struct sessions *sessions, uint32_t index)
+{
+    return &sessions->chunks[index >> CHUNK_SHIFT][index & (CHUNK_SESSIONS - 1)];
+}
+
+static void list_add(struct sessions *sessions, struct list *list, enum link link,
+                     struct session *session)
+{
+    session->links[link] = (struct session_links){list->last, SESSION_NONE};
+    if (list->last != SESSION_NONE)
+        at(sessions, list->last)->links[link].next = session->index;
+    else
+        list->first = session->index;
+    list->last = session->index;
+}
+
+static void list_remove(struct sessions *sessions, struct list *list, enum link link,
+                        struct session *session)
+{
+    struct session_links links = session->links[link];
+    if (links.before != SESSION_NONE)
+        at(sessions, links.before)->links[link].next = links.next;
+    else
+        list->first = links.next;
+    if (links.next != SESSION_NONE)
+        at(sessions, links.next)->links[link].before = links.before;
+    else
+        list->last = links.before;
+}
+
+static uint32_t hash(const struct sessions *sessions, const void *data, size_t bytes)
+{
+    return (uint32_t)siphash(&sessions->options.key, data, bytes) & sessions->mask;
+}
+
+static uint32_t pair_bucket(const struct sessions *sessions, const struct endpoint *server,
+                            uint16_t number)
+{
+    struct endpoint pair = *server;
+    pair.zero = number;
+    return hash(sessions, &pair, sizeof pair);
+}
+
+int sessions_new(struct sessions **sessions, const struct sessions_options *options)
+{
+    uint32_t buckets = 16;
+    struct sessions *made = calloc(1, sizeof *made);
+    if (made == NULL)
+        return -ENOMEM;
+
+    while (buckets < options->max && buckets < 1U << 24)
+        buckets *= 2;
+    made->options = *options;
+    made->mask = buckets - 1;
+    made->free = SESSION_NONE;
+    made->wheel_second = -1;
+    made->by_player = malloc(buckets * sizeof *made->by_player);
+    made->by_pair = malloc(buckets * sizeof *made->by_pair);
+    made->servers = calloc(buckets, sizeof *made->servers);
+    made->socket_of = calloc(UINT16_MAX + 1, sizeof *made->socket_of);
+    made->addresses = calloc(2 * (size_t)buckets, sizeof *made->addresses);
+    if (made->by_player == NULL || made->by_pair == NULL || made->servers == NULL ||
+        made->socket_of == NULL || made->addresses == NULL) {
+        sessions_free(made);
+        return -ENOMEM;
+    }
+    memset(made->by_player, 0xff, buckets * sizeof *made->by_player);
+    memset(made->by_pair, 0xff, buckets * sizeof *made->by_pair);
+    memset(made->ages, 0xff, sizeof made->ages);
+    memset(made->wheel, 0xff, sizeof made->wheel);
+    *sessions = made;
+    return 0;
+}
+
+/* The place of an address in the counts, or of the free entry for it. */
+static struct address_count *find_address(struct sessions *sessions, const struct in6_addr *address)
+{
+    uint32_t mask = 2 * (sessions->mask + 1) - 1;
+    uint32_t i = (uint32_t)siphash(&sessions->options.key, address->s6_addr, 16) & mask;
+    while (sessions->addresses[i].count > 0 &&
+           memcmp(&sessions->addresses[i].address, address, sizeof *address) != 0)
+        i = (i + 1) & mask;
+    return &sessions->addresses[i];
+}
+
+/* Takes one off, and closes the gap that an entry leaves behind. */
+static void uncount_address(struct sessions *sessions, const struct in6_addr *address)
+{
+    uint32_t mask = 2 * (sessions->mask + 1) - 1;
+    struct address_count *entry = find_address(sessions, address);
+    if (--entry->count > 0)
+        return;
+
+    uint32_t hole = (uint32_t)(entry - sessions->addresses);
+    for (uint32_t i = (hole + 1) & mask; sessions->addresses[i].count > 0; i = (i + 1) & mask) {
+        uint32_t home =
+            (uint32_t)siphash(&sessions->options.key, sessions->addresses[i].address.s6_addr, 16) &
+            mask;
+        if (((i - home) & mask) < ((i - hole) & mask))
+            continue;
+        sessions->addresses[hole] = sessions->addresses[i];
+        sessions->addresses[i].count = 0;
+        hole = i;
+    }
+}
+
+static struct session_server **find_server(struct sessions *sessions, const struct endpoint *where)
+{
+    struct session_server **found = &sessions->servers[hash(sessions, where, sizeof *where)];
+    while (*found != NULL && !endpoint_equals(&(*found)->at, where))
+        found = &(*found)->next;
+    return found;
+}
+
+static void forget_server(struct sessions *sessions, struct session_server *server)
+{
+    if (server->pairs > 0)
+        return;
+    struct session_server **found = find_server(sessions, &server->at);
+    *found = server->next;
+    free(server->rested);
+    free(server);
+}
+
+struct session *sessions_find(struct sessions *sessions, const struct endpoint *player,
+                              const struct endpoint *server)
+{
+    for (uint32_t i = sessions->by_player[hash(sessions, player, sizeof *player)];
+         i != SESSION_NONE; i = at(sessions, i)->next_of_player) {
+        struct session *session = at(sessions, i);
+        if (endpoint_equals(&session->player, player) &&
+            endpoint_equals(&session->server->at, server))
+            return session;
+    }
+    return NULL;
+}
+
+static struct session *find_pair(struct sessions *sessions, const struct endpoint *server,
+                                 uint16_t number)
+{
+    for (uint32_t i = sessions->by_pair[pair_bucket(sessions, server, number)]; i != SESSION_NONE;
+         i = at(sessions, i)->next_of_pair) {
+        struct session *session = at(sessions, i);
+        if (session->number == number && endpoint_equals(&session->server->at, server))
+            return session;
+    }
+    return NULL;
+}
+
+struct session *sessions_answered(struct sessions *sessions, const struct endpoint *server,
+                                  uint16_t number)
+{
+    struct session *session = find_pair(sessions, server, number);
+    return session != NULL && session->upstream != NULL ? session : NULL;
+}
+
+/* The index of the first open socket that is no older than a serial; sockets_count if none is. */
+static uint32_t find_serial(const struct sessions *sessions, uint64_t serial)
+{
+    uint32_t low = 0, high = sessions->sockets_count;
+    while (low < high) {
+        uint32_t middle = low + (high - low) / 2;
+        if (sessions->sockets[middle].serial < serial)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    while (low < sessions->sockets_count && sessions->sockets[low].upstream == NULL)
+        low++;
+    return low;
+}
+
+/* Removes what closed sockets have left, once they are the most. */
+static void compact(struct sessions *sessions)
+{
+    uint32_t kept = 0;
+    if (sessions->sockets_count < 2 * sessions->sockets_open + 64)
+        return;
+    for (uint32_t i = 0; i < sessions->sockets_count; i++) {
+        if (sessions->sockets[i].upstream == NULL)
+            continue;
+        sessions->sockets[kept++] = sessions->sockets[i];
+        sessions->socket_of[sessions->sockets[i].number] = kept;
+    }
+    sessions->sockets_count = kept;
+}
+
+static int open_socket(struct sessions *sessions)
+{
+    if (sessions->sockets_count == sessions->sockets_capacity) {
+        uint32_t capacity = sessions->sockets_capacity > 0 ? 2 * sessions->sockets_capacity : 64;
+        struct socket *sockets = realloc(sessions->sockets, capacity * sizeof *sockets);
+        if (sockets == NULL)
+            return -ENOMEM;
+        sessions->sockets = sockets;
+        sessions->sockets_capacity = capacity;
+    }
+
+    struct socket *socket = &sessions->sockets[sessions->sockets_count];
+    *socket = (struct socket){.serial = sessions->next_serial};
+    int error = sessions->options.open(sessions->options.user, &socket->upstream, &socket->number);
+    if (error != 0)
+        return error;
+    sessions->next_serial++;
+    sessions->socket_of[socket->number] = ++sessions->sockets_count;
+    sessions->sockets_open++;
+    return 0;
+}
+
+/* A socket that has no pair with a server: one whose rest is over, then one that was not tried for
+ * it, then a new one. Returns NULL with the reason. */
+static struct socket *choose_socket(struct sessions *sessions, struct session_server *server,
+                                    enum session_refusal *refusal)
+{
+    while (server->rested_count > 0) {
+        uint64_t serial = server->rested[--server->rested_count];
+        uint32_t i = find_serial(sessions, serial);
+        if (i < sessions->sockets_count && sessions->sockets[i].serial == serial &&
+            find_pair(sessions, &server->at, sessions->sockets[i].number) == NULL)
+            return &sessions->sockets[i];
+    }
+    for (unsigned tries = 0; tries < OPEN_TRIES; tries++) {
+        uint32_t i = find_serial(sessions, server->next_serial);
+        for (; i < sessions->sockets_count; i = find_serial(sessions, server->next_serial)) {
+            server->next_serial = sessions->sockets[i].serial + 1;
+            if (find_pair(sessions, &server->at, sessions->sockets[i].number) == NULL)
+                return &sessions->sockets[i];
+        }
+        int error = open_socket(sessions);
+        if (error != 0) {
+            *refusal = error == -EADDRINUSE || error == -EAGAIN ? SESSION_NO_PORT
+                       : error == -ENOMEM                       ? SESSION_NO_MEMORY
+                                                                : SESSION_NO_SOCKET;
+            return NULL;
+        }
+    }
+    *refusal = SESSION_NO_PORT;
+    return NULL;
+}
+
+static void close_if_unused(struct sessions *sessions, uint16_t number)
+{
+    uint32_t index = sessions->socket_of[number];
+    struct socket *socket = index > 0 ? &sessions->sockets[index - 1] : NULL;
+    if (socket == NULL || socket->sessions > 0)
+        return;
+    sessions->options.close(sessions->options.user, socket->upstream);
+    socket->upstream = NULL;
+    sessions->socket_of[number] = 0;
+    sessions->sockets_open--;
+    compact(sessions);
+}
+
+static struct session *session_new(struct sessions *sessions)
+{
+    if (sessions->free != SESSION_NONE) {
+        struct session *session = at(sessions, sessions->free);
+        sessions->free = session->next_of_player;
+        return session;
+    }
+    if (sessions->made == sessions->chunks_count * CHUNK_SESSIONS) {
+        struct session **chunks =
+            realloc(sessions->chunks, (sessions->chunks_count + 1) * sizeof *chunks);
+        if (chunks == NULL)
+            return NULL;
+        sessions->chunks = chunks;
+        chunks[sessions->chunks_count] = calloc(CHUNK_SESSIONS, sizeof **chunks);
+        if (chunks[sessions->chunks_count] == NULL)
+            return NULL;
+        sessions->chunks_count++;
+    }
+    struct session *session = at(sessions, sessions->made);
+    session->index = sessions->made++;
+    return session;
+}
+
+static void session_free(struct sessions *sessions, struct session *session)
+{
+    session->next_of_player = sessions->free;
+    sessions->free = session->index;
+}
+
+/* The list of the second in which a time falls; of one beyond the wheel its last second, where it
+ * is looked at again. */
+static struct list *wheel_slot(struct sessions *sessions, int64_t when_ns)
+{
+    int64_t second = when_ns / SECOND_NS + 1;
+    if (second <= sessions->wheel_second)
+        second = sessions->wheel_second + 1;
+    if (second >= sessions->wheel_second + WHEEL_SLOTS)
+        second = sessions->wheel_second + WHEEL_SLOTS - 1;
+    return &sessions->wheel[second % WHEEL_SLOTS];
+}
+
+static int64_t ends_ns(const struct sessions *sessions, const struct session *session)
+{
+    if (session->upstream != NULL)
+        return session->last_ns + sessions->options.timeout_ns;
+    return session->answered_ns != 0 ? session->answered_ns + sessions->options.timeout_ns
+                                     : session->last_ns + SESSIONS_SHORT_REST_NS;
+}
+
+enum session_refusal sessions_make(struct sessions *sessions, const struct endpoint *player,
+                                   const struct endpoint *where, int64_t now_ns,
+                                   struct session **made)
+{
+    enum session_refusal refusal = SESSION_NO_MEMORY;
+    struct session_server **found = find_server(sessions, where);
+    struct session_server *server = *found;
+    struct address_count *address = find_address(sessions, &player->address);
+
+    if (sessions->options.max_per_address > 0 &&
+        address->count >= sessions->options.max_per_address)
+        return SESSION_TOO_MANY_OF_ONE;
+    if (sessions->wheel_second < 0)
+        sessions->wheel_second = now_ns / SECOND_NS;
+    if (server == NULL) {
+        server = calloc(1, sizeof *server);
+        if (server == NULL)
+            return SESSION_NO_MEMORY;
+        *server = (struct session_server){.at = *where, .sessions = {SESSION_NONE, SESSION_NONE}};
+        *found = server;
+    }
+    if (sessions->live == sessions->options.max) {
+        const struct list *ages = sessions->ages;
+        uint32_t oldest = ages[0].first != SESSION_NONE ? ages[0].first : ages[1].first;
+        server->pairs++; /* it must outlive what is evicted */
+        sessions_end(sessions, at(sessions, oldest), SESSION_EVICTED, now_ns);
+        server->pairs--;
+    }
+    struct socket *socket = choose_socket(sessions, server, &refusal);
+    struct session *session = socket != NULL ? session_new(sessions) : NULL;
+    if (session == NULL) {
+        if (socket != NULL)
+            close_if_unused(sessions, socket->number);
+        forget_server(sessions, server);
+        return refusal;
+    }
+
+    uint32_t *player_bucket = &sessions->by_player[hash(sessions, player, sizeof *player)];
+    uint32_t *bucket = &sessions->by_pair[pair_bucket(sessions, where, socket->number)];
+    *session = (struct session){.player = *player,
+                                .server = server,
+                                .upstream = socket->upstream,
+                                .number = socket->number,
+                                .began_ns = now_ns,
+                                .last_ns = now_ns,
+                                .index = session->index,
+                                .next_of_player = *player_bucket,
+                                .next_of_pair = *bucket};
+    *player_bucket = *bucket = session->index;
+    address = find_address(sessions, &player->address); /* an eviction may have moved it */
+    address->address = player->address;
+    address->count++;
+    socket->sessions++;
+    server->pairs++;
+    sessions->live++;
+    list_add(sessions, &server->sessions, BY_SERVER, session);
+    list_add(sessions, &sessions->ages[0], BY_AGE, session);
+    list_add(sessions, wheel_slot(sessions, ends_ns(sessions, session)), BY_WHEEL, session);
+    *made = session;
+    return SESSION_MADE;
+}
+
+void sessions_touch(struct sessions *sessions, struct session *session, bool is_answer,
+                    int64_t now_ns)
+{
+    bool was_answered = session->answered_ns != 0;
+    bool is_old = now_ns - session->last_ns >= SECOND_NS;
+    session->last_ns = now_ns;
+    if (is_answer)
+        session->answered_ns = now_ns;
+    if (!is_old && was_answered == (session->answered_ns != 0))
+        return; /* as exact as a second */
+    list_remove(sessions, &sessions->ages[was_answered], BY_AGE, session);
+    list_add(sessions, &sessions->ages[session->answered_ns != 0], BY_AGE, session);
+}
+
+static void unlink_from(uint32_t *bucket, const struct sessions *sessions, uint32_t index,
+                        bool by_player)
+{
+    while (*bucket != index) {
+        struct session *other = at(sessions, *bucket);
+        bucket = by_player ? &other->next_of_player : &other->next_of_pair;
+    }
+    struct session *session = at(sessions, index);
+    *bucket = by_player ? session->next_of_player : session->next_of_pair;
+}
+
+/* The wheel's list is not known from the session: its neighbours are, and the few heads. */
+static void leave_wheel(struct sessions *sessions, struct session *session)
+{
+    struct list *slot = NULL;
+    const struct session_links *links = &session->links[BY_WHEEL];
+    for (unsigned i = 0;
+         (links->before == SESSION_NONE || links->next == SESSION_NONE) && slot == NULL; i++) {
+        struct list *candidate = &sessions->wheel[i];
+        if (candidate->first == session->index || candidate->last == session->index)
+            slot = candidate;
+    }
+    list_remove(sessions, slot, BY_WHEEL, session);
+}
+
+void sessions_end(struct sessions *sessions, struct session *session, enum session_end end,
+                  int64_t now_ns)
+{
+    struct session_server *server = session->server;
+    sessions->options.ended(sessions->options.user, session, end);
+    unlink_from(&sessions->by_player[hash(sessions, &session->player, sizeof session->player)],
+                sessions, session->index, true);
+    uncount_address(sessions, &session->player.address);
+    list_remove(sessions, &server->sessions, BY_SERVER, session);
+    list_remove(sessions, &sessions->ages[session->answered_ns != 0], BY_AGE, session);
+    leave_wheel(sessions, session);
+    sessions->live--;
+    sessions->sockets[sessions->socket_of[session->number] - 1].sessions--;
+    close_if_unused(sessions, session->number);
+
+    session->upstream = NULL;
+    session->last_ns = now_ns;
+    sessions->resting++;
+    list_add(sessions, wheel_slot(sessions, ends_ns(sessions, session)), BY_WHEEL, session);
+}
+
+/* A pair may be used again: by the socket that has the number now, if there is one. */
+static void end_rest(struct sessions *sessions, struct session *session)
+{
+    struct session_server *server = session->server;
+    uint32_t index = sessions->socket_of[session->number];
+
+    unlink_from(&sessions->by_pair[pair_bucket(sessions, &server->at, session->number)], sessions,
+                session->index, false);
+    sessions->resting--;
+    server->pairs--;
+    session_free(sessions, session);
+    if (index > 0 && sessions->sockets[index - 1].serial < server->next_serial) {
+        if (server->rested_count == server->rested_capacity) {
+            uint32_t capacity = server->rested_capacity > 0 ? 2 * server->rested_capacity : 16;
+            uint64_t *rested = realloc(server->rested, capacity * sizeof *rested);
+            if (rested == NULL) { /* it is tried again from the first socket on, which is slower */
+                server->next_serial = 0;
+                server->rested_count = 0;
+                index = 0;
+            } else {
+                server->rested = rested;
+                server->rested_capacity = capacity;
+            }
+        }
+        if (index > 0)
+            server->rested[server->rested_count++] = sessions->sockets[index - 1].serial;
+    }
+    forget_server(sessions, server);
+}
+
+void sessions_tick(struct sessions *sessions, int64_t now_ns)
+{
+    int64_t now_second = now_ns / SECOND_NS;
+    if (sessions->wheel_second < 0)
+        return;
+    if (now_second > sessions->wheel_second + WHEEL_SLOTS)
+        sessions->wheel_second = now_second - WHEEL_SLOTS;
+    while (sessions->wheel_second < now_second) {
+        struct list *slot = &sessions->wheel[++sessions->wheel_second % WHEEL_SLOTS];
+        struct list due = *slot;
+        *slot = (struct list){SESSION_NONE, SESSION_NONE};
+        for (uint32_t i = due.first; i != SESSION_NONE;) {
+            struct session *session = at(sessions, i);
+            i = session->links[BY_WHEEL].next;
+            bool is_over = ends_ns(sessions, session) <= now_ns;
+            if (is_over && session->upstream == NULL) {
+                end_rest(sessions, session);
+                continue;
+            }
+            list_add(sessions, wheel_slot(sessions, ends_ns(sessions, session)), BY_WHEEL, session);
+            if (is_over)
+                sessions_end(sessions, session, SESSION_IDLE, now_ns);
+        }
+    }
+}
+
+void sessions_end_server(struct sessions *sessions, const struct endpoint *where,
+                         enum session_end end, int64_t now_ns)
+{
+    struct session_server *server = *find_server(sessions, where);
+    while (server != NULL && server->sessions.first != SESSION_NONE)
+        sessions_end(sessions, at(sessions, server->sessions.first), end, now_ns);
+}
+
+void sessions_end_player(struct sessions *sessions, const struct endpoint *player,
+                         bool (*is_kept)(const struct endpoint *server, void *user), void *user,
+                         enum session_end end, int64_t now_ns)
+{
+    uint32_t next;
+    for (uint32_t i = sessions->by_player[hash(sessions, player, sizeof *player)];
+         i != SESSION_NONE; i = next) {
+        struct session *session = at(sessions, i);
+        next = session->next_of_player;
+        if (endpoint_equals(&session->player, player) && !is_kept(&session->server->at, user))
+            sessions_end(sessions, session, end, now_ns);
+    }
+}
+
+void sessions_set_timeout(struct sessions *sessions, int64_t timeout_ns)
+{
+    sessions->options.timeout_ns = timeout_ns;
+}
+
+const struct endpoint *session_server_at(const struct session_server *server)
+{
+    return &server->at;
+}
+
+struct sessions_size sessions_size(const struct sessions *sessions)
+{
+    return (struct sessions_size){sessions->live, sessions->sockets_open, sessions->resting};
+}
+
+void sessions_each(const struct sessions *sessions,
+                   void (*call)(const struct session *session, void *user), void *user)
+{
+    for (unsigned answered = 0; answered < 2; answered++) {
+        uint32_t next;
+        for (uint32_t i = sessions->ages[answered].first; i != SESSION_NONE; i = next) {
+            next = at(sessions, i)->links[BY_AGE].next;
+            call(at(sessions, i), user);
+        }
+    }
+}
+
+void sessions_each_server(struct sessions *sessions,
+                          void (*call)(const struct endpoint *server, void *user), void *user)
+{
+    for (uint32_t i = 0; i <= sessions->mask; i++) {
+        struct session_server *next;
+        for (struct session_server *server = sessions->servers[i]; server != NULL; server = next) {
+            next = server->next;
+            if (server->sessions.first != SESSION_NONE)
+                call(&server->at, user);
+        }
+    }
+}
+
+static void end_stopped(const struct session *session, void *user)
+{
+    struct sessions *sessions = user;
+    sessions_end(sessions, at(sessions, session->index), SESSION_STOPPED, session->last_ns);
+}
+
+void sessions_free(struct sessions *sessions)
+{
+    if (sessions == NULL)
+        return;
+    if (sessions->by_player != NULL && sessions->by_pair != NULL && sessions->addresses != NULL &&
+        sessions->socket_of != NULL && sessions->servers != NULL)
+        sessions_each(sessions, end_stopped, sessions);
+    for (uint32_t i = 0; sessions->servers != NULL && i <= sessions->mask; i++) {
+        while (sessions->servers[i] != NULL) {
+            struct session_server *server = sessions->servers[i];
+            sessions->servers[i] = server->next;
+            free(server->rested);
+            free(server);
+        }
+    }
+    for (uint32_t i = 0; i < sessions->chunks_count; i++)
+        free(sessions->chunks[i]);
+    free(sessions->chunks);
+    free(sessions->sockets);
+    free(sessions->by_player);
+    free(sessions->by_pair);
+    free(sessions->servers);
+    free(sessions->addresses);
+    free(sessions->socket_of);
+    free(sessions);
+}

@@ -1,0 +1,150 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/** @file
+ * The sessions of one worker: which player talks to which server, and by which upstream socket. A
+ * table without I/O: sockets are opened and closed by calls that are given, time is passed in.
+ *
+ * One upstream socket carries at most one player for each server, and many servers, so there are as
+ * many sockets as the fullest server has players. Two sessions never have one pair of server and
+ * port number. A pair rests after its session, since late answers would reach a stranger: for one
+ * time-out after the last datagram from the server, #SESSIONS_SHORT_REST_NS where it never
+ * answered. A socket is closed with its last session; its number may come back for other servers
+ * meanwhile.
+ *
+ * No call but sessions_make() allocates. One thread uses a table.
+ */
+#ifndef PADDOCK_PROXY_SESSIONS_H
+#define PADDOCK_PROXY_SESSIONS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/siphash.h"
+#include "net/endpoint.h"
+
+#define SESSIONS_SHORT_REST_NS INT64_C(2000000000)
+
+/** No session, as an index. */
+#define SESSION_NONE UINT32_MAX
+
+struct sessions;
+struct upstream;
+struct session_server;
+
+/** The datagrams of one direction. */
+struct session_count {
+    uint64_t packets, bytes;
+};
+
+/** A session. Read only, but for what its owner counts. */
+struct session {
+    struct endpoint player;
+    struct endpoint local; /**< the address that the player sent to; the owner's to renew */
+    struct session_server *server;
+    struct upstream *upstream; /**< NULL while its pair rests */
+    void *port;                /**< the owner's: where the player's datagrams came in */
+    struct session_count read, written;
+    int64_t began_ns, last_ns, answered_ns; /**< monotonic; answered_ns 0: never */
+    uint16_t number;                        /**< of the upstream socket, host order */
+    uint32_t index;
+    uint32_t next_of_player, next_of_pair; /**< in the buckets of the two tables */
+    struct session_links {
+        uint32_t before, next;
+    } links[3]; /**< in the lists of its server, of its age, and of a second of the wheel */
+};
+
+/** Why a session ended, or was not made. */
+enum session_end {
+    SESSION_IDLE,    /**< its time was over */
+    SESSION_EVICTED, /**< for another, when there were as many as there may be */
+    SESSION_REMOVED, /**< its endpoint is gone, and the policy is to drop */
+    SESSION_MOVED,   /**< its endpoint is gone, and the player's datagrams go elsewhere */
+    SESSION_STOPPED, /**< at the end of the service */
+    SESSION_ENDS
+};
+
+enum session_refusal {
+    SESSION_MADE,
+    SESSION_NO_MEMORY,
+    SESSION_NO_SOCKET,      /**< no descriptor left */
+    SESSION_NO_PORT,        /**< no port number left that does not rest for the server */
+    SESSION_TOO_MANY_OF_ONE /**< the player's address has as many as it may have */
+};
+
+/** How a table works. */
+struct sessions_options {
+    uint32_t max;             /**< sessions at a time, at least 1 */
+    uint32_t max_per_address; /**< of one address of players; 0: as many as there may be */
+    int64_t timeout_ns;
+    struct siphash_key key; /**< for the tables: players choose what is hashed */
+    /** Opens an upstream socket. @return 0 or a negative errno value. */
+    int (*open)(void *user, struct upstream **upstream, uint16_t *number);
+    void (*close)(void *user, struct upstream *upstream);
+    /** Hears of each session that ends, before it does. */
+    void (*ended)(void *user, const struct session *session, enum session_end end);
+    void *user;
+};
+
+/** Makes a table. @param[out] sessions untouched on failure; freed with sessions_free().
+ * @return 0 or -ENOMEM. */
+int sessions_new(struct sessions **sessions, const struct sessions_options *options);
+
+/** Ends all sessions, closes all sockets, frees. NULL is fine. */
+void sessions_free(struct sessions *sessions);
+
+/** The session of a player with a server, or NULL. */
+struct session *sessions_find(struct sessions *sessions, const struct endpoint *player,
+                              const struct endpoint *server);
+
+/** Makes a session that sessions_find() has not found. Where there are as many as there may be, one
+ * that was never answered ends for it, or else the one that was idle longest.
+ * @param[out] session set with #SESSION_MADE alone. */
+enum session_refusal sessions_make(struct sessions *sessions, const struct endpoint *player,
+                                   const struct endpoint *server, int64_t now_ns,
+                                   struct session **session);
+
+/** The session to which a server's datagram belongs, or NULL. */
+struct session *sessions_answered(struct sessions *sessions, const struct endpoint *server,
+                                  uint16_t number);
+
+/** Notes a datagram of a session. @param is_answer whether the server sent it. */
+void sessions_touch(struct sessions *sessions, struct session *session, bool is_answer,
+                    int64_t now_ns);
+
+/** Ends a session. */
+void sessions_end(struct sessions *sessions, struct session *session, enum session_end end,
+                  int64_t now_ns);
+
+/** Ends all sessions of a server; an unknown one is fine. */
+void sessions_end_server(struct sessions *sessions, const struct endpoint *server,
+                         enum session_end end, int64_t now_ns);
+
+/** Ends the sessions of a player, but for those with servers that are kept. */
+void sessions_end_player(struct sessions *sessions, const struct endpoint *player,
+                         bool (*is_kept)(const struct endpoint *server, void *user), void *user,
+                         enum session_end end, int64_t now_ns);
+
+/** Ends what is idle, and the rest of pairs; to be called about every second. The cost is that of
+ * the sessions whose second it is. */
+void sessions_tick(struct sessions *sessions, int64_t now_ns);
+
+/** Changes the time-out, from the next datagram of each session on. */
+void sessions_set_timeout(struct sessions *sessions, int64_t timeout_ns);
+
+/** The address of a session's server. */
+const struct endpoint *session_server_at(const struct session_server *server);
+
+/** Sessions, sockets that are open, and pairs that rest, at the moment. */
+struct sessions_size {
+    uint32_t sessions, sockets, resting;
+};
+struct sessions_size sessions_size(const struct sessions *sessions);
+
+/** Calls a function for each session, the one that was idle longest first, answered ones last. */
+void sessions_each(const struct sessions *sessions,
+                   void (*call)(const struct session *session, void *user), void *user);
+
+/** Calls a function for each server that has sessions. It may end them. */
+void sessions_each_server(struct sessions *sessions,
+                          void (*call)(const struct endpoint *server, void *user), void *user);
+
+#endif

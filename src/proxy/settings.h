@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/** @file
+ * The settings of the UDP proxy.
+ */
+#ifndef PADDOCK_PROXY_SETTINGS_H
+#define PADDOCK_PROXY_SETTINGS_H
+
+#include <netinet/in.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "config/config.h"
+#include "net/address.h"
+
+/** What becomes of sessions whose endpoint is gone. */
+enum proxy_removed {
+    PROXY_KEEP, /**< answers reach the player until the session is idle */
+    PROXY_DROP, /**< they end at once */
+    PROXY_MOVE  /**< each ends when the player's next datagram went elsewhere */
+};
+
+struct proxy_settings {
+    bool enabled;
+    uint16_t port;                             /**< 0: any free port */
+    size_t listen_count;                       /**< 1 to #NET_MAX_ADDRESSES */
+    struct in6_addr listen[NET_MAX_ADDRESSES]; /**< as in struct qcmp_settings */
+    int64_t receive_buffer_ns;                 /**< at a worker's full rate */
+    bool loopback;                             /**< whether players may be on this host */
+    int64_t session_timeout_ns;
+    uint32_t max_sessions;    /**< 0: from the limits of the process */
+    uint32_t max_per_address; /**< 0: as many as there may be in all */
+    enum proxy_removed removed_endpoint;
+};
+
+/** Its settings are a struct proxy_settings. */
+extern const struct config_section proxy_section;
+
+#endif

@@ -1,0 +1,432 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "proxy/worker.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "net/address.h"
+#include "net/bind.h"
+
+#define SECOND_NS INT64_C(1000000000)
+
+/* A receive error may last: the worker waits for a moment, so that it is no busy loop. */
+#define REST_MS 1
+
+/* The most that is read of a socket which is closed. */
+#define DRAIN_DATAGRAMS 4096
+
+const struct histogram_bounds proxy_duration_bounds = {
+    .count = 9, .in_seconds = true, .upper = {1, 5, 10, 25, 60, 300, 900, 1800, 3600}};
+const struct histogram_bounds proxy_processing_bounds = {
+    .count = 13,
+    .in_seconds = true,
+    .upper = {0.00025, 0.0005, 0.001, 0.002, 0.004, 0.008, 0.016, 0.032, 0.064, 0.128, 0.256, 0.512,
+              1.024}};
+
+/* An upstream socket. */
+struct upstream {
+    struct proxy_worker *owner;
+    struct port *port;
+    struct loop_watch watch;
+    uint16_t number;
+    struct upstream *next; /* of those that are closed when the batch in hand is over */
+};
+
+struct proxy_worker {
+    struct proxy_worker_options options;
+    struct sessions *sessions;
+    struct loop_timer tick, sweep;
+    struct upstream *closed;
+    const struct destinations *world; /* of the batch in hand */
+    uint64_t world_number;
+    int64_t now_ns; /* monotonic: of the batch in hand */
+    struct filter_call call;
+    uint8_t scratch[2 * PACKET_MAX_BYTES]; /* pages are used as filters need them */
+};
+
+static struct proxy_shared *shared(const struct proxy_worker *worker)
+{
+    return worker->options.shared;
+}
+
+static void gauge(struct counter *counter, uint64_t value)
+{
+    atomic_store_explicit(&counter->value, value, memory_order_relaxed);
+}
+
+static void show_size(struct proxy_worker *worker)
+{
+    struct sessions_size size = sessions_size(worker->sessions);
+    gauge(&worker->options.counters->sessions, size.sessions);
+    gauge(&worker->options.counters->sockets, size.sockets);
+    gauge(&worker->options.counters->resting, size.resting);
+}
+
+static void write_back(struct port *port, struct packet *packets, unsigned count, void *user);
+
+static void receive_upstream(uint32_t events, void *user)
+{
+    struct upstream *upstream = user;
+    (void)events;
+    if (port_turn(upstream->port) < 0)
+        poll(NULL, 0, REST_MS);
+}
+
+static void set_own(struct proxy_worker *worker, uint16_t number, bool is_own)
+{
+    _Atomic uint64_t *word = &shared(worker)->own_numbers[number / 64];
+    uint64_t bit = UINT64_C(1) << number % 64;
+    if (is_own)
+        atomic_fetch_or_explicit(word, bit, memory_order_relaxed);
+    else
+        atomic_fetch_and_explicit(word, ~bit, memory_order_relaxed);
+}
+
+static int open_upstream(void *user, struct upstream **opened, uint16_t *number)
+{
+    struct proxy_worker *worker = user;
+    struct upstream *upstream = calloc(1, sizeof *upstream);
+    if (upstream == NULL)
+        return -ENOMEM;
+
+    int fd = bind_free_port(number);
+    struct port_options options = {.fd = fd,
+                                   .max_bytes = PACKET_MAX_BYTES,
+                                   .batch = worker->options.worker->batch,
+                                   .counters = worker->options.upstream,
+                                   .receive = write_back,
+                                   .user = upstream};
+    int error = fd >= 0 ? port_open(&upstream->port, &options) : fd;
+    if (error == 0) {
+        upstream->owner = worker;
+        upstream->number = *number;
+        upstream->watch =
+            (struct loop_watch){.fd = fd, .ready = receive_upstream, .user = upstream};
+        error = loop_add(worker->options.worker->loop, &upstream->watch, EPOLLIN);
+    }
+    if (error != 0) {
+        port_close(upstream->port);
+        free(upstream);
+        return error;
+    }
+    set_own(worker, *number, true);
+    *opened = upstream;
+    return 0;
+}
+
+/* The batch in hand may have a datagram for it, and the handler may be its own: it is closed later
+ * in the same turn of the loop. */
+static void close_upstream(void *user, struct upstream *upstream)
+{
+    struct proxy_worker *worker = user;
+    loop_remove(worker->options.worker->loop, &upstream->watch);
+    upstream->next = worker->closed;
+    worker->closed = upstream;
+    loop_timer_set(worker->options.worker->loop, &worker->sweep, 0);
+}
+
+static void sweep(void *user)
+{
+    struct proxy_worker *worker = user;
+    while (worker->closed != NULL) {
+        struct upstream *upstream = worker->closed;
+        worker->closed = upstream->next;
+        set_own(worker, upstream->number, false);
+        bind_stop_receiving(port_fd(upstream->port));
+        port_drain(upstream->port, DRAIN_DATAGRAMS); /* nobody's any more, and counted as that */
+        port_close(upstream->port);
+        free(upstream);
+    }
+}
+
+static void note_end(void *user, const struct session *session, enum session_end end)
+{
+    struct proxy_counters *counters = ((struct proxy_worker *)user)->options.counters;
+    int64_t length_ns = session->last_ns - session->began_ns;
+    counter_add(&counters->ended[end], 1);
+    histogram_record(&counters->duration_ns, length_ns > 0 ? (uint64_t)length_ns : 0);
+}
+
+static void tick(void *user)
+{
+    struct proxy_worker *worker = user;
+    int64_t now_ns = clock_monotonic_ns();
+    sessions_set_timeout(worker->sessions,
+                         atomic_load_explicit(&shared(worker)->timeout_ns, memory_order_relaxed));
+    sessions_tick(worker->sessions, now_ns);
+    show_size(worker);
+    loop_timer_set(worker->options.worker->loop, &worker->tick, now_ns + SECOND_NS);
+}
+
+int proxy_worker_new(struct proxy_worker **made, const struct proxy_worker_options *options)
+{
+    struct proxy_worker *worker = calloc(1, sizeof *worker);
+    if (worker == NULL)
+        return -ENOMEM;
+
+    struct sessions_options sessions = {.max = options->max_sessions,
+                                        .max_per_address = options->max_per_address,
+                                        .timeout_ns = options->timeout_ns,
+                                        .open = open_upstream,
+                                        .close = close_upstream,
+                                        .ended = note_end,
+                                        .user = worker};
+    int error = siphash_key_init(&sessions.key);
+    if (error == 0)
+        error = sessions_new(&worker->sessions, &sessions);
+    if (error != 0) {
+        free(worker);
+        return error;
+    }
+    worker->options = *options;
+    worker->tick = (struct loop_timer){.fire = tick, .user = worker};
+    worker->sweep = (struct loop_timer){.fire = sweep, .user = worker};
+    worker->call.scratch = worker->scratch;
+    histogram_init(&options->counters->duration_ns, &proxy_duration_bounds);
+    for (unsigned i = 0; i < 2; i++)
+        histogram_init(&options->counters->processing_ns[i], &proxy_processing_bounds);
+    *made = worker;
+    return 0;
+}
+
+void proxy_worker_start(struct proxy_worker *worker)
+{
+    tick(worker);
+}
+
+void proxy_worker_free(struct proxy_worker *worker)
+{
+    if (worker == NULL)
+        return;
+    loop_timer_stop(worker->options.worker->loop, &worker->tick);
+    sessions_free(worker->sessions);
+    loop_timer_stop(worker->options.worker->loop, &worker->sweep);
+    sweep(worker);
+    free(worker);
+}
+
+const struct sessions *proxy_worker_sessions(const struct proxy_worker *worker)
+{
+    return worker->sessions;
+}
+
+struct move {
+    const struct port *from;
+    struct port *to;
+};
+
+static void move_session(const struct session *session, void *user)
+{
+    const struct move *move = user;
+    if (session->port == move->from)
+        ((struct session *)(uintptr_t)session)->port = move->to;
+}
+
+void proxy_worker_move(struct proxy_worker *worker, const struct port *from, struct port *to)
+{
+    struct move move = {from, to};
+    sessions_each(worker->sessions, move_session, &move);
+}
+
+static void end_if_gone(const struct endpoint *server, void *user)
+{
+    struct proxy_worker *worker = user;
+    if (!world_has(worker->world, server))
+        sessions_end_server(worker->sessions, server, SESSION_REMOVED, worker->now_ns);
+}
+
+static bool is_kept(const struct endpoint *server, void *user)
+{
+    return world_has(((struct proxy_worker *)user)->world, server);
+}
+
+/* Takes the version in force, and the time, for one batch. */
+static enum proxy_removed begin_batch(struct proxy_worker *worker)
+{
+    enum proxy_removed removed =
+        atomic_load_explicit(&shared(worker)->removed, memory_order_relaxed);
+    worker->world = quiescent_read(&shared(worker)->world);
+    worker->now_ns = clock_monotonic_ns();
+    if (worker->world->number != worker->world_number) {
+        worker->world_number = worker->world->number;
+        if (removed == PROXY_DROP)
+            sessions_each_server(worker->sessions, end_if_gone, worker);
+    }
+    return removed;
+}
+
+static void end_batch(struct proxy_worker *worker, bool is_write, unsigned count)
+{
+    struct histogram *histogram = &worker->options.counters->processing_ns[is_write];
+    int64_t each_ns = (clock_monotonic_ns() - worker->now_ns) / (int64_t)count;
+    uint64_t duration_ns = each_ns > 0 ? (uint64_t)each_ns : 0;
+    counter_add(&histogram->buckets[histogram_bucket(histogram, duration_ns)], count);
+    counter_add(&histogram->sum, duration_ns * count);
+}
+
+static bool is_loopback(const struct in6_addr *address)
+{
+    return IN6_IS_ADDR_LOOPBACK(address) ||
+           (IN6_IS_ADDR_V4MAPPED(address) && address->s6_addr[12] == 127);
+}
+
+/* Whether a datagram came from an upstream socket of this process: by its port, and as it was sent
+ * from the address that it was sent to, or over the loopback interface. */
+static bool is_own(const struct proxy_worker *worker, const struct packet *packet)
+{
+    uint16_t number = ntohs(packet->peer.port);
+    uint64_t word =
+        atomic_load_explicit(&shared(worker)->own_numbers[number / 64], memory_order_relaxed);
+    return (word >> number % 64 & 1) != 0 &&
+           (is_loopback(&packet->peer.address) ||
+            memcmp(&packet->peer.address, &packet->local.address, sizeof(struct in6_addr)) == 0);
+}
+
+static void refuse(struct proxy_worker *worker, enum proxy_refusal refusal)
+{
+    counter_add(&worker->options.counters->refused[refusal], 1);
+}
+
+/* Sends one copy of a player's datagram by the session with a server. */
+static void send_copy(struct proxy_worker *worker, struct port *port, const struct packet *packet,
+                      const struct endpoint *server)
+{
+    static const enum proxy_refusal refusals[] = {[SESSION_NO_MEMORY] = PROXY_REFUSED_NO_MEMORY,
+                                                  [SESSION_NO_SOCKET] = PROXY_REFUSED_NO_SOCKET,
+                                                  [SESSION_NO_PORT] = PROXY_REFUSED_NO_PORT,
+                                                  [SESSION_TOO_MANY_OF_ONE] =
+                                                      PROXY_REFUSED_TOO_MANY_OF_ONE};
+    struct session *session = sessions_find(worker->sessions, &packet->peer, server);
+    if (session == NULL) {
+        if (atomic_load_explicit(&shared(worker)->is_draining, memory_order_relaxed)) {
+            refuse(worker, PROXY_REFUSED_DRAINING);
+            return;
+        }
+        enum session_refusal refusal =
+            sessions_make(worker->sessions, &packet->peer, server, worker->now_ns, &session);
+        if (refusal != SESSION_MADE) {
+            refuse(worker, refusals[refusal]);
+            return;
+        }
+        counter_add(&worker->options.counters->began, 1);
+        show_size(worker);
+    }
+
+    sessions_touch(worker->sessions, session, false, worker->now_ns);
+    session->local = packet->local;
+    session->port = port;
+    session->read.packets++;
+    session->read.bytes += packet->bytes;
+    const struct port_message message = {
+        .data = packet->data, .bytes = packet->bytes, .to = server, .stamp_at = -1};
+    port_send(session->upstream->port, &message);
+}
+
+/* Carries one datagram of a player to where the chain wants it. Returns its outcome. */
+static unsigned carry(struct proxy_worker *worker, struct port *port, struct packet *packet,
+                      enum proxy_removed removed)
+{
+    struct filter_call *call = &worker->call;
+    const struct destinations *world = worker->world;
+    unsigned reason;
+
+    if (world->open.count == 0)
+        return PROXY_NO_ENDPOINTS;
+    if (packet->is_cut)
+        return PROXY_TOO_LARGE;
+    if (packet->peer.port == 0 || !address_is_unicast(&packet->peer.address))
+        return PROXY_SOURCE;
+    if (is_own(worker, packet))
+        return PROXY_LOOP;
+    if (is_loopback(&packet->peer.address) &&
+        !atomic_load_explicit(&shared(worker)->allows_loopback, memory_order_relaxed))
+        return PROXY_SOURCE;
+
+    call->packet = packet;
+    call->source = &packet->peer;
+    call->server = NULL;
+    call->world = &world->open;
+    call->is_chosen = false;
+    call->scratch_bytes = 0;
+    if (chain_read(world->chain->workers[worker->options.worker->index], call, &reason) ==
+        FILTER_DROP)
+        return PROXY_FILTERED + reason;
+    if (packet->bytes > PACKET_MAX_BYTES)
+        return PROXY_TOO_LARGE;
+
+    uint32_t count = call->is_chosen ? call->chosen_count : world->open.count;
+    if (count == 0)
+        return PROXY_NO_ENDPOINTS;
+    for (uint32_t i = 0; i < count; i++)
+        send_copy(worker, port, packet, &world->items[call->is_chosen ? call->chosen[i] : i].at);
+    counter_add(&worker->options.counters->copies, count - 1);
+    if (removed == PROXY_MOVE)
+        sessions_end_player(worker->sessions, &packet->peer, is_kept, worker, SESSION_MOVED,
+                            worker->now_ns);
+    return PROXY_FORWARDED;
+}
+
+void proxy_receive(struct port *port, struct packet *packets, unsigned count, void *user)
+{
+    struct proxy_worker *worker = user;
+    enum proxy_removed removed = begin_batch(worker);
+    for (struct packet *packet = packets; packet < packets + count; packet++) {
+        struct packet original =
+            *packet; /* filters change the size, and it is counted as it came */
+        unsigned outcome = carry(worker, port, packet, removed);
+        port_count(port, outcome, &original);
+    }
+    end_batch(worker, false, count);
+}
+
+/* Carries one datagram of a server back to its player. Returns its outcome. */
+static unsigned carry_back(struct proxy_worker *worker, const struct upstream *upstream,
+                           struct packet *packet)
+{
+    struct filter_call *call = &worker->call;
+    struct session *session = sessions_answered(worker->sessions, &packet->peer, upstream->number);
+    unsigned reason;
+
+    if (session == NULL)
+        return PROXY_UNKNOWN_SESSION;
+    if (packet->is_cut)
+        return PROXY_TOO_LARGE;
+    call->packet = packet;
+    call->source = &packet->peer;
+    call->server = &packet->peer;
+    call->world = &worker->world->open;
+    call->is_chosen = false;
+    call->scratch_bytes = 0;
+    if (chain_write(worker->world->chain->workers[worker->options.worker->index], call, &reason) ==
+        FILTER_DROP)
+        return PROXY_FILTERED + reason;
+    if (packet->bytes > PACKET_MAX_BYTES)
+        return PROXY_TOO_LARGE;
+
+    sessions_touch(worker->sessions, session, true, worker->now_ns);
+    session->written.packets++;
+    session->written.bytes += packet->bytes;
+    const struct port_message message = {.data = packet->data,
+                                         .bytes = packet->bytes,
+                                         .to = &session->player,
+                                         .from = &session->local,
+                                         .stamp_at = -1};
+    port_send(session->port, &message);
+    return PROXY_FORWARDED;
+}
+
+static void write_back(struct port *port, struct packet *packets, unsigned count, void *user)
+{
+    const struct upstream *upstream = user;
+    struct proxy_worker *worker = upstream->owner;
+    begin_batch(worker);
+    for (struct packet *packet = packets; packet < packets + count; packet++) {
+        struct packet original = *packet;
+        unsigned outcome = carry_back(worker, upstream, packet);
+        port_count(port, outcome, &original);
+    }
+    end_batch(worker, true, count);
+}

@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/** @file
+ * One worker of the proxy: its sessions, its upstream sockets, and the way of a datagram from a
+ * player to servers and back. Nothing that is written here is shared with other workers.
+ */
+#ifndef PADDOCK_PROXY_WORKER_H
+#define PADDOCK_PROXY_WORKER_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "loop/worker.h"
+#include "metrics/histogram.h"
+#include "net/port.h"
+#include "proxy/outcome.h"
+#include "proxy/sessions.h"
+#include "proxy/settings.h"
+#include "proxy/world.h"
+
+/** What the workers share: read by all of them, written by the control thread, save the last. */
+struct proxy_shared {
+    struct quiescent_slot world; /**< struct destinations */
+    _Atomic int64_t timeout_ns;  /**< relaxed, as the next ones: each is looked at for itself */
+    _Atomic enum proxy_removed removed;
+    atomic_bool is_draining;
+    atomic_bool allows_loopback;
+    /** A bit for each port number that an upstream socket of any worker has: set and cleared when
+     * one is opened and closed. */
+    _Atomic uint64_t own_numbers[65536 / 64];
+};
+
+/** The counters of one worker, which alone writes them. */
+struct proxy_counters {
+    alignas(64) struct counter copies;     /**< beyond the first of a player's datagram */
+    struct counter refused[PROXY_REFUSED]; /**< copies that found no session */
+    struct counter began;                  /**< sessions */
+    struct counter ended[SESSION_ENDS];
+    struct counter sessions, sockets, resting; /**< at the moment */
+    struct histogram duration_ns;              /**< of sessions that have ended */
+    struct histogram processing_ns[2];         /**< of datagrams, read and written: one of each
+                                                  batch is timed and stands for all of it */
+};
+
+/** Bounds of the histograms above. */
+extern const struct histogram_bounds proxy_duration_bounds, proxy_processing_bounds;
+
+struct proxy_worker;
+
+/** How a worker is made. */
+struct proxy_worker_options {
+    struct proxy_shared *shared;
+    struct worker *worker;
+    struct proxy_counters *counters; /**< must outlive it, as the next one */
+    struct port_counters *upstream;  /**< of all its upstream sockets */
+    uint32_t max_sessions, max_per_address;
+    int64_t timeout_ns;
+};
+
+/** Makes a worker without sessions; before the threads start.
+ * @param[out] made untouched on failure; freed with proxy_worker_free().
+ * @return 0 or a negative errno value. */
+int proxy_worker_new(struct proxy_worker **made, const struct proxy_worker_options *options);
+
+/** Ends its sessions, closes its sockets, frees; by its own thread, or without threads. NULL is
+ * fine. */
+void proxy_worker_free(struct proxy_worker *worker);
+
+/** Starts to look at idle sessions; by its own thread. */
+void proxy_worker_start(struct proxy_worker *worker);
+
+/** The handler of the ports for players; its user is the struct proxy_worker. */
+void proxy_receive(struct port *port, struct packet *packets, unsigned count, void *user);
+
+/** Lets answers leave by a port in place of another, which is to be closed; by its own thread. */
+void proxy_worker_move(struct proxy_worker *worker, const struct port *from, struct port *to);
+
+/** The sessions, to be looked at by its own thread. */
+const struct sessions *proxy_worker_sessions(const struct proxy_worker *worker);
+
+#endif

@@ -1,0 +1,160 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A port over loopback: what is told of a datagram, and a port that is connected. */
+#include "support/cmocka.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "net/address.h"
+#include "net/bind.h"
+#include "net/port.h"
+
+#define PATIENCE_NS INT64_C(10000000000)
+
+struct fixture {
+    struct port_batch *batch;
+    struct port_counters *counters;
+    struct port *port;
+    struct packet last; /* that was received; its bytes are gone */
+};
+
+static void keep(struct port *port, struct packet *packets, unsigned count, void *user)
+{
+    struct fixture *fixture = user;
+
+    for (unsigned i = 0; i < count; i++)
+        port_count(port, 0, &packets[i]);
+    fixture->last = packets[count - 1];
+}
+
+static void fixture_open(struct fixture *fixture, int fd, bool is_connected)
+{
+    *fixture = (struct fixture){.batch = port_batch_new(), .counters = port_counters_new(1)};
+    assert_non_null(fixture->batch);
+    assert_non_null(fixture->counters);
+    const struct port_options options = {.fd = fd,
+                                         .max_bytes = 16,
+                                         .batch = fixture->batch,
+                                         .counters = fixture->counters,
+                                         .receive = keep,
+                                         .user = fixture,
+                                         .is_connected = is_connected};
+    assert_int_equal(port_open(&fixture->port, &options), 0);
+}
+
+static void fixture_close(struct fixture *fixture)
+{
+    port_close(fixture->port);
+    port_batch_free(fixture->batch);
+    free(fixture->counters);
+}
+
+static struct in6_addr ipv4(uint32_t address)
+{
+    return address_from_ipv4((struct in_addr){htonl(address)});
+}
+
+/* Sends to an address until what is received has the kernel's stamp: it begins to stamp a moment
+ * after a socket asked for it. */
+static void exchange(struct fixture *fixture, const struct in6_addr *to)
+{
+    struct pollfd ready = {.fd = port_fd(fixture->port), .events = POLLIN};
+    struct sockaddr_storage address;
+    socklen_t bytes = address_to_socket(to, address_bound_port(ready.fd), &address);
+    int fd = socket(address.ss_family, SOCK_DGRAM | SOCK_CLOEXEC, 0), yes = 1;
+    int64_t end_ns = clock_monotonic_ns() + PATIENCE_NS;
+
+    assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_BROADCAST, &yes, sizeof yes), 0);
+    do {
+        assert_int_equal(sendto(fd, "x", 1, 0, (struct sockaddr *)&address, bytes), 1);
+        assert_int_equal(poll(&ready, 1, 5000), 1);
+        assert_int_equal(port_turn(fixture->port), 1);
+    } while (fixture->last.received_ns == port_read_ns(fixture->port) &&
+             clock_monotonic_ns() < end_ns);
+    assert_in_range(fixture->last.received_ns, port_read_ns(fixture->port) - PATIENCE_NS,
+                    port_read_ns(fixture->port) - 1);
+    close(fd);
+}
+
+static void a_packet_tells_where_it_was_sent_to(void **state)
+{
+    const struct in6_addr any4 = ipv4(INADDR_ANY), loopback = ipv4(INADDR_LOOPBACK);
+    const struct {
+        struct in6_addr bound, to, told;
+    } rows[] = {{in6addr_any, in6addr_loopback, in6addr_loopback},
+                {in6addr_any, loopback, loopback},
+                {any4, loopback, loopback},
+                {in6addr_any, ipv4(0x7fffffff), ipv4(INADDR_BROADCAST)},
+                {any4, ipv4(0x7fffffff), ipv4(INADDR_BROADCAST)}};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct binding binding = {.address = rows[i].bound, .buffer_bytes = 65536};
+        struct fixture fixture;
+        int fd = bind_open(&binding, 0, false);
+        assert_true(fd >= 0);
+        if (!binding_is_ipv6(&binding) && i == 0) {
+            close(fd);
+            continue;
+        }
+        fixture_open(&fixture, fd, false);
+        exchange(&fixture, &rows[i].to);
+        assert_memory_equal(&fixture.last.local.address, &rows[i].told, sizeof rows[i].told);
+        assert_int_equal(fixture.last.local.scope, 0);
+        fixture_close(&fixture);
+    }
+}
+
+/* The peer's port is closed at first: the error comes with the next call, whose datagram leaves all
+ * the same. */
+static void an_error_of_an_earlier_datagram_costs_a_connected_port_none(void **state)
+{
+    struct binding binding = {.address = ipv4(INADDR_LOOPBACK), .buffer_bytes = 65536};
+    struct sockaddr_storage address;
+    struct fixture fixture;
+    uint8_t data[] = {1, 2, 3};
+    int server;
+
+    (void)state;
+    server = bind_open(&binding, 0, false);
+    assert_true(server >= 0);
+    uint16_t number = address_bound_port(server);
+    socklen_t bytes = address_to_socket(&binding.address, number, &address);
+    close(server);
+    int fd = bind_connected((const struct sockaddr *)&address, bytes, 65536);
+    assert_true(fd >= 0);
+    fixture_open(&fixture, fd, true);
+    struct endpoint to = endpoint_from_socket((const struct sockaddr *)&address);
+    const struct port_message message = {
+        .data = data, .bytes = sizeof data, .to = &to, .stamp_at = -1};
+
+    port_send(fixture.port, &message);
+    port_flush(fixture.port);
+    assert_int_equal(port_turn(fixture.port), -ECONNREFUSED);
+    assert_int_equal(counter_read(&fixture.counters->receive_errors), 1);
+    port_send(fixture.port, &message);
+    port_flush(fixture.port);
+    server = bind_open(&binding, number, false);
+    assert_true(server >= 0);
+    port_send(fixture.port, &message);
+    port_flush(fixture.port);
+    assert_int_equal(recv(server, data, sizeof data, MSG_DONTWAIT), sizeof data);
+    assert_int_equal(counter_read(&fixture.counters->sent), 3);
+    for (unsigned i = 0; i < PORT_ERRORS; i++)
+        assert_int_equal(counter_read(&fixture.counters->send_errors[i]), 0);
+    close(server);
+    fixture_close(&fixture);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_packet_tells_where_it_was_sent_to),
+        cmocka_unit_test(an_error_of_an_earlier_datagram_costs_a_connected_port_none),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
