@@ -45,6 +45,7 @@ extern jmp_buf cmocka_end;
 #f, f, setup, teardown, NULL                                                               \
     }
 
+#define print_message(...) fprintf(stderr, __VA_ARGS__)
 #define skip() longjmp(cmocka_end, CMOCKA_SKIPPED)
 #define fail_msg(...)                                                                              \
     do {                                                                                           \
