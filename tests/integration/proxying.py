@@ -133,8 +133,19 @@ def dropped(metrics, event, source=None):
     return value(metrics, "quilkin_packets_dropped_total", **labels)
 
 
-def check_sums(metrics):
-    """received + copies = forwarded + dropped by reason, each way."""
+def check_sums(proxy):
+    """received + copies = forwarded + dropped by reason, each way, once what was received is sent: a player may have an
+    answer a moment before it is counted."""
+    def holds():
+        with contextlib.suppress(AssertionError):
+            check_sums_of(proxy.metrics())
+            return True
+    with contextlib.suppress(AssertionError):
+        wait_until(holds, "sums", 2)
+    check_sums_of(proxy.metrics())
+
+
+def check_sums_of(metrics):
     for event in ("read", "write"):
         copies = value(metrics, "paddock_udp_copies_total") if event == "read" else 0
         received = value(metrics, "paddock_udp_received_total", event=event)
