@@ -56,9 +56,9 @@ static struct session *find(struct forwarder *forwarder, const struct sockaddr_i
     uint64_t hash = (key + server) * UINT64_C(0x9e3779b97f4a7c15) >> 40;
     struct session **entry = &forwarder->table[hash % BUCKETS];
 
-    while (*entry != NULL && ((*entry)->server != server ||
-                              (*entry)->player.sin_port != player->sin_port ||
-                              (*entry)->player.sin_addr.s_addr != player->sin_addr.s_addr))
+    while (*entry != NULL &&
+           ((*entry)->server != server || (*entry)->player.sin_port != player->sin_port ||
+            (*entry)->player.sin_addr.s_addr != player->sin_addr.s_addr))
         entry = entry + 1 < forwarder->table + BUCKETS ? entry + 1 : forwarder->table;
     if (*entry != NULL)
         return *entry;
@@ -81,11 +81,10 @@ static int receive(struct forwarder *forwarder, int fd)
 {
     for (unsigned i = 0; i < BATCH; i++) {
         forwarder->vectors[i].iov_len = BYTES;
-        forwarder->messages[i].msg_hdr =
-            (struct msghdr){.msg_name = &forwarder->peers[i],
-                            .msg_namelen = sizeof forwarder->peers[i],
-                            .msg_iov = &forwarder->vectors[i],
-                            .msg_iovlen = 1};
+        forwarder->messages[i].msg_hdr = (struct msghdr){.msg_name = &forwarder->peers[i],
+                                                         .msg_namelen = sizeof forwarder->peers[i],
+                                                         .msg_iov = &forwarder->vectors[i],
+                                                         .msg_iovlen = 1};
     }
     return recvmmsg(fd, forwarder->messages, BATCH, MSG_DONTWAIT, NULL);
 }

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Players and game servers of a UDP proxy in one thread: each datagram of a player goes through the
- * proxy to a server, which sends it back. Prints one JSON object: round trips, their delays, and the
- * CPU time that the proxy took for them.
- * usage: players PROXY-PID PROXY-PORT PLAYERS IN-FLIGHT RATE SECONDS SERVER-PORT...
- * RATE is round trips a second whatever comes back, or 0: as many as are answered with so many in
- * flight. With several servers the datagrams take turns, and the last byte says which one. */
+ * proxy to a server, which sends it back. Prints one JSON object: round trips, their delays, and
+ * the CPU time that the proxy took for them. usage: players PROXY-PID PROXY-PORT PLAYERS IN-FLIGHT
+ * RATE SECONDS SERVER-PORT... RATE is round trips a second whatever comes back, or 0: as many as
+ * are answered with so many in flight. With several servers the datagrams take turns, and the last
+ * byte says which one. */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <glob.h>
@@ -63,15 +63,17 @@ static int64_t cpu_ns(const char *pid)
 
 static void open_one(struct run *run, unsigned index, uint16_t port)
 {
-    struct sockaddr_in address = {.sin_family = AF_INET,
-                                  .sin_port = htons(port),
-                                  .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    struct sockaddr_in address = {
+        .sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     struct epoll_event event = {.events = EPOLLIN, .data.u32 = index};
     int fd = socket(AF_INET, SOCK_DGRAM | SOCK_NONBLOCK, 0), buffer = 4 << 20;
     bool is_server = index >= run->players;
 
-    if (fd < 0 || (is_server ? bind : connect)(fd, (const struct sockaddr *)&address,
-                                               sizeof address) != 0)
+    const struct sockaddr *where = (const struct sockaddr *)&address;
+    int error = fd < 0      ? -1
+                : is_server ? bind(fd, where, sizeof address)
+                            : connect(fd, where, sizeof address);
+    if (error != 0)
         fail(is_server ? "bind" : "connect");
     if (is_server)
         setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &buffer, sizeof buffer);
