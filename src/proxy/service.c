@@ -273,7 +273,6 @@ static void tick(void *self, int64_t now_ns)
     struct proxy *proxy = self;
     struct proxy_sum sum = {0};
 
-    ports_tick(proxy->ports.current);
     if (proxy->warned_ns != 0 && now_ns - proxy->warned_ns < WARNING_NS)
         return;
     proxy_sum_add(&sum, proxy->counters, workers_count(proxy->env.workers));
@@ -314,12 +313,6 @@ static void drain(void *self)
 {
     struct proxy *proxy = self;
     atomic_store_explicit(&proxy->shared.is_draining, true, memory_order_relaxed);
-}
-
-static void tick(void *self, int64_t now_ns)
-{
-    (void)now_ns;
-    ports_tick(((struct proxy *)self)->ports.current);
 }
 
 static bool is_drained(const void *self)
