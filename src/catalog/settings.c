@@ -13,7 +13,8 @@
 
 #define MAX_FLAG_TEXT_BYTES 128
 
-/* The chain itself is made by whoever runs it; here it is known to be one that can be made. */
+/* The chain itself is made by who runs it; here it is known to be one that can be made, and has its
+ * defaults filled in. */
 static int take_filters(void *value, const struct yaml_node *node, struct field_walk *walk)
 {
     json_t **filters = value;

@@ -55,8 +55,8 @@ static int print_help(void)
          "  load TARGET         load a QCMP responder of yours ('paddock load --help')\n"
          "  relay OPTION...     relay UDP as badly as a network can ('paddock relay --help')\n"
          "  check [-c FILE]     check a configuration file\n"
-         "  generate-config-schema\n"
-         "                      print the JSON Schema of the configuration file");
+         "  generate-config-schema [-o DIR] [ID...]\n"
+         "                      print the JSON Schema of the configuration file, or of filters");
     return output_finish();
 }
 

@@ -130,6 +130,7 @@ struct field_walk {
     struct error *error;
     char path[FIELD_PATH_BYTES]; /**< of the key under way: paddock.qcmp.listen[1] */
     size_t root;                 /**< where the key within the table begins in the path */
+    void *user;                  /**< the owner's, for its trees */
 };
 
 /** Sets what default_text says, and nothing else. */

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "filters/list.h"
+#include "filters/regex.h"
 
 /* Bytes at one end of a datagram. */
 struct part {
@@ -12,9 +13,16 @@ struct part {
     bool remove;
 };
 
+struct expression {
+    bool is_there;
+    char pattern[REGEX_MAX_BYTES];
+};
+
 struct capture {
     char name[FILTER_NAME_BYTES];
     struct part prefix, suffix;
+    struct expression expression;
+    struct regex *regex;   /* compiled; NULL without one */
     int value, is_present; /* indexes of metadata */
 };
 
@@ -40,6 +48,35 @@ static const struct field part_fields[] = {
     {0},
 };
 
+static int parse_pattern(const char *text, void *value)
+{
+    if (*text == '\0' || strlen(text) >= REGEX_MAX_BYTES)
+        return -1;
+    memcpy(value, text, strlen(text) + 1);
+    return 0;
+}
+
+static json_t *show_pattern(const void *value)
+{
+    return json_string(value);
+}
+
+static const struct field_type pattern_type = {
+    .parse = parse_pattern,
+    .show = show_pattern,
+    .expected = "a regular expression of at most 1023 bytes",
+    .schema = "{\"type\":\"string\",\"minLength\":1,\"maxLength\":1023}"};
+
+static const struct field regex_fields[] = {
+    {.key = "pattern",
+     .help = "a regular expression in the syntax of Rust's regex crate",
+     .kind = FIELD_CUSTOM,
+     .type = &pattern_type,
+     .flags = FIELD_REQUIRED,
+     FIELD_AT(struct expression, pattern)},
+    {0},
+};
+
 static const struct field fields[] = {
     {.key = "metadataKey",
      .help = "the name under which later filters find the value",
@@ -48,6 +85,12 @@ static const struct field fields[] = {
      FIELD_AT(struct capture, name)},
     PART("prefix", prefix, "bytes from the beginning"),
     PART("suffix", suffix, "bytes from the end"),
+    {.key = "regex",
+     .help = "what an expression finds",
+     .kind = FIELD_MAP,
+     .members = regex_fields,
+     FIELD_AT(struct capture, expression),
+     FIELD_GIVEN(struct capture, expression.is_there)},
     {0},
 };
 
@@ -56,15 +99,59 @@ static int open_capture(void *filter, struct filter_names *names, struct error *
     struct capture *capture = filter;
     char present[FILTER_NAME_BYTES + 16];
 
-    if (capture->prefix.is_there == capture->suffix.is_there)
-        return error_set(error, -EINVAL, "expected one of prefix, suffix");
+    if (capture->prefix.is_there + capture->suffix.is_there + capture->expression.is_there != 1)
+        return error_set(error, -EINVAL, "expected one of prefix, suffix, regex");
     snprintf(present, sizeof present, "%s/is_present", capture->name);
     capture->value = filter_name(names, capture->name);
     capture->is_present = filter_name(names, present);
     if (capture->value < 0 || capture->is_present < 0)
         return error_set(error, -ENOSPC, "expected at most %d names of metadata, of %d bytes",
                          FILTER_MAX_NAMES, FILTER_NAME_BYTES - 1);
-    return 0;
+    return capture->expression.is_there
+               ? regex_new(&capture->regex, capture->expression.pattern, error)
+               : 0;
+}
+
+static void close_capture(void *filter)
+{
+    regex_free(((struct capture *)filter)->regex);
+}
+
+static int start(const void *filter, void *mine, unsigned worker)
+{
+    const struct capture *capture = filter;
+    struct regex_memory **memory = mine;
+    (void)worker;
+    if (capture->regex == NULL)
+        return 0;
+    *memory = regex_memory_new(capture->regex);
+    return *memory != NULL ? 0 : -ENOMEM;
+}
+
+static void stop(const void *filter, void *mine)
+{
+    (void)filter;
+    regex_memory_free(*(struct regex_memory **)mine);
+}
+
+static enum filter_result read_expression(const struct capture *capture,
+                                          struct regex_memory *memory, struct filter_call *call)
+{
+    size_t begin = 0, end = 0;
+    unsigned found =
+        regex_find(capture->regex, memory, call->packet->data, call->packet->bytes, &begin, &end);
+
+    call->metadata[capture->is_present] =
+        (struct metadata){.kind = METADATA_BOOL, .number = found > 0};
+    if (found == 0) {
+        call->reason = NO_VALUE;
+        return FILTER_DROP;
+    }
+    call->metadata[capture->value] =
+        (struct metadata){.kind = found == 1 ? METADATA_BYTES : METADATA_LIST,
+                          .data = call->packet->data + begin,
+                          .bytes = (uint32_t)(end - begin)};
+    return FILTER_NEXT;
 }
 
 static enum filter_result read_capture(const void *filter, void *mine, struct filter_call *call)
@@ -73,8 +160,9 @@ static enum filter_result read_capture(const void *filter, void *mine, struct fi
     struct packet *packet = call->packet;
     bool is_prefix = capture->prefix.is_there;
     const struct part *part = is_prefix ? &capture->prefix : &capture->suffix;
-    (void)mine;
 
+    if (capture->regex != NULL)
+        return read_expression(capture, *(struct regex_memory **)mine, call);
     call->metadata[capture->is_present] =
         (struct metadata){.kind = METADATA_BOOL, .number = packet->bytes >= part->size};
     if (packet->bytes < part->size) {
@@ -84,6 +172,8 @@ static enum filter_result read_capture(const void *filter, void *mine, struct fi
 
     const uint8_t *value = is_prefix ? packet->data : packet->data + packet->bytes - part->size;
     if (part->remove) {
+        if (call->scratch_bytes + part->size > FILTER_SCRATCH_BYTES)
+            return FILTER_TOO_LARGE; /* what other filters added was taken again and again */
         uint8_t *copy = call->scratch + call->scratch_bytes;
         memcpy(copy, value, part->size);
         call->scratch_bytes += part->size;
@@ -98,10 +188,15 @@ static enum filter_result read_capture(const void *filter, void *mine, struct fi
 
 const struct filter_ops filter_capture = {.id = "quilkin.filters.capture.v1alpha1.Capture",
                                           .fields = fields,
-                                          .rules = "{\"oneOf\": [{\"required\": [\"prefix\"]},"
-                                                   "{\"required\": [\"suffix\"]}]}",
                                           .needs_config = true,
                                           .reasons = reasons,
                                           .filter_bytes = sizeof(struct capture),
+                                          .worker_bytes = sizeof(struct regex_memory *),
                                           .open = open_capture,
-                                          .read = read_capture};
+                                          .start = start,
+                                          .stop = stop,
+                                          .read = read_capture,
+                                          .close = close_capture,
+                                          .rules = "{\"oneOf\":[{\"required\":[\"prefix\"]},"
+                                                   "{\"required\":[\"suffix\"]},"
+                                                   "{\"required\":[\"regex\"]}]}"};

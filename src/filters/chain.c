@@ -2,6 +2,7 @@
 #include "filters/chain.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <stdalign.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -9,16 +10,21 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "filters/link.h"
 
-/* One filter of a chain. */
-struct link {
-    const struct filter_ops *ops;
+/* One place of a chain. */
+struct place {
+    struct link link;
     char *label;
-    void *filter;
-    bool is_open;
-    unsigned kind;
-    unsigned first_reason; /* the number of the first reason of its kind */
-    size_t mine;           /* where its part is in a worker's memory */
+    size_t mine; /* where its part is in a worker's memory */
+};
+
+/* How long one filter takes with datagrams of one direction. One datagram of a batch is timed, and
+ * stands for all of it. */
+struct timing {
+    struct histogram histogram;
+    uint64_t last_ns;
+    unsigned pending;
 };
 
 struct chain {
@@ -26,40 +32,42 @@ struct chain {
     size_t count;
     struct filter_names names;
     size_t worker_bytes;
-    struct link links[CHAIN_MAX_FILTERS];
+    struct place places[CHAIN_MAX_FILTERS];
 };
 
 struct chain_worker {
     struct chain *chain;
-    struct {
-        uint32_t runs; /* since they were recorded */
-        uint32_t ns;   /* of the last one that was timed */
-    } times[2][CHAIN_MAX_FILTERS];
+    struct chain_meter *meter; /* NULL: none */
+    struct chain_worker *next; /* of the meter */
+    bool is_timed;             /* the next datagram is */
+    struct timing *timings;    /* two for each filter */
+    size_t started;            /* filters whose part was made */
     alignas(64) char mine[];
 };
+
+struct chain_meter {
+    atomic_uint references;
+    pthread_mutex_t lock;       /* over the others */
+    struct chain_worker *first; /* in use */
+    struct filter_totals ended; /* of those that have been freed */
+};
+
+static const struct histogram_bounds chain_duration_bounds = {
+    .count = 11,
+    .in_seconds = true,
+    .upper = {0.000125, 0.0003125, 0.00078125, 0.001953125, 0.0048828125, 0.01220703125,
+              0.030517578125, 0.0762939453125, 0.19073486328125, 0.476837158203125,
+              1.1920928955078125}};
 
 /* A filter as a file has it. */
 struct item {
     const struct yaml_node *name, *label, *config;
 };
 
-static int take_node(void *value, const struct yaml_node *node, struct field_walk *walk)
-{
-    (void)walk;
-    memcpy(value, &node, sizeof node);
-    return 0;
-}
-
-static const struct field_tree node_tree = {.take = take_node};
-
-#define NODE(key_, member, flags_)                                                                 \
-    {                                                                                              \
-        .key = (key_), .kind = FIELD_TREE, .tree = &node_tree, .flags = (flags_),                  \
-        FIELD_AT(struct item, member)                                                              \
-    }
-
-static const struct field item_fields[] = {
-    NODE("name", name, FIELD_REQUIRED), NODE("label", label, 0), NODE("config", config, 0), {0}};
+static const struct field item_fields[] = {LINK_NODE(struct item, "name", name, FIELD_REQUIRED),
+                                           LINK_NODE(struct item, "label", label, 0),
+                                           LINK_NODE(struct item, "config", config, 0),
+                                           {0}};
 
 int filter_name(struct filter_names *names, const char *name)
 {
@@ -73,106 +81,35 @@ int filter_name(struct filter_names *names, const char *name)
     return (int)names->count++;
 }
 
-static const struct filter_ops *find_kind(const char *id, unsigned *kind, unsigned *first_reason)
-{
-    *first_reason = 0;
-    for (unsigned i = 0; filter_list[i] != NULL; i++) {
-        *kind = i;
-        if (strcmp(filter_list[i]->id, id) == 0)
-            return filter_list[i];
-        for (size_t j = 0; filter_list[i]->reasons != NULL && filter_list[i]->reasons[j] != NULL;
-             j++)
-            (*first_reason)++;
-    }
-    return NULL;
-}
-
-const char *chain_kind(unsigned number)
-{
-    return number < CHAIN_MAX_KINDS && filter_list[number] != NULL ? filter_list[number]->id : NULL;
-}
-
 const char *chain_reason(unsigned number)
 {
-    for (size_t i = 0; filter_list[i] != NULL; i++) {
-        for (size_t j = 0; filter_list[i]->reasons != NULL && filter_list[i]->reasons[j] != NULL;
-             j++) {
-            if (number-- == 0)
-                return filter_list[i]->reasons[j];
-        }
-    }
-    return NULL;
+    return link_reason(number);
 }
 
-static bool is_there(const struct yaml_node *node)
+/* Reads one filter into the next place. */
+static int take_place(struct chain *chain, const struct yaml_node *node, struct field_walk *walk)
 {
-    return node != NULL && node->type != YAML_NULL;
-}
-
-static size_t enter(struct field_walk *walk, const char *key)
-{
-    size_t length = strlen(walk->path);
-    snprintf(walk->path + length, sizeof walk->path - length, ".%s", key);
-    return length;
-}
-
-/* Reads one filter into the next link. */
-static int take_link(struct chain *chain, const struct yaml_node *node, struct field_walk *walk)
-{
-    struct link *link = &chain->links[chain->count];
+    struct place *place = &chain->places[chain->count];
     struct item item = {0};
-    struct error reason;
     int error = field_take_map(walk, item_fields, node, &item);
     if (error != 0)
         return error;
 
-    size_t length = enter(walk, "name");
-    link->ops = item.name->type == YAML_TEXT
-                    ? find_kind(item.name->text, &link->kind, &link->first_reason)
-                    : NULL;
-    if (link->ops == NULL)
-        return field_fail(walk, item.name, "the id of a filter", true);
-    field_leave(walk, length);
-    length = enter(walk, "label");
-    if (is_there(item.label) && item.label->type != YAML_TEXT)
+    size_t length = link_enter(walk, "label");
+    if (link_is_there(item.label) && item.label->type != YAML_TEXT)
         return field_fail(walk, item.label, "a text", true);
     field_leave(walk, length);
 
     chain->count++;
-    link->label = is_there(item.label) ? strdup(item.label->text) : NULL;
-    link->filter = calloc(1, link->ops->filter_bytes + 1);
-    if (link->filter == NULL || (is_there(item.label) && link->label == NULL))
+    place->label = link_is_there(item.label) ? strdup(item.label->text) : NULL;
+    if (link_is_there(item.label) && place->label == NULL)
         return error_set(walk->error, -ENOMEM, "out of memory");
-    length = enter(walk, "config");
-    const struct yaml_node *config = is_there(item.config) ? item.config : NULL;
-    if (link->ops->fields == NULL && config != NULL)
-        return field_fail(walk, config, "no configuration", false);
-    if (link->ops->needs_config && item.config == NULL) {
-        field_leave(walk, length);
-        return error_set(walk->error, -EINVAL,
-                         "%u:%u: %s: expected the key 'config', found a map without it", node->line,
-                         node->column, walk->path);
-    }
-    if (link->ops->needs_config && config == NULL)
-        return field_fail(walk, item.config, "a map", false);
-    if (link->ops->fields != NULL)
-        field_defaults(link->ops->fields, link->filter);
-    if (config != NULL)
-        error = field_take_map(walk, link->ops->fields, config, link->filter);
-    if (error == 0 && link->ops->open != NULL) {
-        error = link->ops->open(link->filter, &chain->names, &reason);
-        link->is_open = error == 0;
-        if (error != 0) {
-            const struct yaml_node *at = config != NULL ? config : node;
-            error_set(walk->error, error, "%u:%u: %s: %s", at->line, at->column, walk->path,
-                      reason.text);
-        }
-    }
+    const struct link_nodes nodes = {node, item.name, item.config};
+    error = link_take(&place->link, &nodes, walk);
     if (error != 0)
         return error;
-    field_leave(walk, length);
-    link->mine = chain->worker_bytes;
-    chain->worker_bytes += (link->ops->worker_bytes + 63) / 64 * 64;
+    place->mine = chain->worker_bytes;
+    chain->worker_bytes += link_worker_bytes(&place->link);
     return 0;
 }
 
@@ -186,16 +123,19 @@ int chain_take(struct chain **chain, const struct yaml_node *list, struct field_
     if (made == NULL)
         return error_set(walk->error, -ENOMEM, "out of memory");
 
+    void *user = walk->user;
+    walk->user = &made->names;
     atomic_init(&made->references, 1);
     for (const struct yaml_node *item = list->first; item != NULL && error == 0;
          item = item->next) {
         size_t length = field_enter(walk, index++);
         error = made->count < CHAIN_MAX_FILTERS
-                    ? take_link(made, item, walk)
+                    ? take_place(made, item, walk)
                     : field_fail(walk, item, "at most 64 filters", false);
         if (error == 0)
             field_leave(walk, length);
     }
+    walk->user = user;
     if (error != 0) {
         chain_unref(made);
         return error;
@@ -231,13 +171,8 @@ void chain_unref(struct chain *chain)
         atomic_fetch_sub_explicit(&chain->references, 1, memory_order_acq_rel) != 1)
         return;
     for (size_t i = 0; i < chain->count; i++) {
-        struct link *link = &chain->links[i];
-        if (link->is_open && link->ops->close != NULL)
-            link->ops->close(link->filter);
-        if (link->ops->fields != NULL && link->filter != NULL)
-            field_fini(link->ops->fields, link->filter);
-        free(link->filter);
-        free(link->label);
+        link_fini(&chain->places[i].link);
+        free(chain->places[i].label);
     }
     free(chain);
 }
@@ -246,14 +181,10 @@ json_t *chain_show(const struct chain *chain)
 {
     json_t *list = json_array();
     for (size_t i = 0; chain != NULL && i < chain->count && list != NULL; i++) {
-        const struct link *link = &chain->links[i];
-        json_t *config = link->ops->fields != NULL ? json_object() : json_null();
-        int error = config == NULL ? -1 : 0;
-        if (error == 0 && link->ops->fields != NULL)
-            error = field_show(link->ops->fields, link->filter, config, true, true);
-        json_t *item = json_pack("{s:s, s:s?, s:o}", "name", link->ops->id, "label", link->label,
-                                 "config", config);
-        if (error != 0 || json_array_append_new(list, item) != 0) {
+        const struct place *place = &chain->places[i];
+        json_t *item = json_pack("{s:s, s:s?, s:o}", "name", place->link.ops->id, "label",
+                                 place->label, "config", link_show(&place->link));
+        if (json_array_append_new(list, item) != 0) {
             json_decref(list);
             list = NULL;
         }
@@ -261,18 +192,75 @@ json_t *chain_show(const struct chain *chain)
     return list;
 }
 
-struct chain_worker *chain_worker_new(struct chain *chain, unsigned worker)
+struct chain_meter *chain_meter_new(void)
 {
-    size_t bytes = sizeof(struct chain_worker) + chain->worker_bytes;
-    struct chain_worker *made = aligned_alloc(64, (bytes + 63) / 64 * 64);
+    struct chain_meter *meter = calloc(1, sizeof *meter);
+    if (meter == NULL)
+        return NULL;
+    atomic_init(&meter->references, 1);
+    pthread_mutex_init(&meter->lock, NULL);
+    return meter;
+}
+
+void chain_meter_unref(struct chain_meter *meter)
+{
+    if (meter == NULL ||
+        atomic_fetch_sub_explicit(&meter->references, 1, memory_order_acq_rel) != 1)
+        return;
+    pthread_mutex_destroy(&meter->lock);
+    free(meter->ended.latencies);
+    free(meter);
+}
+
+static size_t kind_number(const struct filter_ops *ops)
+{
+    size_t number = 0;
+    while (filter_list[number] != ops)
+        number++;
+    return number;
+}
+
+static void collect(const struct chain_worker *worker, struct filter_totals *totals)
+{
+    const struct chain *chain = worker->chain;
+    for (size_t i = 0; i < chain->count; i++) {
+        const struct link *link = &chain->places[i].link;
+        for (size_t side = 0; side < 2; side++)
+            histogram_add(&totals->durations[kind_number(link->ops)][side],
+                          &worker->timings[2 * i + side].histogram);
+        link_collect(link, worker->mine + chain->places[i].mine, totals);
+    }
+}
+
+struct chain_worker *chain_worker_new(struct chain *chain, struct chain_meter *meter,
+                                      unsigned worker)
+{
+    size_t bytes = (sizeof(struct chain_worker) + chain->worker_bytes + 63) / 64 * 64;
+    struct chain_worker *made = aligned_alloc(64, bytes);
     if (made == NULL)
         return NULL;
     memset(made, 0, bytes);
     made->chain = chain_ref(chain);
-    for (size_t i = 0; i < chain->count; i++) {
-        const struct link *link = &chain->links[i];
-        if (link->ops->start != NULL)
-            link->ops->start(link->filter, made->mine + link->mine, worker);
+    made->timings = calloc(2 * chain->count + 1, sizeof *made->timings);
+    int error = made->timings == NULL ? -ENOMEM : 0;
+    for (size_t i = 0; i < chain->count && error == 0; i++) {
+        const struct place *place = &chain->places[i];
+        made->started++;
+        error = link_start(&place->link, made->mine + place->mine, worker);
+        histogram_init(&made->timings[2 * i].histogram, &chain_duration_bounds);
+        histogram_init(&made->timings[2 * i + 1].histogram, &chain_duration_bounds);
+    }
+    if (error != 0) {
+        chain_worker_free(made);
+        return NULL;
+    }
+    if (meter != NULL) {
+        pthread_mutex_lock(&meter->lock);
+        atomic_fetch_add_explicit(&meter->references, 1, memory_order_relaxed);
+        made->meter = meter;
+        made->next = meter->first;
+        meter->first = made;
+        pthread_mutex_unlock(&meter->lock);
     }
     return made;
 }
@@ -281,104 +269,187 @@ void chain_worker_free(struct chain_worker *worker)
 {
     if (worker == NULL)
         return;
+    if (worker->meter != NULL) {
+        struct chain_worker **place = &worker->meter->first;
+        pthread_mutex_lock(&worker->meter->lock);
+        while (*place != worker)
+            place = &(*place)->next;
+        *place = worker->next;
+        collect(worker, &worker->meter->ended);
+        pthread_mutex_unlock(&worker->meter->lock);
+        chain_meter_unref(worker->meter);
+    }
+    for (size_t i = 0; i < worker->started; i++) {
+        const struct place *place = &worker->chain->places[i];
+        link_stop(&place->link, worker->mine + place->mine);
+    }
     chain_unref(worker->chain);
+    free(worker->timings);
     free(worker);
 }
 
-static enum filter_result run(struct chain_worker *worker, bool is_write, struct filter_call *call,
-                              unsigned *reason)
+void chain_worker_report(struct chain_worker *worker, struct log *log)
 {
-    const struct chain *chain = worker->chain;
-    enum filter_result result = FILTER_NEXT;
-    int64_t before_ns = call->is_timed ? clock_monotonic_ns() : 0;
+    for (size_t i = 0; i < worker->chain->count; i++) {
+        const struct place *place = &worker->chain->places[i];
+        link_report(&place->link, worker->mine + place->mine, log);
+    }
+}
 
-    for (size_t i = 0; i < chain->names.count; i++)
-        call->metadata[i].kind = METADATA_NONE;
-    for (size_t n = 0; n < chain->count && result == FILTER_NEXT; n++) {
-        size_t i = is_write ? chain->count - 1 - n : n;
-        const struct link *link = &chain->links[i];
-        filter_run_fn *run_one = is_write ? link->ops->write : link->ops->read;
-        if (run_one == NULL)
+void chain_begin(struct chain_worker *worker)
+{
+    worker->is_timed = true;
+}
+
+void chain_end(struct chain_worker *worker)
+{
+    for (size_t i = 0; i < 2 * worker->chain->count; i++) {
+        struct timing *timing = &worker->timings[i];
+        if (timing->pending == 0)
             continue;
-        result = run_one(link->filter, worker->mine + link->mine, call);
-        worker->times[is_write][i].runs++;
-        if (result == FILTER_DROP)
-            *reason = link->first_reason + call->reason;
-        if (call->is_timed) {
-            int64_t now_ns = clock_monotonic_ns();
-            worker->times[is_write][i].ns = (uint32_t)(now_ns - before_ns);
-            before_ns = now_ns;
-        }
+        struct histogram *histogram = &timing->histogram;
+        counter_add(&histogram->buckets[histogram_bucket(histogram, timing->last_ns)],
+                    timing->pending);
+        counter_add(&histogram->sum, timing->last_ns * timing->pending);
+        timing->pending = 0;
+    }
+}
+
+/* Runs one filter, with its time taken where it is the batch's first datagram. */
+static enum filter_result run(struct chain_worker *worker, size_t i, bool is_write,
+                              struct filter_call *call)
+{
+    const struct place *place = &worker->chain->places[i];
+    struct timing *timing = &worker->timings[2 * i + is_write];
+    void *mine = worker->mine + place->mine;
+    int64_t began_ns = worker->is_timed ? clock_monotonic_ns() : 0;
+    enum filter_result result =
+        is_write ? link_write(&place->link, mine, call) : link_read(&place->link, mine, call);
+    timing->pending++;
+    if (worker->is_timed) {
+        int64_t took_ns = clock_monotonic_ns() - began_ns;
+        timing->last_ns = took_ns > 0 ? (uint64_t)took_ns : 0;
     }
     return result;
+}
+
+static void begin_datagram(const struct chain *chain, struct filter_call *call)
+{
+    for (size_t i = 0; i < chain->names.count; i++)
+        call->metadata[i].kind = METADATA_NONE;
+    call->is_chosen = false;
+    call->scratch_bytes = 0;
+    call->floor = call->packet->data - PACKET_ROOM;
+    call->ceiling = call->packet->data + call->packet->bytes + PACKET_ROOM;
 }
 
 enum filter_result chain_read(struct chain_worker *worker, struct filter_call *call,
                               unsigned *reason)
 {
-    return run(worker, false, call, reason);
+    enum filter_result result = FILTER_NEXT;
+    size_t count = worker->chain->count;
+    begin_datagram(worker->chain, call);
+    for (size_t i = 0; i < count && result == FILTER_NEXT; i++)
+        result = run(worker, i, false, call);
+    worker->is_timed = false;
+    *reason = call->reason;
+    return result;
 }
 
 enum filter_result chain_write(struct chain_worker *worker, struct filter_call *call,
                                unsigned *reason)
 {
-    return run(worker, true, call, reason);
-}
-
-void chain_record(struct chain_worker *worker, bool is_write, struct histogram *kinds)
-{
-    for (size_t i = 0; i < worker->chain->count; i++) {
-        struct histogram *kind = &kinds[worker->chain->links[i].kind];
-        uint32_t runs = worker->times[is_write][i].runs, ns = worker->times[is_write][i].ns;
-        if (runs == 0)
-            continue;
-        counter_add(&kind->buckets[histogram_bucket(kind, ns)], runs);
-        counter_add(&kind->sum, (uint64_t)runs * ns);
-        worker->times[is_write][i].runs = 0;
-    }
+    enum filter_result result = FILTER_NEXT;
+    begin_datagram(worker->chain, call);
+    for (size_t i = worker->chain->count; i-- > 0 && result == FILTER_NEXT;)
+        result = run(worker, i, true, call);
+    worker->is_timed = false;
+    *reason = call->reason;
+    return result;
 }
 
 const char *chain_filter_name(const struct chain *chain, size_t index)
 {
-    return index < chain->count ? chain->links[index].ops->id : NULL;
+    return index < chain->count ? chain->places[index].link.ops->id : NULL;
+}
+
+const char *chain_filter_id(size_t index)
+{
+    for (size_t i = 0; filter_list[i] != NULL; i++) {
+        if (i == index)
+            return filter_list[i]->id;
+    }
+    return NULL;
 }
 
 json_t *chain_filter_schema(const char *id)
 {
-    unsigned kind, first;
-    const struct filter_ops *ops = find_kind(id, &kind, &first);
-    if (ops == NULL)
-        return NULL;
-    if (ops->fields == NULL)
-        return json_pack("{s:s}", "type", "null");
-    json_t *schema =
-        json_pack("{s:s, s:{}, s:b}", "type", "object", "properties", "additionalProperties", 0);
-    json_t *rules = ops->rules != NULL ? json_loads(ops->rules, 0, NULL) : json_object();
-    if (field_schema(ops->fields, schema) != 0 || json_object_update(schema, rules) != 0) {
-        json_decref(schema);
-        schema = NULL;
-    }
-    json_decref(rules);
-    return schema;
+    unsigned first;
+    const struct filter_ops *ops = link_kind(id, &first);
+    return ops != NULL ? link_schema(ops) : NULL;
 }
 
 json_t *chain_schema(void)
 {
-    json_t *kinds = json_array();
-    for (size_t i = 0; filter_list[i] != NULL && kinds != NULL; i++) {
-        const struct filter_ops *ops = filter_list[i];
-        json_t *config = chain_filter_schema(ops->id);
-        json_t *kind = json_pack(
-            "{s:s, s:{s:{s:s}, s:{s:[s, s]}, s:o}, s:[s, s*], s:b}", "type", "object", "properties",
-            "name", "const", ops->id, "label", "type", "string", "null", "config",
-            ops->needs_config ? config
-                              : json_pack("{s:[o, {s:s}]}", "anyOf", config, "type", "null"),
-            "required", "name", ops->needs_config ? "config" : NULL, "additionalProperties", 0);
-        if (json_array_append_new(kinds, kind) != 0) {
-            json_decref(kinds);
-            kinds = NULL;
-        }
-    }
     return json_pack("{s:s, s:i, s:{s:o}}", "type", "array", "maxItems", CHAIN_MAX_FILTERS, "items",
-                     "anyOf", kinds);
+                     "anyOf", link_schemas(true));
+}
+
+static const char *const EVENTS[2] = {"read", "write"};
+
+static void write_durations(struct metrics *out, const struct filter_totals *totals)
+{
+    static const char *const names[2] = {"quilkin_filter_read_duration_seconds",
+                                         "quilkin_filter_write_duration_seconds"};
+    static const char *const helps[2] = {"How long filters took with players' datagrams.",
+                                         "How long filters took with servers' datagrams."};
+    for (size_t side = 0; side < 2; side++) {
+        metrics_family(out, names[side], METRICS_HISTOGRAM, "seconds", helps[side]);
+        for (size_t i = 0; filter_list[i] != NULL; i++)
+            metrics_histogram(out, &chain_duration_bounds, &totals->durations[i][side], "filter",
+                              filter_list[i]->id, NULL);
+    }
+}
+
+void chain_meter_write(struct chain_meter *meter, struct metrics *out)
+{
+    static const char id[] = "quilkin.filters.match.v1alpha1.Match";
+    static const char timestamp[] = "quilkin.filters.timestamp.v1alpha1.Timestamp";
+    struct filter_totals totals;
+
+    pthread_mutex_lock(&meter->lock);
+    totals = meter->ended;
+    totals.latencies = NULL;
+    totals.latencies_count = 0;
+    for (size_t i = 0; i < meter->ended.latencies_count; i++) {
+        const struct filter_latency *ended = &meter->ended.latencies[i];
+        struct filter_latency *latency = filter_latency(&totals, ended->name);
+        if (latency != NULL)
+            *latency = *ended;
+    }
+    for (const struct chain_worker *worker = meter->first; worker != NULL; worker = worker->next)
+        collect(worker, &totals);
+    pthread_mutex_unlock(&meter->lock);
+
+    write_durations(out, &totals);
+    /* The name of a counter would end in _total. */
+    metrics_family(out, "quilkin_filter_int_counter", METRICS_GAUGE, NULL,
+                   "What filters have counted.");
+    for (size_t side = 0; side < 2; side++) {
+        metrics_sample(out, totals.matched[side], "id", id, "label", "packets_matched_total",
+                       "help", "Total number of packets where metadata matches", "event",
+                       EVENTS[side], NULL);
+        metrics_sample(out, totals.fallen[side], "id", id, "label", "packets_fallthrough_total",
+                       "help", "Total number of packets that take the fallthrough", "event",
+                       EVENTS[side], NULL);
+    }
+    metrics_family(out, "filter_histogram", METRICS_HISTOGRAM, NULL, "What filters have measured.");
+    for (size_t i = 0; i < totals.latencies_count; i++) {
+        for (size_t side = 0; side < 2; side++)
+            metrics_histogram(out, &filter_latency_bounds, &totals.latencies[i].sum[side], "event",
+                              EVENTS[side], "help", "Time from the timestamp in metadata to now",
+                              "id", timestamp, "label", "duration", "shared_metadata_1",
+                              totals.latencies[i].name, NULL);
+    }
+    free(totals.latencies);
 }

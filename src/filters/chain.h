@@ -7,17 +7,27 @@
 
 #include <jansson.h>
 
+#include "base/log.h"
 #include "config/field.h"
 #include "filters/filter.h"
-#include "metrics/histogram.h"
+#include "metrics/metrics.h"
 
 #define CHAIN_MAX_FILTERS 64
 
-/** The most kinds of filters that the program has. */
-#define CHAIN_MAX_KINDS 16
-
 struct chain;
 struct chain_worker;
+
+/** What filters have counted over the life of a service, whatever chains it had. Chains of a worker
+ * keep it as long as they live. */
+struct chain_meter;
+
+/** NULL without memory; given back with chain_meter_unref(). */
+struct chain_meter *chain_meter_new(void);
+/** NULL is fine. */
+void chain_meter_unref(struct chain_meter *meter);
+
+/** Writes the families of filters. From any thread. */
+void chain_meter_write(struct chain_meter *meter, struct metrics *out);
 
 /** Reads a list of filters, `{name, label, config}` each.
  * @param[out] chain with one reference; untouched on failure.
@@ -35,11 +45,22 @@ void chain_unref(struct chain *chain);
 /** The list as JSON, with defaults filled in; a new reference, NULL without memory. */
 json_t *chain_show(const struct chain *chain);
 
-/** What a worker has of a chain. @return NULL without memory; freed by chain_worker_free(). */
-struct chain_worker *chain_worker_new(struct chain *chain, unsigned worker);
+/** What a worker has of a chain.
+ * @param meter NULL: nobody reads what it counts.
+ * @return NULL without memory; freed by chain_worker_free(), when the worker uses it no more. */
+struct chain_worker *chain_worker_new(struct chain *chain, struct chain_meter *meter,
+                                      unsigned worker);
 void chain_worker_free(struct chain_worker *worker);
 
-/** Runs a player's datagram through the chain, first to last.
+/** Logs what filters have left to be logged: by the control thread, every second. */
+void chain_worker_report(struct chain_worker *worker, struct log *log);
+
+/** Around a batch of datagrams: one of it is timed, and stands for all. By the worker. */
+void chain_begin(struct chain_worker *worker);
+void chain_end(struct chain_worker *worker);
+
+/** Runs a player's datagram through the chain, first to last. The caller sets the call's packet,
+ * source, server, world, time and memory; the rest is set here.
  * @param[out] reason of #FILTER_DROP: the number of chain_reason(). */
 enum filter_result chain_read(struct chain_worker *worker, struct filter_call *call,
                               unsigned *reason);
@@ -48,20 +69,15 @@ enum filter_result chain_read(struct chain_worker *worker, struct filter_call *c
 enum filter_result chain_write(struct chain_worker *worker, struct filter_call *call,
                                unsigned *reason);
 
-/** Records how often each filter ran since the last call, in the histogram of its kind: all of them
- * as long as the last one that was timed. By the worker's thread.
- * @param kinds one for each kind, at least #CHAIN_MAX_KINDS. */
-void chain_record(struct chain_worker *worker, bool is_write, struct histogram *kinds);
-
-/** The id of a kind of filter, by number, from 0; NULL behind the last. */
-const char *chain_kind(unsigned number);
-
 /** Why any filter of the program refuses datagrams, by number, from 0.
  * @return static storage; NULL behind the last. */
 const char *chain_reason(unsigned number);
 
-/** The filters of a chain that refused a datagram last, and its names: for `paddock check`. */
+/** The id of the filter at a place of a chain; NULL behind the last. */
 const char *chain_filter_name(const struct chain *chain, size_t index);
+
+/** The ids of all kinds of filters, from 0; NULL behind the last. */
+const char *chain_filter_id(size_t index);
 
 /** JSON Schema of `filters`; a new reference, or NULL without memory. */
 json_t *chain_schema(void);

@@ -15,7 +15,9 @@
 #include <stdint.h>
 
 #include "base/error.h"
+#include "base/log.h"
 #include "config/field.h"
+#include "metrics/histogram.h"
 #include "net/packet.h"
 
 /** Names of metadata that one chain can have. */
@@ -28,16 +30,25 @@
 /** Destinations that the router may choose for one datagram; all of the world are without limit. */
 #define FILTER_MAX_CHOSEN 1024
 
+/** The longest datagram that a filter may make: that of UDP over IPv4. */
+#define FILTER_MAX_BYTES 65507
+
+/** Bytes of filter_call.scratch and of filter_call.spare. */
+#define FILTER_SCRATCH_BYTES (2 * PACKET_MAX_BYTES)
+#define FILTER_SPARE_BYTES (3 * PACKET_MAX_BYTES)
+
 enum filter_result {
-    FILTER_NEXT, /**< go on with the next one */
-    FILTER_DROP  /**< refused, with the reason in the call */
+    FILTER_NEXT,     /**< go on with the next one */
+    FILTER_DROP,     /**< refused, with the reason in the call */
+    FILTER_TOO_LARGE /**< it would become longer than #FILTER_MAX_BYTES */
 };
 
 enum metadata_kind {
     METADATA_NONE,
     METADATA_BOOL,
     METADATA_NUMBER,
-    METADATA_BYTES
+    METADATA_BYTES,
+    METADATA_LIST /**< several values, of which nothing is kept */
 };
 
 /** A value under a name. */
@@ -62,18 +73,46 @@ struct filter_call {
     struct packet *packet;                      /**< data and bytes may be changed */
     const struct endpoint *source;              /**< where it came from */
     const struct endpoint *server;              /**< of a server's datagram; NULL of a player's */
+    const struct endpoint *player;              /**< to whom a server's datagram goes; else NULL */
     const struct filter_world *world;           /**< of a player's datagram */
     struct metadata metadata[FILTER_MAX_NAMES]; /**< by filter_name(); empty at first */
     bool is_chosen; /**< whether the destinations are those below; else they are all */
     uint32_t chosen_count;
     uint32_t chosen[FILTER_MAX_CHOSEN]; /**< by their place in the world */
-    bool is_timed;                      /**< whether the time that each filter takes is noted */
     unsigned reason;                    /**< of #FILTER_DROP: an index into filter_ops.reasons */
+    bool is_reason_whole;               /**< link_read()'s own: the index is one of all reasons */
+    int64_t now_ns;                     /**< monotonic: when the batch began */
     /** Memory for bytes that are taken off the datagram, so that what is added later does not
-     * overwrite them. */
+     * overwrite them: #FILTER_SCRATCH_BYTES. */
     uint8_t *scratch;
-    uint32_t scratch_bytes;
+    uint32_t scratch_bytes; /**< in use */
+    /** Between which addresses the datagram's bytes may be written, also beside it. */
+    uint8_t *floor, *ceiling;
+    /** Memory for a datagram that has grown out of these bounds: #FILTER_SPARE_BYTES. Nothing of it
+     * was used for the datagram yet, unless the floor is its beginning. */
+    uint8_t *spare;
 };
+
+/** The most filters of a kind or kinds that a program has. */
+#define FILTER_MAX_KINDS 32
+
+/** What filters have counted, of any number of workers. Zeroed it is empty. The two members of each
+ * pair are players' datagrams and servers'. */
+struct filter_totals {
+    struct histogram_sum durations[FILTER_MAX_KINDS][2]; /**< by the place in #filter_list */
+    uint64_t matched[2], fallen[2];                      /**< of Match */
+    struct filter_latency {
+        char name[FILTER_NAME_BYTES];
+        struct histogram_sum sum[2];
+    } * latencies; /**< of Timestamp, by name of metadata; on the heap */
+    size_t latencies_count;
+};
+
+/** Bounds of struct filter_latency. */
+extern const struct histogram_bounds filter_latency_bounds;
+
+/** The latencies of a name, which is added where it is new. NULL without memory. */
+struct filter_latency *filter_latency(struct filter_totals *totals, const char *name);
 
 /** The names of metadata in one chain. */
 struct filter_names {
@@ -85,14 +124,12 @@ struct filter_names {
  * @return at least 0, or -ENOSPC: there are too many, or it is too long. */
 int filter_name(struct filter_names *names, const char *name);
 
-/** Must not block, lock, allocate, log or format. */
-typedef enum filter_result filter_run_fn(const void *filter, void *mine, struct filter_call *call);
-
 /** A kind of filter. */
 struct filter_ops {
     const char *id;             /**< quilkin.filters.capture.v1alpha1.Capture */
     const struct field *fields; /**< of its own part; NULL: it takes no configuration */
-    const char *rules;          /**< JSON Schema: what holds beside the rows of fields; or NULL */
+    const char *rules;          /**< JSON Schema: what holds beside the rows of fields; or NULL.
+                                     $defs may be among them */
     bool needs_config;          /**< whether the configuration must be there, if only {} */
     const char *const *reasons; /**< why it refuses a datagram, for metrics; ended by NULL */
     size_t filter_bytes;        /**< its own part */
@@ -101,10 +138,24 @@ struct filter_ops {
     /** Completes what was read. May be NULL.
      * @return 0, or a negative errno value, also in @p error, behind the key of the filter. */
     int (*open)(void *filter, struct filter_names *names, struct error *error);
-    /** Makes a worker's part, which is zeroed. May be NULL. */
-    void (*start)(const void *filter, void *mine, unsigned worker);
-    filter_run_fn *read, *write; /**< NULL: goes on */
+    /** Makes a worker's part, which is zeroed. May be NULL. @return 0, or -ENOMEM: stop() is due
+     * all the same. */
+    int (*start)(const void *filter, void *mine, unsigned worker);
+    /** Releases what start() took; may be NULL. */
+    void (*stop)(const void *filter, void *mine);
+    /** NULL: goes on. Must not block, lock, allocate, log or format. */
+    enum filter_result (*read)(const void *filter, void *mine, struct filter_call *call);
+    enum filter_result (*write)(const void *filter, void *mine, struct filter_call *call);
     void (*close)(void *filter); /**< releases what open() took; may be NULL */
+
+    /** Adds what a worker has counted, from any thread. May be NULL. */
+    void (*collect)(const void *filter, const void *mine, struct filter_totals *totals);
+    /** Logs what a worker has left to be logged; called every second by the control thread. May be
+     * NULL. */
+    void (*report)(const void *filter, void *mine, struct log *log);
+
+    const char *schema_ref; /**< the $id of its schema, of filters that can be within themselves;
+                               whose rules have $defs, to which "filter" is added */
 };
 
 /** All kinds, ended by NULL. A new one is a file and a line in list.c. */

@@ -28,12 +28,13 @@ static const struct field fields[] = {
     {0},
 };
 
-static void start(const void *filter, void *mine, unsigned worker)
+static int start(const void *filter, void *mine, unsigned worker)
 {
     struct turn *turn = mine;
     (void)filter;
     turn->random = (worker + 1) * UINT64_C(0x9e3779b97f4a7c15);
     turn->next = worker;
+    return 0;
 }
 
 static uint64_t mix(uint64_t word)

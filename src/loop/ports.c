@@ -106,6 +106,8 @@ int ports_open(struct ports **ports, struct workers *workers, const struct ports
                     opened->missing[opened->missing_count++] = binding.address;
                 code = count > 1 ? bind_join(fd) : 0;
             }
+            if (fd >= 0 && code != 0)
+                close(fd);
             code = fd < 0 ? fd : code != 0 ? code : add_listener(opened, options, i, fd);
         }
     }

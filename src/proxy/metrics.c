@@ -45,8 +45,6 @@ void proxy_sum_add(struct proxy_sum *sum, const struct proxy_counters *counters,
         for (unsigned i = 0; i < 2; i++) {
             sum->gap_ns[i] += counter_read(&c->gap_ns[i]) / workers;
             histogram_add(&sum->processing_ns[i], &c->processing_ns[i]);
-            for (unsigned j = 0; j < CHAIN_MAX_KINDS; j++)
-                histogram_add(&sum->filters_ns[i][j], &c->filters_ns[i][j]);
         }
     }
 }
@@ -121,16 +119,6 @@ void proxy_metrics_write(struct metrics *out, const struct proxy_sum *sum,
                    "Nanoseconds between datagrams: the mean of each worker's last batch.");
     for (unsigned i = 0; i < 2; i++)
         metrics_sample(out, sum->gap_ns[i], "event", EVENTS[i], NULL);
-    for (unsigned i = 0; i < 2; i++) {
-        metrics_family(out,
-                       i == 0 ? "quilkin_filter_read_duration_seconds"
-                              : "quilkin_filter_write_duration_seconds",
-                       METRICS_HISTOGRAM, "seconds",
-                       "What filters take of a datagram; one of each batch is timed.");
-        for (unsigned j = 0; chain_kind(j) != NULL; j++)
-            metrics_histogram(out, &proxy_filter_bounds, &sum->filters_ns[i][j], "filter",
-                              chain_kind(j), NULL);
-    }
     write_clusters(out, clusters);
 
     metrics_family(out, "quilkin_session_active", METRICS_GAUGE, NULL, "Sessions at the moment.");

@@ -18,7 +18,7 @@ struct proxy_sum {
     uint64_t copies, began, sessions, sockets, resting;
     uint64_t gap_ns[2]; /**< the mean of the workers' */
     uint64_t refused[PROXY_REFUSED], ended[SESSION_ENDS];
-    struct histogram_sum duration_ns, processing_ns[2], filters_ns[2][CHAIN_MAX_KINDS];
+    struct histogram_sum duration_ns, processing_ns[2];
 };
 
 /** Why a copy was refused, as metrics have it. */

@@ -27,6 +27,7 @@ struct proxy {
     struct port_counters *player_counters, *upstream_counters; /* one a worker */
     struct proxy_counters *counters;
     struct proxy_worker *workers[WORKERS_MAX];
+    struct chain_meter *meter;
     uint32_t max_sessions; /* of each worker */
     bool is_started;
     const struct proxy_settings *next; /* prepared */
@@ -59,9 +60,10 @@ static void follow_catalog(void *user)
 {
     struct proxy *proxy = user;
     struct destinations *before = proxy->shared.world.version, *next;
+    const struct world_options options = {.workers = workers_count(proxy->env.workers),
+                                          .meter = proxy->meter};
     struct error error = {0};
-    int code = world_new(&next, catalog_read(proxy->env.catalog), before,
-                         workers_count(proxy->env.workers), &error);
+    int code = world_new(&next, catalog_read(proxy->env.catalog), before, &options, &error);
     if (code != 0) {
         LOG_EVENT(proxy->env.log, LOG_LEVEL_ERROR,
                   log_text("message", "endpoints and filters stay as they were"),
@@ -149,6 +151,7 @@ static void proxy_free(struct proxy *proxy)
     world_free(proxy->shared.world.version);
     clusters_free(proxy->clusters);
     pthread_mutex_destroy(&proxy->lock);
+    chain_meter_unref(proxy->meter);
     free(proxy->player_counters);
     free(proxy->upstream_counters);
     free(proxy->counters);
@@ -166,6 +169,7 @@ static int open_proxy(void **self, const struct service_env *env, const struct c
     proxy->env = *env;
     ports_slot_init(&proxy->ports);
     pthread_mutex_init(&proxy->lock, NULL);
+    proxy->meter = chain_meter_new(); /* without memory nothing is counted */
     take_settings(proxy, settings);
     int code = make_workers(proxy, settings);
     if (code != 0)
@@ -271,8 +275,16 @@ static void tick(void *self, int64_t now_ns)
         [PROXY_REFUSED_NO_PORT] = "net.ipv4.ip_local_port_range, or the number of game servers",
         [PROXY_REFUSED_TOO_MANY_OF_ONE] = "paddock.udp.sessions.max_per_address"};
     struct proxy *proxy = self;
+    const struct world_chain *chain =
+        ((const struct destinations *)proxy->shared.world.version)->chain;
     struct proxy_sum sum = {0};
 
+<<<<<<< HEAD
+=======
+    ports_tick(proxy->ports.current);
+    for (unsigned i = 0; i < chain->count; i++)
+        chain_worker_report(chain->workers[i], proxy->env.log);
+>>>>>>> main
     if (proxy->warned_ns != 0 && now_ns - proxy->warned_ns < WARNING_NS)
         return;
     proxy_sum_add(&sum, proxy->counters, workers_count(proxy->env.workers));
@@ -291,11 +303,13 @@ static void tick(void *self, int64_t now_ns)
 static void metrics(void *self, bool is_alive, struct metrics *out)
 {
     struct proxy *proxy = self;
-    struct proxy_sum sum = sum_up(self);
+    struct proxy_sum sum = sum_up(proxy);
     (void)is_alive;
     pthread_mutex_lock(&proxy->lock);
     proxy_metrics_write(out, &sum, proxy->clusters);
     pthread_mutex_unlock(&proxy->lock);
+    if (proxy->meter != NULL)
+        chain_meter_write(proxy->meter, out);
 }
 
 static void show(const void *self, json_t *json)

@@ -33,13 +33,6 @@ const struct histogram_bounds proxy_processing_bounds = {
     .upper = {0.00025, 0.0005, 0.001, 0.002, 0.004, 0.008, 0.016, 0.032, 0.064, 0.128, 0.256, 0.512,
               1.024}};
 
-const struct histogram_bounds proxy_filter_bounds = {
-    .count = 11,
-    .in_seconds = true,
-    .upper = {0.000125, 0.0003125, 0.00078125, 0.001953125, 0.0048828125, 0.01220703125,
-              0.030517578125, 0.0762939453125, 0.19073486328125, 0.476837158203125,
-              1.1920928955078125}};
-
 /* An upstream socket. */
 struct upstream {
     struct proxy_worker *owner;
@@ -62,7 +55,8 @@ struct proxy_worker {
     int64_t now_ns;       /* monotonic: of the batch in hand */
     int64_t before_ns[2]; /* of the batch before, read and written */
     struct filter_call call;
-    uint8_t scratch[2 * PACKET_MAX_BYTES]; /* pages are used as filters need them */
+    /* Pages are used as filters need them. */
+    uint8_t scratch[FILTER_SCRATCH_BYTES], spare[FILTER_SPARE_BYTES];
 };
 
 static struct proxy_shared *shared(const struct proxy_worker *worker)
@@ -221,13 +215,19 @@ static void end_if_gone(const struct endpoint *server, void *user)
         sessions_end_server(worker->sessions, server, SESSION_REMOVED, worker->now_ns);
 }
 
+static struct chain_worker *own_chain(const struct proxy_worker *worker)
+{
+    return worker->world->chain->workers[worker->options.worker->index];
+}
+
 /* Takes the version in force, and the time, for one batch. */
 static void begin_batch(struct proxy_worker *worker)
 {
     enum proxy_removed removed =
         atomic_load_explicit(&shared(worker)->removed, memory_order_relaxed);
     worker->world = quiescent_read(&shared(worker)->world);
-    worker->now_ns = clock_monotonic_ns();
+    worker->now_ns = worker->call.now_ns = clock_monotonic_ns();
+    chain_begin(own_chain(worker));
     if (worker->world->number != worker->world_number || worker->removed != removed) {
         worker->world_number = worker->world->number;
         worker->removed = removed;
@@ -280,12 +280,10 @@ int proxy_worker_new(struct proxy_worker **made, const struct proxy_worker_optio
     worker->tick = (struct loop_timer){.fire = tick, .user = worker};
     worker->sweep = (struct loop_timer){.fire = sweep, .user = worker};
     worker->call.scratch = worker->scratch;
+    worker->call.spare = worker->spare;
     histogram_init(&options->counters->duration_ns, &proxy_duration_bounds);
-    for (unsigned i = 0; i < 2; i++) {
+    for (unsigned i = 0; i < 2; i++)
         histogram_init(&options->counters->processing_ns[i], &proxy_processing_bounds);
-        for (unsigned j = 0; j < CHAIN_MAX_KINDS; j++)
-            histogram_init(&options->counters->filters_ns[i][j], &proxy_filter_bounds);
-    }
     *made = worker;
     return 0;
 }
@@ -334,19 +332,14 @@ static bool is_kept(const struct endpoint *server, void *user)
     return world_has(((struct proxy_worker *)user)->world, server);
 }
 
-static struct chain_worker *chain_of(const struct proxy_worker *worker)
-{
-    return worker->world->chain->workers[worker->options.worker->index];
-}
-
 static void end_batch(struct proxy_worker *worker, bool is_write, unsigned count)
 {
     struct histogram *histogram = &worker->options.counters->processing_ns[is_write];
+    chain_end(own_chain(worker));
     int64_t each_ns = (clock_monotonic_ns() - worker->now_ns) / (int64_t)count;
     uint64_t duration_ns = each_ns > 0 ? (uint64_t)each_ns : 0;
     counter_add(&histogram->buckets[histogram_bucket(histogram, duration_ns)], count);
     counter_add(&histogram->sum, duration_ns * count);
-    chain_record(chain_of(worker), is_write, worker->options.counters->filters_ns[is_write]);
     if (worker->before_ns[is_write] != 0)
         gauge(&worker->options.counters->gap_ns[is_write],
               (uint64_t)(worker->now_ns - worker->before_ns[is_write]) / count);
@@ -432,14 +425,11 @@ static unsigned carry(struct proxy_worker *worker, struct port *port, struct pac
 
     call->packet = packet;
     call->source = &packet->peer;
-    call->server = NULL;
+    call->server = call->player = NULL;
     call->world = &world->open;
-    call->is_chosen = false;
-    call->scratch_bytes = 0;
-    if (chain_read(chain_of(worker), call, &reason) == FILTER_DROP)
-        return PROXY_FILTERED + reason;
-    if (packet->bytes > PACKET_MAX_BYTES)
-        return PROXY_TOO_LARGE;
+    enum filter_result result = chain_read(own_chain(worker), call, &reason);
+    if (result != FILTER_NEXT)
+        return result == FILTER_DROP ? PROXY_FILTERED + reason : PROXY_TOO_LARGE;
 
     uint32_t count = call->is_chosen ? call->chosen_count : world->open.count;
     if (count == 0)
@@ -460,7 +450,6 @@ void proxy_receive(struct port *port, struct packet *packets, unsigned count, vo
     for (struct packet *packet = packets; packet < packets + count; packet++) {
         /* Filters change the size, and a datagram is counted as it came. */
         struct packet original = *packet;
-        worker->call.is_timed = packet == packets;
         unsigned outcome = carry(worker, port, packet);
         port_count(port, outcome, &original);
     }
@@ -483,13 +472,11 @@ static unsigned carry_back(struct proxy_worker *worker, const struct upstream *u
     call->packet = packet;
     call->source = &packet->peer;
     call->server = &packet->peer;
+    call->player = &session->player;
     call->world = &worker->world->open;
-    call->is_chosen = false;
-    call->scratch_bytes = 0;
-    if (chain_write(chain_of(worker), call, &reason) == FILTER_DROP)
-        return PROXY_FILTERED + reason;
-    if (packet->bytes > PACKET_MAX_BYTES)
-        return PROXY_TOO_LARGE;
+    enum filter_result result = chain_write(own_chain(worker), call, &reason);
+    if (result != FILTER_NEXT)
+        return result == FILTER_DROP ? PROXY_FILTERED + reason : PROXY_TOO_LARGE;
 
     sessions_touch(worker->sessions, session, true, worker->now_ns);
     session->written.packets++;
@@ -510,7 +497,6 @@ static void write_back(struct port *port, struct packet *packets, unsigned count
     begin_batch(worker);
     for (struct packet *packet = packets; packet < packets + count; packet++) {
         struct packet original = *packet;
-        worker->call.is_timed = packet == packets;
         unsigned outcome = carry_back(worker, upstream, packet);
         port_count(port, outcome, &original);
     }

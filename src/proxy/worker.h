@@ -47,12 +47,10 @@ struct proxy_counters {
     struct histogram duration_ns;              /**< of sessions that have ended */
     struct histogram processing_ns[2];         /**< of datagrams, read and written: one of each
                                                   batch is timed and stands for all of it */
-    struct histogram filters_ns[2][CHAIN_MAX_KINDS]; /**< likewise, by kind of filter */
 };
 
 /** Bounds of the histograms above. */
-extern const struct histogram_bounds proxy_duration_bounds, proxy_processing_bounds,
-    proxy_filter_bounds;
+extern const struct histogram_bounds proxy_duration_bounds, proxy_processing_bounds;
 
 struct proxy_worker;
 

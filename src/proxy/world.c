@@ -22,9 +22,10 @@ static void chain_drop(struct world_chain *chain)
     free(chain);
 }
 
-static int chain_make(struct world_chain **made, json_t *filters, unsigned workers,
-                      struct error *error)
+static int chain_make(struct world_chain **made, json_t *filters,
+                      const struct world_options *options, struct error *error)
 {
+    unsigned workers = options->workers;
     struct chain *chain = NULL;
     int code = chain_from_json(&chain, filters, error);
     if (code != 0)
@@ -33,7 +34,7 @@ static int chain_make(struct world_chain **made, json_t *filters, unsigned worke
     struct world_chain *next = calloc(1, sizeof *next + workers * sizeof next->workers[0]);
     bool is_made = next != NULL;
     for (unsigned i = 0; i < workers && is_made; i++) {
-        next->workers[i] = chain_worker_new(chain, i);
+        next->workers[i] = chain_worker_new(chain, options->meter, i);
         next->count++;
         is_made = next->workers[i] != NULL;
     }
@@ -149,7 +150,8 @@ static uint32_t find_owners(const struct filter_world *open, const uint8_t *toke
 }
 
 int world_new(struct destinations **world, const struct catalog_version *told,
-              const struct destinations *before, unsigned workers, struct error *error)
+              const struct destinations *before, const struct world_options *options,
+              struct error *error)
 {
     struct destinations *made = calloc(1, sizeof *made);
     int code = made != NULL ? siphash_key_init(&made->key) : -ENOMEM;
@@ -168,7 +170,7 @@ int world_new(struct destinations **world, const struct catalog_version *told,
         made->chain = before->chain;
         made->chain->references++;
     } else if (code == 0) {
-        code = chain_make(&made->chain, told->filters, workers, error);
+        code = chain_make(&made->chain, told->filters, options, error);
     }
     if (code != 0) {
         world_free((struct retired *)made);

@@ -43,6 +43,12 @@ struct destinations {
 /** Resolves the name of an endpoint. @return whether there is an address; @p at has the port. */
 typedef bool world_resolve_fn(const char *name, struct endpoint *at, void *user);
 
+/** What all versions of a service have in common. */
+struct world_options {
+    unsigned workers;
+    struct chain_meter *meter; /**< counts for filters; NULL: none */
+};
+
 /**
  * Makes a version.
  * @param before the version in force, whose chain is used again where it is the same; or NULL.
@@ -50,7 +56,8 @@ typedef bool world_resolve_fn(const char *name, struct endpoint *at, void *user)
  * @return 0, or a negative errno value, also in @p error.
  */
 int world_new(struct destinations **world, const struct catalog_version *told,
-              const struct destinations *before, unsigned workers, struct error *error);
+              const struct destinations *before, const struct world_options *options,
+              struct error *error);
 
 /** Frees a version that no worker uses; for workers_retire() as well. NULL is fine. */
 void world_free(struct retired *world);

@@ -20,8 +20,8 @@ struct chain_run {
     struct filter_call call;
     struct endpoint source;
     struct packet packet;
-    uint8_t *buffer, *scratch;
-    const char *reason; /**< of the last datagram that was dropped */
+    uint8_t *buffer, *scratch, *spare;
+    const char *reason; /**< why the last datagram was dropped, else NULL */
 };
 
 static uint32_t chain_run_find(const struct filter_world *world, const uint8_t *token,
@@ -52,10 +52,12 @@ static inline int chain_run_init(struct chain_run *run, const char *list, size_t
     yaml_fini(&document);
     if (code != 0)
         return code;
-    run->worker = chain_worker_new(run->chain, 0);
+    run->worker = chain_worker_new(run->chain, NULL, 0);
     run->buffer = malloc(PACKET_ROOM + PACKET_MAX_BYTES + PACKET_ROOM);
-    run->scratch = malloc(2 * PACKET_MAX_BYTES);
-    CHECK(run->worker != NULL && run->buffer != NULL && run->scratch != NULL);
+    run->scratch = malloc(FILTER_SCRATCH_BYTES);
+    run->spare = malloc(FILTER_SPARE_BYTES);
+    CHECK(run->worker != NULL && run->buffer != NULL);
+    CHECK(run->scratch != NULL && run->spare != NULL);
     return 0;
 }
 
@@ -68,11 +70,10 @@ static inline enum filter_result chain_run_pass(struct chain_run *run, bool is_w
     run->call.packet = &run->packet;
     run->call.source = &run->source;
     run->call.server = is_write ? &run->source : NULL;
+    run->call.player = is_write ? &run->source : NULL;
     run->call.world = &run->world;
-    run->call.is_chosen = false;
-    run->call.chosen_count = 0;
     run->call.scratch = run->scratch;
-    run->call.scratch_bytes = 0;
+    run->call.spare = run->spare;
     enum filter_result result = is_write ? chain_write(run->worker, &run->call, &reason)
                                          : chain_read(run->worker, &run->call, &reason);
     run->reason = result == FILTER_DROP ? chain_reason(reason) : NULL;
@@ -85,6 +86,7 @@ static inline void chain_run_fini(struct chain_run *run)
     chain_unref(run->chain);
     free(run->buffer);
     free(run->scratch);
+    free(run->spare);
 }
 
 #endif

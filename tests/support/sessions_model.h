@@ -258,7 +258,7 @@ static void model_set_timeout(struct model *model, int64_t timeout_ns)
     for (unsigned j = 0; j < MODEL_SERVERS; j++)
         for (unsigned i = 1; i <= MODEL_NUMBERS; i++)
             if (model->rests_ns[j][i] > model->now_ns && more_ns < 0)
-                model->rests_ns[j][i] = 0; /* of unknown kind: no longer asserted */
+                model->rests_ns[j][i] = 0; /* a kind that the model does not know is not asserted */
 }
 
 static void model_count_one(const struct session *session, void *user)

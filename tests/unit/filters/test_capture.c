@@ -77,7 +77,7 @@ static void what_is_wrong_is_said(void **state)
     assert_refused("[{name: " CAPTURE ", config: }]",
                    "1:51: filters[0].config: expected a map, found nothing");
     assert_refused("[{name: " CAPTURE ", config: {}}]",
-                   "1:59: filters[0].config: expected one of prefix, suffix");
+                   "1:59: filters[0].config: expected one of prefix, suffix, regex");
     assert_refused(
         "[{name: " CAPTURE ", config: {suffix: {}}}]",
         "1:68: filters[0].config.suffix: expected the key 'size', found a map without it");
@@ -87,7 +87,7 @@ static void what_is_wrong_is_said(void **state)
     assert_refused(
         "[{name: " CAPTURE ", config: {metadata_key: a, suffix: {size: 1}}}]",
         "1:60: filters[0].config: unknown key 'metadata_key', expected one of metadataKey, "
-        "prefix, suffix");
+        "prefix, suffix, regex");
 }
 
 int main(void)

@@ -32,35 +32,6 @@ static void filters_run_first_to_last_until_one_refuses(void **state)
     chain_run_fini(&run);
 }
 
-/* Each run is counted, that of a filter behind one that refused is not. */
-static void runs_are_recorded_by_kind(void **state)
-{
-    static const struct histogram_bounds bounds = {.count = 1, .in_seconds = true, .upper = {1}};
-    struct histogram kinds[CHAIN_MAX_KINDS];
-    struct chain_run run;
-
-    (void)state;
-    for (unsigned i = 0; i < CHAIN_MAX_KINDS; i++)
-        histogram_init(&kinds[i], &bounds);
-    make(&run, "[{name: " CAPTURE ", config: {prefix: {size: 1}}}, {name: " CAPTURE
-               ", config: {prefix: {size: 2}}}, {name: " ROUTER "}]");
-    for (unsigned i = 0; i < 10; i++) {
-        run.call.is_timed = i == 0;
-        chain_run_pass(&run, false, "tt", i < 7 ? 2 : 1);
-    }
-    chain_record(run.worker, false, kinds);
-    chain_record(run.worker, false, kinds);
-    chain_record(run.worker, true, kinds);
-    for (unsigned i = 0; chain_kind(i) != NULL; i++) {
-        unsigned expected = strcmp(chain_kind(i), CAPTURE) == 0  ? 20
-                            : strcmp(chain_kind(i), ROUTER) == 0 ? 7
-                                                                 : 0;
-        assert_int_equal(counter_read(&kinds[i].buckets[0]), expected);
-        assert_true((counter_read(&kinds[i].sum) > 0) == (expected > 0));
-    }
-    chain_run_fini(&run);
-}
-
 static void what_is_shown_makes_the_same_chain(void **state)
 {
     static const char *const lists[] = {
@@ -122,12 +93,12 @@ static void reasons_and_kinds_are_few_enough_for_counters(void **state)
     (void)state;
     while (chain_reason(reasons) != NULL)
         reasons++;
-    while (chain_kind(kinds) != NULL)
+    while (chain_filter_id(kinds) != NULL)
         kinds++;
     assert_in_range(reasons, 6, 50); /* beside the proxy's own outcomes, below PORT_MAX_OUTCOMES */
-    assert_in_range(kinds, 6, CHAIN_MAX_KINDS);
+    assert_in_range(kinds, 6, FILTER_MAX_KINDS);
     for (unsigned i = 0; i < kinds; i++) {
-        json_t *schema = chain_filter_schema(chain_kind(i));
+        json_t *schema = chain_filter_schema(chain_filter_id(i));
         assert_non_null(schema);
         json_decref(schema);
     }
@@ -139,7 +110,6 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(drop_refuses_both_ways_and_pass_none),
         cmocka_unit_test(filters_run_first_to_last_until_one_refuses),
-        cmocka_unit_test(runs_are_recorded_by_kind),
         cmocka_unit_test(what_is_shown_makes_the_same_chain),
         cmocka_unit_test(limits_are_kept),
         cmocka_unit_test(reasons_and_kinds_are_few_enough_for_counters),

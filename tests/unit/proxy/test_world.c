@@ -27,7 +27,7 @@ static struct destinations *make(const char *text, const struct destinations *be
     const struct catalog_version told = {.clusters =
                                              settings.clusters != NULL ? settings.clusters : none,
                                          .filters = settings.filters};
-    if (world_new(&world, &told, before, 2, &error) != 0)
+    if (world_new(&world, &told, before, &(struct world_options){.workers = 2}, &error) != 0)
         fail_msg("%s", error.text);
     clusters_free(none);
     field_fini(catalog_section.fields, &settings);
@@ -163,7 +163,8 @@ static void a_million_tokens_are_taken_in_time(void **state)
     assert_int_equal(clusters_add(clusters, cluster), 0);
     const struct catalog_version told = {.clusters = clusters};
     double start = seconds();
-    assert_int_equal(world_new(&world, &told, NULL, 1, &error), 0);
+    const struct world_options one = {.workers = 1};
+    assert_int_equal(world_new(&world, &told, NULL, &one, &error), 0);
     print_message("a million tokens of 20,000 endpoints: %.3f s of CPU\n", seconds() - start);
     assert_true(seconds() - start < 10);
     for (uint32_t token = 0; token < ENDPOINTS * EACH; token += 997) {
