@@ -279,12 +279,8 @@ static void tick(void *self, int64_t now_ns)
         ((const struct destinations *)proxy->shared.world.version)->chain;
     struct proxy_sum sum = {0};
 
-<<<<<<< HEAD
-=======
-    ports_tick(proxy->ports.current);
     for (unsigned i = 0; i < chain->count; i++)
         chain_worker_report(chain->workers[i], proxy->env.log);
->>>>>>> main
     if (proxy->warned_ns != 0 && now_ns - proxy->warned_ns < WARNING_NS)
         return;
     proxy_sum_add(&sum, proxy->counters, workers_count(proxy->env.workers));
