@@ -11,7 +11,7 @@ TEST_PRESETS := tsan asan dev
 TEST_TARGETS := $(TEST_PRESETS:%=test-%)
 
 .DEFAULT_GOAL := build
-.PHONY: build demo test $(TEST_TARGETS) bench soak lint fuzz install deb clean help
+.PHONY: build demo test $(TEST_TARGETS) test-platforms amalgamation bench soak lint fuzz install deb clean help
 .NOTPARALLEL:
 
 build:
@@ -29,6 +29,13 @@ test:
 $(TEST_TARGETS): test-%:
 	@scripts/install-dependencies test
 	@scripts/test $*
+
+test-platforms: build
+	@scripts/test-platforms $(PLATFORMS)
+
+amalgamation:
+	@scripts/amalgamate build/amalgamation
+	@echo 'build/amalgamation/qcmp.c and qcmp.h'
 
 bench: build
 	@scripts/install-dependencies bench
@@ -66,6 +73,8 @@ help:
 	@echo 'make demo       start a responder on loopback, ping it over IPv4 and IPv6, stop it'
 	@echo 'make test       build and run every test: ThreadSanitizer, AddressSanitizer, then without'
 	@echo '                (one alone: make test-tsan, make test-asan, make test-dev)'
+	@echo 'make test-platforms  build and run libqcmp and its tests for Windows, macOS, the BSDs and other processors'
+	@echo 'make amalgamation    write libqcmp as two files, build/amalgamation/qcmp.c and qcmp.h'
 	@echo 'make bench      measure the responder and write docs/performance.md (about 15 minutes, best on an idle machine)'
 	@echo 'make soak       load, reload and disturb a service for SOAK_MINUTES=30 minutes, and see what is left of it'
 	@echo 'make lint       layout, static analysis, the layer, registration and link checks'

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* One ping, waiting for the answer: blocking_ping ADDRESS PORT */
 #include <netdb.h>
 #include <stdio.h>

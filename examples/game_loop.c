@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* A game at 60 frames a second that measures beside its work and never waits for the network:
  * game_loop ADDRESS PORT */
 #include <netdb.h>

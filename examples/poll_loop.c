@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The nearest of several servers, from a loop of one's own around poll():
  * poll_loop ADDRESS PORT [ADDRESS PORT...] */
 #include <limits.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /** @file
  * Errors of libqcmp: 0 is success, every failure is a negative number.
  *
@@ -34,7 +35,8 @@ enum qcmp_error {
 #undef QCMP_ERROR_ENUM
 };
 
-/** An error of the operating system with number E is QCMP_ERROR_OS_BASE - E. */
+/** An error of the operating system with number E is QCMP_ERROR_OS_BASE - E. E is errno, on Windows
+ * what WSAGetLastError() and GetLastError() return. */
 #define QCMP_ERROR_OS_BASE (-10000)
 
 /** The name of an error, such as "LENGTH_MISMATCH"; "OK" for 0, "OS" for an error of the operating
@@ -45,7 +47,7 @@ QCMP_EXPORT const char *qcmp_error_name(int error);
  * the same text here; qcmp_error_format() of qcmp/client.h knows theirs. Static storage. */
 QCMP_EXPORT const char *qcmp_error_text(int error);
 
-/** The error for an operating system's error number (errno); numbers below 1, and those whose error
+/** The error for an operating system's error number; numbers below 1, and those whose error
  * is no int, give QCMP_ERROR_INVALID_ARGUMENT. */
 QCMP_EXPORT int qcmp_error_from_os(int os_error);
 

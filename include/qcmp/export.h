@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /** @file
  * Marks what the shared library exports. Everything else is hidden.
  */
@@ -10,7 +11,7 @@
 #else
 #define QCMP_EXPORT __declspec(dllimport)
 #endif
-#elif defined(__GNUC__)
+#elif defined(__GNUC__) && !defined(_WIN32)
 #define QCMP_EXPORT __attribute__((visibility("default")))
 #else
 #define QCMP_EXPORT

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /** @file
  * Arithmetic on the four timestamps of a ping and its pong. Pure functions, freestanding; every
  * 64-bit value is allowed, hostile ones included: a result that does not fit is an error and leaves

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /** @file
  * The client side of QCMP without I/O: leases of nonces, matching of answers, time-outs.
  *
@@ -65,7 +66,7 @@ enum qcmp_probe_reason {
                               sent */
 };
 
-/** What happened. */
+/** What happened. Members may be added at the end. */
 struct qcmp_probe_event {
     enum qcmp_probe_event_kind kind;
     enum qcmp_probe_reason reason; /**< of a rejection, otherwise QCMP_REJECT_NONE */
@@ -78,14 +79,29 @@ struct qcmp_probe_event {
     struct qcmp_packet pong;   /**< of an answer, a late answer or a duplicate, otherwise zero */
 };
 
-/** What to send. */
+/** What to send. Members may be added at the end. */
 struct qcmp_probe_request {
     struct qcmp_endpoint to;
+    void *user;            /**< comes back with the event that ends this ping, never after */
     struct qcmp_stamp now; /**< now.wall_ns becomes the client timestamp */
     int64_t timeout_ns;    /**< > 0 */
     uint64_t random;       /**< unpredictable to others, fresh for each ping: chooses the nonce */
-    void *user;            /**< comes back with the event that ends this ping, never after */
 };
+
+/* The functions behind the inline ones below; see qcmp/version.h. */
+QCMP_EXPORT int qcmp_probe_ping_sized(struct qcmp_probe *probe,
+                                      const struct qcmp_probe_request *request,
+                                      size_t request_bytes, void *ping, uint64_t *id);
+QCMP_EXPORT void qcmp_probe_receive_sized(struct qcmp_probe *probe,
+                                          const struct qcmp_endpoint *from, const void *data,
+                                          size_t bytes, int64_t arrived_monotonic_ns,
+                                          struct qcmp_probe_event *event, size_t event_bytes);
+QCMP_EXPORT int qcmp_probe_expire_sized(struct qcmp_probe *probe, int64_t now_monotonic_ns,
+                                        struct qcmp_probe_event *event, size_t event_bytes);
+QCMP_EXPORT int qcmp_probe_cancel_sized(struct qcmp_probe *probe, uint64_t id,
+                                        struct qcmp_probe_event *event, size_t event_bytes);
+QCMP_EXPORT int qcmp_probe_cancel_next_sized(struct qcmp_probe *probe,
+                                             struct qcmp_probe_event *event, size_t event_bytes);
 
 /** Bytes of memory that a probe with @p slots slots needs; 0 when @p slots is 0 or above
  * QCMP_PROBE_MAX_SLOTS. */
@@ -113,32 +129,44 @@ QCMP_EXPORT int qcmp_probe_init(struct qcmp_probe **probe, void *memory, size_t 
  * number of slots that no other ping in flight has.
  * @return 0; QCMP_ERROR_NO_NONCE when all leases of the destination are out (a nonce that is
  * remembered with the very same timestamp counts as out); QCMP_ERROR_NO_SLOT;
- * QCMP_ERROR_INVALID_ARGUMENT for a time-out below 1; the first that applies of INVALID_ARGUMENT,
+ * QCMP_ERROR_INVALID_ARGUMENT for a time-out below 1, or a member that this library does not know
+ * and is not zero; the first that applies of INVALID_ARGUMENT,
  * NO_NONCE, NO_SLOT. Outputs are untouched on failure.
  */
-QCMP_EXPORT int qcmp_probe_ping(struct qcmp_probe *probe, const struct qcmp_probe_request *request,
-                                void *ping, uint64_t *id);
+static inline int qcmp_probe_ping(struct qcmp_probe *probe,
+                                  const struct qcmp_probe_request *request, void *ping,
+                                  uint64_t *id)
+{
+    return qcmp_probe_ping_sized(probe, request, sizeof *request, ping, id);
+}
 
 /**
  * Takes in one datagram. A pong is the answer to a ping in flight only if source address, port,
  * nonce and client timestamp all match and it arrived by the deadline.
  *
  * @param from       the datagram's source.
- * @param data,bytes as for qcmp_packet_decode().
+ * @param data       as for qcmp_packet_decode().
+ * @param bytes      likewise.
  * @param arrived_monotonic_ns when it arrived, on the clock of qcmp_stamp::monotonic_ns.
  * @param[out] event always set: QCMP_PROBE_ANSWERED, _LATE, _DUPLICATE or _REJECTED. What comes
  * after the deadline and before qcmp_probe_expire() is late, and leaves its ping in flight: it
  * still times out.
  */
-QCMP_EXPORT void qcmp_probe_receive(struct qcmp_probe *probe, const struct qcmp_endpoint *from,
-                                    const void *data, size_t bytes, int64_t arrived_monotonic_ns,
-                                    struct qcmp_probe_event *event);
+static inline void qcmp_probe_receive(struct qcmp_probe *probe, const struct qcmp_endpoint *from,
+                                      const void *data, size_t bytes, int64_t arrived_monotonic_ns,
+                                      struct qcmp_probe_event *event)
+{
+    qcmp_probe_receive_sized(probe, from, data, bytes, arrived_monotonic_ns, event, sizeof *event);
+}
 
 /** Ends one ping whose deadline has passed: deadline < @p now_monotonic_ns. Call it until it
  * returns 0.
  * @return 1 with @p event set to QCMP_PROBE_TIMED_OUT, or 0 with @p event untouched. */
-QCMP_EXPORT int qcmp_probe_expire(struct qcmp_probe *probe, int64_t now_monotonic_ns,
-                                  struct qcmp_probe_event *event);
+static inline int qcmp_probe_expire(struct qcmp_probe *probe, int64_t now_monotonic_ns,
+                                    struct qcmp_probe_event *event)
+{
+    return qcmp_probe_expire_sized(probe, now_monotonic_ns, event, sizeof *event);
+}
 
 /** The earliest time at which qcmp_probe_expire() has something to do, on the monotonic clock: one
  * past the earliest deadline. A deadline beyond INT64_MAX is held at INT64_MAX, and never passes.
@@ -153,13 +181,19 @@ QCMP_EXPORT uint64_t qcmp_probe_find(const struct qcmp_probe *probe, const struc
 /** Ends one ping in flight now; an answer that still comes is late.
  * @param[out] event may be NULL.
  * @return 0 with @p event set to QCMP_PROBE_CANCELLED, or QCMP_ERROR_NOT_IN_FLIGHT. */
-QCMP_EXPORT int qcmp_probe_cancel(struct qcmp_probe *probe, uint64_t id,
-                                  struct qcmp_probe_event *event);
+static inline int qcmp_probe_cancel(struct qcmp_probe *probe, uint64_t id,
+                                    struct qcmp_probe_event *event)
+{
+    return qcmp_probe_cancel_sized(probe, id, event, sizeof *event);
+}
 
 /** Ends whichever ping in flight has the earliest deadline. Call it until it returns 0 to end all.
  * @return 1 with @p event set to QCMP_PROBE_CANCELLED, or 0 with @p event untouched when nothing is
  * in flight. */
-QCMP_EXPORT int qcmp_probe_cancel_next(struct qcmp_probe *probe, struct qcmp_probe_event *event);
+static inline int qcmp_probe_cancel_next(struct qcmp_probe *probe, struct qcmp_probe_event *event)
+{
+    return qcmp_probe_cancel_next_sized(probe, event, sizeof *event);
+}
 
 /** Pings in flight. */
 QCMP_EXPORT size_t qcmp_probe_in_flight(const struct qcmp_probe *probe);

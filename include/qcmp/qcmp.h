@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /** @file
  * All of libqcmp.
  */
@@ -8,6 +9,7 @@
 #include <qcmp/error.h>
 #include <qcmp/measure.h>
 #include <qcmp/probe.h>
+#include <qcmp/survey.h>
 #include <qcmp/version.h>
 #include <qcmp/wire.h>
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /** @file
  * QCMP packets: decode, encode. Pure functions over the caller's bytes: no allocation, no I/O, no
  * state; this part of the library builds freestanding. Source: docs/protocol.md, sections 1 and 2.

@@ -1,17 +1,19 @@
-#include <qcmp/client.h>
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "client/system.h"
 
-#include <errno.h>
-#include <limits.h>
-#include <stdalign.h>
-#include <stdbool.h>
+#include "client/client.h"
+
 #include <stdlib.h>
 #include <string.h>
 
+#include "client/address.h"
 #include "client/clock.h"
 #include "client/socket.h"
+#include "wire/sized.h"
 
 #define DEFAULT_SLOTS 1024
 #define BATCH 32
+#define MEMORY_UNIT 16 /* as malloc aligns where that is most */
 #define RANDOM_POOL 32
 
 /* The difference of the two clocks is constant but for steps; this is for rounding, beyond what the
@@ -23,7 +25,12 @@
 #define SENDS_A_LOOK 16
 #define NOTICES_A_LOOK 64
 
-#define NONE UINT32_MAX
+/* Beside one for each event that there is room for. ICMP errors are easy to forge in great number.
+ */
+#define NOTICES_A_CALL 256
+#define ALL_NOTICES (-1)
+
+#define NO_FLIGHT UINT32_MAX
 
 /* What the client itself knows about the ping in one slot. */
 struct flight {
@@ -31,12 +38,19 @@ struct flight {
     struct qcmp_reading sent;
     int64_t transmit_ns;   /* the kernel's stamp on the wall clock; 0 = not known */
     int error;             /* the network refused the ping, which process() has yet to end */
+    bool stamp_wanted;     /* its answer has come, and waits to be looked at */
     bool listed;           /* among the refusals, perhaps for an earlier ping of this slot */
     uint32_t refused_next; /* if listed */
 };
 
 struct qcmp_client {
     struct qcmp_socket sock;
+    qcmp_send_fn *send; /* with receive, instead of the socket */
+    qcmp_receive_fn *receive;
+    void *io_user;
+    bool kernel_stamps;
+    bool drained;      /* the last look found all that had come */
+    bool notices_left; /* the last call had read as many as it may */
     struct qcmp_probe *probe;
     struct flight *flights;               /* one a slot */
     uint32_t refused_first, refused_last; /* slots whose pings are to be ended, oldest first */
@@ -56,13 +70,19 @@ struct layout {
 
 static size_t aligned(size_t bytes)
 {
-    const size_t unit = alignof(max_align_t);
-    return (bytes + unit - 1) / unit * unit;
+    return (bytes + MEMORY_UNIT - 1) / MEMORY_UNIT * MEMORY_UNIT;
+}
+
+static bool options_read(const struct qcmp_client_options *options, size_t options_bytes,
+                         struct qcmp_client_options *read)
+{
+    return qcmp_sized_read(read, sizeof *read, options, options != NULL ? options_bytes : 0) &&
+           read->dscp >= 0 && read->dscp <= 63 && (read->send == NULL) == (read->receive == NULL);
 }
 
 static bool layout_compute(const struct qcmp_client_options *options, struct layout *layout)
 {
-    size_t slots = options != NULL && options->slots != 0 ? options->slots : DEFAULT_SLOTS;
+    size_t slots = options->slots != 0 ? options->slots : DEFAULT_SLOTS;
     size_t probe_bytes = qcmp_probe_bytes(slots);
     if (probe_bytes == 0)
         return false;
@@ -73,34 +93,40 @@ static bool layout_compute(const struct qcmp_client_options *options, struct lay
     return true;
 }
 
-size_t qcmp_client_bytes(const struct qcmp_client_options *options)
+size_t qcmp_client_bytes_sized(const struct qcmp_client_options *options, size_t options_bytes)
 {
+    struct qcmp_client_options read;
     struct layout layout;
-    return layout_compute(options, &layout) ? layout.bytes : 0;
+    if (!options_read(options, options_bytes, &read) || !layout_compute(&read, &layout))
+        return 0;
+    return layout.bytes;
 }
 
-int qcmp_client_open(struct qcmp_client **client, void *memory, size_t bytes,
-                     const struct qcmp_client_options *options)
+int qcmp_client_open_sized(struct qcmp_client **client, void *memory, size_t bytes,
+                           const struct qcmp_client_options *options, size_t options_bytes)
 {
-    static const struct qcmp_client_options defaults = {0};
+    struct qcmp_client_options read;
     struct layout layout;
-    if (options == NULL)
-        options = &defaults;
-    if (client == NULL || memory == NULL || !layout_compute(options, &layout))
+    if (client == NULL || memory == NULL || !options_read(options, options_bytes, &read) ||
+        !layout_compute(&read, &layout))
         return QCMP_ERROR_INVALID_ARGUMENT;
     if (bytes < layout.bytes)
         return QCMP_ERROR_BUFFER_TOO_SMALL;
 
-    unsigned char *base = memory;
+    unsigned char *base = (unsigned char *)memory;
     memset(memory, 0, layout.probe);
-    struct qcmp_client *opened = memory;
+    struct qcmp_client *opened = (struct qcmp_client *)memory;
     opened->flights = (struct flight *)(void *)(base + layout.flights);
-    opened->refused_first = opened->refused_last = NONE;
+    opened->refused_first = opened->refused_last = NO_FLIGHT;
+    opened->send = read.send;
+    opened->receive = read.receive;
+    opened->io_user = read.io_user;
+    opened->kernel_stamps = read.send == NULL && !read.user_stamps_only;
+    opened->sock.fd = QCMP_NO_FD;
     int error =
         qcmp_probe_init(&opened->probe, base + layout.probe, bytes - layout.probe, layout.slots);
-    if (error == 0)
-        error = qcmp_socket_open(&opened->sock, options->family, !options->user_stamps_only,
-                                 layout.slots);
+    if (error == 0 && read.send == NULL)
+        error = qcmp_socket_open(&opened->sock, &read, layout.slots);
     if (error == 0)
         *client = opened;
     return error;
@@ -108,19 +134,20 @@ int qcmp_client_open(struct qcmp_client **client, void *memory, size_t bytes,
 
 void qcmp_client_close(struct qcmp_client *client)
 {
-    if (client != NULL)
+    if (client != NULL && client->send == NULL)
         qcmp_socket_close(&client->sock);
 }
 
-int qcmp_client_new(struct qcmp_client **client, const struct qcmp_client_options *options)
+int qcmp_client_new_sized(struct qcmp_client **client, const struct qcmp_client_options *options,
+                          size_t options_bytes)
 {
-    size_t bytes = qcmp_client_bytes(options);
+    size_t bytes = qcmp_client_bytes_sized(options, options_bytes);
     if (client == NULL || bytes == 0)
         return QCMP_ERROR_INVALID_ARGUMENT;
     void *memory = malloc(bytes);
     if (memory == NULL)
-        return qcmp_error_from_os(ENOMEM);
-    int error = qcmp_client_open(client, memory, bytes, options);
+        return qcmp_error_from_os(SYSTEM_NO_MEMORY);
+    int error = qcmp_client_open_sized(client, memory, bytes, options, options_bytes);
     if (error != 0)
         free(memory);
     return error;
@@ -132,7 +159,7 @@ void qcmp_client_free(struct qcmp_client *client)
     free(client);
 }
 
-int qcmp_client_fd(const struct qcmp_client *client)
+qcmp_fd qcmp_client_fd(const struct qcmp_client *client)
 {
     return client->sock.fd;
 }
@@ -140,11 +167,12 @@ int qcmp_client_fd(const struct qcmp_client *client)
 int64_t qcmp_client_deadline(const struct qcmp_client *client)
 {
     int64_t deadline_ns;
-    if (client->next < client->arrived || client->refused_first != NONE || client->error != 0)
+    if (client->next < client->arrived || client->refused_first != NO_FLIGHT ||
+        client->notices_left || client->error != 0)
         return 0;
     if (!qcmp_probe_deadline(client->probe, &deadline_ns))
         return QCMP_NO_DEADLINE;
-    int64_t now_ns = qcmp_clock_read().at.monotonic_ns;
+    int64_t now_ns = qcmp_clock_monotonic_ns();
     return deadline_ns <= now_ns ? 0 : deadline_ns - now_ns;
 }
 
@@ -167,23 +195,19 @@ static size_t slot_of(uint64_t id)
 
 static void event_from_probe(const struct qcmp_probe_event *from, struct qcmp_client_event *event)
 {
+    /* By enum qcmp_probe_event_kind, which begins with 1. */
     static const enum qcmp_client_event_kind kinds[] = {
-        [QCMP_PROBE_ANSWERED] = QCMP_CLIENT_ANSWERED,
-        [QCMP_PROBE_TIMED_OUT] = QCMP_CLIENT_TIMED_OUT,
-        [QCMP_PROBE_CANCELLED] = QCMP_CLIENT_CANCELLED,
-        [QCMP_PROBE_LATE] = QCMP_CLIENT_LATE,
-        [QCMP_PROBE_DUPLICATE] = QCMP_CLIENT_DUPLICATE,
-        [QCMP_PROBE_REJECTED] = QCMP_CLIENT_REJECTED,
+        QCMP_CLIENT_ANSWERED, QCMP_CLIENT_TIMED_OUT, QCMP_CLIENT_CANCELLED,
+        QCMP_CLIENT_LATE,     QCMP_CLIENT_DUPLICATE, QCMP_CLIENT_REJECTED,
     };
-    *event = (struct qcmp_client_event){
-        .kind = kinds[from->kind],
-        .reason = from->reason,
-        .error = from->kind == QCMP_PROBE_TIMED_OUT ? QCMP_ERROR_TIMED_OUT : 0,
-        .id = from->id,
-        .user = from->user,
-        .peer = from->peer,
-        .nonce = from->nonce,
-    };
+    memset(event, 0, sizeof *event);
+    event->kind = kinds[from->kind - QCMP_PROBE_ANSWERED];
+    event->reason = from->reason;
+    event->error = from->kind == QCMP_PROBE_TIMED_OUT ? QCMP_ERROR_TIMED_OUT : 0;
+    event->id = from->id;
+    event->user = from->user;
+    event->peer = from->peer;
+    event->nonce = from->nonce;
 }
 
 /* What the two clocks may seem to drift apart between a sending and a reading without a step. */
@@ -214,12 +238,10 @@ static void measure(const struct qcmp_client *client, const struct qcmp_probe_ev
     }
     event->transmit_source = sent_known ? QCMP_STAMP_KERNEL : QCMP_STAMP_USER;
     event->receive_source = arrival_known ? QCMP_STAMP_KERNEL : QCMP_STAMP_USER;
-    event->times = (struct qcmp_times){
-        .client_transmit_ns = sent_ns,
-        .server_receive_ns = answer->pong.server_start_ns,
-        .server_transmit_ns = answer->pong.server_transmit_ns,
-        .client_receive_ns = arrived_ns,
-    };
+    event->times.client_transmit_ns = sent_ns;
+    event->times.server_receive_ns = answer->pong.server_start_ns;
+    event->times.server_transmit_ns = answer->pong.server_transmit_ns;
+    event->times.client_receive_ns = arrived_ns;
     /* Cannot fail: the clock is monotonic, and what it counts fits. */
     qcmp_sample_compute(&event->times, &event->sample);
 }
@@ -229,6 +251,7 @@ static void flight_start(struct flight *flight, uint64_t id, const struct qcmp_r
     flight->id = id;
     flight->sent = *sent;
     flight->transmit_ns = 0;
+    flight->stamp_wanted = false;
     flight->error = 0;
 }
 
@@ -251,64 +274,99 @@ static void refusal_note(struct qcmp_client *client, struct flight *flight, int 
     if (flight->listed)
         return;
     flight->listed = true;
-    flight->refused_next = NONE;
-    if (client->refused_first == NONE)
+    flight->refused_next = NO_FLIGHT;
+    if (client->refused_first == NO_FLIGHT)
         client->refused_first = slot;
     else
         client->flights[client->refused_last].refused_next = slot;
     client->refused_last = slot;
 }
 
-static void notices_take(struct qcmp_client *client, int limit)
+/* Reads notices until there are none, or so many as are allowed, or @p stamps_wanted stamps that
+ * answers wait for were among them. */
+static void notices_take(struct qcmp_client *client, int *limit, int stamps_wanted)
 {
-    struct qcmp_notice notice;
-    for (int i = 0; i < limit && qcmp_socket_notice(&client->sock, &notice); i++) {
-        struct flight *flight = flight_quoted(client, &notice);
+    client->notices_left = false;
+    while (stamps_wanted != 0) {
+        struct qcmp_notice notice;
+        client->notices_left = (*limit)-- <= 0;
+        if (client->notices_left)
+            break;
+        int read = qcmp_socket_notice(&client->sock, &notice);
+        if (read == 0) {
+            client->sock.refused = false;
+            break;
+        }
+        struct flight *flight = read > 0 ? flight_quoted(client, &notice) : NULL;
         if (flight == NULL)
             continue;
         if (notice.transmitted)
             flight->transmit_ns = notice.kernel_ns;
         else
             refusal_note(client, flight, notice.error);
+        stamps_wanted -= flight->stamp_wanted;
+        flight->stamp_wanted = false;
     }
 }
 
-static int refusals_take(struct qcmp_client *client, struct qcmp_client_event *events, int capacity)
+void qcmp_client_take_stamp(struct qcmp_client *client)
 {
-    int count = 0;
-    while (count < capacity && client->refused_first != NONE) {
+    int limit = 1;
+    if (client->kernel_stamps)
+        notices_take(client, &limit, ALL_NOTICES);
+    client->notices_left = false;
+}
+
+static bool refusal_take(struct qcmp_client *client, struct qcmp_client_event *event)
+{
+    while (client->refused_first != NO_FLIGHT) {
         struct flight *flight = &client->flights[client->refused_first];
         struct qcmp_probe_event ended;
         client->refused_first = flight->refused_next;
         flight->listed = false;
         if (flight->error == 0 || qcmp_probe_cancel(client->probe, flight->id, &ended) != 0)
             continue;
-        event_from_probe(&ended, &events[count]);
-        events[count].kind = QCMP_CLIENT_FAILED;
-        events[count++].error = flight->error;
+        event_from_probe(&ended, event);
+        event->kind = QCMP_CLIENT_FAILED;
+        event->error = flight->error;
+        return true;
     }
-    return count;
+    return false;
 }
 
-int qcmp_client_ping(struct qcmp_client *client, const struct sockaddr *to, size_t to_bytes,
-                     int64_t timeout_ns, void *user, uint64_t *id)
+static int transport_send(struct qcmp_client *client, const struct qcmp_endpoint *to,
+                          const uint8_t *ping)
 {
-    struct qcmp_probe_request request = {.timeout_ns = timeout_ns, .user = user};
-    int error = qcmp_endpoint_from_sockaddr(&request.to, to, to_bytes);
-    if (error != 0 || (error = random_next(client, &request.random)) != 0)
-        return error;
+    if (client->send != NULL)
+        return client->send(to, ping, QCMP_PING_BYTES, client->io_user);
+    return qcmp_socket_send(&client->sock, to, ping, QCMP_PING_BYTES);
+}
 
-    if (++client->sends % SENDS_A_LOOK == 0)
-        notices_take(client, NOTICES_A_LOOK);
-
+int qcmp_client_ping_endpoint(struct qcmp_client *client, const struct qcmp_endpoint *to,
+                              int64_t timeout_ns, void *user, uint64_t *id)
+{
+    struct qcmp_probe_request request;
     uint8_t ping[QCMP_PING_BYTES];
     uint64_t ping_id;
+    if (to == NULL)
+        return QCMP_ERROR_INVALID_ARGUMENT;
+    request.to = *to;
+    request.user = user;
+    request.timeout_ns = timeout_ns;
+    int error = random_next(client, &request.random);
+    if (error != 0)
+        return error;
+    if (client->send == NULL && ++client->sends % SENDS_A_LOOK == 0) {
+        int limit = NOTICES_A_LOOK;
+        notices_take(client, &limit, ALL_NOTICES);
+    }
+
     struct qcmp_reading now = qcmp_clock_read();
     request.now = now.at;
     error = qcmp_probe_ping(client->probe, &request, ping, &ping_id);
     if (error != 0)
         return error;
-    error = qcmp_socket_send(&client->sock, &request.to, ping, sizeof ping);
+    error = transport_send(client, to, ping);
     if (error != 0) {
         qcmp_probe_cancel(client->probe, ping_id, NULL);
         return error;
@@ -317,6 +375,14 @@ int qcmp_client_ping(struct qcmp_client *client, const struct sockaddr *to, size
     if (id != NULL)
         *id = ping_id;
     return 0;
+}
+
+int qcmp_client_ping(struct qcmp_client *client, const struct sockaddr *to, size_t to_bytes,
+                     int64_t timeout_ns, void *user, uint64_t *id)
+{
+    struct qcmp_endpoint endpoint;
+    int error = qcmp_endpoint_from_sockaddr(&endpoint, to, to_bytes);
+    return error != 0 ? error : qcmp_client_ping_endpoint(client, &endpoint, timeout_ns, user, id);
 }
 
 static bool expire_one(struct qcmp_client *client, int64_t now_ns, struct qcmp_client_event *event)
@@ -329,8 +395,8 @@ static bool expire_one(struct qcmp_client *client, int64_t now_ns, struct qcmp_c
 }
 
 /* The ping in flight that an arrival answers, or NULL. */
-static const struct flight *flight_answered(const struct qcmp_client *client,
-                                            const struct qcmp_arrival *arrival)
+static struct flight *flight_answered(const struct qcmp_client *client,
+                                      const struct qcmp_arrival *arrival)
 {
     struct qcmp_packet pong;
     if (qcmp_packet_decode(arrival->data, arrival->bytes, &pong, NULL) != QCMP_PONG)
@@ -379,47 +445,91 @@ static void arrival_take(struct qcmp_client *client, const struct qcmp_arrival *
 
 /* Each arrival is one event, so a flood is bounded by the caller's capacity; it cannot hold up
  * time-outs either, because what was due before an arrival ends before it. */
-static int arrivals_take(struct qcmp_client *client, struct qcmp_client_event *events, int capacity)
+static bool arrival_next(struct qcmp_client *client, struct qcmp_client_event *event)
 {
-    int count = 0;
-    while (count < capacity && client->next < client->arrived) {
-        const struct qcmp_arrival *arrival = &client->arrivals[client->next];
-        if (expire_one(client, arrived_monotonic_ns(client, arrival), &events[count++]))
-            continue;
-        arrival_take(client, arrival, &events[count - 1]);
+    if (client->next == client->arrived)
+        return false;
+    const struct qcmp_arrival *arrival = &client->arrivals[client->next];
+    if (!expire_one(client, arrived_monotonic_ns(client, arrival), event)) {
+        arrival_take(client, arrival, event);
         client->next++;
     }
-    return count;
+    return true;
 }
 
-static void refill(struct qcmp_client *client)
+static int transport_receive(struct qcmp_client *client)
 {
-    int received = qcmp_socket_receive(&client->sock, client->arrivals, BATCH);
+    int received = 0;
+    if (client->receive == NULL)
+        return qcmp_socket_receive(&client->sock, client->arrivals, BATCH);
+    while (received < BATCH) {
+        struct qcmp_arrival *arrival = &client->arrivals[received];
+        memset(&arrival->from, 0, sizeof arrival->from);
+        arrival->bytes = sizeof arrival->data;
+        arrival->kernel_ns = 0;
+        int result =
+            client->receive(&arrival->from, arrival->data, &arrival->bytes, client->io_user);
+        if (result <= 0)
+            return received > 0 ? received : result;
+        arrival->read = qcmp_clock_read();
+        received++;
+    }
+    return received;
+}
+
+/* How many transmit stamps the answers that wait lack: without a refusal nothing else that could
+ * matter now is among the notices, and no system call needs to say so. */
+static int stamps_to_read(struct qcmp_client *client)
+{
+    int wanted = 0;
+    if (client->arrived == 0 || client->sock.refused)
+        return ALL_NOTICES;
+    for (int i = client->next; client->kernel_stamps && i < client->arrived; i++) {
+        struct flight *flight = flight_answered(client, &client->arrivals[i]);
+        if (flight == NULL || flight->transmit_ns != 0 || flight->stamp_wanted)
+            continue;
+        flight->stamp_wanted = true;
+        wanted++;
+    }
+    return wanted;
+}
+
+static void refill(struct qcmp_client *client, int *notices)
+{
+    int received = transport_receive(client);
     client->next = 0;
     client->arrived = received > 0 ? received : 0;
+    client->drained = received < BATCH;
     if (received < 0)
         client->error = received;
+    /* Notices are read after the answers: the transmit stamp of each ping is there before its
+     * answer. */
+    if (client->send == NULL)
+        notices_take(client, notices, stamps_to_read(client));
 }
 
-int qcmp_client_process(struct qcmp_client *client, struct qcmp_client_event *events, int capacity)
+int qcmp_client_process_sized(struct qcmp_client *client, struct qcmp_client_event *events,
+                              size_t event_bytes, int capacity)
 {
     if (events == NULL || capacity < 1)
         return QCMP_ERROR_INVALID_ARGUMENT;
-    int64_t now_ns = qcmp_clock_read().at.monotonic_ns;
+    int64_t now_ns = qcmp_clock_monotonic_ns();
+    int notices = capacity < NOTICES_A_CALL ? NOTICES_A_CALL + capacity : 2 * NOTICES_A_CALL;
     int count = 0;
-    bool more = true;
-    while (more && count < capacity) {
-        if (client->next == client->arrived)
-            refill(client);
-        /* Notices are read after the answers: the transmit stamp of each ping is there before its
-         * answer. */
-        notices_take(client, INT_MAX);
-        count += refusals_take(client, events + count, capacity - count);
-        more = client->next < client->arrived;
-        count += arrivals_take(client, events + count, capacity - count);
+    client->drained = false;
+    while (count < capacity) {
+        struct qcmp_client_event event;
+        if (client->next == client->arrived && !client->drained)
+            refill(client, &notices);
+        if (!refusal_take(client, &event) && !arrival_next(client, &event)) {
+            if (!client->drained)
+                continue;
+            if (!expire_one(client, now_ns, &event))
+                break;
+        }
+        qcmp_sized_write((unsigned char *)events + (size_t)count++ * event_bytes, event_bytes,
+                         &event, sizeof event);
     }
-    while (count < capacity && expire_one(client, now_ns, &events[count]))
-        count++;
     if (count == 0 && client->error != 0) {
         int error = client->error;
         client->error = 0;
@@ -432,6 +542,8 @@ int qcmp_client_wait(const struct qcmp_client *client, int64_t timeout_ns)
 {
     int64_t deadline_ns = qcmp_client_deadline(client);
     int64_t wait_ns = timeout_ns < deadline_ns ? timeout_ns : deadline_ns;
+    if (client->send != NULL)
+        return qcmp_error_from_os(SYSTEM_NOT_SUPPORTED);
     return qcmp_socket_wait(&client->sock, wait_ns > 0 ? wait_ns : 0);
 }
 
@@ -440,13 +552,17 @@ int qcmp_client_cancel(struct qcmp_client *client, uint64_t id)
     return qcmp_probe_cancel(client->probe, id, NULL);
 }
 
-int qcmp_client_cancel_all(struct qcmp_client *client, struct qcmp_client_event *events,
-                           int capacity)
+int qcmp_client_cancel_all_sized(struct qcmp_client *client, struct qcmp_client_event *events,
+                                 size_t event_bytes, int capacity)
 {
     struct qcmp_probe_event ended;
     int count = 0;
-    while (count < capacity && qcmp_probe_cancel_next(client->probe, &ended))
-        event_from_probe(&ended, &events[count++]);
+    while (count < capacity && qcmp_probe_cancel_next(client->probe, &ended)) {
+        struct qcmp_client_event event;
+        event_from_probe(&ended, &event);
+        qcmp_sized_write((unsigned char *)events + (size_t)count++ * event_bytes, event_bytes,
+                         &event, sizeof event);
+    }
     return count;
 }
 

@@ -1,3 +1,6 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "client/system.h"
+
 #include "client/socket.h"
 
 #include <errno.h>
@@ -5,13 +8,12 @@
 
 #include <linux/errqueue.h>
 #include <linux/net_tstamp.h>
-#include <netinet/in.h>
 #include <poll.h>
 #include <stdalign.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
+#include "client/address.h"
 #include "client/clock.h"
 
 /* An answer of 33 bytes occupies some 768 bytes of the buffer on loopback, more with other devices;
@@ -19,8 +21,13 @@
 #define RECEIVE_BYTES_A_SLOT 1024
 #define RECEIVE_BYTES_LEAST (1 << 20)
 #define RECEIVE_BYTES_MOST (1 << 26)
+#define SLOTS_OF_ANY_BUFFER 16
 
 #define RECEIVE_BATCH 32
+
+/* A time_t has 32 bits on some systems. */
+#define MOST_WAIT_S 1000000000
+#define MOST_WAIT_NS (MOST_WAIT_S * INT64_C(1000000000))
 
 /* ICMP errors that one call gets out of its way: a flood of them must not hold it up for ever. */
 #define PENDING_ERRORS 64
@@ -65,19 +72,20 @@ static int receive_bytes(size_t slots)
     return bytes > RECEIVE_BYTES_LEAST ? bytes : RECEIVE_BYTES_LEAST;
 }
 
-int qcmp_socket_open(struct qcmp_socket *sock, enum qcmp_family family, bool kernel_stamps,
+int qcmp_socket_open(struct qcmp_socket *sock, const struct qcmp_client_options *options,
                      size_t slots)
 {
-    int error = qcmp_socket_create(sock, family, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC);
+    int error = qcmp_socket_create(sock, options, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC);
     if (error != 0)
         return error;
     /* These make things better where they are granted; nothing depends on them. */
-    set_option(sock->fd, SOL_SOCKET, SO_RCVBUF, receive_bytes(slots));
+    if (slots > SLOTS_OF_ANY_BUFFER)
+        set_option(sock->fd, SOL_SOCKET, SO_RCVBUF, receive_bytes(slots));
     set_option(sock->fd, IPPROTO_IP, IP_RECVERR, 1);
     if (sock->ipv6)
         set_option(sock->fd, IPPROTO_IPV6, IPV6_RECVERR, 1);
-    if (kernel_stamps && set_option(sock->fd, SOL_SOCKET, SO_TIMESTAMPING, STAMP_FLAGS) &&
-        sock->ipv6)
+    if (!options->user_stamps_only &&
+        set_option(sock->fd, SOL_SOCKET, SO_TIMESTAMPING, STAMP_FLAGS) && sock->ipv6)
         set_option(sock->fd, IPPROTO_IPV6, IPV6_RECVPKTINFO, 1);
     return 0;
 }
@@ -112,8 +120,10 @@ int qcmp_socket_send(struct qcmp_socket *sock, const struct qcmp_endpoint *to, c
                      size_t bytes)
 {
     int error = qcmp_socket_send_once(sock, to, data, bytes);
-    for (int tries = 1; may_be_anothers(error) && tries < PENDING_ERRORS; tries++)
+    for (int tries = 1; may_be_anothers(error) && tries < PENDING_ERRORS; tries++) {
+        sock->refused = true;
         error = qcmp_socket_send_once(sock, to, data, bytes);
+    }
     return error;
 }
 
@@ -142,18 +152,32 @@ static bool find_extended_error(struct msghdr *message, struct sock_extended_err
     return false;
 }
 
-static int receive_batch(int fd, struct mmsghdr *messages, unsigned capacity)
+/* Member by member, because the order and the padding of the struct are the C library's. */
+static void message_init(struct msghdr *message, struct sockaddr_storage *name, struct iovec *data,
+                         struct control *control)
+{
+    memset(message, 0, sizeof *message);
+    message->msg_name = name;
+    message->msg_namelen = sizeof *name;
+    message->msg_iov = data;
+    message->msg_iovlen = 1;
+    message->msg_control = control;
+    message->msg_controllen = sizeof *control;
+}
+
+static int receive_batch(struct qcmp_socket *sock, struct mmsghdr *messages, unsigned capacity)
 {
     /* Pending ICMP errors come before data, each with a number of its own; their texts are in the
      * error queue. */
     for (int tries = 0; tries < PENDING_ERRORS; tries++) {
-        int received = recvmmsg(fd, messages, capacity, MSG_DONTWAIT | MSG_TRUNC, NULL);
+        int received = recvmmsg(sock->fd, messages, capacity, MSG_DONTWAIT | MSG_TRUNC, NULL);
         if (received >= 0)
             return received;
         if (errno == EAGAIN)
             return 0;
         if (errno == EBADF || errno == ENOTSOCK || errno == EFAULT || errno == ENOMEM)
             break;
+        sock->refused = true;
     }
     return os_error();
 }
@@ -166,15 +190,11 @@ int qcmp_socket_receive(struct qcmp_socket *sock, struct qcmp_arrival *arrivals,
     struct iovec data[RECEIVE_BATCH];
     int limit = capacity < RECEIVE_BATCH ? capacity : RECEIVE_BATCH;
     for (int i = 0; i < limit; i++) {
-        data[i] = (struct iovec){arrivals[i].data, sizeof arrivals[i].data};
-        messages[i].msg_hdr = (struct msghdr){.msg_name = &from[i],
-                                              .msg_namelen = sizeof from[i],
-                                              .msg_iov = &data[i],
-                                              .msg_iovlen = 1,
-                                              .msg_control = &controls[i],
-                                              .msg_controllen = sizeof controls[i]};
+        data[i].iov_base = arrivals[i].data;
+        data[i].iov_len = sizeof arrivals[i].data;
+        message_init(&messages[i].msg_hdr, &from[i], &data[i], &controls[i]);
     }
-    int received = receive_batch(sock->fd, messages, (unsigned)limit);
+    int received = receive_batch(sock, messages, (unsigned)limit);
     struct qcmp_reading now = qcmp_clock_read();
     for (int i = 0; i < received; i++) {
         struct msghdr *message = &messages[i].msg_hdr;
@@ -182,7 +202,8 @@ int qcmp_socket_receive(struct qcmp_socket *sock, struct qcmp_arrival *arrivals,
         arrivals[i].kernel_ns = find_stamp(message);
         arrivals[i].bytes = messages[i].msg_len;
         memset(&arrivals[i].from, 0, sizeof arrivals[i].from);
-        qcmp_endpoint_from_sockaddr(&arrivals[i].from, message->msg_name, message->msg_namelen);
+        qcmp_endpoint_from_sockaddr(&arrivals[i].from, (struct sockaddr *)&from[i],
+                                    message->msg_namelen);
     }
     return received;
 }
@@ -229,7 +250,9 @@ static bool frame_read(const uint8_t *frame, size_t bytes, struct msghdr *messag
 {
     const size_t headers = IPV4_HEADER_BYTES + UDP_HEADER_BYTES;
     for (size_t end = bytes; end >= headers + QCMP_PING_BYTES; end--) {
-        struct sockaddr_in6 to = {.sin6_family = AF_INET6};
+        struct sockaddr_in6 to;
+        memset(&to, 0, sizeof to);
+        to.sin6_family = AF_INET6;
         if (frame_target(frame, end - QCMP_PING_BYTES, &to)) {
             to.sin6_scope_id = find_interface(message);
             notice->bytes = QCMP_PING_BYTES;
@@ -255,34 +278,32 @@ static bool notice_fill(struct msghdr *message, const uint8_t *data, size_t byte
     notice->error = qcmp_error_from_os((int)error.ee_errno);
     notice->bytes = bytes < sizeof notice->data ? bytes : sizeof notice->data;
     memcpy(notice->data, data, notice->bytes);
-    return qcmp_endpoint_from_sockaddr(&notice->to, message->msg_name, message->msg_namelen) == 0;
+    return qcmp_endpoint_from_sockaddr(&notice->to, (struct sockaddr *)message->msg_name,
+                                       message->msg_namelen) == 0;
 }
 
 int qcmp_socket_notice(struct qcmp_socket *sock, struct qcmp_notice *notice)
 {
-    for (;;) {
-        struct sockaddr_storage to;
-        struct control control;
-        uint8_t frame[FRAME_BYTES];
-        struct iovec data = {frame, sizeof frame};
-        struct msghdr message = {.msg_name = &to,
-                                 .msg_namelen = sizeof to,
-                                 .msg_iov = &data,
-                                 .msg_iovlen = 1,
-                                 .msg_control = &control,
-                                 .msg_controllen = sizeof control};
-        ssize_t bytes = recvmsg(sock->fd, &message, MSG_ERRQUEUE | MSG_DONTWAIT);
-        if (bytes < 0 && errno != EINTR)
-            return 0;
-        if (bytes >= 0 && notice_fill(&message, frame, (size_t)bytes, notice))
-            return 1;
-    }
+    struct sockaddr_storage to;
+    struct control control;
+    uint8_t frame[FRAME_BYTES];
+    struct iovec data = {frame, sizeof frame};
+    struct msghdr message;
+    message_init(&message, &to, &data, &control);
+    ssize_t bytes;
+    do
+        bytes = recvmsg(sock->fd, &message, MSG_ERRQUEUE | MSG_DONTWAIT);
+    while (bytes < 0 && errno == EINTR);
+    if (bytes < 0)
+        return 0;
+    return notice_fill(&message, frame, (size_t)bytes, notice) ? 1 : -1;
 }
 
 int qcmp_socket_wait(const struct qcmp_socket *sock, int64_t timeout_ns)
 {
-    struct pollfd poll_fd = {.fd = sock->fd, .events = POLLIN};
-    struct timespec timeout = {.tv_sec = timeout_ns / 1000000000,
-                               .tv_nsec = timeout_ns % 1000000000};
+    struct pollfd poll_fd = {sock->fd, POLLIN, 0};
+    struct timespec timeout;
+    timeout.tv_sec = (time_t)(timeout_ns < MOST_WAIT_NS ? timeout_ns / 1000000000 : MOST_WAIT_S);
+    timeout.tv_nsec = (long)(timeout_ns % 1000000000);
     return ppoll(&poll_fd, 1, &timeout, NULL) < 0 ? os_error() : 0;
 }

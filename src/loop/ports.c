@@ -236,11 +236,12 @@ uint64_t ports_close(struct ports *ports)
     return drops;
 }
 
-struct port *ports_first(const struct ports *ports, unsigned worker)
+struct port *ports_successor(const struct ports *from, const struct port *port,
+                             const struct ports *to)
 {
-    for (unsigned i = 0; i < ports->count; i++) {
-        if (ports->listeners[i].worker == worker)
-            return ports->listeners[i].port;
+    for (unsigned i = 0; i < from->count && i < to->count; i++) {
+        if (from->listeners[i].port == port)
+            return to->listeners[i].port;
     }
     return NULL;
 }
@@ -292,6 +293,7 @@ bool ports_slot_commit(struct ports_slot *slot)
         return false;
     pthread_mutex_lock(&slot->lock);
     slot->leaving = slot->current;
+    slot->is_empty = slot->leaving == NULL;
     slot->current = slot->next;
     pthread_mutex_unlock(&slot->lock);
     slot->wanted = slot->next_wanted;
@@ -299,11 +301,18 @@ bool ports_slot_commit(struct ports_slot *slot)
     return true;
 }
 
+void ports_slot_empty(struct ports_slot *slot)
+{
+    if (slot->leaving != NULL && !slot->is_empty)
+        ports_stop(slot->leaving);
+    slot->is_empty = true;
+}
+
 void ports_slot_leave(struct ports_slot *slot)
 {
     if (slot->leaving == NULL)
         return;
-    ports_stop(slot->leaving);
+    ports_slot_empty(slot);
     pthread_mutex_lock(&slot->lock);
     slot->closed_drops += ports_close(slot->leaving);
     slot->leaving = NULL;

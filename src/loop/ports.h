@@ -84,7 +84,8 @@ uint64_t ports_close(struct ports *ports);
 struct ports_slot {
     struct ports *current;        /**< in use */
     struct ports *next;           /**< prepared */
-    struct ports *leaving;        /**< before the last change, until they are empty */
+    struct ports *leaving;        /**< before the last change, until ports_slot_leave() */
+    bool is_empty;                /**< whether those are */
     uint16_t wanted, next_wanted; /**< what was asked for; 0: any */
     uint64_t closed_drops;        /**< of ports that are closed */
     pthread_mutex_t lock;         /**< over the others, for ports_slot_drops() */
@@ -105,7 +106,11 @@ void ports_slot_abandon(struct ports_slot *slot);
  * ports_slot_leave(). @return whether there was anything prepared. */
 bool ports_slot_commit(struct ports_slot *slot);
 
-/** Handles what is queued at the ports before the last change, and closes them. Waits for that. */
+/** Receives nothing more at the ports before the last change, and handles what is queued there.
+ * Waits for that. */
+void ports_slot_empty(struct ports_slot *slot);
+
+/** Closes them, after ports_slot_empty() where that was not called. */
 void ports_slot_leave(struct ports_slot *slot);
 
 /** Stops receiving, handles what is queued. Waits for that; ports_slot_fini() closes. */
@@ -114,7 +119,9 @@ void ports_slot_stop(struct ports_slot *slot);
 /** As ports_drops(), of the whole life. From any thread. */
 uint64_t ports_slot_drops(struct ports_slot *slot);
 
-/** The port of a worker on the first address. */
-struct port *ports_first(const struct ports *ports, unsigned worker);
+/** The port of the same worker and address as one of other ports, which have the same addresses.
+ * @return NULL for a port that is none of @p from. */
+struct port *ports_successor(const struct ports *from, const struct port *port,
+                             const struct ports *to);
 
 #endif

@@ -1,8 +1,12 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 #include <qcmp/probe.h>
 
+#include <stdalign.h>
 #include <stdbool.h>
 
-#define NONE UINT32_MAX
+#include "wire/sized.h"
+
+#define NO_SLOT UINT32_MAX
 
 /* Endings leave a slot in one queue, and pings take theirs from its front: first those that never
  * held a ping, then those whose ping ended longest ago. So one queue is both the free list and the
@@ -35,8 +39,13 @@ struct qcmp_probe {
     uint32_t queue_first;
     uint32_t queue_last;
     uint32_t slot_count;
-    struct slot slots[];
+    struct slot *slots;
 };
+
+/* The slots follow the probe itself. */
+#define SLOT_ALIGNMENT alignof(struct slot)
+#define PROBE_BYTES                                                                                \
+    ((sizeof(struct qcmp_probe) + SLOT_ALIGNMENT - 1) / SLOT_ALIGNMENT * SLOT_ALIGNMENT)
 
 /* ---- The table ---- */
 
@@ -109,7 +118,7 @@ static uint32_t find_lease(const struct qcmp_probe *probe, const struct qcmp_end
 {
     uint32_t index = probe->buckets[hash_lease(peer, nonce) & probe->bucket_mask];
 
-    for (; index != NONE; index = probe->slots[index].chain_next) {
+    for (; index != NO_SLOT; index = probe->slots[index].chain_next) {
         const struct slot *slot = &probe->slots[index];
 
         if (slot->state == SLOT_IN_FLIGHT && slot->nonce == nonce && same_endpoint(&slot->to, peer))
@@ -123,7 +132,7 @@ static uint32_t find_ended(const struct qcmp_probe *probe, const struct qcmp_end
 {
     uint32_t index = probe->buckets[hash_ended(peer, nonce, client_ns) & probe->bucket_mask];
 
-    for (; index != NONE; index = probe->slots[index].chain_next) {
+    for (; index != NO_SLOT; index = probe->slots[index].chain_next) {
         const struct slot *slot = &probe->slots[index];
 
         if (slot->state == SLOT_ENDED && slot->sent.wall_ns == client_ns && slot->nonce == nonce &&
@@ -203,8 +212,8 @@ static void heap_remove(struct qcmp_probe *probe, uint32_t at)
 
 static void queue_append(struct qcmp_probe *probe, uint32_t index)
 {
-    probe->slots[index].queue_next = NONE;
-    if (probe->queue_first == NONE)
+    probe->slots[index].queue_next = NO_SLOT;
+    if (probe->queue_first == NO_SLOT)
         probe->queue_first = index;
     else
         probe->slots[probe->queue_last].queue_next = index;
@@ -258,20 +267,30 @@ static void ping_end(struct qcmp_probe *probe, uint32_t index)
 
 /* ---- Events ---- */
 
+static struct qcmp_probe_event event_new(enum qcmp_probe_event_kind kind,
+                                         const struct qcmp_endpoint *peer)
+{
+    struct qcmp_probe_event event;
+
+    qcmp_sized_write(&event, sizeof event, NULL, 0);
+    event.kind = kind;
+    event.peer = *peer;
+    return event;
+}
+
 static struct qcmp_probe_event event_of(const struct qcmp_probe *probe, uint32_t index,
                                         enum qcmp_probe_event_kind kind)
 {
     const struct slot *slot = &probe->slots[index];
     const bool stray = kind == QCMP_PROBE_LATE || kind == QCMP_PROBE_DUPLICATE;
 
-    return (struct qcmp_probe_event){
-        .kind = kind,
-        .id = slot_id(probe, index),
-        .user = stray ? NULL : slot->user, /* who asked may have freed it by now */
-        .peer = slot->to,
-        .nonce = slot->nonce,
-        .sent = slot->sent,
-    };
+    struct qcmp_probe_event event = event_new(kind, &slot->to);
+
+    event.id = slot_id(probe, index);
+    event.user = stray ? NULL : slot->user; /* who asked may have freed it by now */
+    event.nonce = slot->nonce;
+    event.sent = slot->sent;
+    return event;
 }
 
 static struct qcmp_probe_event answer(struct qcmp_probe *probe, uint32_t index,
@@ -294,7 +313,10 @@ static struct qcmp_probe_event answer(struct qcmp_probe *probe, uint32_t index,
 static struct qcmp_probe_event rejection(const struct qcmp_endpoint *from,
                                          enum qcmp_probe_reason reason)
 {
-    return (struct qcmp_probe_event){.kind = QCMP_PROBE_REJECTED, .reason = reason, .peer = *from};
+    struct qcmp_probe_event event = event_new(QCMP_PROBE_REJECTED, from);
+
+    event.reason = reason;
+    return event;
 }
 
 static struct qcmp_probe_event match(struct qcmp_probe *probe, const struct qcmp_endpoint *from,
@@ -302,14 +324,14 @@ static struct qcmp_probe_event match(struct qcmp_probe *probe, const struct qcmp
 {
     const uint32_t lease = find_lease(probe, from, pong->nonce);
 
-    if (lease != NONE && probe->slots[lease].sent.wall_ns == pong->client_ns)
+    if (lease != NO_SLOT && probe->slots[lease].sent.wall_ns == pong->client_ns)
         return answer(probe, lease, pong, arrived_ns);
 
     const uint32_t ended = find_ended(probe, from, pong->nonce, pong->client_ns);
 
-    if (ended != NONE)
+    if (ended != NO_SLOT)
         return answer(probe, ended, pong, arrived_ns);
-    return rejection(from, lease != NONE ? QCMP_REJECT_TIMESTAMP : QCMP_REJECT_UNASKED);
+    return rejection(from, lease != NO_SLOT ? QCMP_REJECT_TIMESTAMP : QCMP_REJECT_UNASKED);
 }
 
 /* ---- The public functions ---- */
@@ -327,16 +349,16 @@ size_t qcmp_probe_bytes(size_t slots)
 {
     if (slots == 0 || slots > QCMP_PROBE_MAX_SLOTS)
         return 0;
-    return sizeof(struct qcmp_probe) + slots * (sizeof(struct slot) + sizeof(uint32_t)) +
+    return PROBE_BYTES + slots * (sizeof(struct slot) + sizeof(uint32_t)) +
            bucket_count(slots) * sizeof(uint32_t);
 }
 
 int qcmp_probe_init(struct qcmp_probe **probe, void *memory, size_t bytes, size_t slots)
 {
     const size_t needed = qcmp_probe_bytes(slots);
-    struct qcmp_probe *made = memory;
+    struct qcmp_probe *made = (struct qcmp_probe *)memory;
 
-    if (needed == 0 || memory == NULL || (uintptr_t)memory % _Alignof(struct qcmp_probe) != 0)
+    if (needed == 0 || memory == NULL || (uintptr_t)memory % SLOT_ALIGNMENT != 0)
         return QCMP_ERROR_INVALID_ARGUMENT;
     if (bytes < needed)
         return QCMP_ERROR_BUFFER_TOO_SMALL;
@@ -344,17 +366,18 @@ int qcmp_probe_init(struct qcmp_probe **probe, void *memory, size_t bytes, size_
     const uint32_t count = (uint32_t)slots;
     const uint32_t buckets = (uint32_t)bucket_count(slots);
 
-    *made = (struct qcmp_probe){
-        .heap = (uint32_t *)(void *)&made->slots[count],
-        .bucket_mask = buckets - 1,
-        .queue_first = NONE,
-        .slot_count = count,
-    };
+    made->slots = (struct slot *)(void *)((unsigned char *)memory + PROBE_BYTES);
+    made->heap = (uint32_t *)(void *)&made->slots[count];
     made->buckets = made->heap + count;
+    made->bucket_mask = buckets - 1;
+    made->in_flight = 0;
+    made->queue_first = made->queue_last = NO_SLOT;
+    made->slot_count = count;
     for (uint32_t i = 0; i < buckets; i++)
-        made->buckets[i] = NONE;
+        made->buckets[i] = NO_SLOT;
     for (uint32_t i = 0; i < count; i++) {
-        made->slots[i] = (struct slot){.state = SLOT_UNUSED};
+        made->slots[i].state = SLOT_UNUSED;
+        made->slots[i].generation = 0;
         queue_append(made, i);
     }
     *probe = made;
@@ -369,8 +392,8 @@ static bool nonce_choose(const struct qcmp_probe *probe, const struct qcmp_probe
     uint8_t tried = (uint8_t)request->random;
 
     for (int i = 0; i < QCMP_NONCES; i++, tried = (uint8_t)(tried + step)) {
-        if (find_lease(probe, &request->to, tried) == NONE &&
-            find_ended(probe, &request->to, tried, request->now.wall_ns) == NONE) {
+        if (find_lease(probe, &request->to, tried) == NO_SLOT &&
+            find_ended(probe, &request->to, tried, request->now.wall_ns) == NO_SLOT) {
             *nonce = tried;
             return true;
         }
@@ -378,48 +401,63 @@ static bool nonce_choose(const struct qcmp_probe *probe, const struct qcmp_probe
     return false;
 }
 
-int qcmp_probe_ping(struct qcmp_probe *probe, const struct qcmp_probe_request *request, void *ping,
-                    uint64_t *id)
+int qcmp_probe_ping_sized(struct qcmp_probe *probe, const struct qcmp_probe_request *request,
+                          size_t request_bytes, void *ping, uint64_t *id)
 {
-    struct qcmp_packet packet = {.kind = QCMP_PING, .client_ns = request->now.wall_ns};
+    struct qcmp_packet packet = {QCMP_PING, 0, 0, 0, 0};
+    struct qcmp_probe_request read;
 
-    if (request->timeout_ns <= 0)
+    if (!qcmp_sized_read(&read, sizeof read, request, request_bytes) || read.timeout_ns <= 0)
         return QCMP_ERROR_INVALID_ARGUMENT;
-    if (!nonce_choose(probe, request, &packet.nonce))
+    packet.client_ns = read.now.wall_ns;
+    if (!nonce_choose(probe, &read, &packet.nonce))
         return QCMP_ERROR_NO_NONCE;
-    if (probe->queue_first == NONE)
+    if (probe->queue_first == NO_SLOT)
         return QCMP_ERROR_NO_SLOT;
 
     const uint32_t index = slot_take(probe);
 
-    ping_start(probe, index, request, packet.nonce);
+    ping_start(probe, index, &read, packet.nonce);
     (void)qcmp_packet_encode(&packet, ping, QCMP_PING_BYTES);
     *id = slot_id(probe, index);
     return 0;
 }
 
-void qcmp_probe_receive(struct qcmp_probe *probe, const struct qcmp_endpoint *from,
-                        const void *data, size_t bytes, int64_t arrived_monotonic_ns,
-                        struct qcmp_probe_event *event)
+/* NOLINTNEXTLINE(readability-function-size): six, and the size of the last */
+void qcmp_probe_receive_sized(struct qcmp_probe *probe, const struct qcmp_endpoint *from,
+                              const void *data, size_t bytes, int64_t arrived_monotonic_ns,
+                              struct qcmp_probe_event *event, size_t event_bytes)
 {
     struct qcmp_packet packet;
+    struct qcmp_probe_event happened;
     const int kind = qcmp_packet_decode(data, bytes, &packet, NULL);
 
     if (kind == QCMP_PONG)
-        *event = match(probe, from, &packet, arrived_monotonic_ns);
+        happened = match(probe, from, &packet, arrived_monotonic_ns);
     else if (kind == QCMP_PING)
-        *event = rejection(from, QCMP_REJECT_NOT_PONG);
+        happened = rejection(from, QCMP_REJECT_NOT_PONG);
     else
-        *event = rejection(from, kind < 0 ? QCMP_REJECT_MALFORMED : QCMP_REJECT_FOREIGN);
+        happened = rejection(from, kind < 0 ? QCMP_REJECT_MALFORMED : QCMP_REJECT_FOREIGN);
+    qcmp_sized_write(event, event_bytes, &happened, sizeof happened);
 }
 
-int qcmp_probe_expire(struct qcmp_probe *probe, int64_t now_monotonic_ns,
-                      struct qcmp_probe_event *event)
+/* Ends a ping and says so, where somebody wants to know. */
+static void ping_end_with(struct qcmp_probe *probe, uint32_t index, enum qcmp_probe_event_kind kind,
+                          struct qcmp_probe_event *event, size_t event_bytes)
+{
+    const struct qcmp_probe_event happened = event_of(probe, index, kind);
+
+    if (event != NULL)
+        qcmp_sized_write(event, event_bytes, &happened, sizeof happened);
+    ping_end(probe, index);
+}
+
+int qcmp_probe_expire_sized(struct qcmp_probe *probe, int64_t now_monotonic_ns,
+                            struct qcmp_probe_event *event, size_t event_bytes)
 {
     if (probe->in_flight == 0 || heap_deadline(probe, 0) >= now_monotonic_ns)
         return 0;
-    *event = event_of(probe, probe->heap[0], QCMP_PROBE_TIMED_OUT);
-    ping_end(probe, probe->heap[0]);
+    ping_end_with(probe, probe->heap[0], QCMP_PROBE_TIMED_OUT, event, event_bytes);
     return 1;
 }
 
@@ -439,29 +477,30 @@ uint64_t qcmp_probe_find(const struct qcmp_probe *probe, const struct qcmp_endpo
 {
     const uint32_t index = find_lease(probe, to, nonce);
 
-    if (index == NONE || probe->slots[index].sent.wall_ns != client_ns)
+    if (index == NO_SLOT || probe->slots[index].sent.wall_ns != client_ns)
         return 0;
     return slot_id(probe, index);
 }
 
-int qcmp_probe_cancel(struct qcmp_probe *probe, uint64_t id, struct qcmp_probe_event *event)
+int qcmp_probe_cancel_sized(struct qcmp_probe *probe, uint64_t id, struct qcmp_probe_event *event,
+                            size_t event_bytes)
 {
     const uint32_t index = (uint32_t)(id & UINT32_MAX);
 
     if (index >= probe->slot_count || probe->slots[index].state != SLOT_IN_FLIGHT ||
         slot_id(probe, index) != id)
         return QCMP_ERROR_NOT_IN_FLIGHT;
-    if (event != NULL)
-        *event = event_of(probe, index, QCMP_PROBE_CANCELLED);
-    ping_end(probe, index);
+    ping_end_with(probe, index, QCMP_PROBE_CANCELLED, event, event_bytes);
     return 0;
 }
 
-int qcmp_probe_cancel_next(struct qcmp_probe *probe, struct qcmp_probe_event *event)
+int qcmp_probe_cancel_next_sized(struct qcmp_probe *probe, struct qcmp_probe_event *event,
+                                 size_t event_bytes)
 {
     if (probe->in_flight == 0)
         return 0;
-    return qcmp_probe_cancel(probe, slot_id(probe, probe->heap[0]), event) == 0;
+    ping_end_with(probe, probe->heap[0], QCMP_PROBE_CANCELLED, event, event_bytes);
+    return 1;
 }
 
 size_t qcmp_probe_in_flight(const struct qcmp_probe *probe)

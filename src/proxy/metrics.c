@@ -23,6 +23,11 @@ static const char *const SEND_ERRORS[PORT_ERRORS] = {[PORT_ERROR_IO] = "io",
                                                      [PORT_ERROR_TOO_LARGE] = "too_large"};
 static const char *const EVENTS[2] = {"read", "write"};
 
+const char *proxy_refusal_reason(enum proxy_refusal refusal)
+{
+    return REFUSALS[refusal];
+}
+
 void proxy_sum_add(struct proxy_sum *sum, const struct proxy_counters *counters, unsigned workers)
 {
     for (const struct proxy_counters *c = counters; c < counters + workers; c++) {
@@ -36,8 +41,11 @@ void proxy_sum_add(struct proxy_sum *sum, const struct proxy_counters *counters,
         for (unsigned i = 0; i < SESSION_ENDS; i++)
             sum->ended[i] += counter_read(&c->ended[i]);
         histogram_add(&sum->duration_ns, &c->duration_ns);
-        for (unsigned i = 0; i < 2; i++)
+        sum->kernel_drops[1] += counter_read(&c->kernel_drops);
+        for (unsigned i = 0; i < 2; i++) {
+            sum->gap_ns[i] += counter_read(&c->gap_ns[i]) / workers;
             histogram_add(&sum->processing_ns[i], &c->processing_ns[i]);
+        }
     }
 }
 
@@ -71,7 +79,21 @@ static void write_drops(struct metrics *out, const char *event, const struct por
     }
 }
 
-void proxy_metrics_write(struct metrics *out, const struct proxy_sum *sum)
+static void write_clusters(struct metrics *out, const struct clusters *clusters)
+{
+    size_t count = clusters != NULL ? clusters->count : 0;
+    metrics_family(out, "quilkin_cluster_active", METRICS_GAUGE, NULL, "Clusters at the moment.");
+    metrics_sample(out, count, NULL);
+    metrics_family(out, "quilkin_active_endpoints", METRICS_GAUGE, NULL,
+                   "Endpoints at the moment, by the locality of their cluster.");
+    for (size_t i = 0; i < count; i++) {
+        const struct cluster *cluster = clusters->items[i].cluster;
+        metrics_sample(out, cluster->endpoint_count, "quilkin_cluster", cluster->locality, NULL);
+    }
+}
+
+void proxy_metrics_write(struct metrics *out, const struct proxy_sum *sum,
+                         const struct clusters *clusters)
 {
     metrics_family(out, "quilkin_packets", METRICS_COUNTER, NULL,
                    "Datagrams that were sent on: to servers (read), to players (write).");
@@ -93,6 +115,12 @@ void proxy_metrics_write(struct metrics *out, const struct proxy_sum *sum)
         metrics_histogram(out, &proxy_processing_bounds, &sum->processing_ns[i], "event", EVENTS[i],
                           NULL);
 
+    metrics_family(out, "quilkin_packet_jitter", METRICS_GAUGE, NULL,
+                   "Nanoseconds between datagrams: the mean of each worker's last batch.");
+    for (unsigned i = 0; i < 2; i++)
+        metrics_sample(out, sum->gap_ns[i], "event", EVENTS[i], NULL);
+    write_clusters(out, clusters);
+
     metrics_family(out, "quilkin_session_active", METRICS_GAUGE, NULL, "Sessions at the moment.");
     metrics_sample(out, sum->sessions, "country_code", "", NULL);
     metrics_family(out, "quilkin_session", METRICS_COUNTER, NULL,
@@ -109,9 +137,12 @@ void proxy_metrics_write(struct metrics *out, const struct proxy_sum *sum)
     metrics_family(out, "paddock_udp_copies", METRICS_COUNTER, NULL,
                    "Copies of players' datagrams beyond the first, for several servers.");
     metrics_sample(out, sum->copies, NULL);
-    metrics_family(out, "paddock_udp_kernel_drops", METRICS_COUNTER, NULL,
-                   "Datagrams of players that the kernel dropped: no room in the receive buffer.");
-    metrics_sample(out, sum->kernel_drops, NULL);
+    metrics_family(
+        out, "paddock_udp_kernel_drops", METRICS_COUNTER, NULL,
+        "Datagrams of players (read) and servers (write) that the kernel dropped: no room "
+        "in the receive buffer. Those of servers are complete after some seconds.");
+    for (unsigned i = 0; i < 2; i++)
+        metrics_sample(out, sum->kernel_drops[i], "event", EVENTS[i], NULL);
     metrics_family(out, "paddock_udp_sessions_ended", METRICS_COUNTER, NULL,
                    "Sessions that ended, by reason.");
     for (unsigned i = 0; i < SESSION_ENDS; i++)
@@ -131,5 +162,5 @@ void proxy_log_stopped(struct log *log, const struct proxy_sum *sum)
               log_uint("sent_to_servers", sum->upstream.sent),
               log_uint("received_from_servers", sum->upstream.received),
               log_uint("sent_to_players", sum->players.sent), log_uint("sessions", sum->began),
-              log_uint("kernel_drops", sum->kernel_drops));
+              log_uint("kernel_drops", sum->kernel_drops[0] + sum->kernel_drops[1]));
 }

@@ -14,17 +14,22 @@
 struct proxy_sum {
     struct port_sum players;  /**< received from players, sent to them */
     struct port_sum upstream; /**< received from servers, sent to them */
-    uint64_t kernel_drops;    /**< of the ports for players */
+    uint64_t kernel_drops[2]; /**< of the ports for players, of upstream sockets */
     uint64_t copies, began, sessions, sockets, resting;
+    uint64_t gap_ns[2]; /**< the mean of the workers' */
     uint64_t refused[PROXY_REFUSED], ended[SESSION_ENDS];
     struct histogram_sum duration_ns, processing_ns[2];
 };
 
+/** Why a copy was refused, as metrics have it. */
+const char *proxy_refusal_reason(enum proxy_refusal refusal);
+
 /** Adds what workers have counted. From any thread. */
 void proxy_sum_add(struct proxy_sum *sum, const struct proxy_counters *counters, unsigned workers);
 
-/** Writes the families of the proxy. @param told what is known of servers. */
-void proxy_metrics_write(struct metrics *out, const struct proxy_sum *sum);
+/** Writes the families of the proxy. @param clusters that are in force; NULL: none. */
+void proxy_metrics_write(struct metrics *out, const struct proxy_sum *sum,
+                         const struct clusters *clusters);
 
 /** Logs the counts at the end. */
 void proxy_log_stopped(struct log *log, const struct proxy_sum *sum);

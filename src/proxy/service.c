@@ -2,6 +2,7 @@
 #include "proxy/service.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <stdalign.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,6 +17,9 @@
 #define SPARE_DESCRIPTORS 64
 #define MOST_BY_DEFAULT 32768
 
+/* Warnings of refused sessions are as far apart. */
+#define WARNING_NS INT64_C(10000000000)
+
 struct proxy {
     struct service_env env;
     struct proxy_shared shared;
@@ -27,6 +31,10 @@ struct proxy {
     uint32_t max_sessions; /* of each worker */
     bool is_started;
     const struct proxy_settings *next; /* prepared */
+    uint64_t refused[PROXY_REFUSED];   /* as warned about */
+    int64_t warned_ns;
+    pthread_mutex_t lock;      /* over the next one */
+    struct clusters *clusters; /* in force, for metrics */
 };
 
 /* Half of the descriptors that the process may have, which is raised to the hard limit. */
@@ -62,6 +70,12 @@ static void follow_catalog(void *user)
                   log_text("error", error.text));
         return;
     }
+    struct clusters *clusters = clusters_copy(next->clusters);
+    pthread_mutex_lock(&proxy->lock);
+    struct clusters *shown = proxy->clusters;
+    proxy->clusters = clusters;
+    pthread_mutex_unlock(&proxy->lock);
+    clusters_free(shown);
     quiescent_publish(&proxy->shared.world, next);
     if (before != NULL)
         workers_retire(proxy->env.workers, &before->retired, world_free);
@@ -135,6 +149,8 @@ static void proxy_free(struct proxy *proxy)
     workers_call(proxy->env.workers, free_worker, proxy);
     ports_slot_fini(&proxy->ports);
     world_free(proxy->shared.world.version);
+    clusters_free(proxy->clusters);
+    pthread_mutex_destroy(&proxy->lock);
     chain_meter_unref(proxy->meter);
     free(proxy->player_counters);
     free(proxy->upstream_counters);
@@ -152,6 +168,7 @@ static int open_proxy(void **self, const struct service_env *env, const struct c
 
     proxy->env = *env;
     ports_slot_init(&proxy->ports);
+    pthread_mutex_init(&proxy->lock, NULL);
     proxy->meter = chain_meter_new(); /* without memory nothing is counted */
     take_settings(proxy, settings);
     int code = make_workers(proxy, settings);
@@ -212,9 +229,7 @@ static int prepare(void *self, const struct config *next, struct error *error)
 static void move_sessions(struct worker *worker, void *user)
 {
     struct proxy *proxy = user;
-    unsigned index = worker->index;
-    proxy_worker_move(proxy->workers[index], ports_first(proxy->ports.leaving, index),
-                      ports_first(proxy->ports.current, index));
+    proxy_worker_move(proxy->workers[worker->index], proxy->ports.leaving, proxy->ports.current);
 }
 
 static void commit(void *self)
@@ -225,6 +240,7 @@ static void commit(void *self)
         return;
     log_port(proxy, "udp port changed");
     ports_warn(proxy->ports.current, proxy->env.log);
+    ports_slot_empty(&proxy->ports); /* then no session takes one of the ports that leave */
     workers_call(proxy->env.workers, move_sessions, proxy);
     ports_slot_leave(&proxy->ports);
 }
@@ -240,19 +256,9 @@ static bool is_ready(const void *self)
     return catalog_read(proxy->env.catalog)->number > 0;
 }
 
-static void tick(void *self, int64_t now_ns)
-{
-    struct proxy *proxy = self;
-    const struct destinations *world = proxy->shared.world.version;
-    (void)now_ns;
-    ports_tick(proxy->ports.current);
-    for (unsigned i = 0; i < world->chain->count; i++)
-        chain_worker_report(world->chain->workers[i], proxy->env.log);
-}
-
 static struct proxy_sum sum_up(struct proxy *proxy)
 {
-    struct proxy_sum sum = {.kernel_drops = ports_slot_drops(&proxy->ports)};
+    struct proxy_sum sum = {.kernel_drops = {ports_slot_drops(&proxy->ports)}};
     unsigned count = workers_count(proxy->env.workers);
     port_counters_add(&sum.players, proxy->player_counters, count);
     port_counters_add(&sum.upstream, proxy->upstream_counters, count);
@@ -260,12 +266,45 @@ static struct proxy_sum sum_up(struct proxy *proxy)
     return sum;
 }
 
+/* Says which limit to raise, when sessions were refused since the last warning. */
+static void tick(void *self, int64_t now_ns)
+{
+    static const char *const raise[PROXY_REFUSED] = {
+        [PROXY_REFUSED_NO_MEMORY] = "the memory of the process",
+        [PROXY_REFUSED_NO_SOCKET] = "the limit on open files (LimitNOFILE, ulimit -n)",
+        [PROXY_REFUSED_NO_PORT] = "net.ipv4.ip_local_port_range, or the number of game servers",
+        [PROXY_REFUSED_TOO_MANY_OF_ONE] = "paddock.udp.sessions.max_per_address"};
+    struct proxy *proxy = self;
+    const struct world_chain *chain =
+        ((const struct destinations *)proxy->shared.world.version)->chain;
+    struct proxy_sum sum = {0};
+
+    ports_tick(proxy->ports.current);
+    for (unsigned i = 0; i < chain->count; i++)
+        chain_worker_report(chain->workers[i], proxy->env.log);
+    if (proxy->warned_ns != 0 && now_ns - proxy->warned_ns < WARNING_NS)
+        return;
+    proxy_sum_add(&sum, proxy->counters, workers_count(proxy->env.workers));
+    for (unsigned i = 0; i < PROXY_REFUSED; i++) {
+        uint64_t more = sum.refused[i] - proxy->refused[i];
+        if (raise[i] == NULL || more == 0)
+            continue;
+        LOG_EVENT(proxy->env.log, LOG_LEVEL_WARN, log_text("message", "udp sessions were refused"),
+                  log_uint("datagrams", more), log_text("reason", proxy_refusal_reason(i)),
+                  log_text("raise", raise[i]));
+        proxy->refused[i] = sum.refused[i];
+        proxy->warned_ns = now_ns;
+    }
+}
+
 static void metrics(void *self, bool is_alive, struct metrics *out)
 {
     struct proxy *proxy = self;
     struct proxy_sum sum = sum_up(proxy);
     (void)is_alive;
-    proxy_metrics_write(out, &sum);
+    pthread_mutex_lock(&proxy->lock);
+    proxy_metrics_write(out, &sum, proxy->clusters);
+    pthread_mutex_unlock(&proxy->lock);
     if (proxy->meter != NULL)
         chain_meter_write(proxy->meter, out);
 }

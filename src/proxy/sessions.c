@@ -63,7 +63,10 @@ struct sessions {
     struct socket *sockets;
     uint32_t sockets_count, sockets_capacity, sockets_open;
     uint64_t next_serial;
-    uint32_t *socket_of; /* by number: 1 + its index, at the last look */
+    struct number {
+        uint32_t socket; /* 1 + the index of the open one; 0: none */
+        uint32_t pairs;  /* sessions and resting ones */
+    } * numbers;
 };
 
 static struct session *at(const struct sessions *sessions, uint32_t index)
@@ -125,10 +128,10 @@ int sessions_new(struct sessions **sessions, const struct sessions_options *opti
     made->by_player = malloc(buckets * sizeof *made->by_player);
     made->by_pair = malloc(buckets * sizeof *made->by_pair);
     made->servers = calloc(buckets, sizeof *made->servers);
-    made->socket_of = calloc(UINT16_MAX + 1, sizeof *made->socket_of);
+    made->numbers = calloc(UINT16_MAX + 1, sizeof *made->numbers);
     made->addresses = calloc(2 * (size_t)buckets, sizeof *made->addresses);
     if (made->by_player == NULL || made->by_pair == NULL || made->servers == NULL ||
-        made->socket_of == NULL || made->addresses == NULL) {
+        made->numbers == NULL || made->addresses == NULL) {
         sessions_free(made);
         return -ENOMEM;
     }
@@ -216,10 +219,13 @@ static struct session *find_pair(struct sessions *sessions, const struct endpoin
 }
 
 struct session *sessions_answered(struct sessions *sessions, const struct endpoint *server,
-                                  uint16_t number)
+                                  uint16_t number, int64_t now_ns)
 {
     struct session *session = find_pair(sessions, server, number);
-    return session != NULL && session->upstream != NULL ? session : NULL;
+    if (session == NULL || session->upstream != NULL)
+        return session;
+    session->answered_ns = now_ns;
+    return NULL;
 }
 
 /* The index of the first open socket that is no older than a serial; sockets_count if none is. */
@@ -248,7 +254,7 @@ static void compact(struct sessions *sessions)
         if (sessions->sockets[i].upstream == NULL)
             continue;
         sessions->sockets[kept++] = sessions->sockets[i];
-        sessions->socket_of[sessions->sockets[i].number] = kept;
+        sessions->numbers[sessions->sockets[i].number].socket = kept;
     }
     sessions->sockets_count = kept;
 }
@@ -270,16 +276,40 @@ static int open_socket(struct sessions *sessions)
     if (error != 0)
         return error;
     sessions->next_serial++;
-    sessions->socket_of[socket->number] = ++sessions->sockets_count;
+    sessions->numbers[socket->number].socket = ++sessions->sockets_count;
     sessions->sockets_open++;
     return 0;
 }
 
+static void free_number(struct sessions *sessions, uint16_t number)
+{
+    if (sessions->numbers[number].socket == 0 && sessions->numbers[number].pairs == 0)
+        sessions->options.freed(sessions->options.user, number);
+}
+
+static void close_if_unused(struct sessions *sessions, uint16_t number)
+{
+    uint32_t index = sessions->numbers[number].socket;
+    struct socket *socket = index > 0 ? &sessions->sockets[index - 1] : NULL;
+    if (socket == NULL || socket->sessions > 0)
+        return;
+    sessions->options.close(sessions->options.user, socket->upstream);
+    socket->upstream = NULL;
+    sessions->numbers[number].socket = 0;
+    sessions->sockets_open--;
+    free_number(sessions, number);
+}
+
 /* A socket that has no pair with a server: one whose rest is over, then one that was not tried for
- * it, then a new one. Returns NULL with the reason. */
+ * it, then a new one. Returns NULL with the reason. Sockets that were opened in vain stay open
+ * until the end, so that the system does not give their numbers again. */
 static struct socket *choose_socket(struct sessions *sessions, struct session_server *server,
                                     enum session_refusal *refusal)
 {
+    uint16_t in_vain[OPEN_TRIES];
+    struct socket *chosen = NULL;
+    unsigned tries = 0;
+
     while (server->rested_count > 0) {
         uint64_t serial = server->rested[--server->rested_count];
         uint32_t i = find_serial(sessions, serial);
@@ -287,36 +317,33 @@ static struct socket *choose_socket(struct sessions *sessions, struct session_se
             find_pair(sessions, &server->at, sessions->sockets[i].number) == NULL)
             return &sessions->sockets[i];
     }
-    for (unsigned tries = 0; tries < OPEN_TRIES; tries++) {
+    while (chosen == NULL) {
         uint32_t i = find_serial(sessions, server->next_serial);
-        for (; i < sessions->sockets_count; i = find_serial(sessions, server->next_serial)) {
+        for (; i < sessions->sockets_count && chosen == NULL;
+             i = find_serial(sessions, server->next_serial)) {
             server->next_serial = sessions->sockets[i].serial + 1;
             if (find_pair(sessions, &server->at, sessions->sockets[i].number) == NULL)
-                return &sessions->sockets[i];
+                chosen = &sessions->sockets[i];
         }
+        if (chosen != NULL || tries == OPEN_TRIES)
+            break;
         int error = open_socket(sessions);
         if (error != 0) {
             *refusal = error == -EADDRINUSE || error == -EAGAIN ? SESSION_NO_PORT
                        : error == -ENOMEM                       ? SESSION_NO_MEMORY
                                                                 : SESSION_NO_SOCKET;
-            return NULL;
+            break;
         }
+        in_vain[tries++] = sessions->sockets[sessions->sockets_count - 1].number;
     }
-    *refusal = SESSION_NO_PORT;
-    return NULL;
-}
-
-static void close_if_unused(struct sessions *sessions, uint16_t number)
-{
-    uint32_t index = sessions->socket_of[number];
-    struct socket *socket = index > 0 ? &sessions->sockets[index - 1] : NULL;
-    if (socket == NULL || socket->sessions > 0)
-        return;
-    sessions->options.close(sessions->options.user, socket->upstream);
-    socket->upstream = NULL;
-    sessions->socket_of[number] = 0;
-    sessions->sockets_open--;
-    compact(sessions);
+    if (chosen == NULL && tries == OPEN_TRIES)
+        *refusal = SESSION_NO_PORT;
+    while (tries > 0) {
+        uint16_t number = in_vain[--tries];
+        if (chosen == NULL || number != chosen->number)
+            close_if_unused(sessions, number);
+    }
+    return chosen;
 }
 
 static struct session *session_new(struct sessions *sessions)
@@ -396,6 +423,7 @@ enum session_refusal sessions_make(struct sessions *sessions, const struct endpo
         sessions_end(sessions, at(sessions, oldest), SESSION_EVICTED, now_ns);
         server->pairs--;
     }
+    compact(sessions);
     struct socket *socket = choose_socket(sessions, server, &refusal);
     struct session *session = socket != NULL ? session_new(sessions) : NULL;
     if (session == NULL) {
@@ -421,6 +449,7 @@ enum session_refusal sessions_make(struct sessions *sessions, const struct endpo
     address->address = player->address;
     address->count++;
     socket->sessions++;
+    sessions->numbers[socket->number].pairs++;
     server->pairs++;
     sessions->live++;
     list_add(sessions, &server->sessions, BY_SERVER, session);
@@ -481,7 +510,7 @@ void sessions_end(struct sessions *sessions, struct session *session, enum sessi
     list_remove(sessions, &sessions->ages[session->answered_ns != 0], BY_AGE, session);
     leave_wheel(sessions, session);
     sessions->live--;
-    sessions->sockets[sessions->socket_of[session->number] - 1].sessions--;
+    sessions->sockets[sessions->numbers[session->number].socket - 1].sessions--;
     close_if_unused(sessions, session->number);
 
     session->upstream = NULL;
@@ -494,11 +523,13 @@ void sessions_end(struct sessions *sessions, struct session *session, enum sessi
 static void end_rest(struct sessions *sessions, struct session *session)
 {
     struct session_server *server = session->server;
-    uint32_t index = sessions->socket_of[session->number];
+    uint32_t index = sessions->numbers[session->number].socket;
 
     unlink_from(&sessions->by_pair[pair_bucket(sessions, &server->at, session->number)], sessions,
                 session->index, false);
     sessions->resting--;
+    sessions->numbers[session->number].pairs--;
+    free_number(sessions, session->number);
     server->pairs--;
     session_free(sessions, session);
     if (index > 0 && sessions->sockets[index - 1].serial < server->next_serial) {
@@ -570,7 +601,18 @@ void sessions_end_player(struct sessions *sessions, const struct endpoint *playe
 
 void sessions_set_timeout(struct sessions *sessions, int64_t timeout_ns)
 {
+    bool is_shorter = timeout_ns < sessions->options.timeout_ns;
     sessions->options.timeout_ns = timeout_ns;
+    for (unsigned slot = 0; slot < WHEEL_SLOTS && is_shorter; slot++) {
+        uint32_t next;
+        uint32_t i = sessions->wheel[slot].first;
+        sessions->wheel[slot] = (struct list){SESSION_NONE, SESSION_NONE};
+        for (; i != SESSION_NONE; i = next) {
+            struct session *session = at(sessions, i);
+            next = session->links[BY_WHEEL].next;
+            list_add(sessions, wheel_slot(sessions, ends_ns(sessions, session)), BY_WHEEL, session);
+        }
+    }
 }
 
 const struct endpoint *session_server_at(const struct session_server *server)
@@ -619,7 +661,7 @@ void sessions_free(struct sessions *sessions)
     if (sessions == NULL)
         return;
     if (sessions->by_player != NULL && sessions->by_pair != NULL && sessions->addresses != NULL &&
-        sessions->socket_of != NULL && sessions->servers != NULL)
+        sessions->numbers != NULL && sessions->servers != NULL)
         sessions_each(sessions, end_stopped, sessions);
     for (uint32_t i = 0; sessions->servers != NULL && i <= sessions->mask; i++) {
         while (sessions->servers[i] != NULL) {
@@ -637,6 +679,6 @@ void sessions_free(struct sessions *sessions)
     free(sessions->by_pair);
     free(sessions->servers);
     free(sessions->addresses);
-    free(sessions->socket_of);
+    free(sessions->numbers);
     free(sessions);
 }

@@ -8,7 +8,7 @@
  * port number. A pair rests after its session, since late answers would reach a stranger: for one
  * time-out after the last datagram from the server, #SESSIONS_SHORT_REST_NS where it never
  * answered. A socket is closed with its last session; its number may come back for other servers
- * meanwhile.
+ * meanwhile. Workers each have a table, so a number is one worker's until it rests for no server.
  *
  * No call but sessions_make() allocates. One thread uses a table.
  */
@@ -76,9 +76,12 @@ struct sessions_options {
     uint32_t max_per_address; /**< of one address of players; 0: as many as there may be */
     int64_t timeout_ns;
     struct siphash_key key; /**< for the tables: players choose what is hashed */
-    /** Opens an upstream socket. @return 0 or a negative errno value. */
+    /** Opens an upstream socket, on a number that no other table has. @return 0 or a negative errno
+     * value, -EADDRINUSE where there is no such number. */
     int (*open)(void *user, struct upstream **upstream, uint16_t *number);
     void (*close)(void *user, struct upstream *upstream);
+    /** Hears of a number that has neither a socket nor a pair any more. */
+    void (*freed)(void *user, uint16_t number);
     /** Hears of each session that ends, before it does. */
     void (*ended)(void *user, const struct session *session, enum session_end end);
     void *user;
@@ -102,9 +105,10 @@ enum session_refusal sessions_make(struct sessions *sessions, const struct endpo
                                    const struct endpoint *server, int64_t now_ns,
                                    struct session **session);
 
-/** The session to which a server's datagram belongs, or NULL. */
+/** The session to which a server's datagram belongs, or NULL. A pair that rests does so from now
+ * on, as its server still sends. */
 struct session *sessions_answered(struct sessions *sessions, const struct endpoint *server,
-                                  uint16_t number);
+                                  uint16_t number, int64_t now_ns);
 
 /** Notes a datagram of a session. @param is_answer whether the server sent it. */
 void sessions_touch(struct sessions *sessions, struct session *session, bool is_answer,
@@ -127,7 +131,7 @@ void sessions_end_player(struct sessions *sessions, const struct endpoint *playe
  * the sessions whose second it is. */
 void sessions_tick(struct sessions *sessions, int64_t now_ns);
 
-/** Changes the time-out, from the next datagram of each session on. */
+/** Changes the time-out, also of the sessions that there are. */
 void sessions_set_timeout(struct sessions *sessions, int64_t timeout_ns);
 
 /** The address of a session's server. */

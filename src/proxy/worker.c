@@ -5,6 +5,7 @@
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "net/address.h"
@@ -17,6 +18,12 @@
 
 /* The most that is read of a socket which is closed. */
 #define DRAIN_DATAGRAMS 4096
+
+/* What the kernel dropped is read of one open socket in so many each second. */
+#define LOOK_SHARE 8
+
+/* Sockets that are tried for one whose number no other worker's sessions rest on. */
+#define NUMBER_TRIES 16
 
 const struct histogram_bounds proxy_duration_bounds = {
     .count = 9, .in_seconds = true, .upper = {1, 5, 10, 25, 60, 300, 900, 1800, 3600}};
@@ -32,17 +39,21 @@ struct upstream {
     struct port *port;
     struct loop_watch watch;
     uint16_t number;
-    struct upstream *next; /* of those that are closed when the batch in hand is over */
+    uint32_t drops;                 /* as the kernel counted them last */
+    struct upstream *before, *next; /* of the ring of those that are open; next alone: of those that
+                                       are closed when the batch in hand is over */
 };
 
 struct proxy_worker {
     struct proxy_worker_options options;
     struct sessions *sessions;
     struct loop_timer tick, sweep;
-    struct upstream *closed;
+    struct upstream *open, *closed;   /* the next one to be looked at; the first one */
     const struct destinations *world; /* of the batch in hand */
     uint64_t world_number;
-    int64_t now_ns; /* monotonic: of the batch in hand */
+    enum proxy_removed removed;
+    int64_t now_ns;       /* monotonic: of the batch in hand */
+    int64_t before_ns[2]; /* of the batch before, read and written */
     struct filter_call call;
     /* Pages are used as filters need them. */
     uint8_t scratch[FILTER_SCRATCH_BYTES], spare[FILTER_SPARE_BYTES];
@@ -86,6 +97,36 @@ static void set_own(struct proxy_worker *worker, uint16_t number, bool is_own)
         atomic_fetch_and_explicit(word, ~bit, memory_order_relaxed);
 }
 
+/* Opens a socket on a number that is this worker's, or no worker's. Numbers on which sessions of
+ * others rest are kept until there is one, so that the system gives each of them once. */
+static int open_number(struct proxy_worker *worker, uint16_t *number)
+{
+    uint16_t own = (uint16_t)(worker->options.worker->index + 1);
+    int in_vain[NUMBER_TRIES], fd = -EADDRINUSE;
+    unsigned tries = 0;
+
+    while (tries < NUMBER_TRIES) {
+        uint16_t owner = 0;
+        fd = bind_free_port(number);
+        if (fd < 0 ||
+            atomic_compare_exchange_strong_explicit(&shared(worker)->owners[*number], &owner, own,
+                                                    memory_order_relaxed, memory_order_relaxed) ||
+            owner == own)
+            break;
+        in_vain[tries++] = fd;
+        fd = -EADDRINUSE;
+    }
+    while (tries > 0)
+        close(in_vain[--tries]);
+    return fd;
+}
+
+static void free_number(void *user, uint16_t number)
+{
+    struct proxy_worker *worker = user;
+    atomic_store_explicit(&shared(worker)->owners[number], 0, memory_order_relaxed);
+}
+
 static int open_upstream(void *user, struct upstream **opened, uint16_t *number)
 {
     struct proxy_worker *worker = user;
@@ -93,7 +134,7 @@ static int open_upstream(void *user, struct upstream **opened, uint16_t *number)
     if (upstream == NULL)
         return -ENOMEM;
 
-    int fd = bind_free_port(number);
+    int fd = open_number(worker, number);
     struct port_options options = {.fd = fd,
                                    .max_bytes = PACKET_MAX_BYTES,
                                    .batch = worker->options.worker->batch,
@@ -108,12 +149,16 @@ static int open_upstream(void *user, struct upstream **opened, uint16_t *number)
             (struct loop_watch){.fd = fd, .ready = receive_upstream, .user = upstream};
         error = loop_add(worker->options.worker->loop, &upstream->watch, EPOLLIN);
     }
-    if (error != 0) {
+    if (error != 0) { /* the number stays this worker's, which can have it again */
         port_close(upstream->port);
         free(upstream);
         return error;
     }
     set_own(worker, *number, true);
+    upstream->next = worker->open != NULL ? worker->open : upstream;
+    upstream->before = worker->open != NULL ? worker->open->before : upstream;
+    upstream->next->before = upstream->before->next = upstream;
+    worker->open = upstream->next;
     *opened = upstream;
     return 0;
 }
@@ -124,9 +169,20 @@ static void close_upstream(void *user, struct upstream *upstream)
 {
     struct proxy_worker *worker = user;
     loop_remove(worker->options.worker->loop, &upstream->watch);
+    upstream->before->next = upstream->next;
+    upstream->next->before = upstream->before;
+    if (worker->open == upstream)
+        worker->open = upstream->next != upstream ? upstream->next : NULL;
     upstream->next = worker->closed;
     worker->closed = upstream;
     loop_timer_set(worker->options.worker->loop, &worker->sweep, 0);
+}
+
+static void look_at_drops(struct upstream *upstream)
+{
+    uint32_t before = upstream->drops;
+    if (bind_drops(port_fd(upstream->port), &upstream->drops) == 0)
+        counter_add(&upstream->owner->options.counters->kernel_drops, upstream->drops - before);
 }
 
 static void sweep(void *user)
@@ -138,6 +194,7 @@ static void sweep(void *user)
         set_own(worker, upstream->number, false);
         bind_stop_receiving(port_fd(upstream->port));
         port_drain(upstream->port, DRAIN_DATAGRAMS); /* nobody's any more, and counted as that */
+        look_at_drops(upstream);
         port_close(upstream->port);
         free(upstream);
     }
@@ -151,15 +208,51 @@ static void note_end(void *user, const struct session *session, enum session_end
     histogram_record(&counters->duration_ns, length_ns > 0 ? (uint64_t)length_ns : 0);
 }
 
+static void end_if_gone(const struct endpoint *server, void *user)
+{
+    struct proxy_worker *worker = user;
+    if (!world_has(worker->world, server))
+        sessions_end_server(worker->sessions, server, SESSION_REMOVED, worker->now_ns);
+}
+
+static struct chain_worker *own_chain(const struct proxy_worker *worker)
+{
+    return worker->world->chain->workers[worker->options.worker->index];
+}
+
+/* Takes the version in force, and the time, for one batch. */
+static void begin_batch(struct proxy_worker *worker)
+{
+    enum proxy_removed removed =
+        atomic_load_explicit(&shared(worker)->removed, memory_order_relaxed);
+    worker->world = quiescent_read(&shared(worker)->world);
+    worker->now_ns = worker->call.now_ns = clock_monotonic_ns();
+    chain_begin(own_chain(worker));
+    if (worker->world->number != worker->world_number || worker->removed != removed) {
+        worker->world_number = worker->world->number;
+        worker->removed = removed;
+        if (removed == PROXY_DROP)
+            sessions_each_server(worker->sessions, end_if_gone, worker);
+    }
+}
+
 static void tick(void *user)
 {
     struct proxy_worker *worker = user;
     int64_t now_ns = clock_monotonic_ns();
     sessions_set_timeout(worker->sessions,
                          atomic_load_explicit(&shared(worker)->timeout_ns, memory_order_relaxed));
+    begin_batch(worker);
     sessions_tick(worker->sessions, now_ns);
+    for (uint32_t i = sessions_size(worker->sessions).sockets / LOOK_SHARE;
+         worker->open != NULL && i != UINT32_MAX; i--) {
+        look_at_drops(worker->open);
+        worker->open = worker->open->next;
+    }
     show_size(worker);
-    loop_timer_set(worker->options.worker->loop, &worker->tick, now_ns + SECOND_NS);
+    /* On full seconds, as the table's wheel has it: what is due within a second ends at its end. */
+    loop_timer_set(worker->options.worker->loop, &worker->tick,
+                   (now_ns / SECOND_NS + 1) * SECOND_NS);
 }
 
 int proxy_worker_new(struct proxy_worker **made, const struct proxy_worker_options *options)
@@ -173,6 +266,7 @@ int proxy_worker_new(struct proxy_worker **made, const struct proxy_worker_optio
                                         .timeout_ns = options->timeout_ns,
                                         .open = open_upstream,
                                         .close = close_upstream,
+                                        .freed = free_number,
                                         .ended = note_end,
                                         .user = worker};
     int error = siphash_key_init(&sessions.key);
@@ -216,54 +310,26 @@ const struct sessions *proxy_worker_sessions(const struct proxy_worker *worker)
 }
 
 struct move {
-    const struct port *from;
-    struct port *to;
+    const struct ports *from, *to;
 };
 
 static void move_session(const struct session *session, void *user)
 {
     const struct move *move = user;
-    if (session->port == move->from)
-        ((struct session *)(uintptr_t)session)->port = move->to;
+    struct port *port = ports_successor(move->from, session->port, move->to);
+    if (port != NULL)
+        ((struct session *)(uintptr_t)session)->port = port;
 }
 
-void proxy_worker_move(struct proxy_worker *worker, const struct port *from, struct port *to)
+void proxy_worker_move(struct proxy_worker *worker, const struct ports *from, struct ports *to)
 {
     struct move move = {from, to};
     sessions_each(worker->sessions, move_session, &move);
 }
 
-static void end_if_gone(const struct endpoint *server, void *user)
-{
-    struct proxy_worker *worker = user;
-    if (!world_has(worker->world, server))
-        sessions_end_server(worker->sessions, server, SESSION_REMOVED, worker->now_ns);
-}
-
 static bool is_kept(const struct endpoint *server, void *user)
 {
     return world_has(((struct proxy_worker *)user)->world, server);
-}
-
-static struct chain_worker *own_chain(const struct proxy_worker *worker)
-{
-    return worker->world->chain->workers[worker->options.worker->index];
-}
-
-/* Takes the version in force, and the time, for one batch. */
-static enum proxy_removed begin_batch(struct proxy_worker *worker)
-{
-    enum proxy_removed removed =
-        atomic_load_explicit(&shared(worker)->removed, memory_order_relaxed);
-    worker->world = quiescent_read(&shared(worker)->world);
-    worker->now_ns = worker->call.now_ns = clock_monotonic_ns();
-    chain_begin(own_chain(worker));
-    if (worker->world->number != worker->world_number) {
-        worker->world_number = worker->world->number;
-        if (removed == PROXY_DROP)
-            sessions_each_server(worker->sessions, end_if_gone, worker);
-    }
-    return removed;
 }
 
 static void end_batch(struct proxy_worker *worker, bool is_write, unsigned count)
@@ -274,6 +340,10 @@ static void end_batch(struct proxy_worker *worker, bool is_write, unsigned count
     uint64_t duration_ns = each_ns > 0 ? (uint64_t)each_ns : 0;
     counter_add(&histogram->buckets[histogram_bucket(histogram, duration_ns)], count);
     counter_add(&histogram->sum, duration_ns * count);
+    if (worker->before_ns[is_write] != 0)
+        gauge(&worker->options.counters->gap_ns[is_write],
+              (uint64_t)(worker->now_ns - worker->before_ns[is_write]) / count);
+    worker->before_ns[is_write] = worker->now_ns;
 }
 
 static bool is_loopback(const struct in6_addr *address)
@@ -335,8 +405,7 @@ static void send_copy(struct proxy_worker *worker, struct port *port, const stru
 }
 
 /* Carries one datagram of a player to where the chain wants it. Returns its outcome. */
-static unsigned carry(struct proxy_worker *worker, struct port *port, struct packet *packet,
-                      enum proxy_removed removed)
+static unsigned carry(struct proxy_worker *worker, struct port *port, struct packet *packet)
 {
     struct filter_call *call = &worker->call;
     const struct destinations *world = worker->world;
@@ -368,7 +437,7 @@ static unsigned carry(struct proxy_worker *worker, struct port *port, struct pac
     for (uint32_t i = 0; i < count; i++)
         send_copy(worker, port, packet, &world->items[call->is_chosen ? call->chosen[i] : i].at);
     counter_add(&worker->options.counters->copies, count - 1);
-    if (removed == PROXY_MOVE)
+    if (worker->removed == PROXY_MOVE)
         sessions_end_player(worker->sessions, &packet->peer, is_kept, worker, SESSION_MOVED,
                             worker->now_ns);
     return PROXY_FORWARDED;
@@ -377,11 +446,11 @@ static unsigned carry(struct proxy_worker *worker, struct port *port, struct pac
 void proxy_receive(struct port *port, struct packet *packets, unsigned count, void *user)
 {
     struct proxy_worker *worker = user;
-    enum proxy_removed removed = begin_batch(worker);
+    begin_batch(worker);
     for (struct packet *packet = packets; packet < packets + count; packet++) {
-        struct packet original =
-            *packet; /* filters change the size, and it is counted as it came */
-        unsigned outcome = carry(worker, port, packet, removed);
+        /* Filters change the size, and a datagram is counted as it came. */
+        struct packet original = *packet;
+        unsigned outcome = carry(worker, port, packet);
         port_count(port, outcome, &original);
     }
     end_batch(worker, false, count);
@@ -392,7 +461,8 @@ static unsigned carry_back(struct proxy_worker *worker, const struct upstream *u
                            struct packet *packet)
 {
     struct filter_call *call = &worker->call;
-    struct session *session = sessions_answered(worker->sessions, &packet->peer, upstream->number);
+    struct session *session =
+        sessions_answered(worker->sessions, &packet->peer, upstream->number, worker->now_ns);
     unsigned reason;
 
     if (session == NULL)

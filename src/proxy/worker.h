@@ -10,6 +10,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "loop/ports.h"
 #include "loop/worker.h"
 #include "metrics/histogram.h"
 #include "net/port.h"
@@ -28,6 +29,9 @@ struct proxy_shared {
     /** A bit for each port number that an upstream socket of any worker has: set and cleared when
      * one is opened and closed. */
     _Atomic uint64_t own_numbers[65536 / 64];
+    /** By port number: 1 + the index of the worker whose sessions have it, or rest on it; 0: none.
+     * A worker takes one that is free, and gives its own back. Relaxed: nothing else goes by it. */
+    _Atomic uint16_t owners[65536];
 };
 
 /** The counters of one worker, which alone writes them. */
@@ -37,6 +41,9 @@ struct proxy_counters {
     struct counter began;                  /**< sessions */
     struct counter ended[SESSION_ENDS];
     struct counter sessions, sockets, resting; /**< at the moment */
+    struct counter kernel_drops;               /**< of upstream sockets, at the last look */
+    struct counter gap_ns[2];                  /**< between datagrams, read and written: the mean of
+                                                  the last batch */
     struct histogram duration_ns;              /**< of sessions that have ended */
     struct histogram processing_ns[2];         /**< of datagrams, read and written: one of each
                                                   batch is timed and stands for all of it */
@@ -72,8 +79,9 @@ void proxy_worker_start(struct proxy_worker *worker);
 /** The handler of the ports for players; its user is the struct proxy_worker. */
 void proxy_receive(struct port *port, struct packet *packets, unsigned count, void *user);
 
-/** Lets answers leave by a port in place of another, which is to be closed; by its own thread. */
-void proxy_worker_move(struct proxy_worker *worker, const struct port *from, struct port *to);
+/** Lets answers leave by the ports that take the place of others, which receive nothing any more;
+ * by its own thread. */
+void proxy_worker_move(struct proxy_worker *worker, const struct ports *from, struct ports *to);
 
 /** The sessions, to be looked at by its own thread. */
 const struct sessions *proxy_worker_sessions(const struct proxy_worker *worker);

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /** @file
  * Where the fields of a packet are, and what they hold; for the codec, and for the program that
  * runs in the kernel. Not installed. Source: docs/protocol.md, section 1.

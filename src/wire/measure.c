@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 #include <qcmp/measure.h>
 
 #include "wire/bits.h"
@@ -110,7 +111,7 @@ int qcmp_times_offset(const struct qcmp_times *times, int64_t *offset_ns, int64_
 
 int qcmp_sample_compute(const struct qcmp_times *times, struct qcmp_sample *sample)
 {
-    struct qcmp_sample made = {0};
+    struct qcmp_sample made = {0, 0, 0, 0, 0, 0, QCMP_SUSPECT_NOTHING};
 
     if (times->client_receive_ns < times->client_transmit_ns)
         return QCMP_ERROR_IMPLAUSIBLE;

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 #include <qcmp/wire.h>
 
 #include "wire/bits.h"
@@ -33,27 +34,29 @@ static int length_mismatch(const uint8_t *in, size_t bytes, uint16_t expected,
     const bool has_length = bytes >= QCMP_HEADER_BYTES;
 
     if (fault != NULL) {
-        *fault = (struct qcmp_wire_fault){
-            .error = QCMP_ERROR_LENGTH_MISMATCH,
-            .stated = has_length ? load16(in + LAYOUT_LENGTH_OFFSET) : 0,
-            .expected = expected,
-            .available = has_length ? bytes - QCMP_HEADER_BYTES : 0,
-        };
+        fault->error = QCMP_ERROR_LENGTH_MISMATCH;
+        fault->value = 0;
+        fault->stated = has_length ? load16(in + LAYOUT_LENGTH_OFFSET) : 0;
+        fault->expected = expected;
+        fault->available = has_length ? bytes - QCMP_HEADER_BYTES : 0;
     }
     return QCMP_ERROR_LENGTH_MISMATCH;
 }
 
 static int bad_value(int error, uint8_t value, struct qcmp_wire_fault *fault)
 {
-    if (fault != NULL)
-        *fault = (struct qcmp_wire_fault){.error = error, .value = value};
+    if (fault != NULL) {
+        const struct qcmp_wire_fault made = {error, value, 0, 0, 0};
+
+        *fault = made;
+    }
     return error;
 }
 
 int qcmp_packet_decode(const void *data, size_t bytes, struct qcmp_packet *packet,
                        struct qcmp_wire_fault *fault)
 {
-    const uint8_t *in = data;
+    const uint8_t *in = (const uint8_t *)data;
 
     if (bytes < LAYOUT_MAGIC_BYTES || load32(in) != LAYOUT_MAGIC)
         return QCMP_FOREIGN;
@@ -86,14 +89,14 @@ static inline void store_timestamp(int64_t timestamp_ns, uint8_t *out)
 
 void qcmp_timestamp_encode(int64_t timestamp_ns, void *buffer)
 {
-    store_timestamp(timestamp_ns, buffer);
+    store_timestamp(timestamp_ns, (uint8_t *)buffer);
 }
 
 int qcmp_packet_encode(const struct qcmp_packet *packet, void *buffer, size_t capacity)
 {
     const bool pong = packet->kind == QCMP_PONG;
     const int bytes = pong ? QCMP_PONG_BYTES : QCMP_PING_BYTES;
-    uint8_t *out = buffer;
+    uint8_t *out = (uint8_t *)buffer;
 
     if (!pong && packet->kind != QCMP_PING)
         return QCMP_ERROR_INVALID_ARGUMENT;
@@ -146,7 +149,7 @@ static void text_end(struct text *text)
 
 size_t qcmp_wire_fault_format(const struct qcmp_wire_fault *fault, char *text, size_t capacity)
 {
-    struct text line = {.bytes = text, .capacity = capacity};
+    struct text line = {text, capacity, 0};
 
     text_add(&line, qcmp_error_text(fault->error));
     if (fault->error == QCMP_ERROR_UNKNOWN_VERSION || fault->error == QCMP_ERROR_INVALID_COMMAND) {

@@ -8,6 +8,7 @@ temporary folder.
 import os
 import pathlib
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -69,6 +70,12 @@ def configure(trees, project, *options, **environment):
     return build
 
 
+def configure_only(trees, source, *options):
+    build = trees.scratch / "build"
+    run("cmake", "-G", "Ninja", "-S", source, "-B", build, *options)
+    return build
+
+
 def build_and_check(build, trees, qcmp_is_shared):
     run("cmake", "--build", build, "-j", "2")
     for language in ("c", "cpp"):
@@ -116,6 +123,152 @@ def add_subdirectory(trees):
     expect(not (trees.scratch / "game").exists(), "the game's installation brings files of ours")
 
 
+def parent_exports_its_own(trees):
+    # qcmp::qcmp is in an export set of ours, and what the child needs of us comes as a component.
+    for shared in ("OFF", "ON"):
+        build, prefix = trees.scratch / f"parent-{shared}", trees.scratch / f"installed-{shared}"
+        run("cmake", "-G", "Ninja", "-S", HERE / "parent", "-B", build, f"-DPADDOCK_SOURCE={trees.source}",
+            f"-DBUILD_SHARED_LIBS={shared}")
+        run("cmake", "--build", build, "-j", "2")
+        run("cmake", "--install", build, "--prefix", prefix)
+        expect(not list(prefix.rglob("*qcmp*")), "the parent's installation brings files of ours unasked")
+        run("cmake", "--install", build, "--prefix", prefix, "--component", "qcmp")
+        child = trees.scratch / f"child-{shared}"
+        run("cmake", "-G", "Ninja", "-S", HERE / "child", "-B", child, f"-DCMAKE_PREFIX_PATH={prefix}")
+        run("cmake", "--build", child)
+        check_program(trees, child / "game", shared=shared == "ON")
+
+
+def library_only(trees):
+    build = configure_only(trees, trees.source, "-DPADDOCK_LIBRARY_ONLY=ON", "-DPADDOCK_WERROR=ON")
+    cache = (build / "CMakeCache.txt").read_text()
+    expect("CMAKE_BUILD_TYPE:STRING=Release\n" in cache, "not a Release build by default")
+    run("cmake", "--build", build, "-j", "2")
+    run("cmake", "--install", build, "--prefix", trees.scratch / "installed")
+    programs = [path for path in (trees.scratch / "installed").rglob("*") if path.parent.name == "bin"]
+    expect(not programs, f"more than the library: {programs}")
+    library = build / "src/libqcmp.so"
+    run("strip", "-o", trees.scratch / "stripped", library)
+    text = int(re.search(r"^\.text\s+(\d+)", run("size", "-A", trees.scratch / "stripped"), re.MULTILINE)[1])
+    expect(text <= 24 * 1000, f".text has {text} bytes")
+    print(f".text has {text} bytes")
+
+
+def one_kind_alone(trees):
+    # Whoever sets BUILD_SHARED_LIBS gets that kind, and no other.
+    for shared, wanted, unwanted in (("ON", "libqcmp.so", "libqcmp.a"), ("OFF", "libqcmp.a", "libqcmp.so")):
+        build, prefix = trees.scratch / f"alone-{shared}", trees.scratch / f"alone-{shared}/installed"
+        run("cmake", "-G", "Ninja", "-S", trees.source, "-B", build, "-DPADDOCK_LIBRARY_ONLY=ON", f"-DBUILD_SHARED_LIBS={shared}")
+        run("cmake", "--build", build, "-j", "2")
+        run("cmake", "--install", build, "--prefix", prefix)
+        expect(list(prefix.rglob(wanted)) and not list(prefix.rglob(unwanted)), f"BUILD_SHARED_LIBS={shared} is not obeyed")
+        project = trees.scratch / f"user-{shared}"
+        project.mkdir()
+        (project / "CMakeLists.txt").write_text(
+            "cmake_minimum_required(VERSION 3.16)\nproject(x LANGUAGES C)\nfind_package(qcmp REQUIRED)\n"
+            f"add_executable(x {HERE}/main.c)\ntarget_link_libraries(x PRIVATE qcmp::qcmp)\n")
+        run("cmake", "-G", "Ninja", "-S", project, "-B", project / "build", f"-DCMAKE_PREFIX_PATH={prefix}")
+        run("cmake", "--build", project / "build")
+        check_program(trees, project / "build/x", shared=shared == "ON")
+
+
+def package_version(trees):
+    # Below 1.0 a minor version may break, so that only the same one is compatible.
+    prefix = trees.install()
+    project = trees.scratch / "project"
+    project.mkdir()
+    for wanted, found in (("0.1", True), ("0.1.0", True), ("0.0.9", False), ("0.2", False), ("1.0", False)):
+        (project / "CMakeLists.txt").write_text("cmake_minimum_required(VERSION 3.16)\nproject(x LANGUAGES C)\n"
+                                                f"find_package(qcmp {wanted})\nmessage(STATUS \"found=${{qcmp_FOUND}}\")\n")
+        shutil.rmtree(trees.scratch / "out", ignore_errors=True)
+        said = run("cmake", "-S", project, "-B", trees.scratch / "out", f"-DCMAKE_PREFIX_PATH={prefix}")
+        expect(("found=1" in said) == found, f"find_package(qcmp {wanted}): {said}")
+
+
+GROWING = ["qcmp_client_options", "qcmp_client_event", "qcmp_probe_request", "qcmp_probe_event", "qcmp_survey_options",
+           "qcmp_survey_result"]
+
+
+def later_tree(trees):
+    """The library's sources with a member more at the end of each struct that may grow, and a function more."""
+    later = trees.scratch / "later"
+    for name in ("include", "src", "cmake", "docs", "scripts"):
+        shutil.copytree(trees.source / name, later / name)
+    shutil.copy(trees.source / "CMakeLists.txt", later)
+    for header in (later / "include/qcmp").glob("*.h"):
+        text = header.read_text()
+        for struct in GROWING:
+            text = re.sub(rf"(\nstruct {struct} {{\n.*?)\n}};", r"\1\n    uint64_t added[4];\n};", text, flags=re.DOTALL)
+        header.write_text(text)
+    expect(sum((later / f"include/qcmp/{name}.h").read_text().count("added[4]") for name in ("client", "probe", "survey"))
+           == len(GROWING), "the structs that may grow have other names now")
+    return later
+
+
+def build_library(trees, source, name):
+    build = trees.scratch / name
+    run("cmake", "-G", "Ninja", "-S", source, "-B", build, "-DPADDOCK_LIBRARY_ONLY=ON", "-DCMAKE_C_FLAGS=-g",
+        f"-DCMAKE_INSTALL_PREFIX={build}/installed")
+    run("cmake", "--build", build, "-j", "2")
+    run("cmake", "--install", build)
+    return next((build / "installed").rglob("libqcmp.so.0"))
+
+
+def abi_can_grow(trees):
+    later = later_tree(trees)
+    earlier_library = build_library(trees, trees.source, "earlier-build")
+    later_library = build_library(trees, later, "later-build")
+    libraries = {"earlier": (trees.source, earlier_library), "later": (later, later_library)}
+    # A program of either version, which puts a guard behind each struct, runs with the library of the other.
+    for compiled, (tree, library) in libraries.items():
+        program = trees.scratch / f"program-{compiled}"
+        run("gcc", "-std=c11", "-Wall", "-Wextra", "-Werror", "-I", tree / "include", HERE / "grow.c", "-o", program, library)
+        for (_, runs) in libraries.values():
+            run(program, LD_LIBRARY_PATH=str(runs.parent))
+    if shutil.which("abidiff") is None:
+        print("SKIPPED: abidiff (abigail-tools) is not installed")
+        sys.exit(77)
+    # abidiff by itself calls a longer struct a change; behind a pointer, at its end, it is what we allow. Everything else counts.
+    rules = trees.scratch / "rules"
+    rules.write_text("".join(f"[suppress_type]\nname = {name}\nhas_data_member_inserted_at = end\nhas_size_change = yes\n"
+                             for name in GROWING))
+    # What the public headers do not define is opaque, and none of anybody's ABI.
+    compare = ["abidiff", "--suppressions", rules, "--hd1", trees.source / "include", "--hd2", later / "include"]
+    run(*compare, earlier_library, later_library)
+    # The comparison would notice: a member in the middle is refused.
+    header = later / "include/qcmp/client.h"
+    header.write_text(header.read_text().replace("    size_t slots;", "    size_t inserted;\n    size_t slots;", 1))
+    broken = build_library(trees, later, "broken-build")
+    said = subprocess.run([*map(str, compare), str(earlier_library), str(broken)], stdout=subprocess.PIPE, check=False)
+    expect(said.returncode != 0, "abidiff does not notice a member in the middle")
+
+
+def amalgamation(trees):
+    folder = trees.scratch / "vendored"
+    run(trees.source / "scripts/amalgamate", folder)
+    (folder / "qcmp").mkdir()
+    (folder / "qcmp/qcmp.h").write_text('#include "../qcmp.h"\n')
+    for compiler, program in (("gcc", "main.c"), ("clang", "main.c"), ("g++", "main.cpp"), ("clang++", "main.cpp")):
+        language = ["-x", "c++", "-std=c++20"] if program.endswith("cpp") else ["-std=c11"]
+        run(compiler, *language, "-Wall", "-Wextra", "-Wpedantic", "-Werror", "-I", folder, "-c", folder / "qcmp.c",
+            "-o", folder / "qcmp.o")
+        run(compiler, "-Wall", "-Wextra", "-Werror", "-I", folder, HERE / program, folder / "qcmp.o", "-o", folder / "game")
+        check_program(trees, folder / "game", shared=False)
+
+
+def unity(trees):
+    # Another project's unity build, in C++20, whose flags reach ours.
+    build = configure(trees, "add_subdirectory", f"-DPADDOCK_SOURCE={trees.source}", "-DCMAKE_UNITY_BUILD=ON",
+                      "-DCMAKE_UNITY_BUILD_BATCH_SIZE=0", "-DCMAKE_CXX_STANDARD=20", "-DCMAKE_C_FLAGS=-D_GNU_SOURCE")
+    run("cmake", "--build", build, "-j", "2")
+    check_program(trees, build / "cpp_qcmp", shared=False)
+
+
+def shared_by_default(trees):
+    build = configure(trees, "add_subdirectory", f"-DPADDOCK_SOURCE={trees.source}", "-DBUILD_SHARED_LIBS=ON")
+    build_and_check(build, trees, qcmp_is_shared=True)
+
+
 def declared(trees):
     """The names of all functions that the public headers export."""
     names = set()
@@ -149,7 +302,7 @@ def headers(trees):
     names = sorted(path.relative_to(include).as_posix() for path in include.rglob("*.h"))
     expected = sorted(f"qcmp/{path.name}" for path in (trees.source / "include/qcmp").glob("*.h"))
     expect(names == expected, f"installed headers: {names}")
-    dialects = {"c": ["c11", "c17"], "cpp": ["c++11", "c++17"]}
+    dialects = {"c": ["c11", "c17", "c2x"], "cpp": ["c++11", "c++14", "c++17", "c++20", "c++2b"]}
     compilers = {"c": ["gcc", "clang"], "cpp": ["g++", "clang++"]}
     for name in names:
         for suffix in dialects:
@@ -170,6 +323,14 @@ CASES = {
     "symbols_shared": symbols_shared,
     "symbols_static": symbols_static,
     "headers": headers,
+    "parent_exports_its_own": parent_exports_its_own,
+    "library_only": library_only,
+    "one_kind_alone": one_kind_alone,
+    "package_version": package_version,
+    "abi_can_grow": abi_can_grow,
+    "amalgamation": amalgamation,
+    "unity": unity,
+    "shared_by_default": shared_by_default,
 }
 
 

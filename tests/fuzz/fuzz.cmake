@@ -17,4 +17,5 @@ function(paddock_fuzz name)
 endfunction()
 
 paddock_fuzz(wire LINK qcmp::qcmp)
+paddock_fuzz(endpoint LINK qcmp::qcmp)
 paddock_fuzz(probe LINK paddock_probe_script)

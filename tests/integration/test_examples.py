@@ -6,6 +6,7 @@ import unittest
 import support
 from support import Responder, Server, closed_port, run
 
+SOURCE = os.path.join(os.path.dirname(__file__), "../..")
 EXAMPLES = os.path.dirname(support.PADDOCK)
 
 
@@ -44,6 +45,21 @@ class ExamplesTest(unittest.TestCase):
             done = example("poll_loop", "127.0.0.2", silent.port, "127.0.0.1", responder.port)
             self.assertRegex(done.stdout, r"^127\.0\.0\.1 is the nearest: \d+\.\d{3} ms\n$")
             self.assertEqual(done.returncode, 0)
+
+    def test_a_survey_finds_the_best_site(self):
+        with Responder() as responder, Server() as silent:
+            done = example("best_site", f"127.0.0.2:{silent.port}", f"127.0.0.1:{responder.port}")
+            self.assertRegex(done.stdout, rf"^127\.0\.0\.1:{responder.port} is the best: \d+\.\d{{3}} ms, jitter \d+\.\d{{3}} ms, loss")
+            self.assertEqual(done.returncode, 0)
+
+    def test_a_survey_of_silent_sites_ends(self):
+        with Server() as silent:
+            done = example("best_site", f"127.0.0.1:{silent.port}")
+            self.assertEqual((done.returncode, done.stdout), (1, ""))
+
+    def test_the_example_of_a_survey_has_at_most_forty_lines(self):
+        with open(os.path.join(SOURCE, "examples/best_site.c"), encoding="utf-8") as source:
+            self.assertLessEqual(len(source.readlines()), 40)
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 if(NOT PADDOCK_BUILD_PROGRAM)
     return()
 endif()
-foreach(case pages_render_without_warnings paddock_1_names_the_options_of_the_help
+foreach(case pages_render_without_warnings functions_have_pages_of_their_own paddock_1_names_the_options_of_the_help
              pages_name_the_defaults_and_variables_of_the_help
              paddock_ping_1_names_the_options_of_the_help paddock_load_1_names_the_options_of_the_help
              paddock_relay_1_names_the_options_of_the_help json_keys_of_load_are_those_that_the_program_prints

@@ -39,6 +39,29 @@ def pages_render_without_warnings(source, _paddock):
             expect(page.stem.rpartition(".")[0] + " - " in run("lexgrog", made), f"{page.name}: no NAME")
 
 
+def functions_have_pages_of_their_own(source, _paddock):
+    for tool in ("man", "lexgrog"):
+        if shutil.which(tool) is None:
+            skip(f"{tool} is not installed")
+    declared = set()
+    for header in (source / "include/qcmp").glob("*.h"):
+        text = re.sub(r"/\*.*?\*/", "", header.read_text(), flags=re.DOTALL)
+        declared |= set(re.findall(r"^(?:QCMP_EXPORT|static inline)\s[^;({]*?(qcmp_\w+)\s*\(", text, re.MULTILINE))
+    with tempfile.TemporaryDirectory(prefix="paddock-man-") as folder:
+        run(source / "scripts/man-from-headers", folder)
+        made = {page.stem: page for page in pathlib.Path(folder).glob("*.3")}
+        expect(set(made) == declared, f"with a page or declared, but not both: {sorted(set(made) ^ declared)}")
+        for name, page in sorted(made.items()):
+            if page.read_text().startswith(".so "):
+                expect(name.endswith("_sized"), f"{page.name} leads elsewhere")
+                continue
+            shown = subprocess.run(["man", "--warnings", "-l", page], capture_output=True, text=True, timeout=60,
+                                   env={"PATH": "/usr/bin:/bin", "MANWIDTH": "80", "LC_ALL": "C.UTF-8"})
+            expect(shown.returncode == 0 and shown.stderr == "", f"{page.name}: {shown.stderr}")
+            expect("SYNOPSIS" in shown.stdout and "@" not in shown.stdout, f"{page.name} is not whole: {shown.stdout}")
+            expect(name in run("lexgrog", page), f"{page.name}: no NAME")
+
+
 def described(source, name):
     return long_options((source / "docs/man" / name).read_text().replace("\\", ""))
 
@@ -140,7 +163,7 @@ def json_keys_of_the_relay_are_those_that_it_prints(source, paddock):
 
 
 CASES = {case.__name__: case for case in (
-    pages_render_without_warnings, paddock_1_names_the_options_of_the_help, pages_name_the_defaults_and_variables_of_the_help, paddock_ping_1_names_the_options_of_the_help,
+    pages_render_without_warnings, functions_have_pages_of_their_own, paddock_1_names_the_options_of_the_help, pages_name_the_defaults_and_variables_of_the_help, paddock_ping_1_names_the_options_of_the_help,
     paddock_load_1_names_the_options_of_the_help, json_keys_of_load_are_those_that_the_program_prints,
     paddock_relay_1_names_the_options_of_the_help, other_pages_name_no_option_that_is_not_there, json_keys_are_those_that_the_program_prints,
     json_keys_of_the_relay_are_those_that_it_prints)}

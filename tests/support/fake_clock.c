@@ -1,9 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "support/fake_clock.h"
 
-#include <sys/random.h>
-#include <time.h>
-
 #include "client/clock.h"
 
 /* The state that a replaced clock cannot do without. base_ns is what the wall clock is ahead of the
@@ -20,24 +17,12 @@ void fake_clock_widen(int64_t width)
     width_ns = width;
 }
 
-static int64_t read_ns(clockid_t clock)
-{
-    struct timespec now;
-    clock_gettime(clock, &now);
-    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
-}
-
 struct qcmp_reading qcmp_clock_read(void)
 {
     if (base_ns == 0)
-        base_ns = read_ns(CLOCK_REALTIME) - read_ns(CLOCK_MONOTONIC);
-    int64_t monotonic_ns = read_ns(CLOCK_MONOTONIC);
+        base_ns = qcmp_clock_wall_ns() - qcmp_clock_monotonic_ns();
+    int64_t monotonic_ns = qcmp_clock_monotonic_ns();
     return (struct qcmp_reading){
         .at = {.wall_ns = base_ns + monotonic_ns + offset_ns, .monotonic_ns = monotonic_ns},
         .width_ns = width_ns};
-}
-
-int qcmp_random_fill(void *buffer, size_t bytes)
-{
-    return getentropy(buffer, bytes) == 0 ? 0 : QCMP_ERROR_INVALID_ARGUMENT;
 }

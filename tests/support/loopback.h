@@ -5,17 +5,27 @@
 #ifndef PADDOCK_TESTS_SUPPORT_LOOPBACK_H
 #define PADDOCK_TESTS_SUPPORT_LOOPBACK_H
 
+#include "client/system.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <sys/socket.h>
+
+#include <qcmp/client.h>
 
 /** How long a test waits for something that must come. */
 #define LOOPBACK_PATIENCE_MS 10000
 
+/** An error of the operating system, as the library has it. */
+#ifdef _WIN32
+#define LOOPBACK_ERROR(name) qcmp_error_from_os(WSA##name)
+#else
+#define LOOPBACK_ERROR(name) qcmp_error_from_os(name)
+#endif
+
 /** A bound socket and its address. */
 struct loopback {
-    int fd;
+    qcmp_fd fd;
     struct sockaddr_storage address;
     socklen_t address_bytes;
 };
@@ -36,8 +46,14 @@ bool loopback_has_ipv6(void);
 size_t loopback_receive(const struct loopback *socket, void *data, size_t capacity,
                         struct sockaddr_storage *from, socklen_t *from_bytes);
 
+/** Whether this is an open socket of this process. */
+bool loopback_is_socket(qcmp_fd fd);
+
 /** Whether a datagram is there already. */
 bool loopback_readable(const struct loopback *socket);
+
+/** Whether a datagram is there within this time. */
+bool loopback_wait_readable(const struct loopback *socket, int timeout_ms);
 
 /** Sends one datagram. */
 void loopback_send(const struct loopback *socket, const void *data, size_t bytes,

@@ -7,24 +7,25 @@ function(paddock_client_variant name replaced replacement)
     list(FILTER sources EXCLUDE REGEX "/${replaced}$")
     set_target_properties(paddock_client_${name} PROPERTIES SOURCES "${sources};${replacement}")
     paddock_target(paddock_client_${name} 11)
-    target_compile_definitions(paddock_client_${name} PRIVATE QCMP_BUILD _POSIX_C_SOURCE=200809L)
+    target_compile_definitions(paddock_client_${name} PRIVATE ${QCMP_DEFINITIONS})
     target_include_directories(paddock_client_${name} PRIVATE ${PROJECT_SOURCE_DIR}/src ${PROJECT_SOURCE_DIR}/tests
                                PUBLIC ${PROJECT_SOURCE_DIR}/include)
 endfunction()
 
-set_source_files_properties(${PROJECT_SOURCE_DIR}/src/client/clock.c ${PROJECT_SOURCE_DIR}/src/client/socket_linux.c
-                            ${PROJECT_SOURCE_DIR}/tests/support/fake_clock.c
-                            PROPERTIES COMPILE_DEFINITIONS _GNU_SOURCE)
 get_target_property(QCMP_CLIENT_TEST_SOURCES qcmp_static SOURCES)
+get_target_property(QCMP_DEFINITIONS qcmp_static COMPILE_DEFINITIONS)
 paddock_client_variant(posix socket_linux.c ${PROJECT_SOURCE_DIR}/src/client/socket_posix.c)
 paddock_client_variant(stepped clock.c ${PROJECT_SOURCE_DIR}/tests/support/fake_clock.c)
 
 paddock_unit_test(client client LINK qcmp::static paddock_test_support)
+paddock_unit_test(client options LINK qcmp::static paddock_test_support)
 paddock_unit_test(client clock_step LINK paddock_client_stepped paddock_test_support)
 
 if(CMAKE_SYSTEM_NAME STREQUAL "Linux")
     paddock_unit_test(client kernel_errors LINK qcmp::static paddock_test_support)
     paddock_faulty(paddock_unit_client_kernel_errors)
+    paddock_unit_test(client system_calls LINK qcmp::static paddock_test_support
+                      -Wl,--wrap=sendto,--wrap=recvmsg,--wrap=recvmmsg,--wrap=ppoll,--wrap=malloc)
 endif()
 
 add_executable(paddock_unit_client_posix unit/client/test_client.c)

@@ -9,6 +9,7 @@ paddock_target(paddock_probe_script 17)
 target_include_directories(paddock_probe_script PUBLIC ${PROJECT_SOURCE_DIR}/tests)
 target_link_libraries(paddock_probe_script PUBLIC qcmp::qcmp)
 
+paddock_unit_test(probe survey LINK qcmp::qcmp)
 paddock_unit_test(probe probe LINK paddock_probe_script)
 
 add_test(NAME paddock.check.freestanding COMMAND ${PROJECT_SOURCE_DIR}/scripts/check-freestanding)
