@@ -59,7 +59,7 @@ class ProviderTest(unittest.TestCase):
         self.folder = self.enterContext(public_folder())
         self.path = self.folder / "config.yaml"
 
-    def enterContext(self, context):  # of Python 3.11
+    def enterContext(self, context):  # Python 3.11 has it
         value = context.__enter__()
         self.addCleanup(context.__exit__, None, None, None)
         return value
