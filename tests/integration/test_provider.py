@@ -102,6 +102,28 @@ class ProviderTest(unittest.TestCase):
             wait_until(lambda: json.loads(service.http("/config")[1])["clusters"] == [], "the file is the whole truth")
             self.assertEqual(service.end(), 0)
 
+    def test_a_server_may_be_given_by_its_name(self):
+        with Server(echo) as server, Provided(self.path) as service:
+            self.write(json.dumps({"clusters": [{"endpoints": [{"address": f"localhost:{server.port}"}]}]}))
+            wait_until(lambda: service.http("/ready")[0] == 200, "ready")
+            if not support.has_ipv6():  # otherwise ::1 comes first
+                self.assertEqual(self.ask(service, b"hello"), b"hello")
+            shown = json.loads(service.http("/config")[1])["clusters"][0]["endpoints"][0]["address"]
+            self.assertEqual(shown, f"localhost:{server.port}")
+            self.assertEqual(service.end(), 0)
+
+    def test_expressions_are_compiled_while_it_runs(self):
+        capture = {"name": "quilkin.filters.capture.v1alpha1.Capture", "config": {"regex": {"pattern": "^[a-z]+$"}}}
+        with Server(echo) as server, Provided(self.path) as service:
+            self.write(json.dumps(json.loads(clusters(server)) | {"filters": [capture]}))
+            wait_until(lambda: service.http("/ready")[0] == 200, "ready")
+            self.assertEqual(self.ask(service, b"hello"), b"hello")
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as player:
+                player.sendto(b"HELLO", ("127.0.0.1", service.port))
+            series = 'quilkin_packets_dropped_total{event="read",source="filter::capture::no value captured"}'
+            wait_until(lambda: service.metrics()[series] == 1, "a datagram without a match is dropped")
+            self.assertEqual(service.end(), 0)
+
     def test_the_file_wins_over_that_of_the_configuration_and_flags_over_both(self):
         config = self.folder / "quilkin.yaml"
         config.write_text("id: of-c\nicao_code: EDDF\nclusters: [{endpoints: [{address: '10.0.0.1:1'}]}, "
