@@ -93,6 +93,7 @@ int ports_open(struct ports **ports, struct workers *workers, const struct ports
     for (; at < options->addresses_count && code == 0; at++) {
         struct binding binding = {.address = options->addresses[at],
                                   .ipv6_only = has_ipv4,
+                                  .tells_hops = options->tells_hops,
                                   .buffer_bytes = opened->buffer_bytes};
         for (unsigned i = 0; i < count && code == 0; i++) {
             int fd = bind_open(&binding, opened->number, i > 0);
@@ -109,6 +110,8 @@ int ports_open(struct ports **ports, struct workers *workers, const struct ports
             if (fd >= 0 && code != 0)
                 close(fd);
             code = fd < 0 ? fd : code != 0 ? code : add_listener(opened, options, i, fd);
+            if (code == 0 && options->by_source && count > 1 && i == count - 1)
+                code = bind_choose_by_source(fd, count);
         }
     }
     if (code == 0 && opened->count == 0)

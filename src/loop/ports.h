@@ -28,9 +28,12 @@ struct ports_options {
     /** IPv4 as v4-mapped. `::` takes IPv4 as well, unless IPv4 addresses are listed beside it; on a
      * host without IPv6 it becomes 0.0.0.0, or nothing if they are. */
     const struct in6_addr *addresses;
-    size_t addresses_count;         /**< 1 to #NET_MAX_ADDRESSES */
-    int64_t receive_buffer_ns;      /**< the time that a worker at its full rate takes to empty
-                                       the buffer of a socket */
+    size_t addresses_count;    /**< 1 to #NET_MAX_ADDRESSES */
+    int64_t receive_buffer_ns; /**< the time that a worker at its full rate takes to empty
+                                  the buffer of a socket */
+    bool by_source;  /**< as bind_choose_by_source(): a peer stays with one worker when the number
+                        changes */
+    bool tells_hops; /**< as in struct binding */
     uint32_t max_bytes;             /**< as in struct port_options */
     struct port_counters *counters; /**< one a worker; must outlive the ports */
     port_receive_fn *receive;

@@ -60,6 +60,10 @@ static int configure(int fd, const struct binding *binding)
         error = set_option(fd, IPPROTO_IPV6, IPV6_V6ONLY, binding->ipv6_only);
     if (error == 0 && ipv6)
         error = set_option(fd, IPPROTO_IPV6, IPV6_RECVPKTINFO, 1);
+    if (error == 0 && binding->tells_hops)
+        error = set_option(fd, IPPROTO_IP, IP_RECVTTL, 1);
+    if (error == 0 && binding->tells_hops && ipv6)
+        error = set_option(fd, IPPROTO_IPV6, IPV6_RECVHOPLIMIT, 1);
     if (error == 0)
         error = enable_stamps(fd);
     return error;
@@ -101,6 +105,42 @@ int bind_open(struct binding *binding, uint16_t port, bool joins)
 int bind_join(int fd)
 {
     return set_option(fd, SOL_SOCKET, SO_REUSEPORT, 1);
+}
+
+/* Addresses and ports are read where they are without IP options and extension headers; with them,
+ * the choice is still one and the same for datagrams that have the same ones. */
+int bind_choose_by_source(int fd, unsigned count)
+{
+#define NETWORK(offset) ((uint32_t)SKF_NET_OFF + (offset))
+    struct sock_filter code[] = {
+        BPF_STMT(BPF_LD | BPF_B | BPF_ABS, NETWORK(0)),
+        BPF_STMT(BPF_ALU | BPF_RSH | BPF_K, 4),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, 6, 5, 0),
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, NETWORK(12)),
+        BPF_STMT(BPF_MISC | BPF_TAX, 0),
+        BPF_STMT(BPF_LD | BPF_H | BPF_ABS, NETWORK(20)),
+        BPF_STMT(BPF_ALU | BPF_XOR | BPF_X, 0),
+        BPF_STMT(BPF_JMP | BPF_JA, 10),
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, NETWORK(12)), /* the network's part of the address */
+        BPF_STMT(BPF_MISC | BPF_TAX, 0),
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, NETWORK(16)), /* the interface's part */
+        BPF_STMT(BPF_ALU | BPF_XOR | BPF_X, 0),
+        BPF_STMT(BPF_MISC | BPF_TAX, 0),
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, NETWORK(20)),
+        BPF_STMT(BPF_ALU | BPF_XOR | BPF_X, 0),
+        BPF_STMT(BPF_MISC | BPF_TAX, 0),
+        BPF_STMT(BPF_LD | BPF_H | BPF_ABS, NETWORK(40)),
+        BPF_STMT(BPF_ALU | BPF_XOR | BPF_X, 0),
+        BPF_STMT(BPF_ALU | BPF_MUL | BPF_K, 0x9e3779b1),
+        BPF_STMT(BPF_ALU | BPF_RSH | BPF_K, 8),
+        BPF_STMT(BPF_ALU | BPF_MOD | BPF_K, count),
+        BPF_STMT(BPF_RET | BPF_A, 0),
+    };
+#undef NETWORK
+    struct sock_fprog program = {.len = sizeof code / sizeof code[0], .filter = code};
+    return setsockopt(fd, SOL_SOCKET, SO_ATTACH_REUSEPORT_CBPF, &program, sizeof program) == 0
+               ? 0
+               : -errno;
 }
 
 int bind_free_port(uint16_t *port)

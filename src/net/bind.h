@@ -29,6 +29,7 @@
 struct binding {
     struct in6_addr address; /**< IPv4 as v4-mapped */
     bool ipv6_only;          /**< an IPv6 address takes no IPv4 */
+    bool tells_hops;         /**< datagrams have the TTL or hop limit that was left */
     size_t buffer_bytes;     /**< the size of the receive buffer, as the kernel accounts for it; as
                                 much of it as is granted */
     bool is_missing; /**< false at first; set by bind_open() where the host does not have the
@@ -56,6 +57,11 @@ int bind_open(struct binding *binding, uint16_t port, bool joins);
 /** Lets others of this user join a bound socket. It is not done before its bind, which would else
  * succeed beside another process's socket. @return 0 or a negative errno value. */
 int bind_join(int fd);
+
+/** Lets the sockets that have joined one share their datagrams by source address and port alone: a
+ * peer's datagrams reach the same place among as many sockets, whatever port they are for.
+ * @param count of the sockets. @return 0 or a negative errno value. */
+int bind_choose_by_source(int fd, unsigned count);
 
 /**
  * Opens a non-blocking socket on a free port of all addresses, dual-stack where the host has IPv6.

@@ -30,6 +30,7 @@ struct packet {
      * this host, the loopback address for one that the system does not tell. The scope is the
      * interface's where an answer from this address needs one. */
     struct endpoint local;
+    uint8_t hops;        /**< the TTL or hop limit that was left; 0: the port does not tell */
     int64_t received_ns; /**< wall clock, Unix nanoseconds: the kernel's stamp, or user space's
                             where there is none */
 };

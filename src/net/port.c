@@ -47,7 +47,7 @@ _Static_assert(SLOT_BYTES % 4096 != 0, "slots share no cache set");
 /* The messages of a dual-stack socket that the kernel stamps. */
 #define CONTROL_BYTES                                                                              \
     (CMSG_SPACE(sizeof(struct scm_timestamping)) + CMSG_SPACE(sizeof(struct in6_pktinfo)) +        \
-     CMSG_SPACE(sizeof(struct in_pktinfo)))
+     CMSG_SPACE(sizeof(struct in_pktinfo)) + 2 * CMSG_SPACE(sizeof(int)))
 
 struct slot {
     struct sockaddr_in6 peer;
@@ -63,6 +63,7 @@ struct out {
     int64_t received_ns;
     int stamp_at;
     bool is_pinned, is_sent;
+    uint8_t hops;
     uint8_t next; /* a later one by the same port, to the same peer, from the same address */
 };
 
@@ -70,7 +71,7 @@ struct out {
 struct letter {
     struct sockaddr_in6 to;
     alignas(struct cmsghdr) char control[CMSG_SPACE(sizeof(struct in6_pktinfo)) +
-                                         CMSG_SPACE(sizeof(uint16_t))];
+                                         CMSG_SPACE(sizeof(int)) + CMSG_SPACE(sizeof(uint16_t))];
 };
 
 struct port_batch {
@@ -229,6 +230,7 @@ static bool read_control(struct msghdr *header, struct packet *packet)
 {
     bool is_stamped = false;
     packet->local = (struct endpoint){.address = in6addr_loopback};
+    packet->hops = 0;
     for (struct cmsghdr *message = CMSG_FIRSTHDR(header); message != NULL;
          message = CMSG_NXTHDR(header, message)) {
         if (message->cmsg_level == SOL_SOCKET) {
@@ -237,6 +239,11 @@ static bool read_control(struct msghdr *header, struct packet *packet)
             packet->received_ns =
                 (int64_t)stamps->ts[0].tv_sec * 1000000000 + stamps->ts[0].tv_nsec;
             is_stamped = packet->received_ns != 0;
+        } else if (message->cmsg_type ==
+                   (message->cmsg_level == IPPROTO_IP ? IP_TTL : IPV6_HOPLIMIT)) {
+            int hops;
+            memcpy(&hops, CMSG_DATA(message), sizeof hops);
+            packet->hops = (uint8_t)hops;
         } else if (message->cmsg_level == IPPROTO_IPV6) {
             const struct in6_pktinfo *info = (const struct in6_pktinfo *)CMSG_DATA(message);
             packet->local.address = info->ipi6_addr;
@@ -325,6 +332,13 @@ static void write_letter(struct out *out, struct letter *letter, struct msghdr *
                         .msg_iov = &out->vector,
                         .msg_iovlen = 1,
                         .msg_control = letter->control};
+    if (out->hops != 0) { /* an IPv4 datagram has a TTL, also on a dual-stack socket */
+        bool is_ipv4 = IN6_IS_ADDR_V4MAPPED(&out->to.address);
+        int hops = out->hops;
+        memcpy(add_control(header, is_ipv4 ? IPPROTO_IP : IPPROTO_IPV6,
+                           is_ipv4 ? IP_TTL : IPV6_HOPLIMIT, sizeof hops),
+               &hops, sizeof hops);
+    }
     if (!out->is_pinned)
         return;
 
@@ -498,6 +512,7 @@ void port_send(struct port *port, const struct port_message *message)
                         .received_ns = message->received_ns,
                         .stamp_at = message->stamp_at,
                         .is_pinned = message->from != NULL,
+                        .hops = message->hops,
                         .next = OUT_NONE};
     if (out->is_pinned)
         out->from =
@@ -508,7 +523,8 @@ void port_send(struct port *port, const struct port_message *message)
     if (*latest != OUT_NONE) {
         struct out *before = &batch->out[*latest];
         if (before->port == port && before->is_pinned == out->is_pinned &&
-            endpoint_equals(&before->to, &out->to) && endpoint_equals(&before->from, &out->from))
+            before->hops == out->hops && endpoint_equals(&before->to, &out->to) &&
+            endpoint_equals(&before->from, &out->from))
             before->next = index;
     }
     *latest = index;

@@ -101,6 +101,8 @@ static int prepare_ports(struct proxy *proxy, const struct proxy_settings *setti
                                           .addresses = settings->listen,
                                           .addresses_count = settings->listen_count,
                                           .receive_buffer_ns = settings->receive_buffer_ns,
+                                          .by_source = true,
+                                          .tells_hops = true,
                                           .max_bytes = PACKET_MAX_BYTES,
                                           .counters = proxy->player_counters,
                                           .receive = proxy_receive,

@@ -22,6 +22,9 @@
 /* What the kernel dropped is read of one open socket in so many each second. */
 #define LOOK_SHARE 8
 
+/* The TTL and hop limit of the system, as it usually is. */
+#define FRESH_HOPS 64
+
 /* Sockets that are tried for one whose number no other worker's sessions rest on. */
 #define NUMBER_TRIES 16
 
@@ -50,6 +53,7 @@ struct proxy_worker {
     struct loop_timer tick, sweep;
     struct upstream *open, *closed;   /* the next one to be looked at; the first one */
     const struct destinations *world; /* of the batch in hand */
+    bool has_changed; /* sessions began or ended in the batch in hand */
     uint64_t world_number;
     enum proxy_removed removed;
     int64_t now_ns;       /* monotonic: of the batch in hand */
@@ -75,6 +79,7 @@ static void show_size(struct proxy_worker *worker)
     gauge(&worker->options.counters->sessions, size.sessions);
     gauge(&worker->options.counters->sockets, size.sockets);
     gauge(&worker->options.counters->resting, size.resting);
+    worker->has_changed = false;
 }
 
 static void write_back(struct port *port, struct packet *packets, unsigned count, void *user);
@@ -204,6 +209,7 @@ static void note_end(void *user, const struct session *session, enum session_end
 {
     struct proxy_counters *counters = ((struct proxy_worker *)user)->options.counters;
     int64_t length_ns = session->last_ns - session->began_ns;
+    ((struct proxy_worker *)user)->has_changed = true;
     counter_add(&counters->ended[end], 1);
     histogram_record(&counters->duration_ns, length_ns > 0 ? (uint64_t)length_ns : 0);
 }
@@ -340,6 +346,8 @@ static void end_batch(struct proxy_worker *worker, bool is_write, unsigned count
     uint64_t duration_ns = each_ns > 0 ? (uint64_t)each_ns : 0;
     counter_add(&histogram->buckets[histogram_bucket(histogram, duration_ns)], count);
     counter_add(&histogram->sum, duration_ns * count);
+    if (worker->has_changed)
+        show_size(worker);
     if (worker->before_ns[is_write] != 0)
         gauge(&worker->options.counters->gap_ns[is_write],
               (uint64_t)(worker->now_ns - worker->before_ns[is_write]) / count);
@@ -369,6 +377,13 @@ static void refuse(struct proxy_worker *worker, enum proxy_refusal refusal)
     counter_add(&worker->options.counters->refused[refusal], 1);
 }
 
+/* A datagram has no more hops left behind the proxy than before it, and one less where that is less
+ * than a fresh one has: what goes in a ring of proxies comes to its end. */
+static uint8_t hops_left(const struct packet *packet)
+{
+    return packet->hops <= FRESH_HOPS ? (uint8_t)(packet->hops - (packet->hops > 0)) : 0;
+}
+
 /* Sends one copy of a player's datagram by the session with a server. */
 static void send_copy(struct proxy_worker *worker, struct port *port, const struct packet *packet,
                       const struct endpoint *server)
@@ -391,7 +406,7 @@ static void send_copy(struct proxy_worker *worker, struct port *port, const stru
             return;
         }
         counter_add(&worker->options.counters->began, 1);
-        show_size(worker);
+        worker->has_changed = true;
     }
 
     sessions_touch(worker->sessions, session, false, worker->now_ns);
@@ -399,8 +414,11 @@ static void send_copy(struct proxy_worker *worker, struct port *port, const stru
     session->port = port;
     session->read.packets++;
     session->read.bytes += packet->bytes;
-    const struct port_message message = {
-        .data = packet->data, .bytes = packet->bytes, .to = server, .stamp_at = -1};
+    const struct port_message message = {.data = packet->data,
+                                         .bytes = packet->bytes,
+                                         .to = server,
+                                         .hops = hops_left(packet),
+                                         .stamp_at = -1};
     port_send(session->upstream->port, &message);
 }
 
@@ -417,7 +435,7 @@ static unsigned carry(struct proxy_worker *worker, struct port *port, struct pac
         return PROXY_TOO_LARGE;
     if (packet->peer.port == 0 || !address_is_unicast(&packet->peer.address))
         return PROXY_SOURCE;
-    if (is_own(worker, packet))
+    if (is_own(worker, packet) || packet->hops == 1)
         return PROXY_LOOP;
     if (is_loopback(&packet->peer.address) &&
         !atomic_load_explicit(&shared(worker)->allows_loopback, memory_order_relaxed))
@@ -465,6 +483,8 @@ static unsigned carry_back(struct proxy_worker *worker, const struct upstream *u
         sessions_answered(worker->sessions, &packet->peer, upstream->number, worker->now_ns);
     unsigned reason;
 
+    if (is_own(worker, packet))
+        return PROXY_LOOP;
     if (session == NULL)
         return PROXY_UNKNOWN_SESSION;
     if (packet->is_cut)

@@ -1,0 +1,358 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""The sessions of the UDP proxy: whose they are, how long they last, and what changes around them."""
+import contextlib
+import os
+import resource
+import signal
+import socket
+import threading
+import time
+import unittest
+
+import support
+from proxying import PASS, Crowd, Player, Proxy, Servers, check_sums, cluster, dropped, identity, many_descriptors, value
+from support import scaled, wait_until
+
+SOCKETS = "paddock_udp_upstream_sockets"
+
+
+def descriptors(pid):
+    return len(os.listdir(f"/proc/{pid}/fd"))
+
+
+class OwnerTest(unittest.TestCase):
+    def setUp(self):
+        self.assertGreater(many_descriptors(), scaled(2000) + 200)
+
+    def check(self, servers, crowd, rounds, proxy):
+        """Each datagram reaches each server, and each answer its owner; no two share a socket at a server."""
+        expected = rounds * len(crowd.players) * len(servers.sockets)
+        self.assertEqual(crowd.receive(expected), expected)
+        self.assertEqual(crowd.strays, 0)
+        for index in range(len(servers.sockets)):
+            sources = servers.sources(index)
+            ports = [port for found in sources.values() for port in found]
+            self.assertEqual(len(ports), len(crowd.players))
+            self.assertEqual(len(set(ports)), len(crowd.players))
+        check_sums(proxy)
+
+    def test_players_who_join_at_once_have_their_own_answers(self):
+        for count in (1, 3):
+            with self.subTest(servers=count), Servers(count) as servers, Proxy([cluster(*servers.targets)]) as proxy, \
+                    Crowd(proxy.port, 0, 400) as crowd:
+                for _ in range(5):
+                    before = crowd.answers
+                    crowd.send()
+                    crowd.receive(before + 400 * count)
+                self.check(servers, crowd, 5, proxy)
+                metrics = proxy.metrics()
+                self.assertEqual(value(metrics, "quilkin_session_active"), 400 * count)
+                self.assertLessEqual(value(metrics, SOCKETS), 440)
+                proxy.stop()
+
+    def test_sockets_are_as_many_as_the_fullest_server_has_players(self):
+        with Servers(4) as servers, Proxy([cluster(servers.targets[0])], workers=2) as proxy, Crowd(proxy.port, 0, 200) as crowd:
+            crowd.send()
+            crowd.receive(200)
+            for target in servers.targets[1:]:
+                proxy.reload(clusters=[cluster(target)])
+                before = crowd.answers
+                crowd.send()
+                self.assertEqual(crowd.receive(before + 200), before + 200)
+            metrics = proxy.metrics()
+            self.assertEqual(value(metrics, "quilkin_session_active"), 800)
+            self.assertLessEqual(value(metrics, SOCKETS), 220)
+            self.assertEqual(crowd.strays, 0)
+
+    def churn(self, delay):
+        """Players who come and go, each with a socket for a moment, while ports are given back and taken again."""
+        waves, each = scaled(20), 500
+        with Servers(2) as servers, \
+                Proxy([cluster(*servers.targets)], udp={"session_timeout": "1s", "sessions": {"max": 200000}}) as proxy:
+            servers.delay = delay
+            strays = answers = 0
+            crowds = []
+            for wave in range(waves):
+                crowd = Crowd(proxy.port, wave * each, each)
+                crowds.append(crowd)
+                crowd.send()
+                if delay:
+                    crowd.receive(1 << 30, 0.4)
+                else:
+                    self.assertEqual(crowd.receive(2 * each), 2 * each)
+                for other in crowds[:-8] if delay else crowds:  # it still listens while late answers may come
+                    strays, answers = strays + other.strays, answers + other.answers
+                    other.__exit__()
+                    crowds.remove(other)
+            for crowd in crowds:
+                crowd.receive(1 << 30, 0.1)
+                strays += crowd.strays
+                crowd.__exit__()
+            self.assertEqual(strays, 0)
+            proxy.await_metric(SOCKETS, 0)
+            wait_until(lambda: value(proxy.metrics(), "paddock_udp_resting_pairs") == 0, "no pair rests")
+            metrics = proxy.metrics()
+            began = value(metrics, "quilkin_session_total")  # fewer where a player had the port of one that just left
+            self.assertGreater(began, waves * each)
+            self.assertEqual(value(metrics, "quilkin_session_duration_secs_count"), began)
+            check_sums(proxy)
+            return metrics
+
+    def test_players_who_come_and_go_have_their_own_answers(self):
+        self.churn(0)
+
+    def test_answers_that_come_after_the_session_reach_no_stranger(self):
+        metrics = self.churn(2.2)
+        self.assertEqual(value(metrics, "quilkin_packets_total", event="write"), 0)
+
+
+class TimeTest(unittest.TestCase):
+    def test_a_session_ends_within_a_second_of_its_time(self):
+        with Servers(1) as servers, Proxy([cluster(*servers.targets)], udp={"session_timeout": "2s"}) as proxy:
+            before = descriptors(proxy.pid)
+            with Crowd(proxy.port, 0, 50) as crowd:
+                crowd.send()
+                crowd.receive(50)
+                start = time.monotonic()
+                self.assertEqual(value(proxy.metrics(), "quilkin_session_active"), 50)
+                self.assertGreaterEqual(descriptors(proxy.pid), before + 48)
+                while time.monotonic() < start + 1.9:
+                    self.assertEqual(value(proxy.metrics(), "quilkin_session_active"), 50)
+                    time.sleep(0.1)
+                wait_until(lambda: value(proxy.metrics(), "quilkin_session_active") == 0, "all sessions have ended")
+                self.assertLess(time.monotonic() - start, 3.5)
+            metrics = proxy.metrics()
+            self.assertEqual(value(metrics, "paddock_udp_sessions_ended_total", reason="idle"), 50)
+            self.assertEqual(value(metrics, SOCKETS), 0)
+            wait_until(lambda: descriptors(proxy.pid) <= before + 1, "the descriptors are given back")
+
+    def test_datagrams_of_either_side_keep_a_session(self):
+        with Servers(1) as servers, Proxy([cluster(*servers.targets)], udp={"session_timeout": "2s"}) as proxy, \
+                Player(proxy.port) as player:
+            player.ask(b"hello")
+            source = servers.seen[0][0][1]
+            for _ in range(8):
+                time.sleep(0.5)
+                servers.sockets[0].sendto(b"news", source)
+                self.assertEqual(player.socket.recv(99), b"news")
+            for _ in range(6):
+                time.sleep(0.5)
+                player.ask(b"hello")
+            self.assertEqual({at for _, at in servers.seen[0]}, {source})
+            self.assertEqual(value(proxy.metrics(), "quilkin_session_total"), 1)
+
+    def test_where_there_are_too_many_the_unanswered_go_first(self):
+        with Servers(1, answer=lambda index, data: [data] if data[:1] == b"0" else []) as servers, \
+                Proxy([cluster(*servers.targets)], udp={"sessions": {"max": 10}}, workers=1) as proxy, \
+                contextlib.ExitStack() as stack:
+            answered = [stack.enter_context(Player(proxy.port)) for _ in range(5)]
+            for i, player in enumerate(answered):
+                player.ask(identity(i))
+            for i in range(50):
+                stack.enter_context(Player(proxy.port)).socket.send(b"1%07d" % i)
+            wait_until(lambda: servers.count() == 55, "all datagrams are there")
+            for i, player in enumerate(answered):
+                player.ask(identity(i))
+            metrics = proxy.metrics()
+            self.assertEqual(value(metrics, "quilkin_session_active"), 10)
+            self.assertEqual(value(metrics, "paddock_udp_sessions_ended_total", reason="evicted"), 45)
+            self.assertEqual([len(servers.sources()[identity(i)]) for i in range(5)], [1] * 5)
+            check_sums(proxy)
+
+    def test_one_address_has_no_more_than_it_may(self):
+        with Servers(1) as servers, Proxy([cluster(*servers.targets)], udp={"sessions": {"max_per_address": 3}}, workers=1) as proxy, \
+                contextlib.ExitStack() as stack:
+            players = [stack.enter_context(Player(proxy.port)) for _ in range(5)]
+            for player in players:
+                player.socket.send(b"hello")
+            proxy.await_metric('quilkin_packets_dropped_total{event="read",source="too_many_sessions_of_one_address"}', 2)
+            for player in players[:3]:
+                self.assertEqual(player.ask(b"again"), b"hello")
+            self.assertEqual(proxy.await_event("udp sessions were refused")["fields"]["raise"],
+                             "paddock.udp.sessions.max_per_address")
+
+
+class ChangeTest(unittest.TestCase):
+    def test_a_hundred_reloads_end_no_session_and_lose_nothing(self):
+        reloads = scaled(100)
+        with Servers(2) as servers, Proxy([cluster(servers.targets[0])]) as proxy, Crowd(proxy.port, 0, 200) as crowd:
+            crowd.send()
+            crowd.receive(200)
+            stop = threading.Event()
+            sent = [200]
+
+            def play():
+                while not stop.is_set():
+                    crowd.send(pause=0.0002)
+                    sent[0] += 200
+            player = threading.Thread(target=play)
+            player.start()
+            try:
+                for i in range(reloads):
+                    proxy.reload({"session_timeout": f"{60 + i % 2}s"}, filters=[{"name": PASS}] * (i % 3),
+                                 clusters=[cluster(servers.targets[0]),
+                                           {"locality": "x", "endpoints": [{"address": f"127.0.0.1:{9 + i % 2}"}] if i % 5 == 1 else []}])
+                    crowd.receive(1 << 30, 0.001)
+            finally:
+                stop.set()
+                player.join()
+            self.assertEqual(crowd.receive(sent[0]), sent[0])
+            self.assertEqual(crowd.strays, 0)
+            self.assertEqual({len(ports) for ports in servers.sources(0).values()}, {1})
+            metrics = proxy.metrics()
+            self.assertEqual(value(metrics, "paddock_udp_sessions_ended_total"), 0)
+            self.assertEqual(dropped(metrics, "write") + value(metrics, "paddock_udp_kernel_drops_total"), 0)
+            check_sums(proxy)
+
+    def change(self, policy):
+        """Two players; the endpoint of both is replaced by another one."""
+        with Servers(2) as servers, \
+                Proxy([cluster(servers.targets[0])], udp={"sessions": {"removed_endpoint": policy}}, workers=1) as proxy, \
+                Player(proxy.port) as player, Player(proxy.port) as idle:
+            player.ask(b"one")
+            idle.ask(b"idle")
+            old = servers.seen[0][0][1]
+            proxy.reload(clusters=[cluster(servers.targets[1])])
+            yield proxy, servers, player, old
+
+    def test_sessions_of_a_removed_endpoint_are_kept(self):
+        for proxy, servers, player, old in self.change("keep"):
+            servers.sockets[0].sendto(b"late", old)
+            self.assertEqual(player.socket.recv(99), b"late")
+            self.assertEqual(player.ask(b"two"), b"two")
+            servers.sockets[0].sendto(b"later", old)
+            self.assertEqual(player.socket.recv(99), b"later")
+            self.assertEqual([[data for data, _ in seen] for seen in servers.seen], [[b"one", b"idle"], [b"two"]])
+            self.assertEqual(value(proxy.metrics(), "quilkin_session_active"), 3)
+
+    def test_sessions_of_a_removed_endpoint_are_dropped_without_traffic(self):
+        for proxy, servers, player, old in self.change("drop"):
+            wait_until(lambda: value(proxy.metrics(), "quilkin_session_active") == 0, "the sessions have ended", 3)
+            servers.sockets[0].sendto(b"late", old)
+            self.assertEqual(player.ask(b"two"), b"two")
+            self.assertEqual(player.rest(), [])
+            self.assertEqual(value(proxy.metrics(), "paddock_udp_sessions_ended_total", reason="endpoint_removed"), 2)
+
+    def test_sessions_of_a_removed_endpoint_move(self):
+        for proxy, servers, player, old in self.change("move"):
+            servers.sockets[0].sendto(b"late", old)
+            self.assertEqual(player.socket.recv(99), b"late")
+            self.assertEqual(player.ask(b"two"), b"two")
+            metrics = proxy.metrics()
+            self.assertEqual(value(metrics, "quilkin_session_active"), 2)  # its new one, and that of the idle player
+            self.assertEqual(value(metrics, "paddock_udp_sessions_ended_total", reason="moved"), 1)
+            servers.sockets[0].sendto(b"late", old)
+            self.assertEqual(player.rest(0.2), [])
+
+
+class EndTest(unittest.TestCase):
+    def test_it_ends_at_once_with_idle_sessions(self):
+        with Servers(1) as servers, Proxy([cluster(*servers.targets)]) as proxy, Crowd(proxy.port, 0, 100) as crowd:
+            crowd.send()
+            crowd.receive(100)
+            start = time.monotonic()
+            last = proxy.stop()
+            self.assertLess(time.monotonic() - start, 1)
+            self.assertEqual((last["message"], last["sessions"]), ("udp stopped", 100))
+            self.assertEqual((last["received_from_players"], last["sent_to_players"]), (100, 100))
+
+    def test_a_drain_ends_with_the_last_session(self):
+        with Servers(1) as servers, \
+                Proxy([cluster(*servers.targets)], None, {"session_timeout": "2s"}, "--termination-timeout", "60s") as proxy, \
+                Player(proxy.port) as player, Player(proxy.port) as late:
+            player.ask(b"hello")
+            self.assertEqual(proxy.http("/ready")[0], 200)
+            os.kill(proxy.pid, signal.SIGTERM)
+            wait_until(lambda: proxy.http("/ready")[0] == 500, "it is not ready any more")
+            self.assertEqual(proxy.http("/live")[0], 200)
+            late.socket.send(b"me too")
+            proxy.await_metric('quilkin_packets_dropped_total{event="read",source="draining"}', 1)
+            for _ in range(4):
+                self.assertEqual(player.ask(b"on and on"), b"on and on")
+                time.sleep(0.7)
+            start = time.monotonic()
+            self.assertEqual(proxy.process.wait(support.STOP_SECONDS), 0)
+            self.assertLess(time.monotonic() - start, 4.5)
+            self.assertEqual(servers.count(), 5)
+
+    def test_a_second_signal_ends_a_drain(self):
+        with Servers(1) as servers, Proxy([cluster(*servers.targets)], None, None, "--termination-timeout", "60s") as proxy, \
+                Player(proxy.port) as player:
+            player.ask(b"hello")
+            os.kill(proxy.pid, signal.SIGTERM)
+            wait_until(lambda: proxy.http("/ready")[0] == 500, "it is not ready any more")
+            os.kill(proxy.pid, signal.SIGTERM)
+            start = time.monotonic()
+            self.assertEqual(proxy.process.wait(support.STOP_SECONDS), 0)
+            self.assertLess(time.monotonic() - start, 1)
+
+
+class LimitTest(unittest.TestCase):
+    def test_without_descriptors_new_players_are_refused_and_others_go_on(self):
+        def few():
+            resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
+        with Servers(1) as servers, \
+                Proxy([cluster(*servers.targets)], udp={"sessions": {"max": 1000}}, preexec_fn=few) as proxy, \
+                Crowd(proxy.port, 0, 100) as crowd:
+            crowd.send()
+            wait_until(lambda: servers.count() > 10 and crowd.receive(1 << 30, 0.5) == servers.count(), "some are served")
+            served = {data for data, _ in list(servers.seen[0])}
+            before = crowd.answers
+            self.assertLess(len(served), 64)
+            crowd.send()
+            self.assertEqual(crowd.receive(before + len(served)), before + len(served))
+            self.assertEqual(crowd.strays, 0)
+            warning = wait_until(lambda: (proxy.read_log(), proxy.events("udp sessions were refused"))[1], "a warning")[0]["fields"]
+            self.assertEqual(warning["reason"], "no_descriptors")
+            self.assertIn("LimitNOFILE", warning["raise"])
+        # The admin server has no descriptor to answer with while all are in use: counts are in the log of the end.
+
+    def test_datagrams_without_a_session_are_counted(self):
+        def few():
+            resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
+        with Servers(1) as servers, \
+                Proxy([cluster(*servers.targets)], udp={"sessions": {"max": 1000}, "session_timeout": "1s"}, preexec_fn=few) as proxy, \
+                Crowd(proxy.port, 0, 100) as crowd:
+            crowd.send()
+            wait_until(lambda: servers.count() > 10, "some are served")
+            time.sleep(2.2)  # their sessions end, and with them their sockets
+            metrics = wait_until(proxy.metrics, "the admin server answers")
+            self.assertEqual(dropped(metrics, "read", "no_descriptors"), 100 - servers.count())
+            check_sums(proxy)
+
+
+class ServerTest(unittest.TestCase):
+    def test_a_session_lives_through_the_fall_of_its_server(self):
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as taken:
+            taken.bind(("127.0.0.1", 0))
+            port = taken.getsockname()[1]
+        server = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        server.bind(("127.0.0.1", port))
+        server.settimeout(support.ANSWER_SECONDS)
+        with Proxy([cluster(f"127.0.0.1:{port}")]) as proxy, Player(proxy.port) as player:
+            player.socket.send(b"one")
+            data, source = server.recvfrom(99)
+            server.sendto(data, source)
+            self.assertEqual(player.socket.recv(99), b"one")
+            server.close()
+            for _ in range(20):
+                player.socket.send(b"nobody is there")
+                time.sleep(0.01)
+            server = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+            self.addCleanup(server.close)
+            server.settimeout(support.ANSWER_SECONDS)
+            server.bind(("127.0.0.1", port))
+            player.socket.send(b"two")
+            while (got := server.recvfrom(99))[0] != b"two":
+                pass
+            self.assertEqual(got[1], source)
+            server.sendto(b"two", source)
+            self.assertEqual(player.socket.recv(99), b"two")
+            metrics = proxy.metrics()
+            self.assertEqual(value(metrics, "quilkin_session_total"), 1)
+            check_sums(proxy)
+
+
+if __name__ == "__main__":
+    support.main()
