@@ -310,7 +310,6 @@ static void tick(void *self, int64_t now_ns)
     struct proxy *proxy = self;
     const struct destinations *world = proxy->shared.world.version;
 
-    ports_tick(proxy->ports.current);
     for (unsigned i = 0; i < world->chain->count; i++)
         chain_worker_report(world->chain->workers[i], proxy->env.log);
     warn_of_refused(proxy, now_ns);
