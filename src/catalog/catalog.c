@@ -31,7 +31,7 @@ struct catalog {
 };
 
 static const char *const source_names[] = {
-    [CATALOG_CONFIG] = "config", [CATALOG_STATIC] = "static"};
+    [CATALOG_CONFIG] = "config", [CATALOG_FS] = "fs", [CATALOG_STATIC] = "static"};
 
 static bool filters_equal(json_t *a, json_t *b)
 {

@@ -24,6 +24,7 @@
  * list wins. */
 enum catalog_source {
     CATALOG_CONFIG, /**< the configuration file of -c */
+    CATALOG_FS,     /**< the file of --provider.fs */
     CATALOG_STATIC, /**< --provider.static.endpoints */
     CATALOG_SOURCES
 };

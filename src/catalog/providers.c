@@ -84,7 +84,7 @@ static struct clusters *move(const struct clusters *clusters, const char *locali
     return NULL;
 }
 
-static int tell_file(const struct catalog_settings *settings, const char *locality,
+static int tell_file(const struct catalog_told *settings, const char *locality,
                      struct catalog_change *change)
 {
     const struct clusters *clusters = settings->clusters;
@@ -113,7 +113,10 @@ int catalog_settings_change(const struct catalog_settings *settings, enum catalo
 
     switch (source) {
     case CATALOG_CONFIG:
-        error = tell_file(settings, locality, &told);
+        error = tell_file(&settings->config, locality, &told);
+        break;
+    case CATALOG_FS:
+        error = tell_file(&settings->provider, locality, &told);
         break;
     case CATALOG_STATIC:
         error = tell_static(settings, locality, &told);

@@ -132,23 +132,29 @@ static const struct field_type static_tokens_type = {
     .show = show_static_tokens,
     .expected = "COUNT:LENGTH, two numbers above 0, with a length of at most 8 bytes"};
 
+/* What each file has, at a member of the settings. */
+#define TOLD_ROWS(member)                                                                          \
+    {.key = "filters",                                                                             \
+     .help = "the chain of filters, first to last",                                                \
+     .kind = FIELD_TREE,                                                                           \
+     .tree = &filters_tree,                                                                        \
+     FIELD_AT(struct catalog_settings, member.filters)},                                           \
+        {.key = "clusters",                                                                        \
+         .help = "game servers, by where they stand",                                              \
+         .kind = FIELD_TREE,                                                                       \
+         .tree = &clusters_tree,                                                                   \
+         .flags = FIELD_PRIVATE,                                                                   \
+         FIELD_AT(struct catalog_settings, member.clusters)},                                      \
+    {                                                                                              \
+        .key = "datacenters", .help = "nodes to which the latency is measured",                    \
+        .kind = FIELD_TREE, .tree = &datacenters_tree,                                             \
+        FIELD_AT(struct catalog_settings, member.datacenters)                                      \
+    }
+
+static const struct field provided[] = {TOLD_ROWS(provider), {0}};
+
 static const struct field rows[] = {
-    {.key = "filters",
-     .help = "the chain of filters, first to last",
-     .kind = FIELD_TREE,
-     .tree = &filters_tree,
-     FIELD_AT(struct catalog_settings, filters)},
-    {.key = "clusters",
-     .help = "game servers, by where they stand",
-     .kind = FIELD_TREE,
-     .tree = &clusters_tree,
-     .flags = FIELD_PRIVATE,
-     FIELD_AT(struct catalog_settings, clusters)},
-    {.key = "datacenters",
-     .help = "nodes to which the latency is measured",
-     .kind = FIELD_TREE,
-     .tree = &datacenters_tree,
-     FIELD_AT(struct catalog_settings, datacenters)},
+    TOLD_ROWS(config),
     {.flag = "provider.static.endpoints",
      .variable = "QUILKIN_PROVIDERS_STATIC_ENDPOINTS",
      .help = "game servers, a list with commas; may repeat",
@@ -190,5 +196,8 @@ static int check(void *settings, struct error *error)
     return 0;
 }
 
-const struct config_section catalog_section = {
-    .name = "catalog", .fields = rows, .bytes = sizeof(struct catalog_settings), .check = check};
+const struct config_section catalog_section = {.name = "catalog",
+                                               .fields = rows,
+                                               .bytes = sizeof(struct catalog_settings),
+                                               .check = check,
+                                               .provided = provided};

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /** @file
  * What a configuration says of filters, clusters and data centres, and what its flags say of static
- * endpoints: the first two providers of the catalog.
+ * endpoints; and what the file of `--provider.fs` says: the first three providers of the catalog.
  */
 #ifndef PADDOCK_CATALOG_SETTINGS_H
 #define PADDOCK_CATALOG_SETTINGS_H
@@ -21,11 +21,16 @@ struct static_tokens {
     uint64_t length; /**< bytes of a token, 1 to 8 */
 };
 
+/** What a file tells; NULL where it says nothing. */
+struct catalog_told {
+    json_t *filters; /**< a list, with defaults filled in */
+    struct clusters *clusters;
+    struct datacenters *datacenters;
+};
+
 /** The settings of #catalog_section. */
 struct catalog_settings {
-    json_t *filters;                 /**< a list; NULL where the file has none */
-    struct clusters *clusters;       /**< NULL where the file has none */
-    struct datacenters *datacenters; /**< NULL where the file has none */
+    struct catalog_told config, provider; /**< the configuration's file, and a provider's */
     struct cluster
         *static_endpoints; /**< of --provider.static.endpoints, without tokens; or NULL */
     struct static_tokens static_tokens;

@@ -3,6 +3,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -13,9 +14,15 @@
 /* What is this module's own comes first, then the sections, then what only ends the reading. */
 #define MAX_TABLES (CONFIG_MAX_SECTIONS + 2)
 
+/* What says where to read. */
+struct files {
+    struct config_file file, provider; /* a provider's path is given where a flag names it */
+    bool has_provider;
+};
+
 struct config {
     const struct config_section *sections[CONFIG_MAX_SECTIONS + 1]; /* ended by NULL */
-    struct config_file file;
+    struct files files;
     struct field_table tables[MAX_TABLES];
     size_t count;
 };
@@ -42,6 +49,16 @@ static json_t *show_path(const void *value)
 static const struct field_type path_type = {
     .parse = parse_path, .show = show_path, .expected = "a path of 1 to 4095 bytes"};
 
+#define PROVIDER_PATH "/etc/quilkin/config.yaml"
+#define VERSION_ROW                                                                                \
+    {                                                                                              \
+        .key = "version", .help = "of this format: v1alpha1", .kind = FIELD_WORD,                  \
+        .words = (const char *const[])                                                             \
+        {                                                                                          \
+            "v1alpha1", NULL                                                                       \
+        }                                                                                          \
+    }
+
 static const struct field first_fields[] = {
     {.flag = "config",
      .letter = 'c',
@@ -50,13 +67,26 @@ static const struct field first_fields[] = {
      .placeholder = "PATH",
      .default_help = "quilkin.yaml, then /etc/quilkin/quilkin.yaml",
      .kind = FIELD_CUSTOM,
-     .type = &path_type},
-    {.key = "version",
-     .help = "of this format: v1alpha1",
-     .kind = FIELD_WORD,
-     .words = (const char *const[]){"v1alpha1", NULL}},
+     .type = &path_type,
+     .offset = offsetof(struct files, file)},
+    {.flag = "provider.fs",
+     .variable = "QUILKIN_PROVIDERS_FS",
+     .help = "take game servers and filters from a file, which is watched",
+     FIELD_AT(struct files, has_provider)},
+    {.flag = "provider.fs.path",
+     .variable = "QUILKIN_PROVIDERS_FS_PATH",
+     .help = "that file",
+     .placeholder = "PATH",
+     .default_help = PROVIDER_PATH,
+     .kind = FIELD_CUSTOM,
+     .type = &path_type,
+     .offset = offsetof(struct files, provider)},
+    VERSION_ROW,
     {0},
 };
+
+/* Of a provider's file. */
+static const struct field provided_fields[] = {VERSION_ROW, {0}};
 
 static const struct field last_fields[] = {
     {.flag = "help", .letter = 'h', .help = "print this help", .kind = FIELD_MARK},
@@ -84,7 +114,8 @@ static struct config *config_new(const struct config_source *source)
     if (config == NULL)
         return NULL;
     config->count = list_tables(source->sections, config->tables);
-    config->tables[0].settings = &config->file;
+    config->tables[0].settings = &config->files;
+    snprintf(config->files.provider.path, sizeof config->files.provider.path, "%s", PROVIDER_PATH);
     for (size_t i = 0; source->sections[i] != NULL; i++) {
         const struct config_section *section = source->sections[i];
         void *settings = calloc(1, section->bytes);
@@ -106,8 +137,11 @@ void config_free(struct config *config)
     if (config == NULL)
         return;
     for (size_t i = 1; i + 1 < config->count; i++) {
+        const struct config_section *section = config->sections[i - 1];
         if (config->tables[i].settings != NULL)
             field_fini(config->tables[i].fields, config->tables[i].settings);
+        if (config->tables[i].settings != NULL && section->provided != NULL)
+            field_fini(section->provided, config->tables[i].settings);
         free(config->tables[i].settings);
     }
     free(config);
@@ -156,6 +190,8 @@ static int apply_flags(struct config *config, const struct flags *flags,
 {
     int result = flags_apply(flags, source->environment, supported_only, error);
 
+    if (result == 0 && config->files.provider.is_given && !config->files.has_provider)
+        result = error_set(error, -EINVAL, "--provider.fs.path: needs --provider.fs");
     for (size_t i = 0; config->sections[i] != NULL && result == 0; i++) {
         if (config->sections[i]->check != NULL)
             result = config->sections[i]->check(config->tables[1 + i].settings, error);
@@ -182,13 +218,40 @@ static int load_file(struct config *config, struct config_report *report)
     const struct file_tables tables = {config->tables, config->count};
     char *text = NULL;
     size_t bytes = 0;
-    int error = file_read(&config->file, &text, &bytes, &report->error);
+    int error = file_read(&config->files.file, &text, &bytes, &report->error);
 
     report->is_passing = error == -EMFILE || error == -ENFILE;
     if (error == 0 && text != NULL)
-        error = file_apply(&config->file, text, bytes, &tables, &report->error);
+        error = file_apply(&config->files.file, text, bytes, &tables, &report->error);
     free(text);
     return error;
+}
+
+/* What is not there, or has nothing in it yet, is waited for. */
+static int load_provider(struct config *config, struct config_report *report)
+{
+    struct field_table items[MAX_TABLES] = {{provided_fields, &config->files}};
+    struct file_tables tables = {items, 1};
+    struct config_file *provider = &config->files.provider, file = *provider;
+    char *text = NULL;
+    size_t bytes = 0;
+
+    for (size_t i = 0; config->sections[i] != NULL; i++) {
+        if (config->sections[i]->provided != NULL)
+            items[tables.count++] =
+                (struct field_table){config->sections[i]->provided, config->tables[1 + i].settings};
+    }
+    file.is_given = true;
+    int error = file_read(&file, &text, &bytes, &report->error);
+    report->is_passing = error == -EMFILE || error == -ENFILE;
+    report->is_provider = true;
+    if (error == 0 && text != NULL)
+        error = file_apply(&file, text, bytes, &tables, &report->error);
+    free(text);
+    file.is_given = provider->is_given;
+    *provider = file;
+    provider->is_loaded = error == 0 && !file.is_empty;
+    return error == -ENOENT || error == -ENOTDIR ? 0 : error;
 }
 
 /* Only the flags say which file there is, and they also win over it: hence before and after. */
@@ -198,7 +261,7 @@ enum config_result config_load(struct config **config, const struct config_sourc
     struct config *loaded = config_new(source);
     enum config_result result;
 
-    report->is_passing = false;
+    report->is_passing = report->is_provider = false;
     if (loaded == NULL) {
         error_system(&report->error, -ENOMEM, "the configuration cannot be loaded");
         return CONFIG_BAD_FILE;
@@ -214,7 +277,8 @@ enum config_result config_load(struct config **config, const struct config_sourc
     if (result == CONFIG_SERVE && !is_service_wanted(loaded))
         result = CONFIG_NOTHING;
     if (result == CONFIG_SERVE) {
-        if (load_file(loaded, report) != 0)
+        if (load_file(loaded, report) != 0 ||
+            (loaded->files.has_provider && load_provider(loaded, report) != 0))
             result = CONFIG_BAD_FILE;
         else if (apply_flags(loaded, &flags, source, false, &report->error) != 0)
             result = CONFIG_USAGE;
@@ -239,21 +303,25 @@ const void *config_settings(const struct config *config, const struct config_sec
 
 const struct config_file *config_file(const struct config *config)
 {
-    return &config->file;
+    return &config->files.file;
+}
+
+const struct config_file *config_provider(const struct config *config)
+{
+    return config->files.has_provider ? &config->files.provider : NULL;
 }
 
 const char *config_watch_path(const struct config *config, unsigned index)
 {
-    const struct config_file *file = &config->file;
+    const struct config_file *file = &config->files.file;
+    unsigned count = 1;
 
-    if (file->is_given)
-        return index == 0 ? file->path : NULL;
-    for (unsigned i = 0; i < index; i++) {
-        const char *before = file_default_path(i);
-        if (before == NULL || (file->is_loaded && strcmp(before, file->path) == 0))
-            return NULL;
-    }
-    return file_default_path(index);
+    while (!file->is_given && file_default_path(count) != NULL &&
+           !(file->is_loaded && strcmp(file_default_path(count - 1), file->path) == 0))
+        count++;
+    if (index < count)
+        return file->is_given ? file->path : file_default_path(index);
+    return index == count && config->files.has_provider ? config->files.provider.path : NULL;
 }
 
 size_t config_diff(const struct config *running, const struct config *loaded,

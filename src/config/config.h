@@ -41,6 +41,8 @@ struct config_section {
      * and before the file, when only flags have. May be NULL.
      * @return 0, or a negative value with the error of a usage error. */
     int (*check)(void *settings, struct error *error);
+    /** The rows that a provider's file has, of the same struct; may be NULL. */
+    const struct field *provided;
 };
 
 /** Immutable, owned by whoever loaded it; any thread may read it until config_free(). */
@@ -79,6 +81,7 @@ struct config_source {
 struct config_report {
     int command;        /**< of #CONFIG_COMMAND: index into argv */
     bool service_asked; /**< of #CONFIG_COMMAND: a flag, not a variable, turns a service on */
+    bool is_provider;   /**< of #CONFIG_BAD_FILE: it is the provider's file */
     bool is_passing;    /**< of #CONFIG_BAD_FILE: the system had no descriptor for it, so that it is
                            worth another try as it is */
     struct error error; /**< of #CONFIG_USAGE and #CONFIG_BAD_FILE */
@@ -93,6 +96,9 @@ struct config_report {
  * empty one is unset. What the reference has and this program does not is refused (`not supported
  * yet`), save a switch that is turned off. With a command word the variables of what is not
  * supported are not looked at: they are meant for the service beside it.
+ *
+ * A provider's file, which `--provider.fs` asks for, is read after it, and wins over it. It need
+ * not be there.
  *
  * A file that was named must be there; a default one need not. It has at most 16 MiB, and applies
  * whole or not at all. It is a regular file; only one that a flag names may be a pipe, which is
@@ -116,9 +122,13 @@ const void *config_settings(const struct config *config, const struct config_sec
 /** The file of a configuration. Lives as long as @p config. */
 const struct config_file *config_file(const struct config *config);
 
+/** The file of `--provider.fs`, or NULL where nobody asked for one. It is not loaded where there is
+ * none, or nothing in it. Lives as long as @p config. */
+const struct config_file *config_provider(const struct config *config);
+
 /**
  * The paths at which a change can change the configuration: the file that was given, or the default
- * ones up to the one that was loaded. One that does not exist may come.
+ * ones up to the one that was loaded; and the provider's. One that does not exist may come.
  *
  * @return the path number @p index, from 0; NULL behind the last. Lives as long as @p config.
  */

@@ -279,11 +279,10 @@ static int make_workers(struct daemon *daemon, struct error *error)
     return code == 0 ? 0 : error_system(error, code, "cannot make %u workers", options.count);
 }
 
-/* The user that the process has become must be able to read the file again. */
-static void warn_about_file(const struct daemon *daemon)
+/* The user that the process has become must be able to read a file again. */
+static void warn_about_file(const struct daemon *daemon, const struct config_file *file)
 {
-    const struct config_file *file = config_file(daemon->config);
-    if (file->is_loaded && access(file->path, R_OK) != 0)
+    if (file != NULL && file->is_loaded && access(file->path, R_OK) != 0)
         LOG_EVENT(daemon->log, LOG_LEVEL_WARN,
                   log_text("message", "the configuration file cannot be read for a reload"),
                   log_text("file", file->path), log_text("error", strerrordesc_np(errno)));
@@ -326,12 +325,15 @@ static int watch(struct daemon *daemon, struct loop_watch *watched, int fd, loop
 static void watch_files(struct daemon *daemon)
 {
     const struct config_file *file = config_file(daemon->config);
+    const struct config_file *provider = config_provider(daemon->config);
     const char *path;
     for (unsigned i = 0;
          i < DAEMON_MAX_WATCHES && (path = config_watch_path(daemon->config, i)) != NULL; i++) {
         struct file_identity known = {0};
         if (file->is_loaded && strcmp(path, file->path) == 0)
             known = file->identity;
+        else if (provider != NULL && strcmp(path, provider->path) == 0)
+            known = provider->identity;
         watch_open(&daemon->watches[i], path, &known);
         watch(daemon, &daemon->watched[i], daemon->watches[i].fd, take_file_event);
         daemon->watches_count++;
@@ -382,7 +384,13 @@ static int begin(struct daemon *daemon, struct config *config, struct error *err
     if (daemon->settings->seccomp) /* before there are threads, which inherit it */
         tell_confined(daemon, privileges_confine_process(daemon->fastpath != NULL),
                       "confine the process by seccomp");
-    warn_about_file(daemon);
+    warn_about_file(daemon, config_file(daemon->config));
+    const struct config_file *provider = config_provider(config);
+    warn_about_file(daemon, provider);
+    if (provider != NULL && !provider->is_loaded)
+        LOG_EVENT(daemon->log, LOG_LEVEL_WARN,
+                  log_text("message", "not ready before there is something in the provider's file"),
+                  log_text("file", provider->path));
     int code = workers_start(daemon->workers, error);
     if (code == 0 && daemon->fastpath != NULL)
         code = watch(daemon, &daemon->fast, fastpath_poll_fd(daemon->fastpath), follow_fast_path);

@@ -28,17 +28,6 @@ static bool live(void *user)
     return flag(&daemon->is_alive) && clock_monotonic_ns() - ticked_ns < DAEMON_DEAD_NS;
 }
 
-static bool ready(void *user)
-{
-    const struct daemon *daemon = user;
-    bool is_ready = live(user) && flag(&daemon->is_started) && !flag(&daemon->is_stopping);
-    for (size_t i = 0; i < daemon->running_count && is_ready; i++) {
-        const struct service_ops *ops = daemon->running[i].ops;
-        is_ready = ops->is_ready == NULL || ops->is_ready(daemon->running[i].self);
-    }
-    return is_ready;
-}
-
 static void shown_unref(struct shown *shown)
 {
     if (shown == NULL ||
@@ -59,6 +48,23 @@ static struct shown *shown_take(struct daemon *daemon)
     atomic_fetch_add_explicit(&shown->references, 1, memory_order_relaxed);
     pthread_mutex_unlock(&daemon->lock);
     return shown;
+}
+
+static bool ready(void *user)
+{
+    struct daemon *daemon = user;
+    bool is_ready = live(user) && flag(&daemon->is_started) && !flag(&daemon->is_stopping);
+    for (size_t i = 0; i < daemon->running_count && is_ready; i++) {
+        const struct service_ops *ops = daemon->running[i].ops;
+        is_ready = ops->is_ready == NULL || ops->is_ready(daemon->running[i].self);
+    }
+    if (is_ready) { /* as long as a provider has told nothing yet, it is not */
+        struct shown *shown = shown_take(daemon);
+        const struct config_file *provider = config_provider(shown->config);
+        is_ready = provider == NULL || provider->is_loaded;
+        shown_unref(shown);
+    }
+    return is_ready;
 }
 
 static void write_metrics(struct metrics *out, void *user)
@@ -84,6 +90,10 @@ static void write_metrics(struct metrics *out, void *user)
                    "ok", NULL);
     metrics_sample(out, atomic_load_explicit(&daemon->reloads_failed, memory_order_relaxed),
                    "result", "error", NULL);
+    metrics_family(out, "quilkin_provider_task_failures", METRICS_COUNTER, NULL,
+                   "Times that a provider failed.");
+    metrics_sample(out, atomic_load_explicit(&daemon->provider_failures, memory_order_relaxed),
+                   "task", "fs_watch_provider", NULL);
     const struct fastpath *fastpath = daemon->fastpath;
     metrics_family(out, "paddock_xdp_attached", METRICS_GAUGE, NULL,
                    "Whether the XDP program is on its interface.");

@@ -13,7 +13,7 @@
 
 int reload_tell_catalog(struct catalog *catalog, const struct config *config)
 {
-    static const enum catalog_source sources[] = {CATALOG_CONFIG, CATALOG_STATIC};
+    static const enum catalog_source sources[] = {CATALOG_CONFIG, CATALOG_FS, CATALOG_STATIC};
     const struct catalog_settings *settings = config_settings(config, &catalog_section);
     const struct process_settings *process = config_settings(config, &process_section);
     struct catalog_change changes[sizeof sources / sizeof sources[0]];
@@ -31,7 +31,8 @@ int reload_tell_catalog(struct catalog *catalog, const struct config *config)
         error = catalog_settings_change(settings, sources[made], locality, &changes[made]);
         made += error == 0;
     }
-    /* Only the first can change at a reload, so that none fails after another was taken. */
+    /* The files alone change at a reload. Where memory runs out between the two, the first has
+     * changed all the same, and the next reload brings the other. */
     for (; told < made && error == 0; told++)
         error = catalog_update(catalog, sources[told], &changes[told]);
     for (; told < made; told++)
@@ -52,10 +53,40 @@ static void refuse(struct daemon *daemon, struct config *next, const char *error
 static void note_files(struct daemon *daemon, const struct config *next)
 {
     const struct config_file *file = config_file(next);
+    const struct config_file *provider = config_provider(next);
     for (unsigned i = 0; i < daemon->watches_count; i++) {
-        if (file->is_loaded && strcmp(daemon->watches[i].path, file->path) == 0)
-            daemon->watches[i].known = file->identity;
+        struct watch *watch = &daemon->watches[i];
+        if (file->is_loaded && strcmp(watch->path, file->path) == 0)
+            watch->known = file->identity;
+        if (provider != NULL && provider->identity.exists &&
+            strcmp(watch->path, provider->path) == 0)
+            watch->known = provider->identity;
     }
+}
+
+static void count_provider(struct daemon *daemon)
+{
+    atomic_fetch_add_explicit(&daemon->provider_failures, 1, memory_order_relaxed);
+}
+
+/* A program that writes a file anew may have cleared or removed it first; what it had, access lists
+ * for one, would be gone with it. Returns what is missing, or NULL. */
+static const char *find_loss(const struct config_file *before, const struct config_file *now)
+{
+    if (before == NULL || !before->is_loaded || before->is_empty)
+        return NULL;
+    if (now->is_empty)
+        return "there is nothing in the file now";
+    return now->is_loaded ? NULL : "the file is not there any more";
+}
+
+static void refuse_loss(struct daemon *daemon, struct config *next, const char *path,
+                        const char *loss)
+{
+    char shown[SHOWN_BYTES], text[sizeof shown + 96];
+    text_escape(path, shown, sizeof shown);
+    snprintf(text, sizeof text, "%s: %s; {} in it stands for the defaults", shown, loss);
+    refuse(daemon, next, text);
 }
 
 static void warn_about_fixed(struct daemon *daemon, const struct config *next)
@@ -120,24 +151,23 @@ bool reload(struct daemon *daemon, bool is_repeated)
         return true;
     }
     if (result == CONFIG_USAGE || result == CONFIG_BAD_FILE) {
+        if (report.is_provider)
+            count_provider(daemon);
         refuse(daemon, NULL, report.error.text);
         return false;
     }
 
-    /* A program that writes the file anew may have cleared or removed it first; its access lists
-     * would be gone with it. */
-    const struct config_file *file = config_file(next);
-    const char *loss = NULL;
+    const struct config_file *provider = config_provider(next);
+    const char *loss = find_loss(before, config_file(next));
     note_files(daemon, next);
-    if (before->is_loaded && !before->is_empty && !file->is_loaded)
-        loss = "the file is not there any more";
-    else if (before->is_loaded && !before->is_empty && file->is_empty)
-        loss = "there is nothing in the file now";
     if (loss != NULL) {
-        char shown[SHOWN_BYTES], text[sizeof shown + 96];
-        text_escape(before->path, shown, sizeof shown);
-        snprintf(text, sizeof text, "%s: %s; {} in it stands for the defaults", shown, loss);
-        refuse(daemon, next, text);
+        refuse_loss(daemon, next, before->path, loss);
+        return false;
+    }
+    loss = find_loss(config_provider(daemon->config), provider);
+    if (loss != NULL) {
+        count_provider(daemon);
+        refuse_loss(daemon, next, provider->path, loss);
         return false;
     }
     take_over(daemon, next);

@@ -138,6 +138,22 @@ static const char *const only_false[] = {"false", NULL};
         .flags = FIELD_UNSUPPORTED                                                                 \
     }
 
+#define ID_ROW                                                                                     \
+    {                                                                                              \
+        .key = "id", .flag = "service.id", .variable = "QUILKIN_SERVICE_ID",                       \
+        .help = "the name of this service", .placeholder = "ID", .default_help = "host name",      \
+        .kind = FIELD_TEXT, AT(id)                                                                 \
+    }
+#define ICAO_ROW                                                                                   \
+    {                                                                                              \
+        .key = "icao_code", .flag = "locality.icao", .variable = "QUILKIN_LOCALITY_ICAO",          \
+        .help = "the airport next to this service, four letters", .placeholder = "CODE",           \
+        .default_text = "XXXX", .kind = FIELD_CUSTOM, .type = &type_icao, AT(icao_code)            \
+    }
+
+/* Also what a provider's file has. */
+static const struct field provided[] = {ID_ROW, ICAO_ROW, {0}};
+
 static const struct field fields[] = {
     {.flag = "quiet", .letter = 'q', .variable = "QUIET", .help = "no log output", AT(quiet)},
     {.flag = "log-format",
@@ -164,23 +180,8 @@ static const struct field fields[] = {
      .flags = FIELD_FIXED,
      AT(log_prefix)},
     {.variable = "RUST_LOG", .kind = FIELD_CUSTOM, .type = &log_level, AT(log)},
-    {.key = "id",
-     .flag = "service.id",
-     .variable = "QUILKIN_SERVICE_ID",
-     .help = "the name of this service",
-     .placeholder = "ID",
-     .default_help = "host name",
-     .kind = FIELD_TEXT,
-     AT(id)},
-    {.key = "icao_code",
-     .flag = "locality.icao",
-     .variable = "QUILKIN_LOCALITY_ICAO",
-     .help = "the airport next to this service, four letters",
-     .placeholder = "CODE",
-     .default_text = "XXXX",
-     .kind = FIELD_CUSTOM,
-     .type = &type_icao,
-     AT(icao_code)},
+    ID_ROW,
+    ICAO_ROW,
     {.flag = "locality.region",
      .variable = "QUILKIN_LOCALITY_REGION",
      .help = "where this service is",
@@ -325,8 +326,6 @@ static const struct field fields[] = {
     UNSUPPORTED_VALUE("service.tls.key", "SERVICE_TLS_KEY"),
     UNSUPPORTED_VALUE("service.tls.cert-path", "SERVICE_TLS_CERT_PATH"),
     UNSUPPORTED_VALUE("service.tls.key-path", "SERVICE_TLS_KEY_PATH"),
-    UNSUPPORTED_SWITCH("provider.fs", "PROVIDERS_FS"),
-    UNSUPPORTED_VALUE("provider.fs.path", "PROVIDERS_FS_PATH"),
     UNSUPPORTED_SWITCH("provider.k8s", "PROVIDERS_K8S"),
     UNSUPPORTED_VALUE("provider.k8s.namespace", "PROVIDERS_K8S_NAMESPACE"),
     UNSUPPORTED_SWITCH("provider.k8s.leader-election", "PROVIDERS_K8S_LEADER_ELECTION"),
@@ -372,4 +371,5 @@ const struct config_section process_section = {.name = "process",
                                                .fields = fields,
                                                .bytes = sizeof(struct process_settings),
                                                .defaults = defaults,
-                                               .check = check};
+                                               .check = check,
+                                               .provided = provided};

@@ -78,6 +78,7 @@ struct daemon {
     atomic_bool confinement_told; /**< the log has that the workers are confined */
     _Atomic int64_t ticked_ns;    /**< monotonic: when the control thread last looked */
     _Atomic uint64_t reloads_ok, reloads_failed;
+    _Atomic uint64_t provider_failures; /**< of them those by the provider's file */
 };
 
 #endif

@@ -13,9 +13,6 @@
 /* A receive error may last: a worker waits for a moment, so that it is no busy loop. */
 #define REST_MS 1
 
-/* What waits in a send buffer, so that neighbours are looked at: a few datagrams. */
-#define WAITING_BYTES 8192
-
 /* One socket of one worker. */
 struct listener {
     unsigned worker;
@@ -32,8 +29,6 @@ struct ports {
     struct in6_addr missing[NET_MAX_ADDRESSES];
     unsigned missing_count;
     size_t buffer_bytes; /* asked for */
-    struct neighbours *neighbours;
-    bool is_missing; /* at the last look, any of them */
     uint64_t drops;
     unsigned count;
     struct listener listeners[]; /* for each worker and address at most */
@@ -67,8 +62,7 @@ static int add_listener(struct ports *ports, const struct ports_options *options
                                       .batch = workers_get(ports->workers, worker)->batch,
                                       .counters = &options->counters[worker],
                                       .receive = options->receive,
-                                      .user = options->users[worker],
-                                      .neighbours = ports->neighbours};
+                                      .user = options->users[worker]};
     int code = port_open(&listener->port, &port);
     if (code != 0)
         return code;
@@ -93,8 +87,6 @@ int ports_open(struct ports **ports, struct workers *workers, const struct ports
         opened->key = options->key;
         opened->number = options->port;
         opened->buffer_bytes = bind_buffer_bytes(options->receive_buffer_ns);
-        opened->neighbours = neighbours_new();
-        code = opened->neighbours != NULL ? 0 : -ENOMEM;
     }
     for (size_t i = 0; i < options->addresses_count; i++)
         has_ipv4 = has_ipv4 || IN6_IS_ADDR_V4MAPPED(&options->addresses[i]);
@@ -115,6 +107,8 @@ int ports_open(struct ports **ports, struct workers *workers, const struct ports
                     opened->missing[opened->missing_count++] = binding.address;
                 code = count > 1 ? bind_join(fd) : 0;
             }
+            if (fd >= 0 && code != 0)
+                close(fd);
             code = fd < 0 ? fd : code != 0 ? code : add_listener(opened, options, i, fd);
             if (code == 0 && options->by_source && count > 1 && i == count - 1)
                 code = bind_choose_by_source(fd, count);
@@ -179,18 +173,6 @@ uint64_t ports_drops(struct ports *ports)
     return ports->drops;
 }
 
-void ports_tick(struct ports *ports)
-{
-    bool is_due = ports->is_missing;
-    for (unsigned i = 0; i < ports->count && !is_due; i++) {
-        size_t used, size;
-        is_due = bind_send_buffer(port_fd(ports->listeners[i].port), &used, &size) == 0 &&
-                 used >= WAITING_BYTES;
-    }
-    if (is_due)
-        ports->is_missing = neighbours_look(ports->neighbours) > 0;
-}
-
 static void drain(struct worker *worker, void *user)
 {
     struct ports *ports = user;
@@ -234,7 +216,6 @@ uint64_t ports_close(struct ports *ports)
         port_close(ports->listeners[i].port);
     }
     uint64_t drops = ports->drops;
-    neighbours_free(ports->neighbours);
     free(ports);
     return drops;
 }

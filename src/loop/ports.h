@@ -70,10 +70,6 @@ void ports_receive_buffer(const struct ports *ports, size_t *asked, size_t *gran
  * between. */
 uint64_t ports_drops(struct ports *ports);
 
-/** To be called every second: finds out which neighbours are missing, when datagrams wait to be
- * sent. */
-void ports_tick(struct ports *ports);
-
 /** Receives nothing new, and handles what is queued; waits for that. What comes meanwhile is among
  * the drops. */
 void ports_stop(struct ports *ports);

@@ -32,6 +32,7 @@ struct workers {
     sem_t done;           /* posted by each worker, for its begin or a call */
     void (*call)(struct worker *worker, void *user);
     void *user;
+    struct neighbours *neighbours;
     struct retired *waiting; /* until every worker has passed */
     struct retired *retired; /* later: wait for the next round */
     struct thread threads[];
@@ -48,6 +49,9 @@ int workers_new(struct workers **workers, const struct workers_options *options)
     memset(made, 0, bytes);
     made->options = *options;
     sem_init(&made->done, 0, 0);
+    made->neighbours = neighbours_new();
+    if (made->neighbours == NULL)
+        error = -ENOMEM;
     for (unsigned i = 0; i < options->count && error == 0; i++) {
         struct thread *thread = &made->threads[i];
         thread->workers = made;
@@ -58,6 +62,8 @@ int workers_new(struct workers **workers, const struct workers_options *options)
         thread->worker.batch = port_batch_new();
         if (error == 0 && thread->worker.batch == NULL)
             error = -ENOMEM;
+        if (error == 0)
+            port_batch_watch(thread->worker.batch, made->neighbours);
     }
     if (error != 0) {
         workers_free(made);
@@ -228,6 +234,7 @@ bool workers_tick(struct workers *workers, int64_t now_ns)
     bool alive = true;
 
     release_passed(workers);
+    neighbours_look(workers->neighbours); /* after a failure, what was known stays */
     for (unsigned i = 0; i < workers->running; i++) {
         struct thread *thread = &workers->threads[i];
         uint64_t turns = quiescent_turns(&thread->quiescent);
@@ -256,6 +263,7 @@ void workers_free(struct workers *workers)
         loop_free(workers->threads[i].worker.loop);
         port_batch_free(workers->threads[i].worker.batch);
     }
+    neighbours_free(workers->neighbours);
     sem_destroy(&workers->done);
     free(workers);
 }

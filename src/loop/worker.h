@@ -77,7 +77,8 @@ struct retired {
 void workers_retire(struct workers *workers, struct retired *retired,
                     void (*release)(struct retired *retired));
 
-/** To be called every second: releases what was retired.
+/** To be called every second: releases what was retired, and finds out which neighbours are
+ * missing, so that what is sent to them leaves room for others.
  * @param now_ns monotonic.
  * @return whether all workers have turned within #WORKER_DEAD_NS, as far as these calls can tell:
  * it compares with what the calls before saw. */

@@ -78,6 +78,7 @@ struct port_batch {
     struct mmsghdr messages[PACKET_BATCH];
     struct slot slots[PACKET_BATCH];
     struct packet packets[PACKET_BATCH];
+    const struct neighbours *neighbours; /* NULL: none is missing */
     int64_t read_ns;
     unsigned out_count;
     uint8_t latest[256]; /* in out, by the lower half of the peer's port */
@@ -155,6 +156,11 @@ struct port_batch *port_batch_new(void)
                                                      .msg_control = slot->control};
     }
     return batch;
+}
+
+void port_batch_watch(struct port_batch *batch, const struct neighbours *neighbours)
+{
+    batch->neighbours = neighbours;
 }
 
 void port_batch_free(struct port_batch *batch)
@@ -486,7 +492,7 @@ static bool take_room(struct port *port)
 void port_send(struct port *port, const struct port_message *message)
 {
     struct port_batch *batch = port->options.batch;
-    const struct neighbours *neighbours = port->options.neighbours;
+    const struct neighbours *neighbours = batch->neighbours;
     bool is_doubtful =
         message->is_doubtful ||
         (neighbours != NULL && neighbours_is_missing(neighbours, &message->to->address));

@@ -91,7 +91,6 @@ struct port_options {
     bool is_connected; /**< the socket is that of bind_connected(): an error that the network
                           reports of an earlier datagram takes the place of a send, which is then
                           tried again; and each datagram leaves by itself */
-    const struct neighbours *neighbours; /**< must outlive the port; NULL: none is missing */
 };
 
 /** A datagram to be sent. Everything is borrowed until the handler of the batch has returned. */
@@ -113,6 +112,10 @@ struct port_message {
 
 /** Allocates the memory that all ports of one worker share. @return NULL without memory. */
 struct port_batch *port_batch_new(void);
+
+/** Lets the ports of a batch know which neighbours are missing.
+ * @param neighbours must outlive the batch. */
+void port_batch_watch(struct port_batch *batch, const struct neighbours *neighbours);
 
 /** Frees it; no port may use it any more. NULL is fine. */
 void port_batch_free(struct port_batch *batch);

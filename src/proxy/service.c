@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/resource.h>
 
+#include "base/clock.h"
 #include "loop/ports.h"
 #include "proxy/metrics.h"
 #include "proxy/settings.h"
@@ -28,6 +29,7 @@ struct proxy {
     struct proxy_counters *counters;
     struct proxy_worker *workers[WORKERS_MAX];
     struct chain_meter *meter;
+    struct names *names;
     uint32_t max_sessions; /* of each worker */
     bool is_started;
     const struct proxy_settings *next; /* prepared */
@@ -60,10 +62,15 @@ static void follow_catalog(void *user)
 {
     struct proxy *proxy = user;
     struct destinations *before = proxy->shared.world.version, *next;
-    const struct world_options options = {.workers = workers_count(proxy->env.workers),
-                                          .meter = proxy->meter};
+    const struct world_options options = {
+        .workers = workers_count(proxy->env.workers), .meter = proxy->meter, .names = proxy->names};
+    const struct catalog_version *told = catalog_read(proxy->env.catalog);
     struct error error = {0};
-    int code = world_new(&next, catalog_read(proxy->env.catalog), before, &options, &error);
+    int code = names_follow(proxy->names, told->clusters, clock_monotonic_ns());
+    if (code != 0)
+        error_system(&error, code, "cannot resolve names");
+    else
+        code = world_new(&next, told, before, &options, &error);
     if (code != 0) {
         LOG_EVENT(proxy->env.log, LOG_LEVEL_ERROR,
                   log_text("message", "endpoints and filters stay as they were"),
@@ -154,6 +161,7 @@ static void proxy_free(struct proxy *proxy)
     clusters_free(proxy->clusters);
     pthread_mutex_destroy(&proxy->lock);
     chain_meter_unref(proxy->meter);
+    names_free(proxy->names);
     free(proxy->player_counters);
     free(proxy->upstream_counters);
     free(proxy->counters);
@@ -173,7 +181,11 @@ static int open_proxy(void **self, const struct service_env *env, const struct c
     pthread_mutex_init(&proxy->lock, NULL);
     proxy->meter = chain_meter_new(); /* without memory nothing is counted */
     take_settings(proxy, settings);
-    int code = make_workers(proxy, settings);
+    const struct names_options names = {
+        .loop = env->control, .log = env->log, .changed = follow_catalog, .user = proxy};
+    int code = names_new(&proxy->names, &names);
+    if (code == 0)
+        code = make_workers(proxy, settings);
     if (code != 0)
         error_system(error, code, "cannot serve players");
     if (code == 0)
@@ -269,21 +281,15 @@ static struct proxy_sum sum_up(struct proxy *proxy)
 }
 
 /* Says which limit to raise, when sessions were refused since the last warning. */
-static void tick(void *self, int64_t now_ns)
+static void warn_of_refused(struct proxy *proxy, int64_t now_ns)
 {
     static const char *const raise[PROXY_REFUSED] = {
         [PROXY_REFUSED_NO_MEMORY] = "the memory of the process",
         [PROXY_REFUSED_NO_SOCKET] = "the limit on open files (LimitNOFILE, ulimit -n)",
         [PROXY_REFUSED_NO_PORT] = "net.ipv4.ip_local_port_range, or the number of game servers",
         [PROXY_REFUSED_TOO_MANY_OF_ONE] = "paddock.udp.sessions.max_per_address"};
-    struct proxy *proxy = self;
-    const struct world_chain *chain =
-        ((const struct destinations *)proxy->shared.world.version)->chain;
     struct proxy_sum sum = {0};
 
-    ports_tick(proxy->ports.current);
-    for (unsigned i = 0; i < chain->count; i++)
-        chain_worker_report(chain->workers[i], proxy->env.log);
     if (proxy->warned_ns != 0 && now_ns - proxy->warned_ns < WARNING_NS)
         return;
     proxy_sum_add(&sum, proxy->counters, workers_count(proxy->env.workers));
@@ -297,6 +303,17 @@ static void tick(void *self, int64_t now_ns)
         proxy->refused[i] = sum.refused[i];
         proxy->warned_ns = now_ns;
     }
+}
+
+static void tick(void *self, int64_t now_ns)
+{
+    struct proxy *proxy = self;
+    const struct destinations *world = proxy->shared.world.version;
+
+    for (unsigned i = 0; i < world->chain->count; i++)
+        chain_worker_report(world->chain->workers[i], proxy->env.log);
+    warn_of_refused(proxy, now_ns);
+    names_tick(proxy->names, now_ns); /* the last, as it may change the world */
 }
 
 static void metrics(void *self, bool is_alive, struct metrics *out)

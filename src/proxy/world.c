@@ -96,7 +96,7 @@ static void add_owner(struct destinations *world, const struct token *token, uin
     entry->first = world->owners_count++;
 }
 
-static int fill(struct destinations *world)
+static int fill(struct destinations *world, const struct names *names)
 {
     const struct clusters *clusters = world->clusters;
     uint64_t endpoints = 0, tokens = 0;
@@ -121,12 +121,14 @@ static int fill(struct destinations *world)
     for (size_t i = 0; i < clusters->count; i++) {
         for (const struct cluster_endpoint *endpoint = clusters->items[i].cluster->endpoints;
              endpoint != NULL; endpoint = endpoint->next) {
-            if (endpoint->name != NULL)
+            struct endpoint at = endpoint->at;
+            if (endpoint->name != NULL &&
+                (names == NULL || !names_find(names, endpoint->name, &at)))
                 continue;
-            uint32_t *place = find_place(world, &endpoint->at);
+            uint32_t *place = find_place(world, &at);
             if (*place == NOWHERE) {
                 *place = world->open.count;
-                world->items[world->open.count++].at = endpoint->at;
+                world->items[world->open.count++].at = at;
             }
             for (const struct token *token = endpoint->tokens; token != NULL; token = token->next)
                 add_owner(world, token, *place);
@@ -159,7 +161,7 @@ int world_new(struct destinations **world, const struct catalog_version *told,
         made->number = before != NULL ? before->number + 1 : 1;
         made->open.find_token = find_owners;
         made->clusters = clusters_copy(told->clusters);
-        code = made->clusters != NULL ? fill(made) : -ENOMEM;
+        code = made->clusters != NULL ? fill(made, options->names) : -ENOMEM;
     }
     if (code != 0)
         error_system(error, code, "cannot take the endpoints");

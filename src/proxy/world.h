@@ -9,6 +9,7 @@
 #include "catalog/catalog.h"
 #include "filters/chain.h"
 #include "loop/worker.h"
+#include "proxy/names.h"
 
 /** One endpoint, wherever and however often clusters name it. */
 struct destination {
@@ -40,13 +41,11 @@ struct destinations {
     uint32_t owners_count;
 };
 
-/** Resolves the name of an endpoint. @return whether there is an address; @p at has the port. */
-typedef bool world_resolve_fn(const char *name, struct endpoint *at, void *user);
-
 /** What all versions of a service have in common. */
 struct world_options {
     unsigned workers;
     struct chain_meter *meter; /**< counts for filters; NULL: none */
+    struct names *names;       /**< the addresses of names; NULL: endpoints with a name are none */
 };
 
 /**

@@ -295,7 +295,6 @@ static void tick(void *self, int64_t now_ns)
 {
     struct qcmp *qcmp = self;
 
-    ports_tick(qcmp->ports.current);
     if (qcmp->table == NULL)
         return;
     guard_table_sweep(qcmp->table, qcmp->swept, (uint64_t)now_ns);

@@ -74,21 +74,23 @@ static const struct field address_row[] = {
     {0},
 };
 
+#define PORT_ROW                                                                                   \
+    {                                                                                              \
+        .key = "qcmp_port", .flag = "service.qcmp.port", .variable = "QUILKIN_SERVICE_QCMP_PORT",  \
+        .help = "the UDP port for QCMP; 0 takes a free one", .placeholder = "PORT",                \
+        .default_text = "7600", .kind = FIELD_NUMBER, .max = UINT16_MAX, AT(port)                  \
+    }
+
+/* Also what a provider's file has. */
+static const struct field provided[] = {PORT_ROW, {0}};
+
 static const struct field fields[] = {
     {.flag = "service.qcmp",
      .variable = "QUILKIN_SERVICE_QCMP",
      .help = "answer QCMP pings",
      .flags = FIELD_SERVICE,
      AT(enabled)},
-    {.key = "qcmp_port",
-     .flag = "service.qcmp.port",
-     .variable = "QUILKIN_SERVICE_QCMP_PORT",
-     .help = "the UDP port for QCMP; 0 takes a free one",
-     .placeholder = "PORT",
-     .default_text = "7600",
-     .kind = FIELD_NUMBER,
-     .max = UINT16_MAX,
-     AT(port)},
+    PORT_ROW,
     {.key = "paddock.qcmp.listen",
      .help = "the addresses to bind",
      .kind = FIELD_ARRAY,
@@ -156,5 +158,8 @@ static void defaults(void *settings, const struct config_environment *environmen
     qcmp->guard = guard_default_rules;
 }
 
-const struct config_section qcmp_section = {
-    .name = "qcmp", .fields = fields, .bytes = sizeof(struct qcmp_settings), .defaults = defaults};
+const struct config_section qcmp_section = {.name = "qcmp",
+                                            .fields = fields,
+                                            .bytes = sizeof(struct qcmp_settings),
+                                            .defaults = defaults,
+                                            .provided = provided};

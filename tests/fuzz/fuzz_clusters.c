@@ -36,10 +36,11 @@ static void check_again(const struct catalog_settings *settings)
             fprintf(stderr, "%s\n%s\n", text, error.text);
             abort();
         }
-        CHECK(clusters_equal(settings->clusters, again.clusters));
-        CHECK(datacenters_equal(settings->datacenters, again.datacenters));
-        CHECK(settings->filters == NULL ? again.filters == NULL
-                                        : json_equal(settings->filters, again.filters));
+        CHECK(clusters_equal(settings->config.clusters, again.config.clusters));
+        CHECK(datacenters_equal(settings->config.datacenters, again.config.datacenters));
+        CHECK(settings->config.filters == NULL
+                  ? again.config.filters == NULL
+                  : json_equal(settings->config.filters, again.config.filters));
         field_fini(catalog_section.fields, &again);
     }
     free(text);
@@ -68,7 +69,7 @@ static void check_catalog(const struct catalog_settings *settings)
     CHECK(text != NULL);
     if (strlen(text) < 1000000) {
         CHECK(catalog_text_parse(text, strlen(text), &again, &error) == 0);
-        CHECK(again.clusters->count == catalog_read(catalog)->clusters->count);
+        CHECK(again.config.clusters->count == catalog_read(catalog)->clusters->count);
         field_fini(catalog_section.fields, &again);
     }
     free(text);

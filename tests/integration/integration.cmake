@@ -24,6 +24,7 @@ function(paddock_integration_test name)
 endfunction()
 
 paddock_integration_test(responder)
+paddock_integration_test(provider)
 paddock_integration_test(service)
 paddock_integration_test(latency)
 paddock_integration_test(outages)

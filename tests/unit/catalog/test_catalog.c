@@ -67,11 +67,11 @@ static void tell(struct world *world, enum catalog_source source, const char *lo
     if (catalog_text_parse(text, strlen(text), &settings, &error) != 0)
         fail_msg("%s", error.text);
     if (source == CATALOG_STATIC) {
-        settings.static_endpoints = settings.clusters != NULL ? cluster_new("") : NULL;
-        if (settings.clusters != NULL)
+        settings.static_endpoints = settings.config.clusters != NULL ? cluster_new("") : NULL;
+        if (settings.config.clusters != NULL)
             assert_int_equal(
-                cluster_add_all(settings.static_endpoints, settings.clusters->items[0].cluster), 0);
-        if (settings.filters != NULL)
+                cluster_add_all(settings.static_endpoints, settings.config.clusters->items[0].cluster), 0);
+        if (settings.config.filters != NULL)
             settings.static_tokens = (struct static_tokens){2, 3};
     }
     assert_int_equal(catalog_settings_change(&settings, source, locality, &change), 0);

@@ -436,8 +436,8 @@ static void twenty_thousand(void **state)
         fail_msg("%s", error.text);
     print_message("20,000 endpoints with 2 tokens each: %.3f s of CPU\n", cpu_seconds() - start);
     assert_true(cpu_seconds() - start < 10);
-    assert_int_equal(settings.clusters->items[0].cluster->endpoint_count, 20000);
-    assert_int_equal(settings.clusters->items[0].cluster->token_count, 40000);
+    assert_int_equal(settings.config.clusters->items[0].cluster->endpoint_count, 20000);
+    assert_int_equal(settings.config.clusters->items[0].cluster->token_count, 40000);
     field_fini(catalog_section.fields, &settings);
     free(text);
 }

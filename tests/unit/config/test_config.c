@@ -116,7 +116,7 @@ static void defaults_are_the_documented_ones(void **state)
     assert_int_equal(loaded.qcmp->max_age_ns, 0);
     assert_string_equal(loaded.process->user, "nobody");
     assert_true(loaded.process->seccomp);
-    assert_null(loaded.catalog->filters);
+    assert_null(loaded.catalog->config.filters);
     assert_false(loaded.file->is_loaded);
 }
 
@@ -486,8 +486,6 @@ static const struct {
     {"service.tls.key", "QUILKIN_SERVICE_TLS_KEY", false},
     {"service.tls.cert-path", "QUILKIN_SERVICE_TLS_CERT_PATH", false},
     {"service.tls.key-path", "QUILKIN_SERVICE_TLS_KEY_PATH", false},
-    {"provider.fs", "QUILKIN_PROVIDERS_FS", true},
-    {"provider.fs.path", "QUILKIN_PROVIDERS_FS_PATH", false},
     {"provider.k8s", "QUILKIN_PROVIDERS_K8S", true},
     {"provider.k8s.namespace", "QUILKIN_PROVIDERS_K8S_NAMESPACE", false},
     {"provider.k8s.leader-election", "QUILKIN_PROVIDERS_K8S_LEADER_ELECTION", true},
@@ -579,7 +577,8 @@ static void help_lists_what_is_supported_and_nothing_else(void **state)
     for (size_t i = 0; i < sizeof supported / sizeof supported[0]; i++)
         assert_non_null(strstr(text, supported[i]));
     assert_null(strstr(text, "--service.phoenix"));
-    assert_null(strstr(text, "--provider.fs"));
+    assert_non_null(strstr(text, "--provider.fs"));
+    assert_null(strstr(text, "--provider.k8s"));
     assert_null(strstr(text, "--provider.k8s"));
     assert_null(strstr(text, "--provider.xds"));
     free(text);

@@ -24,9 +24,9 @@ static struct destinations *make(const char *text, const struct destinations *be
     if (catalog_text_parse(text, strlen(text), &settings, &error) != 0)
         fail_msg("%s", error.text);
     struct clusters *none = clusters_new();
-    const struct catalog_version told = {.clusters =
-                                             settings.clusters != NULL ? settings.clusters : none,
-                                         .filters = settings.filters};
+    const struct catalog_version told = {
+        .clusters = settings.config.clusters != NULL ? settings.config.clusters : none,
+        .filters = settings.config.filters};
     if (world_new(&world, &told, before, &(struct world_options){.workers = 2}, &error) != 0)
         fail_msg("%s", error.text);
     clusters_free(none);
