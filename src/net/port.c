@@ -266,6 +266,7 @@ static void describe(struct port *port, unsigned i)
     packet->is_cut = (message->msg_hdr.msg_flags & MSG_TRUNC) != 0;
     packet->peer = endpoint_from_socket((const struct sockaddr *)&batch->slots[i].peer);
     packet->data = batch->slots[i].vector.iov_base;
+    packet->received_ns = 0;
     if (read_control(&message->msg_hdr, packet)) {
         int64_t delay_ns = batch->read_ns - packet->received_ns;
         histogram_record(&port->options.counters->queue_delay_ns,
@@ -557,7 +558,7 @@ int port_turn(struct port *port)
         return -errno;
     }
 
-    batch->read_ns = clock_wall_ns();
+    batch->read_ns = port->options.is_unstamped ? 0 : clock_wall_ns();
     for (int i = 0; i < received; i++)
         describe(port, (unsigned)i);
     histogram_record(&port->options.counters->batch_packets, (uint64_t)received);

@@ -83,6 +83,7 @@ typedef void port_receive_fn(struct port *port, struct packet *packets, unsigned
 struct port_options {
     int fd;             /**< a bound, non-blocking socket as of net/bind.h; the port's from then on,
                            also on failure */
+    bool is_unstamped;  /**< nobody asks when datagrams were received: no clock is read */
     uint32_t max_bytes; /**< longer datagrams are cut; at most #PACKET_MAX_BYTES */
     struct port_batch *batch;       /**< the worker's; must outlive the port */
     struct port_counters *counters; /**< must outlive the port */

@@ -25,6 +25,9 @@
 /* The TTL and hop limit of the system, as it usually is. */
 #define FRESH_HOPS 64
 
+/* One batch in so many is timed, and stands for those until the next. */
+#define TIMED_SHARE 8
+
 /* Sockets that are tried for one whose number no other worker's sessions rest on. */
 #define NUMBER_TRIES 16
 
@@ -53,11 +56,15 @@ struct proxy_worker {
     struct loop_timer tick, sweep;
     struct upstream *open, *closed;   /* the next one to be looked at; the first one */
     const struct destinations *world; /* of the batch in hand */
-    bool has_changed; /* sessions began or ended in the batch in hand */
+    bool has_changed;                 /* sessions began or ended in the batch in hand */
     uint64_t world_number;
     enum proxy_removed removed;
-    int64_t now_ns;       /* monotonic: of the batch in hand */
-    int64_t before_ns[2]; /* of the batch before, read and written */
+    int64_t now_ns; /* monotonic: of the batch in hand */
+    struct timing {
+        int64_t began_ns, before_ns; /* of the batch in hand, if it is timed; of the one before */
+        uint64_t duration_ns;        /* of a datagram */
+        uint32_t batches, datagrams; /* since then */
+    } timings[2];                    /* read, written */
     struct filter_call call;
     /* Pages are used as filters need them. */
     uint8_t scratch[FILTER_SCRATCH_BYTES], spare[FILTER_SPARE_BYTES];
@@ -141,6 +148,7 @@ static int open_upstream(void *user, struct upstream **opened, uint16_t *number)
 
     int fd = open_number(worker, number);
     struct port_options options = {.fd = fd,
+                                   .is_unstamped = true,
                                    .max_bytes = PACKET_MAX_BYTES,
                                    .batch = worker->options.worker->batch,
                                    .counters = worker->options.upstream,
@@ -232,8 +240,7 @@ static void begin_batch(struct proxy_worker *worker)
     enum proxy_removed removed =
         atomic_load_explicit(&shared(worker)->removed, memory_order_relaxed);
     worker->world = quiescent_read(&shared(worker)->world);
-    worker->now_ns = worker->call.now_ns = clock_monotonic_ns();
-    chain_begin(own_chain(worker));
+    worker->now_ns = worker->call.now_ns = clock_coarse_ns();
     if (worker->world->number != worker->world_number || worker->removed != removed) {
         worker->world_number = worker->world->number;
         worker->removed = removed;
@@ -338,20 +345,32 @@ static bool is_kept(const struct endpoint *server, void *user)
     return world_has(((struct proxy_worker *)user)->world, server);
 }
 
+static void begin_timing(struct proxy_worker *worker, bool is_write)
+{
+    struct timing *timing = &worker->timings[is_write];
+    timing->began_ns = timing->batches++ % TIMED_SHARE == 0 ? clock_monotonic_ns() : 0;
+    if (timing->began_ns != 0)
+        chain_begin(own_chain(worker));
+}
+
 static void end_batch(struct proxy_worker *worker, bool is_write, unsigned count)
 {
+    struct timing *timing = &worker->timings[is_write];
     struct histogram *histogram = &worker->options.counters->processing_ns[is_write];
     chain_end(own_chain(worker));
-    int64_t each_ns = (clock_monotonic_ns() - worker->now_ns) / (int64_t)count;
-    uint64_t duration_ns = each_ns > 0 ? (uint64_t)each_ns : 0;
-    counter_add(&histogram->buckets[histogram_bucket(histogram, duration_ns)], count);
-    counter_add(&histogram->sum, duration_ns * count);
+    timing->datagrams += count;
+    if (timing->began_ns != 0) {
+        timing->duration_ns = (uint64_t)(clock_monotonic_ns() - timing->began_ns) / count;
+        if (timing->before_ns != 0)
+            gauge(&worker->options.counters->gap_ns[is_write],
+                  (uint64_t)(timing->began_ns - timing->before_ns) / timing->datagrams);
+        timing->before_ns = timing->began_ns;
+        timing->datagrams = 0;
+    }
+    counter_add(&histogram->buckets[histogram_bucket(histogram, timing->duration_ns)], count);
+    counter_add(&histogram->sum, timing->duration_ns * count);
     if (worker->has_changed)
         show_size(worker);
-    if (worker->before_ns[is_write] != 0)
-        gauge(&worker->options.counters->gap_ns[is_write],
-              (uint64_t)(worker->now_ns - worker->before_ns[is_write]) / count);
-    worker->before_ns[is_write] = worker->now_ns;
 }
 
 static bool is_loopback(const struct in6_addr *address)
@@ -465,6 +484,7 @@ void proxy_receive(struct port *port, struct packet *packets, unsigned count, vo
 {
     struct proxy_worker *worker = user;
     begin_batch(worker);
+    begin_timing(worker, false);
     for (struct packet *packet = packets; packet < packets + count; packet++) {
         /* Filters change the size, and a datagram is counted as it came. */
         struct packet original = *packet;
@@ -515,6 +535,7 @@ static void write_back(struct port *port, struct packet *packets, unsigned count
     const struct upstream *upstream = user;
     struct proxy_worker *worker = upstream->owner;
     begin_batch(worker);
+    begin_timing(worker, true);
     for (struct packet *packet = packets; packet < packets + count; packet++) {
         struct packet original = *packet;
         unsigned outcome = carry_back(worker, upstream, packet);
