@@ -70,7 +70,7 @@ clean:
 
 help:
 	@echo 'make            build libqcmp and the programs into build/release/ (programs in build/release/bin/)'
-	@echo 'make demo       start a responder on loopback, ping it over IPv4 and IPv6, stop it'
+	@echo 'make demo       two game servers, a proxy before them, two players, and pings; all on loopback'
 	@echo 'make test       build and run every test: ThreadSanitizer, AddressSanitizer, then without'
 	@echo '                (one alone: make test-tsan, make test-asan, make test-dev)'
 	@echo 'make test-platforms  build and run libqcmp and its tests for Windows, macOS, the BSDs and other processors'

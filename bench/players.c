@@ -28,7 +28,7 @@
 struct run {
     int epoll;
     unsigned players, servers, next;
-    int *fds; /* of players, then of servers */
+    int *fds; /* those of players first, then of servers */
     uint64_t sent, answered, in_flight, lost;
     int64_t answered_ns;
     struct hdr_histogram delays;

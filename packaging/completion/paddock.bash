@@ -26,11 +26,12 @@ _paddock_value() {
         ;;
     --via) mapfile -t COMPREPLY < <(compgen -W 'sockets xdp' -- "$word") ;;
     --interface) mapfile -t COMPREPLY < <(cd /sys/class/net && compgen -W "$(echo *)" -- "$word") ;;
-    --config | -c)
+    --sort) mapfile -t COMPREPLY < <(compgen -W 'idle age packets bytes' -- "$word") ;;
+    --config | -c | --provider.fs.path)
         mapfile -t COMPREPLY < <(compgen -f -- "$word")
         compopt -o filenames 2>/dev/null # quotes blanks, and puts a slash behind a folder
         ;;
-    --sys.log.dir)
+    --sys.log.dir | --output-directory | -o)
         mapfile -t COMPREPLY < <(compgen -d -- "$word")
         compopt -o filenames 2>/dev/null
         ;;

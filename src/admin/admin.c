@@ -2,6 +2,8 @@
 #include "admin/admin.h"
 
 #include <errno.h>
+#include <netinet/in.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -64,15 +66,44 @@ static void began(void *user)
     admin->began(admin->user);
 }
 
+static bool is_from_here(const struct sockaddr *peer)
+{
+    if (peer->sa_family == AF_INET)
+        return ntohl(((const struct sockaddr_in *)(const void *)peer)->sin_addr.s_addr) >> 24 ==
+               IN_LOOPBACKNET;
+    const struct in6_addr *address = &((const struct sockaddr_in6 *)(const void *)peer)->sin6_addr;
+    return IN6_IS_ADDR_LOOPBACK(address) ||
+           (IN6_IS_ADDR_V4MAPPED(address) && address->s6_addr[12] == IN_LOOPBACKNET);
+}
+
+/* Who plays where is nobody else's business. */
+static int answer_sessions(const struct http_request *request, struct http_reply *reply, void *user)
+{
+    const struct admin *admin = user;
+    const char *sort = http_request_query(request, "sort");
+    char order[16];
+
+    if (!is_from_here(request->peer)) {
+        reply->status = 403;
+        fputs("for this host alone\n", reply->out);
+        return 0;
+    }
+    if (sort != NULL) /* the next value may take the place of this one */
+        snprintf(order, sizeof order, "%s", sort);
+    reply->type = "application/json";
+    reply->cache_control = "no-store";
+    reply->blob = admin->callbacks.sessions(sort != NULL ? order : NULL,
+                                            http_request_query(request, "limit"), admin->user);
+    return reply->blob != NULL ? 0 : -EIO;
+}
+
 int admin_start(struct admin **admin, const struct admin_options *options, struct error *error)
 {
-    static const struct http_route routes[] = {{"/live", answer_live},
-                                               {"/livez", answer_live},
-                                               {"/ready", answer_ready},
-                                               {"/readyz", answer_ready},
-                                               {"/metrics", answer_metrics},
-                                               {"/config", answer_config},
-                                               {NULL, NULL}};
+    static const struct http_route routes[] = {
+        {"/live", answer_live},         {"/livez", answer_live},
+        {"/ready", answer_ready},       {"/readyz", answer_ready},
+        {"/metrics", answer_metrics},   {"/config", answer_config},
+        {"/sessions", answer_sessions}, {NULL, NULL}};
 
     struct admin *started = malloc(sizeof *started);
     if (started == NULL)

@@ -27,6 +27,13 @@ struct admin_callbacks {
      * @return a reference, which goes to the server; NULL for a 500.
      */
     struct http_blob *(*config)(bool with_access, void *user);
+    /**
+     * /sessions: the JSON of a list, `?sort=` and `?limit=` of the request; answered to the host
+     * itself alone. May wait for a second.
+     * @param sort,limit as the request has them; NULL: not there.
+     * @return a reference, which goes to the server; NULL for a 500.
+     */
+    struct http_blob *(*sessions)(const char *sort, const char *limit, void *user);
 };
 
 /** How to start a server. */

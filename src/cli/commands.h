@@ -35,4 +35,8 @@ int cmd_check(int argc, char *const *argv, const struct config_file *file,
  * could not be written. */
 int cmd_schema(int argc, char *const *argv);
 
+/** `paddock sessions`: the live sessions of a proxy on this host. 0, 2 = usage, 255 = it does not
+ * answer, or the output fails. */
+int cmd_sessions(int argc, char *const *argv);
+
 #endif

@@ -54,6 +54,8 @@ static int print_help(void)
          "  qcmp ping ENDPOINT  the same, with Quilkin's arguments and log events\n"
          "  load TARGET         load a QCMP responder of yours ('paddock load --help')\n"
          "  relay OPTION...     relay UDP as badly as a network can ('paddock relay --help')\n"
+         "  sessions [OPTION...]\n"
+         "                      list the sessions of a proxy on this host\n"
          "  check [-c FILE]     check a configuration file\n"
          "  generate-config-schema [-o DIR] [ID...]\n"
          "                      print the JSON Schema of the configuration file, or of filters");
@@ -135,6 +137,11 @@ static int run_check(const struct invocation *call)
     return cmd_check(call->argc, call->argv, config_file(call->config), call->environment);
 }
 
+static int run_sessions(const struct invocation *call)
+{
+    return cmd_sessions(call->argc, call->argv);
+}
+
 static int run_schema(const struct invocation *call)
 {
     return cmd_schema(call->argc, call->argv);
@@ -145,9 +152,13 @@ static int run_command(const struct invocation *call, bool service_asked)
     static const struct {
         const char *name;
         int (*run)(const struct invocation *call);
-    } commands[] = {{"ping", run_ping},   {"load", run_load},
-                    {"qcmp", run_qcmp},   {"relay", run_relay},
-                    {"check", run_check}, {"generate-config-schema", run_schema}};
+    } commands[] = {{"ping", run_ping},
+                    {"load", run_load},
+                    {"qcmp", run_qcmp},
+                    {"relay", run_relay},
+                    {"sessions", run_sessions},
+                    {"check", run_check},
+                    {"generate-config-schema", run_schema}};
     char error[SHOWN_BYTES + 32];
     for (size_t i = 0; i < sizeof commands / sizeof commands[0]; i++) {
         if (strcmp(call->argv[0], commands[i].name) != 0)

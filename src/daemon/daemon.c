@@ -207,6 +207,7 @@ static void serve(struct daemon *daemon)
         if (clock_monotonic_ns() >= daemon->settle_ns)
             look_at_files(daemon);
         reload_if_due(daemon);
+        operator_answer(daemon);
     }
 }
 
@@ -452,6 +453,8 @@ int daemon_run(struct config *config, const struct daemon_start *start, struct l
                           (daemon.settings->realtime ? PRIVILEGES_CAPABILITY(CAP_SYS_NICE) : 0);
 
     pthread_mutex_init(&daemon.lock, NULL);
+    pthread_mutex_init(&daemon.question.lock, NULL);
+    pthread_cond_init(&daemon.question.changed, NULL);
     read_manager(&daemon);
     int code = open_control(&daemon, &error);
     if (code == 0)
@@ -493,5 +496,7 @@ int daemon_run(struct config *config, const struct daemon_start *start, struct l
         config_free(config);
     operator_forget(&daemon);
     pthread_mutex_destroy(&daemon.lock);
+    pthread_mutex_destroy(&daemon.question.lock);
+    pthread_cond_destroy(&daemon.question.changed);
     return code == 0 ? 0 : EXIT_FAILED;
 }

@@ -8,7 +8,11 @@
 #include <qcmp/version.h>
 
 #include "base/clock.h"
+#include "base/number.h"
 #include "metrics/system.h"
+
+/* Of a list of sessions, where nobody says how many. */
+#define DEFAULT_ROWS 100
 
 #ifdef __clang__
 #define COMPILER __VERSION__ /* with its name */
@@ -135,10 +139,91 @@ static struct http_blob *show_config(bool with_access, void *user)
     return blob;
 }
 
+static const char *const ORDERS[] = {[SERVICE_BY_IDLE] = "idle",
+                                     [SERVICE_BY_AGE] = "age",
+                                     [SERVICE_BY_PACKETS] = "packets",
+                                     [SERVICE_BY_BYTES] = "bytes"};
+
+/* Sessions are the workers', whom the control thread alone can ask. One that does not answer in
+ * time finds the question withdrawn. */
+static struct http_blob *show_sessions(const char *sort, const char *limit, void *user)
+{
+    struct daemon *daemon = user;
+    struct question *question = &daemon->question;
+    struct service_list wanted = {.order = SERVICE_BY_IDLE};
+    struct http_blob *answer = NULL;
+    struct timespec until;
+    uint64_t rows = DEFAULT_ROWS;
+    int error = 0;
+
+    for (size_t i = 0; sort != NULL && i < sizeof ORDERS / sizeof ORDERS[0]; i++) {
+        if (strcmp(ORDERS[i], sort) == 0)
+            wanted.order = (enum service_order)i;
+    }
+    if (limit != NULL && number_parse(limit, 1, SERVICE_LIST_MOST, &rows) != 0)
+        rows = SERVICE_LIST_MOST;
+    wanted.limit = rows;
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_sec++;
+    pthread_mutex_lock(&question->lock);
+    question->wanted = wanted;
+    question->is_asked = true;
+    question->is_answered = false;
+    loop_wake(daemon->loop);
+    while (!question->is_answered && error == 0)
+        error = pthread_cond_timedwait(&question->changed, &question->lock, &until);
+    question->is_asked = question->is_answered = false;
+    answer = question->answer;
+    question->answer = NULL;
+    pthread_mutex_unlock(&question->lock);
+    return answer;
+}
+
+static json_t *list_sessions(struct daemon *daemon, const struct service_list *wanted)
+{
+    for (size_t i = 0; i < daemon->running_count; i++) {
+        const struct running *service = &daemon->running[i];
+        if (service->ops->sessions != NULL)
+            return service->ops->sessions(service->self, wanted);
+    }
+    return json_pack("{s:i, s:[]}", "total", 0, "sessions");
+}
+
+void operator_answer(struct daemon *daemon)
+{
+    struct question *question = &daemon->question;
+    pthread_mutex_lock(&question->lock);
+    bool is_asked = question->is_asked && !question->is_answered;
+    struct service_list wanted = question->wanted;
+    pthread_mutex_unlock(&question->lock);
+    if (!is_asked)
+        return;
+
+    json_t *list = list_sessions(daemon, &wanted);
+    char *text = list != NULL ? json_dumps(list, JSON_COMPACT) : NULL;
+    struct http_blob *blob = text != NULL ? http_blob_new(text, strlen(text)) : NULL;
+    json_decref(list);
+    pthread_mutex_lock(&question->lock);
+    bool is_wanted = question->is_asked && !question->is_answered &&
+                     question->wanted.order == wanted.order &&
+                     question->wanted.limit == wanted.limit;
+    if (is_wanted) {
+        question->answer = blob;
+        question->is_answered = true;
+        pthread_cond_signal(&question->changed);
+    }
+    pthread_mutex_unlock(&question->lock);
+    if (!is_wanted)
+        http_blob_unref(blob);
+}
+
 struct admin_callbacks operator_callbacks(void)
 {
-    return (struct admin_callbacks){
-        .live = live, .ready = ready, .metrics = write_metrics, .config = show_config};
+    return (struct admin_callbacks){.live = live,
+                                    .ready = ready,
+                                    .metrics = write_metrics,
+                                    .config = show_config,
+                                    .sessions = show_sessions};
 }
 
 struct shown *operator_prepare(struct config *config)

@@ -28,4 +28,8 @@ void operator_complete(struct daemon *daemon);
 /** Shows nothing any more, at the end. */
 void operator_forget(struct daemon *daemon);
 
+/** Answers what the admin server's thread has asked since the last call, if anything; to be called
+ * in each turn of the control thread. */
+void operator_answer(struct daemon *daemon);
+
 #endif

@@ -11,6 +11,7 @@
 #include "base/clock.h"
 #include "loop/ports.h"
 #include "proxy/metrics.h"
+#include "proxy/session_list.h"
 #include "proxy/settings.h"
 #include "proxy/worker.h"
 
@@ -340,6 +341,12 @@ static void show(const void *self, json_t *json)
         json_object_update_new(paddock, udp);
 }
 
+static json_t *list_sessions(void *self, const struct service_list *wanted)
+{
+    struct proxy *proxy = self;
+    return session_list(proxy->env.workers, proxy->workers, wanted, clock_monotonic_ns());
+}
+
 static void drain(void *self)
 {
     struct proxy *proxy = self;
@@ -384,6 +391,7 @@ const struct service_ops proxy_service = {.name = "udp",
                                           .is_ready = is_ready,
                                           .metrics = metrics,
                                           .show = show,
+                                          .sessions = list_sessions,
                                           .drain = drain,
                                           .is_drained = is_drained,
                                           .stop = stop};

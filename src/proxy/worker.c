@@ -525,7 +525,9 @@ static unsigned carry_back(struct proxy_worker *worker, const struct upstream *u
                                          .bytes = packet->bytes,
                                          .to = &session->player,
                                          .from = &session->local,
-                                         .stamp_at = -1};
+                                         .stamp_at = -1,
+                                         .is_doubtful =
+                                             worker->now_ns - session->began_ns < SECOND_NS};
     port_send(session->port, &message);
     return PROXY_FORWARDED;
 }

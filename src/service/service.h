@@ -31,6 +31,22 @@ struct service_env {
     struct catalog *catalog;
 };
 
+/** By what a list is sorted, the highest first; idle ones last. */
+enum service_order {
+    SERVICE_BY_IDLE,
+    SERVICE_BY_AGE,
+    SERVICE_BY_PACKETS,
+    SERVICE_BY_BYTES
+};
+
+/** A list that somebody asks for. */
+struct service_list {
+    enum service_order order;
+    size_t limit; /**< at most #SERVICE_LIST_MOST rows */
+};
+
+#define SERVICE_LIST_MOST 10000
+
 /** A service. Where a function may be NULL, there is nothing to do. */
 struct service_ops {
     const char *name; /**< as in the log: "qcmp" */
@@ -75,6 +91,10 @@ struct service_ops {
     /** Adds what a configuration cannot say to what is shown of the one in force. May be NULL.
      * @param json an object. */
     void (*show)(const void *self, json_t *json);
+
+    /** Lists what it holds for its peers, such as sessions. May be NULL: it holds nothing.
+     * @return an object of the caller's, or NULL without memory. */
+    json_t *(*sessions)(void *self, const struct service_list *wanted);
 
     /** Takes nothing new from now on. May be NULL: it goes on as before until stop(). */
     void (*drain)(void *self);

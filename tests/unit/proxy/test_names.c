@@ -27,7 +27,7 @@ struct bench {
     struct log log;
     struct names *names;
     struct clusters *clusters;
-    const char *addresses[4]; /* of every name; none: NXDOMAIN */
+    const char *addresses[4]; /* those of every name; without any, NXDOMAIN */
     uint32_t ttl;
     bool is_broken; /* SERVFAIL */
     unsigned questions, changes;

@@ -1,0 +1,203 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <errno.h>
+#include <jansson.h>
+#include <netdb.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+#include <unistd.h>
+
+#include "base/duration.h"
+#include "cli/command.h"
+#include "cli/commands.h"
+#include "net/target.h"
+
+#define ADMIN_PORT 8000
+#define WAIT_SECONDS 5
+#define MAX_REPLY_BYTES (16 * 1024 * 1024)
+#define TEXT_BYTES 160
+
+struct arguments {
+    struct target admin;
+    unsigned sort;
+    uint32_t limit;
+    bool is_json, help;
+};
+
+static const char *const orders[] = {"idle", "age", "packets", "bytes", NULL};
+
+static int parse_admin(const char *text, void *value)
+{
+    return target_parse(text, ADMIN_PORT, value) == TARGET_OK ? 0 : -1;
+}
+
+static const struct field_type admin_type = {
+    .parse = parse_admin, .expected = "an address and a port, such as 127.0.0.1:8000"};
+
+static const struct field fields[] = {
+    {.flag = "admin",
+     .help = "where the proxy serves HTTP",
+     .placeholder = "ADDRESS",
+     .default_text = "127.0.0.1:8000",
+     .kind = FIELD_CUSTOM,
+     .type = &admin_type,
+     FIELD_AT(struct arguments, admin)},
+    {.flag = "sort",
+     .help = "by idle (the last active first), age (the oldest first), packets or bytes",
+     .placeholder = "KEY",
+     .default_text = "idle",
+     .kind = FIELD_WORD,
+     .words = orders,
+     FIELD_AT(struct arguments, sort)},
+    {.flag = "limit",
+     .letter = 'n',
+     .help = "the most rows",
+     .placeholder = "N",
+     .default_text = "100",
+     .kind = FIELD_NUMBER,
+     .min = 1,
+     .max = 10000,
+     FIELD_AT(struct arguments, limit)},
+    OPTION_FORMAT(struct arguments, is_json, "format", "human, or json for programs"),
+    OPTION_MARK(struct arguments, help, "help", 'h', "print this help"),
+    {0},
+};
+
+static const struct command command = {
+    .name = "sessions",
+    .help_name = "sessions",
+    .about = "Usage: paddock sessions [OPTION...]\n"
+             "\n"
+             "Lists the sessions of a proxy (paddock --service.udp) on this host: player, game\n"
+             "server, and what has passed between them.\n",
+    .exit_status = "0 if the proxy has answered, 2 for a usage error, 255 otherwise.",
+    .fields = fields};
+
+static int connect_to(const struct target *target)
+{
+    const struct addrinfo hints = {.ai_socktype = SOCK_STREAM};
+    const struct timeval wait = {.tv_sec = WAIT_SECONDS};
+    struct addrinfo *found;
+    char port[8];
+    int fd = -1;
+
+    snprintf(port, sizeof port, "%u", (unsigned)target->port);
+    if (getaddrinfo(target->host, port, &hints, &found) != 0)
+        return -1;
+    for (const struct addrinfo *at = found; at != NULL && fd < 0; at = at->ai_next) {
+        fd = socket(at->ai_family, at->ai_socktype | SOCK_CLOEXEC, 0);
+        if (fd < 0)
+            continue;
+        setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &wait, sizeof wait);
+        setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &wait, sizeof wait);
+        if (connect(fd, at->ai_addr, at->ai_addrlen) != 0) {
+            close(fd);
+            fd = -1;
+        }
+    }
+    freeaddrinfo(found);
+    return fd;
+}
+
+/* The whole answer to one request, terminated; NULL where there is none. */
+static char *ask(const struct arguments *arguments)
+{
+    char request[128];
+    size_t used = 0, capacity = 65536;
+    ssize_t got = -1;
+    int fd = connect_to(&arguments->admin);
+    if (fd < 0)
+        return NULL;
+
+    int length =
+        snprintf(request, sizeof request, "GET /sessions?sort=%s&limit=%u HTTP/1.0\r\n\r\n",
+                 orders[arguments->sort], arguments->limit);
+    char *reply = malloc(capacity);
+    if (reply != NULL && send(fd, request, (size_t)length, MSG_NOSIGNAL) == length) {
+        while ((got = recv(fd, reply + used, capacity - used - 1, 0)) > 0) {
+            used += (size_t)got;
+            if (used + 1 < capacity)
+                continue;
+            char *larger = capacity < MAX_REPLY_BYTES ? realloc(reply, 2 * capacity) : NULL;
+            if (larger == NULL)
+                break;
+            reply = larger;
+            capacity *= 2;
+        }
+    }
+    close(fd);
+    if (got != 0) {
+        free(reply);
+        return NULL;
+    }
+    reply[used] = '\0';
+    return reply;
+}
+
+static void format_ms(const json_t *row, const char *key, char text[DURATION_TEXT_BYTES])
+{
+    int64_t ms = json_integer_value(json_object_get(row, key));
+    duration_format(ms >= 1000 ? ms / 1000 * 1000000000 : ms * 1000000, text, DURATION_TEXT_BYTES);
+}
+
+static void print_table(const json_t *list)
+{
+    const json_t *rows = json_object_get(list, "sessions");
+    json_t *row;
+    size_t i;
+
+    printf("%-24s %-24s %9s %9s %10s %12s %10s %12s  %s\n", "PLAYER", "SERVER", "AGE", "IDLE",
+           "TO SERVER", "BYTES", "TO PLAYER", "BYTES", "STATE");
+    json_array_foreach(rows, i, row)
+    {
+        const char *player = "", *server = "", *state = "";
+        json_int_t read = 0, read_bytes = 0, written = 0, written_bytes = 0;
+        char age[DURATION_TEXT_BYTES], idle[DURATION_TEXT_BYTES];
+        (void)json_unpack(row, "{s:s, s:s, s:s, s:{s:I, s:I}, s:{s:I, s:I}}", "player", &player,
+                          "server", &server, "state", &state, "read", "packets", &read, "bytes",
+                          &read_bytes, "write", "packets", &written, "bytes", &written_bytes);
+        format_ms(row, "age_ms", age);
+        format_ms(row, "idle_ms", idle);
+        printf("%-24s %-24s %9s %9s %10" JSON_INTEGER_FORMAT " %12" JSON_INTEGER_FORMAT
+               " %10" JSON_INTEGER_FORMAT " %12" JSON_INTEGER_FORMAT "  %s\n",
+               player, server, age, idle, read, read_bytes, written, written_bytes, state);
+    }
+    printf("%zu of %" JSON_INTEGER_FORMAT " sessions\n", json_array_size(rows),
+           json_integer_value(json_object_get(list, "total")));
+}
+
+int cmd_sessions(int argc, char *const *argv)
+{
+    struct arguments arguments = {.help = false};
+    const struct field_table table = {fields, &arguments};
+    struct flags_words words = {.items = NULL};
+    struct error error;
+    char failure[TEXT_BYTES];
+
+    field_defaults(fields, &arguments);
+    if (flags_parse(&table, argc, argv, &words, &error) != 0)
+        return command_usage(&command, error.text);
+    if (arguments.help)
+        return command_help(&command);
+
+    char *reply = ask(&arguments);
+    const char *body = reply != NULL ? strstr(reply, "\r\n\r\n") : NULL;
+    bool is_fine =
+        body != NULL && strncmp(reply, "HTTP/1.", 7) == 0 && strncmp(reply + 8, " 200", 4) == 0;
+    json_t *list = is_fine ? json_loads(body, 0, NULL) : NULL;
+    snprintf(failure, sizeof failure,
+             body == NULL ? "nothing answers at %.64s, port %u"
+                          : "what answers at %.64s, port %u, tells no sessions",
+             arguments.admin.host, (unsigned)arguments.admin.port);
+    free(reply);
+    if (list == NULL)
+        return command_fail(&command, failure);
+    if (!arguments.is_json)
+        print_table(list);
+    else if (json_dumpf(list, stdout, JSON_INDENT(2)) == 0)
+        puts("");
+    json_decref(list);
+    return output_finish();
+}
