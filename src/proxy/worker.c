@@ -53,7 +53,7 @@ struct upstream {
 struct proxy_worker {
     struct proxy_worker_options options;
     struct sessions *sessions;
-    struct loop_timer tick, sweep;
+    struct loop_timer tick, sweep, flush;
     struct upstream *open, *closed;   /* the next one to be looked at; the first one */
     const struct destinations *world; /* of the batch in hand */
     bool has_changed;                 /* sessions began or ended in the batch in hand */
@@ -95,8 +95,12 @@ static void receive_upstream(uint32_t events, void *user)
 {
     struct upstream *upstream = user;
     (void)events;
-    if (port_turn(upstream->port) < 0)
+    struct proxy_worker *worker = upstream->owner;
+    int received = port_gather(upstream->port);
+    if (received < 0)
         poll(NULL, 0, REST_MS);
+    else
+        loop_timer_set(worker->options.worker->loop, &worker->flush, 0);
 }
 
 static void set_own(struct proxy_worker *worker, uint16_t number, bool is_own)
@@ -189,6 +193,12 @@ static void close_upstream(void *user, struct upstream *upstream)
     upstream->next = worker->closed;
     worker->closed = upstream;
     loop_timer_set(worker->options.worker->loop, &worker->sweep, 0);
+}
+
+/* Of all upstream sockets that were ready in one turn of the loop. */
+static void send_answers(void *user)
+{
+    port_batch_flush(((struct proxy_worker *)user)->options.worker->batch);
 }
 
 static void look_at_drops(struct upstream *upstream)
@@ -292,6 +302,7 @@ int proxy_worker_new(struct proxy_worker **made, const struct proxy_worker_optio
     worker->options = *options;
     worker->tick = (struct loop_timer){.fire = tick, .user = worker};
     worker->sweep = (struct loop_timer){.fire = sweep, .user = worker};
+    worker->flush = (struct loop_timer){.fire = send_answers, .user = worker};
     worker->call.scratch = worker->scratch;
     worker->call.spare = worker->spare;
     histogram_init(&options->counters->duration_ns, &proxy_duration_bounds);
@@ -313,6 +324,8 @@ void proxy_worker_free(struct proxy_worker *worker)
     loop_timer_stop(worker->options.worker->loop, &worker->tick);
     sessions_free(worker->sessions);
     loop_timer_stop(worker->options.worker->loop, &worker->sweep);
+    loop_timer_stop(worker->options.worker->loop, &worker->flush);
+    send_answers(worker);
     sweep(worker);
     free(worker);
 }
@@ -441,6 +454,14 @@ static void send_copy(struct proxy_worker *worker, struct port *port, const stru
     port_send(session->upstream->port, &message);
 }
 
+/* A datagram that has grown out of its own memory makes room for the next one. */
+static void flush_spare(const struct proxy_worker *worker, struct port *port,
+                        const struct packet *packet)
+{
+    if (packet->data >= worker->spare && packet->data < worker->spare + sizeof worker->spare)
+        port_flush(port);
+}
+
 /* Carries one datagram of a player to where the chain wants it. Returns its outcome. */
 static unsigned carry(struct proxy_worker *worker, struct port *port, struct packet *packet)
 {
@@ -473,6 +494,7 @@ static unsigned carry(struct proxy_worker *worker, struct port *port, struct pac
         return PROXY_NO_ENDPOINTS;
     for (uint32_t i = 0; i < count; i++)
         send_copy(worker, port, packet, &world->items[call->is_chosen ? call->chosen[i] : i].at);
+    flush_spare(worker, port, packet);
     counter_add(&worker->options.counters->copies, count - 1);
     if (worker->removed == PROXY_MOVE)
         sessions_end_player(worker->sessions, &packet->peer, is_kept, worker, SESSION_MOVED,
@@ -529,6 +551,7 @@ static unsigned carry_back(struct proxy_worker *worker, const struct upstream *u
                                          .is_doubtful =
                                              worker->now_ns - session->began_ns < SECOND_NS};
     port_send(session->port, &message);
+    flush_spare(worker, session->port, packet);
     return PROXY_FORWARDED;
 }
 
