@@ -53,7 +53,7 @@ struct proxy_worker {
     struct loop_timer tick, sweep;
     struct upstream *open, *closed;   /* the next one to be looked at; the first one */
     const struct destinations *world; /* of the batch in hand */
-    bool has_changed; /* sessions began or ended in the batch in hand */
+    bool has_changed;                 /* sessions began or ended in the batch in hand */
     uint64_t world_number;
     enum proxy_removed removed;
     int64_t now_ns;       /* monotonic: of the batch in hand */
