@@ -41,6 +41,7 @@ struct chain_worker {
     struct chain_worker *next; /* of the meter */
     bool is_timed;             /* the next datagram is */
     struct timing *timings;    /* two for each filter */
+    size_t last;               /* filters that the last datagram has come to */
     size_t started;            /* filters whose part was made */
     alignas(64) char mine[];
 };
@@ -349,8 +350,10 @@ enum filter_result chain_read(struct chain_worker *worker, struct filter_call *c
     enum filter_result result = FILTER_NEXT;
     size_t count = worker->chain->count;
     begin_datagram(worker->chain, call);
-    for (size_t i = 0; i < count && result == FILTER_NEXT; i++)
-        result = run(worker, i, false, call);
+    size_t i = 0;
+    while (i < count && result == FILTER_NEXT)
+        result = run(worker, i++, false, call);
+    worker->last = i;
     worker->is_timed = false;
     *reason = call->reason;
     return result;
@@ -366,6 +369,16 @@ enum filter_result chain_write(struct chain_worker *worker, struct filter_call *
     worker->is_timed = false;
     *reason = call->reason;
     return result;
+}
+
+size_t chain_last(const struct chain_worker *worker)
+{
+    return worker->last;
+}
+
+const struct chain *chain_of(const struct chain_worker *worker)
+{
+    return worker->chain;
 }
 
 const char *chain_filter_name(const struct chain *chain, size_t index)

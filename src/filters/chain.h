@@ -69,12 +69,18 @@ enum filter_result chain_read(struct chain_worker *worker, struct filter_call *c
 enum filter_result chain_write(struct chain_worker *worker, struct filter_call *call,
                                unsigned *reason);
 
+/** How many filters the last datagram of chain_read() has come to. */
+size_t chain_last(const struct chain_worker *worker);
+
 /** Why any filter of the program refuses datagrams, by number, from 0.
  * @return static storage; NULL behind the last. */
 const char *chain_reason(unsigned number);
 
 /** The id of the filter at a place of a chain; NULL behind the last. */
 const char *chain_filter_name(const struct chain *chain, size_t index);
+
+/** The chain of which it is a worker's part. */
+const struct chain *chain_of(const struct chain_worker *worker);
 
 /** The ids of all kinds of filters, from 0; NULL behind the last. */
 const char *chain_filter_id(size_t index);

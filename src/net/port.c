@@ -234,7 +234,8 @@ static struct in6_addr local_ipv4(const struct in_pktinfo *info)
 {
     bool is_broadcast =
         info->ipi_ifindex != 0 && info->ipi_spec_dst.s_addr != info->ipi_addr.s_addr;
-    return address_from_ipv4(is_broadcast ? (struct in_addr){INADDR_BROADCAST} : info->ipi_addr);
+    const struct in_addr broadcast = {INADDR_BROADCAST};
+    return address_from_ipv4(is_broadcast ? broadcast : info->ipi_addr);
 }
 
 /* Reads what the kernel says of a datagram beside its bytes. An IPv4 datagram on a dual-stack

@@ -58,6 +58,13 @@ static uint32_t default_max(struct log *log)
     return max;
 }
 
+/* Logs what filters have left to be logged. */
+static void report_filters(struct proxy *proxy, const struct destinations *world)
+{
+    for (unsigned i = 0; i < world->chain->count; i++)
+        chain_worker_report(world->chain->workers[i], proxy->env.log);
+}
+
 /* Takes over what the catalog says now. What cannot be made leaves the version before in force. */
 static void follow_catalog(void *user)
 {
@@ -85,8 +92,10 @@ static void follow_catalog(void *user)
     pthread_mutex_unlock(&proxy->lock);
     clusters_free(shown);
     quiescent_publish(&proxy->shared.world, next);
-    if (before != NULL)
+    if (before != NULL) {
+        report_filters(proxy, before);
         workers_retire(proxy->env.workers, &before->retired, world_free);
+    }
 }
 
 static int prepare_ports(struct proxy *proxy, const struct proxy_settings *settings,
@@ -310,10 +319,8 @@ static void warn_of_refused(struct proxy *proxy, int64_t now_ns)
 static void tick(void *self, int64_t now_ns)
 {
     struct proxy *proxy = self;
-    const struct destinations *world = proxy->shared.world.version;
 
-    for (unsigned i = 0; i < world->chain->count; i++)
-        chain_worker_report(world->chain->workers[i], proxy->env.log);
+    report_filters(proxy, proxy->shared.world.version);
     warn_of_refused(proxy, now_ns);
     names_tick(proxy->names, now_ns); /* the last, as it may change the world */
 }
@@ -368,6 +375,7 @@ static void stop(void *self)
     catalog_watch(proxy->env.catalog, NULL, NULL);
     if (proxy->is_started) {
         ports_slot_stop(&proxy->ports);
+        report_filters(proxy, proxy->shared.world.version);
         struct proxy_sum sum = sum_up(proxy);
         proxy_log_stopped(proxy->env.log, &sum);
     }

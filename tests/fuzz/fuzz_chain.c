@@ -10,6 +10,12 @@
 #include "support/chain_run.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+const char *__lsan_default_suppressions(void);
+
+const char *__lsan_default_suppressions(void)
+{
+    return "leak:libfyaml.so";
+}
 
 static void check_shown(const struct chain *chain)
 {

@@ -149,6 +149,38 @@ class ProviderTest(unittest.TestCase):
         done = run("--service.udp", "--provider.fs=x")
         self.assertEqual(done.returncode, 2)
 
+    def test_check_reads_it_and_says_where_a_datagram_goes(self):
+        name = "quilkin.filters.{}.v1alpha1.{}".format
+        self.write(json.dumps({
+            "filters": [{"name": name("capture", "Capture"), "config": {"suffix": {"size": 3, "remove": True}}},
+                        {"name": name("firewall", "Firewall"), "config": {
+                            "on_read": [{"action": "ALLOW", "sources": ["192.0.2.0/24"], "ports": ["1-65535"]}], "on_write": []}},
+                        {"name": name("token_router", "TokenRouter")}],
+            "clusters": [{"endpoints": [{"address": "203.0.113.7:7000", "metadata": {"quilkin.dev": {"tokens": ["YWJj"]}}},
+                                        {"address": "game.example:7000"}]}]}))
+        check = ("check", "--provider.fs.path", str(self.path), "--datagram")
+        done = run(*check, b"helloabc".hex())
+        self.assertEqual((done.returncode, done.stdout.splitlines()[1:]), (0, [
+            f"{self.path}: ok", "1 endpoints are given by name, and not looked at", f"1. {name('capture', 'Capture')}: passed",
+            f"2. {name('firewall', 'Firewall')}: passed", f"3. {name('token_router', 'TokenRouter')}: passed",
+            "sent to 203.0.113.7:7000, 5 bytes"]))
+        done = run(*check, b"helloxyz".hex())
+        self.assertEqual(done.stdout.splitlines()[-2:], [f"3. {name('token_router', 'TokenRouter')}: dropped",
+                                                         "dropped: filter::token_router::no endpoint match"])
+        done = run(*check, b"helloabc".hex(), "--from", "[2001:db8::1]:7")
+        self.assertEqual(done.stdout.splitlines()[-2:], [f"2. {name('firewall', 'Firewall')}: dropped",
+                                                         "dropped: filter::firewall::denied"])
+        for bad in ("0", "0g", "00" * 65508):
+            self.assertEqual(run(*check, bad).returncode, 2)
+        self.assertEqual(run(*check, "00", "--from", "localhost:7").returncode, 2)
+        self.write("filters: [{name: x}]\n")
+        done = run(*check[:-1])
+        self.assertEqual((done.returncode, done.stdout),
+                         (2, f"{self.path}:1:18: filters[0].name: expected the id of a filter, found 'x'\n"))
+        self.path.unlink()
+        done = run(*check[:-1])
+        self.assertEqual((done.returncode, done.stdout.splitlines()[-1]), (2, f"{self.path}: there is no such file"))
+
 
 if __name__ == "__main__":
     support.main()

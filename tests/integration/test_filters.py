@@ -1,0 +1,109 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Chains of filters in a proxy: what players and servers get, what is counted, what is logged."""
+import contextlib
+import json
+import socket
+import struct
+import time
+import unittest
+
+import support
+from serving import public_folder
+from support import Server, wait_until
+from test_provider import Provided, clusters, echo
+
+
+def name(kind):
+    words = "".join("_" + c.lower() if c.isupper() else c for c in kind)[1:]
+    return f"quilkin.filters.{words}.v1alpha1.{kind}"
+
+
+def use(kind, config=None):
+    return {"name": name(kind), "config": config}
+
+
+class FilterTest(unittest.TestCase):
+    def start(self, stack, filters, *servers):
+        folder = stack.enter_context(public_folder())
+        path = folder / "config.yaml"
+        path.write_text(json.dumps(json.loads(clusters(*servers)) | {"filters": filters}), encoding="utf-8")
+        service = stack.enter_context(Provided(path))
+        player = stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
+        player.settimeout(support.ANSWER_SECONDS)
+        player.connect(("127.0.0.1", service.port))
+        return path, service, player
+
+    def dropped(self, service, event, reason):
+        return service.metrics()[f'quilkin_packets_dropped_total{{event="{event}",source="{reason}"}}']
+
+    def test_a_long_chain_does_what_each_filter_does(self):
+        branch = {"value": "A", "name": name("Concatenate"), "config": {"on_read": "PREPEND", "bytes": "Pg=="}}
+        filters = [use("Firewall", {
+                       "on_read": [{"action": "ALLOW", "sources": ["127.0.0.0/8"], "ports": ["1024-65535", 65535]}],
+                       "on_write": [{"action": "ALLOW", "sources": ["127.0.0.1"], "ports": ["0-65535"]}]}),
+                   use("Capture", {"metadataKey": "time", "suffix": {"size": 8, "remove": True}}),
+                   use("Timestamp", {"metadataKey": "time"}),
+                   use("Capture", {"metadataKey": "kind", "regex": {"pattern": "^[A-Z]"}}),
+                   use("Match", {"on_read": {"metadataKey": "kind", "branches": [branch], "fallthrough": use("Drop")}}),
+                   use("Concatenate", {"on_write": "APPEND", "bytes": "IQ=="}),
+                   use("Debug", {"id": "last"})]
+        now = struct.pack(">q", int(time.time()) - 3)
+        with Server(echo) as server, contextlib.ExitStack() as stack:
+            _, service, player = self.start(stack, filters, server)
+            player.send(b"Ahoy" + now)
+            self.assertEqual(player.recv(100), b">Ahoy!")
+            player.send(b"Bye" + now)
+            player.send(b"nothing" + now)
+            player.send(b"short")
+            player.send(b"Again" + now)
+            self.assertEqual(player.recv(100), b">Again!")
+            self.assertEqual([data for _, data in server.arrivals], [b">Ahoy", b">Again"])
+            self.assertEqual(self.dropped(service, "read", "filter::drop::dropped"), 1)
+            self.assertEqual(self.dropped(service, "read", "filter::capture::no value captured"), 2)
+            metrics = service.metrics()
+            kind = name("Match")
+            for label, value in (("packets_matched_total", 2), ("packets_fallthrough_total", 1)):
+                found = [number for series, number in metrics.items() if series.startswith("quilkin_filter_int_counter") and
+                         kind in series and label in series and 'event="read"' in series]
+                self.assertEqual(found, [value])
+            for kind, value in (("Firewall", 5), ("Timestamp", 4), ("Match", 3), ("Debug", 2)):
+                self.assertEqual(metrics[f'quilkin_filter_read_duration_seconds_count{{filter="{name(kind)}"}}'], value)
+            self.assertEqual(metrics[f'quilkin_filter_write_duration_seconds_count{{filter="{name("Concatenate")}"}}'], 2)
+            late = [number for series, number in metrics.items() if series.startswith("filter_histogram_bucket") and
+                    'event="read"' in series]
+            self.assertEqual((late[7], late[-1]), (0, 4))  # not within a second, but within ten
+            service.await_line('"message":"Write filter event","id":"last"')
+            self.assertIn(f'"source":"{server.target}","dest":"127.0.0.1:{player.getsockname()[1]}"',
+                          service.log.decode())
+            self.assertEqual(service.end(), 0)
+            self.assertEqual(service.log.decode().count("Read filter event"), 2)
+
+    def test_a_player_over_its_limit_is_held_back_across_reloads(self):
+        limit = use("LocalRateLimit", {"max_packets": 5, "period": 60})
+        with Server(echo) as server, Server() as other, contextlib.ExitStack() as stack:
+            path, service, player = self.start(stack, [limit], server)
+            for _ in range(5):
+                player.send(b"x")
+                player.recv(100)
+            path.write_text(json.dumps(json.loads(clusters(server, other)) | {"filters": [limit]}), encoding="utf-8")
+            wait_until(lambda: service.metrics()['quilkin_active_endpoints{quilkin_cluster=""}'] == 2, "two servers")
+            for _ in range(3):
+                player.send(b"x")
+            wait_until(lambda: self.dropped(service, "read", "filter::rate_limit::dropped") == 3, "three are dropped")
+            self.assertEqual(other.arrivals, [])
+            self.assertEqual(service.end(), 0)
+
+    def test_what_becomes_too_large_is_dropped(self):
+        with Server(echo) as server, contextlib.ExitStack() as stack:
+            _, service, player = self.start(stack, [use("Concatenate", {"on_read": "APPEND", "bytes": "A" * 400})], server)
+            player.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
+            player.send(b"y" * 65207)
+            self.assertEqual(player.recv(70000), b"y" * 65207 + bytes(300))
+            player.send(b"y" * 65208)
+            wait_until(lambda: self.dropped(service, "read", "too_large") == 1, "it is dropped")
+            self.assertEqual(service.end(), 0)
+
+
+if __name__ == "__main__":
+    support.main()
