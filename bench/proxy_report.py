@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """proxy_report.py [--rounds N] [--seconds S] [--only ROW,...] [--write [NOTE]]: what the UDP proxy costs, beside a bare forwarder (bench/forwarder.c)
-as the floor, and the reference, nginx (its stream module) and nft's DNAT where they are on PATH.
+as the floor, and nginx (its stream module) where it is on PATH. The reference takes no players on loopback: it is named, and not measured.
 
 Proxies take turns in each round, on CPU 0; players and servers are one process on CPU 1 (bench/players.c). Figures are medians of the rounds with the
 least and the most; ratios are those of the same round, with the median's interval of 95 % (by rank). --write writes docs/performance-proxy.md.
