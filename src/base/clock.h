@@ -30,4 +30,10 @@ static inline int64_t clock_monotonic_ns(void)
     return clock_read_ns(CLOCK_MONOTONIC);
 }
 
+/** As clock_monotonic_ns(), late by some milliseconds at most, for a quarter of its cost. */
+static inline int64_t clock_coarse_ns(void)
+{
+    return clock_read_ns(CLOCK_MONOTONIC_COARSE);
+}
+
 #endif

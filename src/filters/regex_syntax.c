@@ -61,7 +61,7 @@ static int take_code(struct translation *t)
     bool is_braced = *at == '{';
 
     at += is_braced;
-    while (is_hex(at[used]) && used < (is_braced ? 8 : count))
+    while (used < (is_braced ? 8 : count) && is_hex(at[used]))
         used++;
     if (used == 0 || (is_braced ? at[used] != '}' : used != count))
         return fail(t, "a hexadecimal code that is not complete");

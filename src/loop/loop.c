@@ -158,6 +158,11 @@ void loop_turn(struct loop *loop, int64_t until_ns)
             watch->ready(loop->events[i].events, watch->user);
     }
     loop->count = 0;
+    while (loop->first != NULL && loop->first->at_ns == 0) {
+        struct loop_timer *due = loop->first;
+        loop->first = due->next;
+        due->fire(due->user);
+    }
 }
 
 void loop_wake(struct loop *loop)

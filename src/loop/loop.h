@@ -61,7 +61,9 @@ int loop_change(struct loop *loop, struct loop_watch *watch, uint32_t events);
 /** Ends a watch; it is not called any more. It may be its own. */
 void loop_remove(struct loop *loop, struct loop_watch *watch);
 
-/** Sets a timer, whether or not it is set. @param at_ns on the monotonic clock. */
+/** Sets a timer, whether or not it is set. @param at_ns on the monotonic clock; 0: at the end of
+ * the turn, after its descriptors, or at once in the next turn. A timer that is called at the end
+ * of a turn must not set itself to 0. */
 void loop_timer_set(struct loop *loop, struct loop_timer *timer, int64_t at_ns);
 
 /** Stops a timer; one that is not set is fine. */

@@ -31,9 +31,9 @@ struct ports_options {
     size_t addresses_count;    /**< 1 to #NET_MAX_ADDRESSES */
     int64_t receive_buffer_ns; /**< the time that a worker at its full rate takes to empty
                                   the buffer of a socket */
-    bool by_source;  /**< as bind_choose_by_source(): a peer stays with one worker when the number
-                        changes */
-    bool tells_hops; /**< as in struct binding */
+    bool by_source; /**< as bind_choose_by_source(): a peer stays with one worker when the number
+                       changes */
+    bool tells_hops, is_unstamped;  /**< as in struct binding */
     uint32_t max_bytes;             /**< as in struct port_options */
     struct port_counters *counters; /**< one a worker; must outlive the ports */
     port_receive_fn *receive;

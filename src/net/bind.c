@@ -64,7 +64,7 @@ static int configure(int fd, const struct binding *binding)
         error = set_option(fd, IPPROTO_IP, IP_RECVTTL, 1);
     if (error == 0 && binding->tells_hops && ipv6)
         error = set_option(fd, IPPROTO_IPV6, IPV6_RECVHOPLIMIT, 1);
-    if (error == 0)
+    if (error == 0 && !binding->is_unstamped)
         error = enable_stamps(fd);
     return error;
 }

@@ -29,11 +29,12 @@
 struct binding {
     struct in6_addr address; /**< IPv4 as v4-mapped */
     bool ipv6_only;          /**< an IPv6 address takes no IPv4 */
-    bool tells_hops;         /**< datagrams have the TTL or hop limit that was left */
-    size_t buffer_bytes;     /**< the size of the receive buffer, as the kernel accounts for it; as
-                                much of it as is granted */
-    bool is_missing; /**< false at first; set by bind_open() where the host does not have the
-                        address, or not yet */
+    bool is_unstamped;   /**< datagrams have no receive timestamps, which cost the kernel time */
+    bool tells_hops;     /**< datagrams have the TTL or hop limit that was left */
+    size_t buffer_bytes; /**< the size of the receive buffer, as the kernel accounts for it; as
+                            much of it as is granted */
+    bool is_missing;     /**< false at first; set by bind_open() where the host does not have the
+                            address, or not yet */
 };
 
 /** Whether the sockets of a binding are IPv6 ones, which see IPv4 addresses as v4-mapped. */

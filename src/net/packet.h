@@ -32,7 +32,7 @@ struct packet {
     struct endpoint local;
     uint8_t hops;        /**< the TTL or hop limit that was left; 0: the port does not tell */
     int64_t received_ns; /**< wall clock, Unix nanoseconds: the kernel's stamp, or user space's
-                            where there is none */
+                            where there is none; 0 of an unstamped port */
 };
 
 #endif

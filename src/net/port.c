@@ -24,6 +24,9 @@
 #define OUT_MAX 64
 #define OUT_NONE UINT8_MAX
 
+/* The least buffers that must be free for datagrams which are added to those that wait. */
+#define GATHER_PACKETS 8
+
 #define ROOM_UNKNOWN INT64_MIN
 
 /* Datagrams of one burst must fit every path: the smallest MTU of IPv6, without the headers. */
@@ -80,6 +83,8 @@ struct port_batch {
     struct packet packets[PACKET_BATCH];
     const struct neighbours *neighbours; /* NULL: none is missing */
     int64_t read_ns;
+    uint32_t max_bytes; /* of the port that received last */
+    unsigned used;      /* packets whose bytes wait to be sent */
     unsigned out_count;
     uint8_t latest[256]; /* in out, by the lower half of the peer's port */
     struct out out[OUT_MAX];
@@ -134,6 +139,13 @@ void port_counters_add(struct port_sum *sum, const struct port_counters *counter
     }
 }
 
+/* The kernel says in a header what it has written. */
+static void prepare(struct port_batch *batch, unsigned i)
+{
+    batch->messages[i].msg_hdr.msg_namelen = sizeof batch->slots[i].peer;
+    batch->messages[i].msg_hdr.msg_controllen = CONTROL_BYTES;
+}
+
 struct port_batch *port_batch_new(void)
 {
     struct port_batch *batch = calloc(1, sizeof *batch);
@@ -154,6 +166,7 @@ struct port_batch *port_batch_new(void)
                                                      .msg_iov = &slot->vector,
                                                      .msg_iovlen = 1,
                                                      .msg_control = slot->control};
+        prepare(batch, i);
     }
     return batch;
 }
@@ -221,7 +234,8 @@ static struct in6_addr local_ipv4(const struct in_pktinfo *info)
 {
     bool is_broadcast =
         info->ipi_ifindex != 0 && info->ipi_spec_dst.s_addr != info->ipi_addr.s_addr;
-    return address_from_ipv4(is_broadcast ? (struct in_addr){INADDR_BROADCAST} : info->ipi_addr);
+    const struct in_addr broadcast = {INADDR_BROADCAST};
+    return address_from_ipv4(is_broadcast ? broadcast : info->ipi_addr);
 }
 
 /* Reads what the kernel says of a datagram beside its bytes. An IPv4 datagram on a dual-stack
@@ -266,6 +280,7 @@ static void describe(struct port *port, unsigned i)
     packet->is_cut = (message->msg_hdr.msg_flags & MSG_TRUNC) != 0;
     packet->peer = endpoint_from_socket((const struct sockaddr *)&batch->slots[i].peer);
     packet->data = batch->slots[i].vector.iov_base;
+    packet->received_ns = 0;
     if (read_control(&message->msg_hdr, packet)) {
         int64_t delay_ns = batch->read_ns - packet->received_ns;
         histogram_record(&port->options.counters->queue_delay_ns,
@@ -273,6 +288,7 @@ static void describe(struct port *port, unsigned i)
     } else {
         packet->received_ns = batch->read_ns;
     }
+    prepare(batch, i);
 }
 
 static void count_error(struct port *port, int error)
@@ -310,14 +326,15 @@ static void count_sent(const struct out *out, int64_t sent_ns)
     }
 }
 
+/* Without the padding behind the last one the kernel needs no memory for an address. */
 static void *add_control(struct msghdr *header, int level, int type, size_t bytes)
 {
-    struct cmsghdr *message =
-        (struct cmsghdr *)((char *)header->msg_control + header->msg_controllen);
+    size_t at = CMSG_ALIGN(header->msg_controllen);
+    struct cmsghdr *message = (struct cmsghdr *)((char *)header->msg_control + at);
     message->cmsg_level = level;
     message->cmsg_type = type;
     message->cmsg_len = CMSG_LEN(bytes);
-    header->msg_controllen += CMSG_SPACE(bytes);
+    header->msg_controllen = at + CMSG_LEN(bytes);
     return CMSG_DATA(message);
 }
 
@@ -471,6 +488,7 @@ static void flush(struct port_batch *batch)
         if (error != 0)
             count_error(out->port, error);
     }
+    batch->used = 0;
     batch->out_count = 0;
 }
 
@@ -535,19 +553,23 @@ void port_flush(struct port *port)
     flush(port->options.batch);
 }
 
-int port_turn(struct port *port)
+void port_batch_flush(struct port_batch *batch)
+{
+    flush(batch);
+}
+
+/* Receives into the buffers that are free. */
+static int receive(struct port *port)
 {
     struct port_batch *batch = port->options.batch;
+    unsigned first = batch->used, most = PACKET_BATCH - first;
     int received;
 
-    for (unsigned i = 0; i < PACKET_BATCH; i++) {
-        struct msghdr *header = &batch->messages[i].msg_hdr;
-        header->msg_namelen = sizeof batch->slots[i].peer;
-        header->msg_controllen = CONTROL_BYTES;
+    for (unsigned i = 0; i < PACKET_BATCH && batch->max_bytes != port->options.max_bytes; i++)
         batch->slots[i].vector.iov_len = port->options.max_bytes;
-    }
+    batch->max_bytes = port->options.max_bytes;
     do /* MSG_TRUNC makes the kernel tell true sizes */
-        received = recvmmsg(port->options.fd, batch->messages, PACKET_BATCH,
+        received = recvmmsg(port->options.fd, &batch->messages[first], most,
                             MSG_DONTWAIT | MSG_TRUNC, NULL);
     while (received < 0 && errno == EINTR);
     if (received < 0 && errno == EAGAIN)
@@ -557,17 +579,32 @@ int port_turn(struct port *port)
         return -errno;
     }
 
-    batch->read_ns = clock_wall_ns();
-    for (int i = 0; i < received; i++)
-        describe(port, (unsigned)i);
+    batch->read_ns = port->options.is_unstamped ? 0 : clock_wall_ns();
+    for (unsigned i = first; i < first + (unsigned)received; i++)
+        describe(port, i);
     histogram_record(&port->options.counters->batch_packets, (uint64_t)received);
     port->counted = 0;
     port->room = ROOM_UNKNOWN;
     port->pause -= port->pause > 0;
-    port->options.receive(port, batch->packets, (unsigned)received, port->options.user);
+    port->options.receive(port, &batch->packets[first], (unsigned)received, port->options.user);
     assert(port->counted == (unsigned)received);
-    flush(batch);
+    batch->used = first + (unsigned)received;
     return received;
+}
+
+int port_turn(struct port *port)
+{
+    flush(port->options.batch);
+    int received = receive(port);
+    flush(port->options.batch);
+    return received;
+}
+
+int port_gather(struct port *port)
+{
+    if (port->options.batch->used > PACKET_BATCH - GATHER_PACKETS)
+        flush(port->options.batch);
+    return receive(port);
 }
 
 void port_drain(struct port *port, size_t most)

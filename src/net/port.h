@@ -83,6 +83,7 @@ typedef void port_receive_fn(struct port *port, struct packet *packets, unsigned
 struct port_options {
     int fd;             /**< a bound, non-blocking socket as of net/bind.h; the port's from then on,
                            also on failure */
+    bool is_unstamped;  /**< nobody asks when datagrams were received: no clock is read */
     uint32_t max_bytes; /**< longer datagrams are cut; at most #PACKET_MAX_BYTES */
     struct port_batch *batch;       /**< the worker's; must outlive the port */
     struct port_counters *counters; /**< must outlive the port */
@@ -140,6 +141,11 @@ int port_fd(const struct port *port);
  */
 int port_turn(struct port *port);
 
+/** As port_turn(), but what is to be sent may wait until the next port_turn() or port_flush() of
+ * the batch memory, so that one call of the system sends what many ports have received. Datagrams
+ * to one peer stay in order. */
+int port_gather(struct port *port);
+
 /** Handles what has arrived, until there is nothing left, but no more than @p most datagrams. A
  * failure to receive is tried again for a short while, during which it blocks. */
 void port_drain(struct port *port, size_t most);
@@ -152,6 +158,9 @@ void port_send(struct port *port, const struct port_message *message);
 /** Sends what port_send() was asked for outside of a handler: by this port or another one of the
  * batch memory. */
 void port_flush(struct port *port);
+
+/** As port_flush(), after port_gather(). */
+void port_batch_flush(struct port_batch *batch);
 
 /** Counts one received datagram; once for each of a batch.
  * @param outcome below #PORT_MAX_OUTCOMES, the owner's. */

@@ -113,6 +113,7 @@ static int prepare_ports(struct proxy *proxy, const struct proxy_settings *setti
                                           .receive_buffer_ns = settings->receive_buffer_ns,
                                           .by_source = true,
                                           .tells_hops = true,
+                                          .is_unstamped = true,
                                           .max_bytes = PACKET_MAX_BYTES,
                                           .counters = proxy->player_counters,
                                           .receive = proxy_receive,

@@ -25,6 +25,9 @@
 /* The TTL and hop limit of the system, as it usually is. */
 #define FRESH_HOPS 64
 
+/* One batch in so many is timed, and stands for those until the next. */
+#define TIMED_SHARE 8
+
 /* Sockets that are tried for one whose number no other worker's sessions rest on. */
 #define NUMBER_TRIES 16
 
@@ -50,14 +53,18 @@ struct upstream {
 struct proxy_worker {
     struct proxy_worker_options options;
     struct sessions *sessions;
-    struct loop_timer tick, sweep;
+    struct loop_timer tick, sweep, flush;
     struct upstream *open, *closed;   /* the next one to be looked at; the first one */
     const struct destinations *world; /* of the batch in hand */
-    bool has_changed; /* sessions began or ended in the batch in hand */
+    bool has_changed;                 /* sessions began or ended in the batch in hand */
     uint64_t world_number;
     enum proxy_removed removed;
-    int64_t now_ns;       /* monotonic: of the batch in hand */
-    int64_t before_ns[2]; /* of the batch before, read and written */
+    int64_t now_ns; /* monotonic: of the batch in hand */
+    struct timing {
+        int64_t began_ns, before_ns; /* of the batch in hand, if it is timed; of the one before */
+        uint64_t duration_ns;        /* of a datagram */
+        uint32_t batches, datagrams; /* since then */
+    } timings[2];                    /* read, written */
     struct filter_call call;
     /* Pages are used as filters need them. */
     uint8_t scratch[FILTER_SCRATCH_BYTES], spare[FILTER_SPARE_BYTES];
@@ -88,8 +95,12 @@ static void receive_upstream(uint32_t events, void *user)
 {
     struct upstream *upstream = user;
     (void)events;
-    if (port_turn(upstream->port) < 0)
+    struct proxy_worker *worker = upstream->owner;
+    int received = port_gather(upstream->port);
+    if (received < 0)
         poll(NULL, 0, REST_MS);
+    else
+        loop_timer_set(worker->options.worker->loop, &worker->flush, 0);
 }
 
 static void set_own(struct proxy_worker *worker, uint16_t number, bool is_own)
@@ -141,6 +152,7 @@ static int open_upstream(void *user, struct upstream **opened, uint16_t *number)
 
     int fd = open_number(worker, number);
     struct port_options options = {.fd = fd,
+                                   .is_unstamped = true,
                                    .max_bytes = PACKET_MAX_BYTES,
                                    .batch = worker->options.worker->batch,
                                    .counters = worker->options.upstream,
@@ -181,6 +193,12 @@ static void close_upstream(void *user, struct upstream *upstream)
     upstream->next = worker->closed;
     worker->closed = upstream;
     loop_timer_set(worker->options.worker->loop, &worker->sweep, 0);
+}
+
+/* Of all upstream sockets that were ready in one turn of the loop. */
+static void send_answers(void *user)
+{
+    port_batch_flush(((struct proxy_worker *)user)->options.worker->batch);
 }
 
 static void look_at_drops(struct upstream *upstream)
@@ -232,8 +250,7 @@ static void begin_batch(struct proxy_worker *worker)
     enum proxy_removed removed =
         atomic_load_explicit(&shared(worker)->removed, memory_order_relaxed);
     worker->world = quiescent_read(&shared(worker)->world);
-    worker->now_ns = worker->call.now_ns = clock_monotonic_ns();
-    chain_begin(own_chain(worker));
+    worker->now_ns = worker->call.now_ns = clock_coarse_ns();
     if (worker->world->number != worker->world_number || worker->removed != removed) {
         worker->world_number = worker->world->number;
         worker->removed = removed;
@@ -285,6 +302,7 @@ int proxy_worker_new(struct proxy_worker **made, const struct proxy_worker_optio
     worker->options = *options;
     worker->tick = (struct loop_timer){.fire = tick, .user = worker};
     worker->sweep = (struct loop_timer){.fire = sweep, .user = worker};
+    worker->flush = (struct loop_timer){.fire = send_answers, .user = worker};
     worker->call.scratch = worker->scratch;
     worker->call.spare = worker->spare;
     histogram_init(&options->counters->duration_ns, &proxy_duration_bounds);
@@ -306,6 +324,8 @@ void proxy_worker_free(struct proxy_worker *worker)
     loop_timer_stop(worker->options.worker->loop, &worker->tick);
     sessions_free(worker->sessions);
     loop_timer_stop(worker->options.worker->loop, &worker->sweep);
+    loop_timer_stop(worker->options.worker->loop, &worker->flush);
+    send_answers(worker);
     sweep(worker);
     free(worker);
 }
@@ -338,20 +358,32 @@ static bool is_kept(const struct endpoint *server, void *user)
     return world_has(((struct proxy_worker *)user)->world, server);
 }
 
+static void begin_timing(struct proxy_worker *worker, bool is_write)
+{
+    struct timing *timing = &worker->timings[is_write];
+    timing->began_ns = timing->batches++ % TIMED_SHARE == 0 ? clock_monotonic_ns() : 0;
+    if (timing->began_ns != 0)
+        chain_begin(own_chain(worker));
+}
+
 static void end_batch(struct proxy_worker *worker, bool is_write, unsigned count)
 {
+    struct timing *timing = &worker->timings[is_write];
     struct histogram *histogram = &worker->options.counters->processing_ns[is_write];
     chain_end(own_chain(worker));
-    int64_t each_ns = (clock_monotonic_ns() - worker->now_ns) / (int64_t)count;
-    uint64_t duration_ns = each_ns > 0 ? (uint64_t)each_ns : 0;
-    counter_add(&histogram->buckets[histogram_bucket(histogram, duration_ns)], count);
-    counter_add(&histogram->sum, duration_ns * count);
+    timing->datagrams += count;
+    if (timing->began_ns != 0) {
+        timing->duration_ns = (uint64_t)(clock_monotonic_ns() - timing->began_ns) / count;
+        if (timing->before_ns != 0)
+            gauge(&worker->options.counters->gap_ns[is_write],
+                  (uint64_t)(timing->began_ns - timing->before_ns) / timing->datagrams);
+        timing->before_ns = timing->began_ns;
+        timing->datagrams = 0;
+    }
+    counter_add(&histogram->buckets[histogram_bucket(histogram, timing->duration_ns)], count);
+    counter_add(&histogram->sum, timing->duration_ns * count);
     if (worker->has_changed)
         show_size(worker);
-    if (worker->before_ns[is_write] != 0)
-        gauge(&worker->options.counters->gap_ns[is_write],
-              (uint64_t)(worker->now_ns - worker->before_ns[is_write]) / count);
-    worker->before_ns[is_write] = worker->now_ns;
 }
 
 static bool is_loopback(const struct in6_addr *address)
@@ -422,6 +454,14 @@ static void send_copy(struct proxy_worker *worker, struct port *port, const stru
     port_send(session->upstream->port, &message);
 }
 
+/* A datagram that has grown out of its own memory makes room for the next one. */
+static void flush_spare(const struct proxy_worker *worker, struct port *port,
+                        const struct packet *packet)
+{
+    if (packet->data >= worker->spare && packet->data < worker->spare + sizeof worker->spare)
+        port_flush(port);
+}
+
 /* Carries one datagram of a player to where the chain wants it. Returns its outcome. */
 static unsigned carry(struct proxy_worker *worker, struct port *port, struct packet *packet)
 {
@@ -454,6 +494,7 @@ static unsigned carry(struct proxy_worker *worker, struct port *port, struct pac
         return PROXY_NO_ENDPOINTS;
     for (uint32_t i = 0; i < count; i++)
         send_copy(worker, port, packet, &world->items[call->is_chosen ? call->chosen[i] : i].at);
+    flush_spare(worker, port, packet);
     counter_add(&worker->options.counters->copies, count - 1);
     if (worker->removed == PROXY_MOVE)
         sessions_end_player(worker->sessions, &packet->peer, is_kept, worker, SESSION_MOVED,
@@ -465,6 +506,7 @@ void proxy_receive(struct port *port, struct packet *packets, unsigned count, vo
 {
     struct proxy_worker *worker = user;
     begin_batch(worker);
+    begin_timing(worker, false);
     for (struct packet *packet = packets; packet < packets + count; packet++) {
         /* Filters change the size, and a datagram is counted as it came. */
         struct packet original = *packet;
@@ -509,6 +551,7 @@ static unsigned carry_back(struct proxy_worker *worker, const struct upstream *u
                                          .is_doubtful =
                                              worker->now_ns - session->began_ns < SECOND_NS};
     port_send(session->port, &message);
+    flush_spare(worker, session->port, packet);
     return PROXY_FORWARDED;
 }
 
@@ -517,6 +560,7 @@ static void write_back(struct port *port, struct packet *packets, unsigned count
     const struct upstream *upstream = user;
     struct proxy_worker *worker = upstream->owner;
     begin_batch(worker);
+    begin_timing(worker, true);
     for (struct packet *packet = packets; packet < packets + count; packet++) {
         struct packet original = *packet;
         unsigned outcome = carry_back(worker, upstream, packet);

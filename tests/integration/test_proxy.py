@@ -1,13 +1,14 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """The UDP proxy: which datagram reaches whom, unharmed, in order, and counted."""
+import base64
 import os
 import socket
 import time
 import unittest
 
 import support
-from proxying import (BALANCER, DROP, PASS, Player, Proxy, Servers, by_token, check_sums, cluster, dropped, processor_seconds, stopped, value)
+from proxying import (BALANCER, DROP, FILTER, PASS, Player, Proxy, Servers, by_token, check_sums, cluster, dropped, processor_seconds, stopped, value)
 from support import needs_ipv6, scaled, wait_until, without_ipv6
 
 TOKENS = [b"abc"], [b"xyz", b"\x00\x00\x01"]
@@ -126,6 +127,23 @@ class PayloadTest(unittest.TestCase):
             player.socket.send(bytes(65520))
             proxy.await_metric('quilkin_packets_dropped_total{event="read",source="too_large"}', 1)
             self.assertEqual(player.ask(b"hello"), b"hello")
+            check_sums(proxy)
+
+    def test_datagrams_that_grow_by_much_are_not_mixed_up(self):
+        more = bytes(range(256)) * 4
+        grow = {"name": FILTER("concatenate", "Concatenate"),
+                "config": {"on_read": "APPEND", "on_write": "PREPEND", "bytes": base64.b64encode(more).decode()}}
+        with Servers(1) as servers, Proxy([cluster(*servers.targets)], [grow], workers=1) as proxy:
+            players = [Player(proxy.port) for _ in range(20)]
+            for player in players:
+                player.ask(b"first")
+            with stopped(proxy):
+                for i, player in enumerate(players):
+                    for j in range(3):
+                        player.socket.send(b"%d %d" % (i, j))
+            for i, player in enumerate(players):
+                self.assertEqual([player.socket.recv(9999) for _ in range(3)], [more + b"%d %d" % (i, j) + more for j in range(3)])
+                player.socket.close()
             check_sums(proxy)
 
     def test_order_is_kept_both_ways(self):

@@ -69,8 +69,9 @@ static void tell(struct world *world, enum catalog_source source, const char *lo
     if (source == CATALOG_STATIC) {
         settings.static_endpoints = settings.config.clusters != NULL ? cluster_new("") : NULL;
         if (settings.config.clusters != NULL)
-            assert_int_equal(
-                cluster_add_all(settings.static_endpoints, settings.config.clusters->items[0].cluster), 0);
+            assert_int_equal(cluster_add_all(settings.static_endpoints,
+                                             settings.config.clusters->items[0].cluster),
+                             0);
         if (settings.config.filters != NULL)
             settings.static_tokens = (struct static_tokens){2, 3};
     }
@@ -213,7 +214,8 @@ static void fingerprints(void **state)
     const struct cluster_endpoint *endpoint;
 
     tell(world, CATALOG_CONFIG, "",
-         "filters: [{name: quilkin.filters.pass.v1alpha1.Pass}]\nclusters: [{endpoints: [{address: 'h:1', metadata: {k: 1, "
+         "filters: [{name: quilkin.filters.pass.v1alpha1.Pass}]\nclusters: [{endpoints: [{address: "
+         "'h:1', metadata: {k: 1, "
          "quilkin.dev: "
          "{tokens: [c2VjcmV0, '']}}}]}]");
     assert_int_equal(catalog_show(world->catalog, json, false), 0);
