@@ -9,11 +9,14 @@
 
 #include "filters/regex_syntax.h"
 
-/* Steps of one search, which the matcher counts as it goes back to try something else. */
-#define MATCH_LIMIT 100000
-#define DEPTH_LIMIT 1000
-#define HEAP_LIMIT_KIB 1024
-#define JIT_STACK_BYTES (256 * 1024)
+/* What one search may cost: a step for each part of the expression that is tried, and for each byte
+ * that was passed since the last one. The matcher's own limit counts neither the bytes that one
+ * repetition takes nor those that it gives back, and begins anew at each byte. */
+#define STEPS 10000
+#define STEPS_PER_BYTE 20
+#define HEAP_LIMIT_KIB 32768
+#define JIT_STACK_BYTES 32768
+#define JIT_STACK_MAX_BYTES (16 * 1024 * 1024) /* pages are used as a search needs them */
 #define NEST_LIMIT 100
 
 struct regex {
@@ -24,7 +27,20 @@ struct regex_memory {
     pcre2_match_data *data;
     pcre2_match_context *context;
     pcre2_jit_stack *stack; /* NULL: the system's */
+    size_t steps, last;     /* steps that are left, and where the last one was */
 };
+
+static int count_steps(pcre2_callout_block *block, void *user)
+{
+    struct regex_memory *memory = user;
+    size_t at = block->current_position;
+    size_t cost = 1 + (at > memory->last ? at - memory->last : memory->last - at);
+    memory->last = at;
+    if (cost > memory->steps)
+        return PCRE2_ERROR_CALLOUT;
+    memory->steps -= cost;
+    return 0;
+}
 
 int regex_new(struct regex **regex, const char *pattern, struct error *error)
 {
@@ -37,7 +53,8 @@ int regex_new(struct regex **regex, const char *pattern, struct error *error)
                    : error_set(error, -ENOMEM, "out of memory");
 
     if (code == 0) {
-        uint32_t options = PCRE2_DOLLAR_ENDONLY | PCRE2_NO_AUTO_CAPTURE | PCRE2_NEVER_BACKSLASH_C;
+        uint32_t options = PCRE2_DOLLAR_ENDONLY | PCRE2_NO_AUTO_CAPTURE | PCRE2_NEVER_BACKSLASH_C |
+                           PCRE2_AUTO_CALLOUT;
         if (is_unicode)
             options |= PCRE2_UTF | PCRE2_UCP | PCRE2_MATCH_INVALID_UTF;
         PCRE2_UCHAR text[128];
@@ -83,10 +100,9 @@ struct regex_memory *regex_memory_new(const struct regex *regex)
         regex_memory_free(made);
         return NULL;
     }
-    made->stack = pcre2_jit_stack_create(JIT_STACK_BYTES, JIT_STACK_BYTES, NULL);
-    pcre2_set_match_limit(made->context, MATCH_LIMIT);
-    pcre2_set_depth_limit(made->context, DEPTH_LIMIT);
+    made->stack = pcre2_jit_stack_create(JIT_STACK_BYTES, JIT_STACK_MAX_BYTES, NULL);
     pcre2_set_heap_limit(made->context, HEAP_LIMIT_KIB);
+    pcre2_set_callout(made->context, count_steps, made);
     if (made->stack != NULL)
         pcre2_jit_stack_assign(made->context, NULL, made->stack);
     return made;
@@ -106,6 +122,8 @@ unsigned regex_find(const struct regex *regex, struct regex_memory *memory, cons
                     size_t bytes, size_t *begin, size_t *end)
 {
     const PCRE2_SIZE *places = pcre2_get_ovector_pointer(memory->data);
+    memory->steps = STEPS + STEPS_PER_BYTE * bytes;
+    memory->last = 0;
     if (pcre2_match(regex->code, data, bytes, 0, 0, memory->data, memory->context) <= 0)
         return 0;
     *begin = places[0];

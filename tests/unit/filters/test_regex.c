@@ -183,11 +183,13 @@ static void what_has_no_bound_or_other_meaning_is_refused(void **state)
 
 static void a_search_that_would_take_long_finds_nothing(void **state)
 {
-    static const char *const slow[] = {"^(a+)+$", "(a|aa)+$", "(.*)*x", "(a*)*b"};
-    char data[4096];
+    static const char *const slow[] = {"^(a+)+$", "(a|aa)+$",      "(.*)*x",
+                                       "(a*)*b",  "[a-z]+[a-z]+1", "[a-z]+[a-z]+[a-z]+[a-z]+1"};
+    static char data[65507];
     (void)state;
     memset(data, 'a', sizeof data);
-    data[sizeof data - 1] = '!';
+    data[sizeof data - 2] = '!';
+    data[sizeof data - 1] = '1';
     for (size_t i = 0; i < sizeof slow / sizeof slow[0]; i++) {
         struct regex *regex;
         struct error error;
@@ -201,12 +203,36 @@ static void a_search_that_would_take_long_finds_nothing(void **state)
     }
 }
 
+static void a_long_datagram_is_searched_to_its_end(void **state)
+{
+    static const char *const honest[] = {"^(a|b)+c$", "(?-u)^(?:a|b)*c", "[ab]+c", "^.*c$",
+                                         "(?:(?:a|b){1,3})+c"};
+    static char data[65507];
+    (void)state;
+    for (size_t i = 0; i < sizeof data; i++)
+        data[i] = i % 3 == 0 ? 'a' : 'b';
+    data[sizeof data - 1] = 'c';
+    for (size_t i = 0; i < sizeof honest / sizeof honest[0]; i++) {
+        struct regex *regex;
+        struct error error;
+        size_t begin, end;
+        assert_int_equal(regex_new(&regex, honest[i], &error), 0);
+        struct regex_memory *memory = regex_memory_new(regex);
+        if (regex_find(regex, memory, (const uint8_t *)data, sizeof data, &begin, &end) != 1)
+            fail_msg("%s is not found", honest[i]);
+        assert_int_equal(end, sizeof data);
+        regex_memory_free(memory);
+        regex_free(regex);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(expressions_find_what_those_of_rust_find),
         cmocka_unit_test(what_has_no_bound_or_other_meaning_is_refused),
         cmocka_unit_test(a_search_that_would_take_long_finds_nothing),
+        cmocka_unit_test(a_long_datagram_is_searched_to_its_end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
