@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "config/flags.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -261,6 +262,7 @@ static int apply_alias(const struct flags *flags, size_t row, const struct sourc
     while ((field = flags_row(flags->tables, flags->count, row, &settings)) != NULL &&
            (field->flag == NULL || strcmp(field->flag, alias->alias) != 0))
         row++;
+    assert(field != NULL); /* an alias is of a flag that is there */
     bool is_alias_flag = source->dashes[0] != '\0';
     struct source other = find_source(flags, field, row, environment);
     if (other.text != NULL && (other.dashes[0] != '\0') == is_alias_flag &&

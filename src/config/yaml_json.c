@@ -17,7 +17,7 @@ struct json {
 
 static char peek(const struct json *json)
 {
-    return json->at < json->bytes ? json->text[json->at] : '\0';
+    return (char)(json->at < json->bytes ? json->text[json->at] : '\0');
 }
 
 static void skip_blanks(struct json *json)
@@ -33,7 +33,7 @@ static void note_place(struct json *json)
 
     for (; json->counted < json->at; json->counted++) {
         char character = json->text[json->counted];
-        char next = json->counted + 1 < json->bytes ? json->text[json->counted + 1] : '\0';
+        char next = (char)(json->counted + 1 < json->bytes ? json->text[json->counted + 1] : '\0');
         bool is_end = character == '\n' || (character == '\r' && next != '\n');
         reader->line += is_end;
         reader->column = is_end ? 1 : reader->column + (((unsigned char)character & 0xc0) != 0x80);
@@ -162,7 +162,7 @@ static int take_scalar(struct json *json)
 int yaml_json_read(struct reader *reader, const char *text, size_t bytes)
 {
     struct json json = {.reader = reader, .text = text, .bytes = bytes};
-    bool may_close = false, wants_key = false;
+    bool may_close = false;
     int error = 0;
 
     do {
@@ -176,14 +176,11 @@ int yaml_json_read(struct reader *reader, const char *text, size_t bytes)
         if (may_close && character == (is_map ? '}' : ']') && (!is_map || is_key)) {
             json.at++;
             error = reader_close(reader);
-        } else if (wants_key && character != '"') {
-            error = NO_JSON;
         } else if (!is_key && (character == '{' || character == '[')) {
             note_place(&json);
             json.at++;
             error = reader_open(reader, character == '{' ? YAML_MAP : YAML_LIST, 0);
             may_close = true;
-            wants_key = character == '{';
             continue;
         } else if (is_key && character != '"') {
             error = NO_JSON;
@@ -198,17 +195,16 @@ int yaml_json_read(struct reader *reader, const char *text, size_t bytes)
             error = peek(&json) == ':' ? 0 : NO_JSON;
             json.at++;
             may_close = false;
-            wants_key = false;
             continue;
         }
         may_close = true;
         if (reader->depth == 0)
             break;
+        /* NOLINTNEXTLINE(clang-analyzer-core.NullDereference): a frame has a container */
         bool in_map = reader->frames[reader->depth - 1].container->type == YAML_MAP;
         if (peek(&json) == ',') {
             json.at++;
             may_close = false;
-            wants_key = in_map;
         } else if (peek(&json) != (in_map ? '}' : ']')) {
             error = NO_JSON;
         }

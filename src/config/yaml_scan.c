@@ -12,7 +12,7 @@
 /* '\0' at the end. */
 static char peek(const struct yaml_scan *scan, size_t ahead)
 {
-    return scan->at + ahead < scan->bytes ? scan->text[scan->at + ahead] : '\0';
+    return (char)(scan->at + ahead < scan->bytes ? scan->text[scan->at + ahead] : '\0');
 }
 
 static bool is_break(char character)

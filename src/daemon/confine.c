@@ -64,7 +64,7 @@ static void add_rule(struct program *program, const struct confine_rule *rule)
     assert(program->count + left + 4 < MOST_INSTRUCTIONS);
     jump_unless_equal(program, rule->call, left);
     for (unsigned i = 0; i < rule->count; i++) {
-        size_t low = offsetof(struct seccomp_data, args) + 8 * rule->where[i].argument +
+        size_t low = offsetof(struct seccomp_data, args) + (size_t)8 * rule->where[i].argument +
                      (__BYTE_ORDER == __BIG_ENDIAN ? 4 : 0);
         load(program, low);
         jump_unless_equal(program, rule->where[i].value, left -= 2);
@@ -87,6 +87,7 @@ int confine(const struct confine_filter *filter)
         (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, ARCHITECTURE, 1, 0);
     give(&program, SECCOMP_RET_KILL_PROCESS);
     load(&program, offsetof(struct seccomp_data, nr));
+    /* NOLINTNEXTLINE(misc-redundant-expression): not on another processor */
     if (ARCHITECTURE == AUDIT_ARCH_X86_64) {
         program.code[program.count++] =
             (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JGE | BPF_K, X32_CALLS, 0, 1);

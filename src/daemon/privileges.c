@@ -166,8 +166,8 @@ static int become(uid_t user, gid_t group)
 static int become_user(const char *name, struct log *log, struct error *error)
 {
     static const char step[] = "become another user";
-    uid_t user;
-    gid_t group;
+    uid_t user = 0;
+    gid_t group = 0;
     int code = find_user(name, &user, &group);
     if (code == -EMFILE || code == -ENFILE)
         return error_system(error, code, "cannot look for the user '%s'", name);

@@ -15,8 +15,8 @@
 #define STEPS 10000
 #define STEPS_PER_BYTE 20
 #define HEAP_LIMIT_KIB 32768
-#define JIT_STACK_BYTES 32768
-#define JIT_STACK_MAX_BYTES (16 * 1024 * 1024) /* pages are used as a search needs them */
+#define JIT_STACK_BYTES ((size_t)32 << 10)
+#define JIT_STACK_MAX_BYTES ((size_t)16 << 20) /* pages are used as a search needs them */
 #define NEST_LIMIT 100
 
 struct regex {
@@ -52,7 +52,7 @@ int regex_new(struct regex **regex, const char *pattern, struct error *error)
                    ? regex_translate(pattern, translated, &is_unicode, error)
                    : error_set(error, -ENOMEM, "out of memory");
 
-    if (code == 0) {
+    if (code == 0 && made != NULL) {
         uint32_t options = PCRE2_DOLLAR_ENDONLY | PCRE2_NO_AUTO_CAPTURE | PCRE2_NEVER_BACKSLASH_C |
                            PCRE2_AUTO_CALLOUT;
         if (is_unicode)

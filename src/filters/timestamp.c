@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "filters/list.h"
 
 #define SECOND_NS UINT64_C(1000000000)
@@ -85,7 +86,10 @@ static bool read_time(const struct metadata *time, uint64_t *seconds)
 static enum filter_result measure(const struct timestamp *timestamp, struct histogram *histogram,
                                   const struct filter_call *call)
 {
-    uint64_t now_ns = call->packet->received_ns > 0 ? (uint64_t)call->packet->received_ns : 0;
+    int64_t stamp_ns = call->packet->received_ns;
+    if (stamp_ns == 0) /* of an unstamped port */
+        stamp_ns = clock_wall_ns();
+    uint64_t now_ns = stamp_ns > 0 ? (uint64_t)stamp_ns : 0;
     uint64_t seconds;
     if (read_time(&call->metadata[timestamp->time], &seconds)) {
         bool is_past = seconds <= now_ns / SECOND_NS;

@@ -5,6 +5,7 @@ import contextlib
 import errno
 import json
 import os
+import random
 import signal
 import socket
 import unittest
@@ -25,6 +26,7 @@ paddock: {workers: 2, pin: true, qcmp: {listen: ["127.0.0.1", "127.0.0.2"], max_
 
 FAILED, WORKED = 255, 0
 PINGS = 3
+FEW, STEP = 8, 8
 
 # What a start calls, and what the system may say to it.
 CALLS = {"memory": errno.ENOMEM, "socket": errno.EMFILE, "bind": errno.EADDRINUSE, "setsockopt": errno.ENOBUFS,
@@ -63,8 +65,9 @@ class FailingTest(unittest.TestCase):
         self.faults = stack.enter_context(Faults())
 
     def sweep(self, name, error, attempt):
-        """Lets the first call fail, then the second, up to the one that is not made any more. Returns how many."""
-        number = 0
+        """Lets the first call fail, then the second, up to the one that is not made any more. Returns how many. In builds
+        that are slow it goes on in steps behind the first few, of random length."""
+        number, step = 0, STEP if support.SCALE < 1 else 1
         while True:
             self.faults.lift()
             self.faults.inject(name, error, 1, number)
@@ -74,7 +77,7 @@ class FailingTest(unittest.TestCase):
                 self.assertEqual(status, WORKED, "although nothing failed")
                 return number
             self.assertLess(number, 5000, f"{name} never ends")
-            number += 1
+            number += 1 if number < FEW else random.randint(1, 2 * step - 1)
 
     def check_error(self, status, stderr):
         self.assertEqual(status, FAILED, stderr)
