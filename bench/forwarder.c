@@ -124,8 +124,10 @@ int main(int argc, char **argv)
     struct sockaddr_in any = {.sin_family = AF_INET};
     struct rlimit files;
     int buffer = 4 << 20;
-    if (argc < 3 || argc - 2 > MAX_SERVERS || forwarder == NULL)
+    if (argc < 3 || argc - 2 > MAX_SERVERS || forwarder == NULL) {
+        free(forwarder);
         return 2;
+    }
 
     getrlimit(RLIMIT_NOFILE, &files);
     files.rlim_cur = files.rlim_max;

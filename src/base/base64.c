@@ -17,8 +17,8 @@ void base64_encode(const uint8_t *data, size_t bytes, char *text)
             group |= data[i + 2];
         *text++ = alphabet[group >> 18];
         *text++ = alphabet[group >> 12 & 63];
-        *text++ = left > 1 ? alphabet[group >> 6 & 63] : '=';
-        *text++ = left > 2 ? alphabet[group & 63] : '=';
+        *text++ = (char)(left > 1 ? alphabet[group >> 6 & 63] : '=');
+        *text++ = (char)(left > 2 ? alphabet[group & 63] : '=');
     }
     *text = '\0';
 }

@@ -25,7 +25,7 @@ static int parse_name(const char *text, char name[TARGET_HOST_BYTES])
     if (length == 0 || length > NAME_MAX_BYTES)
         return -1;
     for (size_t i = 0; i < length; i++) {
-        char byte = text[i] >= 'A' && text[i] <= 'Z' ? (char)(text[i] - 'A' + 'a') : text[i];
+        char byte = (char)(text[i] >= 'A' && text[i] <= 'Z' ? text[i] - 'A' + 'a' : text[i]);
 
         if (byte == '.' ? label == 0 : !is_one_of(byte, digits) && !is_one_of(byte, letters))
             return -1;

@@ -20,7 +20,7 @@
 #include "net/target.h"
 
 /** Room for a region, a zone or a sub-zone. */
-#define LOCALITY_PART_BYTES 128
+#define LOCALITY_PART_BYTES ((size_t)128)
 /** Room for a whole locality as text. */
 #define LOCALITY_TEXT_BYTES (3 * LOCALITY_PART_BYTES)
 

@@ -42,7 +42,7 @@ static int parse_datagram(const char *text, void *value)
 {
     struct datagram *datagram = value;
     size_t length = strlen(text);
-    if (length % 2 != 0 || length > 2 * FILTER_MAX_BYTES ||
+    if (length % 2 != 0 || length > (size_t)2 * FILTER_MAX_BYTES ||
         strspn(text, "0123456789abcdefABCDEF") != length)
         return -1;
     for (size_t i = 0; i < length; i += 2) {

@@ -157,6 +157,7 @@ int cmd_ping(int argc, char *const *argv)
     field_defaults(fields, &arguments);
     if (words.items == NULL)
         status = command_fail(&command, strerror(ENOMEM));
+    /* NOLINTNEXTLINE(bugprone-branch-clone): the first of the errors counts */
     else if (flags_parse(&table, argc, argv, &words, &error) != 0)
         status = command_usage(&command, error.text);
     else if (arguments.help)

@@ -16,7 +16,7 @@
 
 #define ADMIN_PORT 8000
 #define WAIT_SECONDS 5
-#define MAX_REPLY_BYTES (16 * 1024 * 1024)
+#define MAX_REPLY_BYTES ((size_t)16 << 20)
 #define TEXT_BYTES 160
 
 struct arguments {

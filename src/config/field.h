@@ -114,7 +114,7 @@ struct field {
 /** Where a row's value is: a member of a struct. */
 #define FIELD_AT(type, member)                                                                     \
     .offset = offsetof(type, member), .bytes = sizeof(((type *)NULL)->member)
-#define FIELD_GIVEN(type, member) .given = offsetof(type, member) + 1
+#define FIELD_GIVEN(type, member) .given = (offsetof(type, member) + 1)
 
 /** A table and the struct that it describes. */
 struct field_table {

@@ -34,8 +34,8 @@
 #define FILTER_MAX_BYTES 65507
 
 /** Bytes of filter_call.scratch and of filter_call.spare. */
-#define FILTER_SCRATCH_BYTES (2 * PACKET_MAX_BYTES)
-#define FILTER_SPARE_BYTES (3 * PACKET_MAX_BYTES)
+#define FILTER_SCRATCH_BYTES ((size_t)2 * PACKET_MAX_BYTES)
+#define FILTER_SPARE_BYTES ((size_t)3 * PACKET_MAX_BYTES)
 
 enum filter_result {
     FILTER_NEXT,     /**< go on with the next one */
