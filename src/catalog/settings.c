@@ -133,7 +133,6 @@ static const struct field_type static_tokens_type = {
     .expected = "COUNT:LENGTH, two numbers above 0, with a length of at most 8 bytes"};
 
 /* What each file has, at a member of the settings. */
-/* NOLINTBEGIN(bugprone-macro-parentheses): a member is no expression */
 #define TOLD_ROWS(member)                                                                          \
     {.key = "filters",                                                                             \
      .help = "the chain of filters, first to last",                                                \
@@ -151,7 +150,6 @@ static const struct field_type static_tokens_type = {
         .kind = FIELD_TREE, .tree = &datacenters_tree,                                             \
         FIELD_AT(struct catalog_settings, member.datacenters)                                      \
     }
-/* NOLINTEND(bugprone-macro-parentheses) */
 
 static const struct field provided[] = {TOLD_ROWS(provider), {0}};
 

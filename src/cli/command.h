@@ -75,10 +75,8 @@ struct family_options {
 /** The family that they name, of which one may be given. */
 enum qcmp_family command_family(const struct family_options *options);
 
-/* NOLINTBEGIN(bugprone-macro-parentheses): a member is no expression */
 #define OPTION_FAMILIES(type, member)                                                              \
     OPTION_MARK(type, member.ipv4, "ipv4", '4', "IPv4 addresses only"),                            \
         OPTION_MARK(type, member.ipv6, "ipv6", '6', "IPv6 addresses only")
-/* NOLINTEND(bugprone-macro-parentheses) */
 
 #endif

@@ -31,13 +31,11 @@ enum {
 };
 static const char *const reasons[] = {[NO_VALUE] = "filter::capture::no value captured", NULL};
 
-/* NOLINTBEGIN(bugprone-macro-parentheses): a member is no expression */
 #define PART(key_, member, help_)                                                                  \
     {                                                                                              \
         .key = (key_), .help = (help_), .kind = FIELD_MAP, .members = part_fields,                 \
         FIELD_AT(struct capture, member), .given = (offsetof(struct capture, member.is_there) + 1) \
     }
-/* NOLINTEND(bugprone-macro-parentheses) */
 
 static const struct field part_fields[] = {
     {.key = "size",

@@ -82,16 +82,14 @@ static bool read_time(const struct metadata *time, uint64_t *seconds)
     return true;
 }
 
-/* A time to come counts as none passed. */
+/* A time to come counts as none passed. Not every port has the kernel's stamps. */
 static enum filter_result measure(const struct timestamp *timestamp, struct histogram *histogram,
                                   const struct filter_call *call)
 {
-    int64_t stamp_ns = call->packet->received_ns;
-    if (stamp_ns == 0) /* of an unstamped port */
-        stamp_ns = clock_wall_ns();
-    uint64_t now_ns = stamp_ns > 0 ? (uint64_t)stamp_ns : 0;
     uint64_t seconds;
     if (read_time(&call->metadata[timestamp->time], &seconds)) {
+        int64_t received_ns = call->packet->received_ns;
+        uint64_t now_ns = (uint64_t)(received_ns > 0 ? received_ns : clock_wall_ns());
         bool is_past = seconds <= now_ns / SECOND_NS;
         histogram_record(histogram, is_past ? now_ns - seconds * SECOND_NS : 0);
     }

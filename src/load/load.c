@@ -92,7 +92,7 @@ static unsigned send_pings(struct run *run, uint32_t index, const int64_t *due_n
         sent = flow_send(run->io, flow->fd, prepared);
     }
 
-    unsigned left = sent > 0 ? (unsigned)sent : 0;
+    unsigned left = sent > 0 && prepared > 0 ? (unsigned)sent : 0;
     for (unsigned i = prepared; i > left; i--)
         tracker_withdraw(run->tracker, &pings[i - 1]);
     for (unsigned i = 0; i < left; i++)

@@ -44,7 +44,7 @@
 
 /* Slots begin on a cache line, and are apart by no power of two, so that their beginnings do not
  * share a cache set. */
-#define SLOT_BYTES ((PACKET_ROOM + PACKET_MAX_BYTES + PACKET_ROOM + 63) / 64 * 64)
+#define SLOT_BYTES (((size_t)PACKET_ROOM + PACKET_MAX_BYTES + PACKET_ROOM + 63) / 64 * 64)
 _Static_assert(SLOT_BYTES % 4096 != 0, "slots share no cache set");
 
 /* The messages of a dual-stack socket that the kernel stamps. */

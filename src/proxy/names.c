@@ -66,6 +66,7 @@ static int connect_socket(ares_socket_t fd, const struct sockaddr *to, ares_sock
     return connect(fd, to, bytes);
 }
 
+/* NOLINTNEXTLINE(readability-function-size): the resolver's interface */
 static ares_ssize_t receive(ares_socket_t fd, void *data, size_t bytes, int flags,
                             struct sockaddr *from, ares_socklen_t *from_bytes, void *user)
 {

@@ -51,7 +51,8 @@ static uint32_t default_max(struct log *log)
         if (setrlimit(RLIMIT_NOFILE, &raised) == 0)
             limit = raised;
     }
-    uint64_t half = limit.rlim_cur > 2 * SPARE_DESCRIPTORS ? limit.rlim_cur / 2 : SPARE_DESCRIPTORS;
+    uint64_t half =
+        limit.rlim_cur > UINT64_C(2) * SPARE_DESCRIPTORS ? limit.rlim_cur / 2 : SPARE_DESCRIPTORS;
     uint32_t max = half < MOST_BY_DEFAULT ? (uint32_t)half : MOST_BY_DEFAULT;
     LOG_EVENT(log, LOG_LEVEL_INFO, log_text("message", "udp sessions are limited"),
               log_uint("max", max), log_uint("descriptors", limit.rlim_cur));

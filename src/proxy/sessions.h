@@ -102,8 +102,8 @@ struct session *sessions_find(struct sessions *sessions, const struct endpoint *
  * that was never answered ends for it, or else the one that was idle longest.
  * @param[out] session set with #SESSION_MADE alone. */
 enum session_refusal sessions_make(struct sessions *sessions, const struct endpoint *player,
-                                   const struct endpoint *server, int64_t now_ns,
-                                   struct session **session);
+                                   const struct endpoint *where, int64_t now_ns,
+                                   struct session **made);
 
 /** The session to which a server's datagram belongs, or NULL. A pair that rests does so from now
  * on, as its server still sends. */
@@ -119,7 +119,7 @@ void sessions_end(struct sessions *sessions, struct session *session, enum sessi
                   int64_t now_ns);
 
 /** Ends all sessions of a server; an unknown one is fine. */
-void sessions_end_server(struct sessions *sessions, const struct endpoint *server,
+void sessions_end_server(struct sessions *sessions, const struct endpoint *where,
                          enum session_end end, int64_t now_ns);
 
 /** Ends the sessions of a player, but for those with servers that are kept. */

@@ -59,7 +59,7 @@ int world_new(struct destinations **world, const struct catalog_version *told,
               struct error *error);
 
 /** Frees a version that no worker uses; for workers_retire() as well. NULL is fine. */
-void world_free(struct retired *world);
+void world_free(struct retired *retired);
 
 /** Whether an endpoint is a destination. */
 bool world_has(const struct destinations *world, const struct endpoint *endpoint);

@@ -374,6 +374,7 @@ static void static_endpoints(void **state)
     assert_string_equal(of(config)->static_endpoints->endpoints->address, "192.0.2.9:9");
     config_free(config);
 
+    /* NOLINTNEXTLINE(bugprone-suspicious-missing-comma): one word with its value */
     assert_int_equal(load(WORDS(ENDPOINTS, "127.0.0.1:1,[::1]:2", ENDPOINTS "=127.0.0.1:1",
                                 ENDPOINTS, "[::ffff:127.0.0.1]:1,127.0.0.1:3"),
                           variable, &config, &report),
