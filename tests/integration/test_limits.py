@@ -70,7 +70,8 @@ class LimitedTest(unittest.TestCase):
             self.assertNotIn(True, reasons[:1])
 
     def test_of_a_log_in_a_file(self):
-        for most in (0, 100, 1000):
+        # ThreadSanitizer does not start where no file may grow.
+        for most in (100, 1000) if support.SANITIZE == "thread" else (0, 100, 1000):
             with self.subTest(most), tempfile.NamedTemporaryFile() as log:
                 with Process("--service.qcmp", *PORT_0, stdout=log, preexec_fn=limit(resource.RLIMIT_FSIZE, most)) as service:
                     port = support.wait_until(lambda: support.udp_ports(service.pid), "it serves").pop()
