@@ -157,9 +157,8 @@ int cmd_ping(int argc, char *const *argv)
     field_defaults(fields, &arguments);
     if (words.items == NULL)
         status = command_fail(&command, strerror(ENOMEM));
-    /* NOLINTNEXTLINE(bugprone-branch-clone): the first of the errors counts */
     else if (flags_parse(&table, argc, argv, &words, &error) != 0)
-        status = command_usage(&command, error.text);
+        status = command_usage(&command, error.text); /* NOLINT(bugprone-branch-clone) */
     else if (arguments.help)
         status = command_help(&command);
     else if (arguments.family.ipv4 && arguments.family.ipv6)
