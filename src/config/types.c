@@ -100,6 +100,14 @@ const struct field_type type_listen_address = {
     .expected = "a numeric address that a host can have, or :: (also for link-local ones) or "
                 "0.0.0.0, and each only once",
     .schema = ADDRESS_SCHEMA};
+
+const struct field listen_address_row[] = {
+    {.key = "",
+     .kind = FIELD_CUSTOM,
+     .type = &type_listen_address,
+     .bytes = sizeof(struct in6_addr)},
+    {0},
+};
 const struct field_type type_prefix = {
     .parse = parse_prefix,
     .show = show_prefix,

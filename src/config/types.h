@@ -13,6 +13,9 @@ extern const struct field_type type_address;
 /** struct in6_addr: one that a host can have, `::` or 0.0.0.0, not a link-local one. */
 extern const struct field_type type_listen_address;
 
+/** The items of a list of addresses to bind. */
+extern const struct field listen_address_row[];
+
 /** struct prefix. */
 extern const struct field_type type_prefix;
 

@@ -9,14 +9,6 @@
 
 static const char *const removed_words[] = {"keep", "drop", "move", NULL};
 
-static const struct field address_row[] = {
-    {.key = "",
-     .kind = FIELD_CUSTOM,
-     .type = &type_listen_address,
-     .bytes = sizeof(struct in6_addr)},
-    {0},
-};
-
 static const struct field fields[] = {
     {.flag = "service.udp",
      .variable = "QUILKIN_SERVICE_UDP",
@@ -39,7 +31,7 @@ static const struct field fields[] = {
      .min = 1,
      .max = NET_MAX_ADDRESSES,
      .expected = "a list of 1 to 16 numeric addresses",
-     .members = address_row,
+     .members = listen_address_row,
      .item_bytes = sizeof(struct in6_addr),
      AT(listen),
      .count_offset = offsetof(struct proxy_settings, listen_count)},

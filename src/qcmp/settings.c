@@ -66,14 +66,6 @@ static const struct field prefix_row[] = {
     {0},
 };
 
-static const struct field address_row[] = {
-    {.key = "",
-     .kind = FIELD_CUSTOM,
-     .type = &type_listen_address,
-     .bytes = sizeof(struct in6_addr)},
-    {0},
-};
-
 #define PORT_ROW                                                                                   \
     {                                                                                              \
         .key = "qcmp_port", .flag = "service.qcmp.port", .variable = "QUILKIN_SERVICE_QCMP_PORT",  \
@@ -98,7 +90,7 @@ static const struct field fields[] = {
      .min = 1,
      .max = NET_MAX_ADDRESSES,
      .expected = "a list of 1 to 16 numeric addresses",
-     .members = address_row,
+     .members = listen_address_row,
      .item_bytes = sizeof(struct in6_addr),
      AT(listen),
      .count_offset = offsetof(struct qcmp_settings, listen_count)},

@@ -47,7 +47,21 @@ def cluster(*servers, tokens=None):
     return {"endpoints": endpoints}
 
 
-class Proxy(Process):
+class Administered(Process):
+    """A process whose admin server is asked, at `admin_port`."""
+
+    def http(self, path):
+        with contextlib.closing(socket.create_connection(("127.0.0.1", self.admin_port), support.ANSWER_SECONDS)) as peer:
+            peer.sendall(f"GET {path} HTTP/1.0\r\n\r\n".encode())
+            with peer.makefile("rb") as answer:
+                head, _, body = answer.read().partition(b"\r\n\r\n")
+        return int(head.split()[1]), body.decode()
+
+    def metrics(self):
+        return samples(self.http("/metrics")[1])
+
+
+class Proxy(Administered):
     """`paddock --service.udp` on a free port, with its admin server on another. The file is JSON, which is YAML."""
 
     def __init__(self, clusters=(), filters=None, udp=None, *flags, workers=2, loopback=True, env=None, **options):
@@ -97,16 +111,6 @@ class Proxy(Process):
         self.write()
         self.loads += 1
         self.await_event(RELOADED, self.loads)
-
-    def http(self, path):
-        with contextlib.closing(socket.create_connection(("127.0.0.1", self.admin_port), support.ANSWER_SECONDS)) as peer:
-            peer.sendall(f"GET {path} HTTP/1.0\r\n\r\n".encode())
-            with peer.makefile("rb") as answer:
-                head, _, body = answer.read().partition(b"\r\n\r\n")
-        return int(head.split()[1]), body.decode()
-
-    def metrics(self):
-        return samples(self.http("/metrics")[1])
 
     def await_metric(self, series, value):
         return wait_until(lambda: self.metrics()[series] == value, f"{series} is {value}: {self.metrics()[series]}")

@@ -1,15 +1,15 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """`--provider.fs`: a file of game servers and filters, which may come late, change, and be bad for a while."""
-import contextlib
 import json
 import os
 import socket
 import unittest
 
 import support
-from serving import NOT_RELOADED, RELOADED, public_folder, samples
-from support import Process, Server, environment, run, wait_until
+from proxying import Administered
+from serving import NOT_RELOADED, RELOADED, public_folder
+from support import Server, environment, run, wait_until
 
 FAILURES = 'quilkin_provider_task_failures_total{task="fs_watch_provider"}'
 
@@ -22,7 +22,7 @@ def clusters(*servers):
     return json.dumps({"version": "v1alpha1", "clusters": [{"endpoints": [{"address": server.target} for server in servers]}]})
 
 
-class Provided(Process):
+class Provided(Administered):
     """A proxy that takes its servers from a file."""
 
     def __init__(self, path, *flags):
@@ -36,16 +36,6 @@ class Provided(Process):
         except BaseException:
             self.__exit__()
             raise
-
-    def http(self, path):
-        with contextlib.closing(socket.create_connection(("127.0.0.1", self.admin_port), support.ANSWER_SECONDS)) as peer:
-            peer.sendall(f"GET {path} HTTP/1.0\r\n\r\n".encode())
-            with peer.makefile("rb") as answer:
-                head, _, body = answer.read().partition(b"\r\n\r\n")
-        return int(head.split()[1]), body.decode()
-
-    def metrics(self):
-        return samples(self.http("/metrics")[1])
 
     def await_events(self, message, count):
         def found():

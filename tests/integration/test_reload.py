@@ -77,7 +77,7 @@ class Pinger(threading.Thread):
             return False
         data, source = self._socket.recvfrom(65536)
         if source[1] not in self._ports and not data.startswith(support.PONG_HEADER):
-            return True  # of another test, which had this port before
+            return True  # another test sent it, which had this port before
         client = support.parsed_pong(data).client
         if client in self.sent and self.sent[client][0] == source[1]:
             self.answered[client] += 1
