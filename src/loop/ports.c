@@ -191,6 +191,7 @@ void ports_stop(struct ports *ports)
 {
     for (unsigned i = 0; i < ports->count; i++)
         bind_stop_receiving(port_fd(ports->listeners[i].port));
+    bind_settle();
     workers_call(ports->workers, drain, ports);
 }
 
@@ -213,7 +214,10 @@ uint64_t ports_close(struct ports *ports)
     if (ports == NULL)
         return 0;
 
-    for (unsigned i = 0; i < ports->count; i++) { /* each as late as it can be */
+    for (unsigned i = 0; i < ports->count; i++)
+        bind_leave(port_fd(ports->listeners[i].port));
+    bind_settle();
+    for (unsigned i = 0; i < ports->count; i++) {
         count_drops(ports, &ports->listeners[i]);
         port_close(ports->listeners[i].port);
     }

@@ -8,9 +8,11 @@
 
 #include <linux/errqueue.h>
 #include <linux/filter.h>
+#include <linux/membarrier.h>
 #include <linux/net_tstamp.h>
 #include <linux/sock_diag.h>
 #include <netinet/udp.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "net/address.h"
@@ -189,6 +191,19 @@ int bind_stop_receiving(int fd)
     struct sock_filter nothing[] = {{.code = BPF_RET | BPF_K, .k = 0}};
     struct sock_fprog program = {.len = 1, .filter = nothing};
     return setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof program) == 0 ? 0 : -errno;
+}
+
+void bind_leave(int fd)
+{
+    struct sockaddr_storage own;
+    socklen_t bytes = sizeof own;
+    if (getsockname(fd, (struct sockaddr *)&own, &bytes) == 0)
+        connect(fd, (struct sockaddr *)&own, bytes);
+}
+
+void bind_settle(void)
+{
+    syscall(SYS_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0);
 }
 
 static int read_memory(int fd, uint32_t info[SK_MEMINFO_VARS])

@@ -86,6 +86,14 @@ int bind_connected(const struct sockaddr *peer, socklen_t peer_bytes, size_t buf
  * is queued can still be received. @return 0 or a negative errno value. */
 int bind_stop_receiving(int fd);
 
+/** Takes a socket from where the kernel looks for one, so that nothing more is dropped at it, as
+ * far as that can be done before close(). It is connected to itself. */
+void bind_leave(int fd);
+
+/** Waits until the kernel has done with the datagrams for which it had found a socket before, by
+ * bind_stop_receiving() or bind_leave(). Milliseconds. */
+void bind_settle(void);
+
 /** Datagrams that the kernel dropped at a socket, modulo 2^32. From any thread.
  * @return 0 or a negative errno value; @p drops is untouched then. */
 int bind_drops(int fd, uint32_t *drops);

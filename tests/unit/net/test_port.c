@@ -150,11 +150,44 @@ static void an_error_of_an_earlier_datagram_costs_a_connected_port_none(void **s
     fixture_close(&fixture);
 }
 
+/* A connected socket is told that nobody listens there, and the port that left counts nothing. */
+static void a_port_that_left_is_found_by_nobody(void **state)
+{
+    const struct in6_addr addresses[] = {in6addr_any, ipv4(INADDR_ANY), ipv4(INADDR_LOOPBACK)};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof addresses / sizeof addresses[0]; i++) {
+        struct binding binding = {.address = addresses[i], .buffer_bytes = 65536};
+        struct sockaddr_storage address;
+        uint8_t data = 1;
+        uint32_t drops = 1;
+        int fd = bind_open(&binding, 0, false);
+        assert_true(fd >= 0);
+        socklen_t bytes = address_to_socket(&addresses[2], address_bound_port(fd), &address);
+        int player = bind_connected((const struct sockaddr *)&address, bytes, 65536);
+        assert_true(player >= 0);
+
+        assert_int_equal(send(player, &data, 1, 0), 1);
+        assert_int_equal(recv(fd, &data, 1, MSG_DONTWAIT), 1);
+        assert_int_equal(bind_stop_receiving(fd), 0);
+        bind_leave(fd);
+        bind_settle();
+        assert_int_equal(send(player, &data, 1, 0), 1);
+        assert_int_equal(recv(player, &data, 1, MSG_DONTWAIT), -1);
+        assert_int_equal(errno, ECONNREFUSED);
+        assert_int_equal(bind_drops(fd, &drops), 0);
+        assert_int_equal(drops, 0);
+        close(player);
+        close(fd);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_packet_tells_where_it_was_sent_to),
         cmocka_unit_test(an_error_of_an_earlier_datagram_costs_a_connected_port_none),
+        cmocka_unit_test(a_port_that_left_is_found_by_nobody),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
