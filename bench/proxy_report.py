@@ -163,6 +163,14 @@ def delays(found):
     return "\n".join(lines)
 
 
+def filters(parts):
+    """What paddock_bench_filters prints: now, or from what the benchmarks of parts have printed."""
+    if parts is None:
+        return run([PROGRAMS / "paddock_bench_filters"])
+    sections = parts.read_text(encoding="utf-8").split("== ")
+    return next(text.partition("\n")[2] for text in sections if text.startswith("filters\n"))
+
+
 def document(found, options):
     model = next((line.split(":")[1].strip() for line in pathlib.Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")), "?")
     missing = ", ".join(name for name in PROXIES if name not in available())
@@ -185,6 +193,15 @@ A round trip is two datagrams in and two out.
 Beside the same players and servers without a proxy.
 
 {delays(found)}
+
+## Filters
+
+CPU time of one datagram in the chain, as `paddock_bench_filters` measures it; without receiving and sending. A row with several names is a chain
+of these. The bare look-up is in a table of open addressing, at most half full, of pointers to the same tokens, with the same keyed hash.
+
+```
+{filters(options.parts).rstrip()}
+```
 """
 
 
@@ -193,6 +210,7 @@ def main():
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--seconds", type=float, default=2)
     parser.add_argument("--only", help="names of cases, with commas between them")
+    parser.add_argument("--parts", type=pathlib.Path, help="what the benchmarks of parts printed; else that of filters is run")
     parser.add_argument("--write", nargs="?", const="", default=None, metavar="NOTE")
     options = parser.parse_args()
     cases = [case for case in CASES if options.only is None or case.name in options.only.split(",")]
