@@ -25,7 +25,7 @@
 #define FILTER(name, config) "{\"name\":\"quilkin.filters." name "\",\"config\":" config "}"
 #define CAPTURE FILTER("capture.v1alpha1.Capture", "{\"suffix\":{\"size\":8,\"remove\":true}}")
 #define ROUTER FILTER("token_router.v1alpha1.TokenRouter", "{}")
-#define HASHED_ROUTER FILTER("hashed_token_router.v1alpha1.HashedTokenRouter", "{}")
+#define HASHED_ROUTER FILTER("token_router.v1alpha1.HashedTokenRouter", "{}")
 #define BALANCER(policy)                                                                           \
     FILTER("load_balancer.v1alpha1.LoadBalancer", "{\"policy\":\"" policy "\"}")
 #define RULE(action, prefix)                                                                       \
