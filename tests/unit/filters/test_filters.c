@@ -485,7 +485,7 @@ static void bad_configurations_are_refused_with_their_place(void **state)
         {DEBUG("{\"id\":7}"), "config.id: expected"},
         {CAPTURE("{\"regex\":{}}"), "config.regex: expected the key 'pattern'"},
         {CAPTURE("{\"regex\":{\"pattern\":\"(?=a)\"}}"),
-         "filters[0].config: expected a regular expression: look-around"},
+         "filters[0].config.regex.pattern: expected a regular expression: look-around"},
         {CAPTURE("{\"regex\":{\"pattern\":\"a\"},\"prefix\":{\"size\":1}}"),
          "expected one of prefix, suffix, regex"},
     };
