@@ -108,6 +108,28 @@ class FilterTest(unittest.TestCase):
             self.assertEqual(service.end(), 0)
 
 
+class BalanceTest(unittest.TestCase):
+    def counts_of(self, weights, players):
+        """How many players each server has, who send several datagrams each."""
+        with Servers(len(weights)) as servers, Proxy(filters=[use("LoadBalancer", {"policy": "LEAST_SESSIONS"})], clusters=[{"endpoints": [
+                {"address": target, "metadata": {"paddock": {"weight": weight}}} for target, weight in zip(servers.targets, weights)]}],
+                workers=1) as proxy, contextlib.ExitStack() as stack:
+            for number in range(players):
+                player = stack.enter_context(Player(proxy.port))
+                for _ in range(5):
+                    self.assertEqual(player.ask(b"%d" % number), b"%d" % number)
+            counts = [len(set(data for data, _ in seen)) for seen in servers.seen]
+            self.assertEqual(value(proxy.metrics(), "quilkin_session_total"), players)
+            proxy.stop()
+        return counts
+
+    def test_players_go_where_the_fewest_sessions_are_and_stay(self):
+        self.assertEqual(self.counts_of([1, 1, 1], 12), [4, 4, 4])
+
+    def test_servers_get_players_by_their_weights(self):
+        self.assertEqual(self.counts_of([1, 2, 5], 16), [2, 4, 10])
+
+
 BAD_FILES = sorted((pathlib.Path(__file__).parent.parent / "data/config/bad").glob("*.yaml"))
 
 
