@@ -71,7 +71,23 @@ static uint32_t mask_for(uint64_t count)
     return (uint32_t)(size - 1);
 }
 
-/* Puts endpoints into items, each address once; owner_of gets their places for the moment. */
+/* Puts an endpoint into items, unless its address is there. Returns its place, or FILTER_NOWHERE
+ * for a name without an address. */
+static uint32_t put(struct destinations *world, const struct names *names,
+                    const struct cluster_endpoint *endpoint)
+{
+    struct endpoint at = endpoint->at;
+    if (endpoint->name != NULL && (names == NULL || !names_find(names, endpoint->name, &at)))
+        return FILTER_NOWHERE;
+    uint32_t *place = find_place(world, &at);
+    if (*place == FILTER_NOWHERE) {
+        *place = world->open.count;
+        world->items[world->open.count++].at = at;
+    }
+    return *place;
+}
+
+/* Puts all endpoints into items; owner_of gets their places for the moment. */
 static int fill(struct destinations *world, const struct names *names)
 {
     const struct clusters *clusters = world->clusters;
@@ -91,20 +107,8 @@ static int fill(struct destinations *world, const struct names *names)
     memset(world->by_address, 0xff, (world->address_mask + 1) * sizeof *world->by_address);
     for (size_t c = 0; c < clusters->count; c++) {
         for (const struct cluster_endpoint *endpoint = clusters->items[c].cluster->endpoints;
-             endpoint != NULL; endpoint = endpoint->next) {
-            struct endpoint at = endpoint->at;
-            world->owner_of[i] = FILTER_NOWHERE;
-            if (endpoint->name == NULL ||
-                (names != NULL && names_find(names, endpoint->name, &at))) {
-                uint32_t *place = find_place(world, &at);
-                if (*place == FILTER_NOWHERE) {
-                    *place = world->open.count;
-                    world->items[world->open.count++].at = at;
-                }
-                world->owner_of[i] = *place;
-            }
-            i++;
-        }
+             endpoint != NULL; endpoint = endpoint->next)
+            world->owner_of[i++] = put(world, names, endpoint);
     }
     return 0;
 }
