@@ -198,7 +198,7 @@ void bind_leave(int fd)
     struct sockaddr_storage own;
     socklen_t bytes = sizeof own;
     if (getsockname(fd, (struct sockaddr *)&own, &bytes) == 0)
-        connect(fd, (struct sockaddr *)&own, bytes);
+        (void)connect(fd, (struct sockaddr *)&own, bytes); /* or else it drops until close() */
 }
 
 void bind_settle(void)
