@@ -243,6 +243,11 @@ size_t bind_receive_buffer(int fd)
     return (size_t)size;
 }
 
+void bind_gather(int fd)
+{
+    set_option(fd, SOL_UDP, UDP_GRO, 1);
+}
+
 bool bind_can_segment(int fd)
 {
     int size;

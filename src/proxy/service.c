@@ -115,6 +115,7 @@ static int prepare_ports(struct proxy *proxy, const struct proxy_settings *setti
                                           .by_source = true,
                                           .tells_hops = true,
                                           .is_unstamped = true,
+                                          .is_gathering = settings->gro,
                                           .max_bytes = PACKET_MAX_BYTES,
                                           .counters = proxy->player_counters,
                                           .receive = proxy_receive,
@@ -144,7 +145,8 @@ static int make_workers(struct proxy *proxy, const struct proxy_settings *settin
                                                      .upstream = &proxy->upstream_counters[i],
                                                      .max_sessions = (max + count - 1) / count,
                                                      .max_per_address = settings->max_per_address,
-                                                     .timeout_ns = settings->session_timeout_ns};
+                                                     .timeout_ns = settings->session_timeout_ns,
+                                                     .is_gathering = settings->gro};
         code = proxy_worker_new(&proxy->workers[i], &options);
     }
     return code;

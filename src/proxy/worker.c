@@ -153,6 +153,7 @@ static int open_upstream(void *user, struct upstream **opened, uint16_t *number)
     int fd = open_number(worker, number);
     struct port_options options = {.fd = fd,
                                    .is_unstamped = true,
+                                   .is_gathering = worker->options.is_gathering,
                                    .max_bytes = PACKET_MAX_BYTES,
                                    .batch = worker->options.worker->batch,
                                    .counters = worker->options.upstream,

@@ -375,8 +375,8 @@ static void json_has_file_and_flags_merged(void **state)
                               "\"ipv6\":[{\"prefix\":64,\"rate\":100,\"burst\":200},"
                               "{\"prefix\":48,\"rate\":1000,\"burst\":2000}],\"leak\":64}},"
                               "\"udp\":{\"port\":7777,\"listen\":[\"::\"],"
-                              "\"receive_buffer\":\"20ms\",\"loopback\":false,"
-                              "\"session_timeout\":\"60s\",\"sessions\":{\"max\":0,"
+                              "\"receive_buffer\":\"20ms\",\"gro\":false,"
+                              "\"loopback\":false,\"session_timeout\":\"60s\",\"sessions\":{\"max\":0,"
                               "\"max_per_address\":0,\"removed_endpoint\":\"keep\"}}},"
                               "\"qcmp_port\":9}");
     free(text);
