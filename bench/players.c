@@ -48,7 +48,7 @@ static void fail(const char *what)
     exit(1);
 }
 
-/* Of all threads of the processes. */
+/* The sum over all threads of the processes. */
 static int64_t cpu_ns(const char *pids)
 {
     char *list = strdup(pids), *rest = list, *pid;
