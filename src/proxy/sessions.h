@@ -45,6 +45,7 @@ struct session {
     struct session_count read, written;
     int64_t began_ns, last_ns, answered_ns; /**< monotonic; answered_ns 0: never */
     uint16_t number;                        /**< of the upstream socket, host order */
+    bool has_come, has_come_again; /**< whether the player sent one datagram, and a second one */
     uint32_t index;
     uint32_t next_of_player, next_of_pair; /**< in the buckets of the two tables */
     struct session_links {
@@ -137,9 +138,10 @@ void sessions_set_timeout(struct sessions *sessions, int64_t timeout_ns);
 /** The address of a session's server. */
 const struct endpoint *session_server_at(const struct session_server *server);
 
-/** Sessions, sockets that are open, and pairs that rest, at the moment. */
+/** Sessions, sockets that are open, pairs that rest, and strangers: sessions and resting pairs
+ * whose players sent one datagram and no more, as spoofed ones do; at the moment. */
 struct sessions_size {
-    uint32_t sessions, sockets, resting;
+    uint32_t sessions, sockets, resting, strangers;
 };
 struct sessions_size sessions_size(const struct sessions *sessions);
 

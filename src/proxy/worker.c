@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "net/address.h"
 #include "net/bind.h"
+#include "proxy/knocks.h"
 
 #define SECOND_NS INT64_C(1000000000)
 
@@ -53,6 +54,7 @@ struct upstream {
 struct proxy_worker {
     struct proxy_worker_options options;
     struct sessions *sessions;
+    struct knocks *knocks;
     struct loop_timer tick, sweep, flush;
     struct upstream *open, *closed;   /* the next one to be looked at; the first one */
     const struct destinations *world; /* of the batch in hand */
@@ -296,7 +298,10 @@ int proxy_worker_new(struct proxy_worker **made, const struct proxy_worker_optio
     int error = siphash_key_init(&sessions.key);
     if (error == 0)
         error = sessions_new(&worker->sessions, &sessions);
+    if (error == 0 && (worker->knocks = knocks_new(&sessions.key)) == NULL)
+        error = -ENOMEM;
     if (error != 0) {
+        sessions_free(worker->sessions);
         free(worker);
         return error;
     }
@@ -328,6 +333,7 @@ void proxy_worker_free(struct proxy_worker *worker)
     loop_timer_stop(worker->options.worker->loop, &worker->flush);
     send_answers(worker);
     sweep(worker);
+    knocks_free(worker->knocks);
     free(worker);
 }
 
@@ -418,6 +424,12 @@ static uint8_t hops_left(const struct packet *packet)
     return packet->hops <= FRESH_HOPS ? (uint8_t)(packet->hops - (packet->hops > 0)) : 0;
 }
 
+/* Whether so many players came once and not again that numbers of ports get scarce. */
+static bool is_crowded(const struct proxy_worker *worker)
+{
+    return sessions_size(worker->sessions).strangers >= worker->options.max_strangers;
+}
+
 /* Sends one copy of a player's datagram by the session with a server. */
 static void send_copy(struct proxy_worker *worker, struct port *port, const struct packet *packet,
                       const struct endpoint *server)
@@ -431,6 +443,10 @@ static void send_copy(struct proxy_worker *worker, struct port *port, const stru
     if (session == NULL) {
         if (atomic_load_explicit(&shared(worker)->is_draining, memory_order_relaxed)) {
             refuse(worker, PROXY_REFUSED_DRAINING);
+            return;
+        }
+        if (is_crowded(worker) && !knocks_again(worker->knocks, &packet->peer, worker->now_ns)) {
+            refuse(worker, PROXY_REFUSED_STRANGER);
             return;
         }
         enum session_refusal refusal =
