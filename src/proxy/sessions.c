@@ -449,6 +449,7 @@ enum session_refusal sessions_make(struct sessions *sessions, const struct endpo
                                 .number = socket->number,
                                 .began_ns = now_ns,
                                 .last_ns = now_ns,
+                                .placed_ns = now_ns,
                                 .index = session->index,
                                 .next_of_player = *player_bucket,
                                 .next_of_pair = *bucket};
@@ -472,7 +473,7 @@ void sessions_touch(struct sessions *sessions, struct session *session, bool is_
                     int64_t now_ns)
 {
     bool was_answered = session->answered_ns != 0;
-    bool is_old = now_ns - session->last_ns >= SECOND_NS;
+    bool is_old = now_ns - session->placed_ns >= SESSIONS_AGE_NS;
     session->last_ns = now_ns;
     if (is_answer)
         session->answered_ns = now_ns;
@@ -483,7 +484,8 @@ void sessions_touch(struct sessions *sessions, struct session *session, bool is_
         sessions->strangers--;
     }
     if (!is_old && was_answered == (session->answered_ns != 0))
-        return; /* as exact as a second */
+        return;
+    session->placed_ns = now_ns;
     list_remove(sessions, &sessions->ages[was_answered], BY_AGE, session);
     list_add(sessions, &sessions->ages[session->answered_ns != 0], BY_AGE, session);
 }

@@ -23,6 +23,10 @@
 
 #define SESSIONS_SHORT_REST_NS INT64_C(2000000000)
 
+/** How exact the order of sessions by age is: in a flood they are evicted soon after they were made,
+ * and those in use must not stand before them. */
+#define SESSIONS_AGE_NS INT64_C(16000000)
+
 /** No session, as an index. */
 #define SESSION_NONE UINT32_MAX
 
@@ -44,6 +48,7 @@ struct session {
     void *port;                /**< the owner's: where the player's datagrams came in */
     struct session_count read, written;
     int64_t began_ns, last_ns, answered_ns; /**< monotonic; answered_ns 0: never */
+    int64_t placed_ns;                      /**< in the order by age */
     uint16_t number;                        /**< of the upstream socket, host order */
     bool has_come, has_come_again; /**< whether the player sent one datagram, and a second one */
     uint32_t index;
