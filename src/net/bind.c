@@ -186,6 +186,17 @@ int bind_connected(const struct sockaddr *peer, socklen_t peer_bytes, size_t buf
     return error;
 }
 
+/* An error that was heard of and not told yet is that of SO_ERROR, which is reset by reading it. */
+void bind_hear_errors(int fd, bool hears)
+{
+    int pending;
+    socklen_t bytes = sizeof pending;
+    set_option(fd, IPPROTO_IP, IP_RECVERR, hears);
+    set_option(fd, IPPROTO_IPV6, IPV6_RECVERR, hears); /* of IPv6 sockets alone */
+    if (!hears)
+        getsockopt(fd, SOL_SOCKET, SO_ERROR, &pending, &bytes);
+}
+
 int bind_stop_receiving(int fd)
 {
     struct sock_filter nothing[] = {{.code = BPF_RET | BPF_K, .k = 0}};

@@ -82,6 +82,12 @@ int bind_free_port(uint16_t *port);
  */
 int bind_connected(const struct sockaddr *peer, socklen_t peer_bytes, size_t buffer_bytes);
 
+/** Lets a socket hear, by its error queue, of datagrams that the network could not deliver,
+ * whatever peer they were for; or no more, and forgets what it has heard. One that hears also tells
+ * of each datagram that a queue of this host drops, as ENOBUFS. The room of the error queue is the
+ * receive buffer's. */
+void bind_hear_errors(int fd, bool hears);
+
 /** Lets a socket take nothing more: what comes from then on is dropped, and among its drops. What
  * is queued can still be received. @return 0 or a negative errno value. */
 int bind_stop_receiving(int fd);

@@ -323,6 +323,7 @@ static void tick(void *self, int64_t now_ns)
 
     report_filters(proxy, proxy->shared.world.version);
     warn_of_refused(proxy, now_ns);
+    world_pass_refused(proxy->shared.world.version, proxy->names);
     names_tick(proxy->names, now_ns); /* the last, as it may change the world */
 }
 
@@ -376,6 +377,8 @@ static void stop(void *self)
     catalog_watch(proxy->env.catalog, NULL, NULL);
     if (proxy->is_started) {
         ports_slot_stop(&proxy->ports);
+        workers_call(proxy->env.workers, free_worker,
+                     proxy); /* what waits at their sockets counts */
         report_filters(proxy, proxy->shared.world.version);
         struct proxy_sum sum = sum_up(proxy);
         proxy_log_stopped(proxy->env.log, &sum);

@@ -94,8 +94,9 @@ static void write_back(struct port *port, struct packet *packets, unsigned count
 static void receive_upstream(uint32_t events, void *user)
 {
     struct upstream *upstream = user;
-    (void)events;
     struct proxy_worker *worker = upstream->owner;
+    if ((events & EPOLLERR) != 0)
+        port_hear(upstream->port);
     int received = port_gather(upstream->port);
     if (received < 0)
         poll(NULL, 0, REST_MS);
@@ -143,6 +144,17 @@ static void free_number(void *user, uint16_t number)
     atomic_store_explicit(&shared(worker)->owners[number], 0, memory_order_relaxed);
 }
 
+/* Any host can make a packet that speaks for the network: it is believed of a server that a session
+ * of this socket is with, and that has not answered it for a second. */
+static void note_refusal(const struct endpoint *server, void *user)
+{
+    const struct upstream *upstream = user;
+    const struct proxy_worker *worker = upstream->owner;
+    const struct session *session = sessions_of_pair(worker->sessions, server, upstream->number);
+    if (session != NULL && clock_coarse_ns() - session->answered_ns >= SECOND_NS)
+        world_refuse(quiescent_read(&shared(worker)->world), server);
+}
+
 static int open_upstream(void *user, struct upstream **opened, uint16_t *number)
 {
     struct proxy_worker *worker = user;
@@ -157,6 +169,7 @@ static int open_upstream(void *user, struct upstream **opened, uint16_t *number)
                                    .batch = worker->options.worker->batch,
                                    .counters = worker->options.upstream,
                                    .receive = write_back,
+                                   .refused = note_refusal,
                                    .user = upstream};
     int error = fd >= 0 ? port_open(&upstream->port, &options) : fd;
     if (error == 0) {
@@ -239,6 +252,12 @@ static void end_if_gone(const struct endpoint *server, void *user)
         sessions_end_server(worker->sessions, server, SESSION_REMOVED, worker->now_ns);
 }
 
+static void end_stopped(const struct endpoint *server, void *user)
+{
+    struct proxy_worker *worker = user;
+    sessions_end_server(worker->sessions, server, SESSION_STOPPED, worker->now_ns);
+}
+
 static struct chain_worker *own_chain(const struct proxy_worker *worker)
 {
     return worker->world->chain->workers[worker->options.worker->index];
@@ -270,6 +289,7 @@ static void tick(void *user)
     for (uint32_t i = sessions_size(worker->sessions).sockets / LOOK_SHARE;
          worker->open != NULL && i != UINT32_MAX; i--) {
         look_at_drops(worker->open);
+        port_hear_again(worker->open->port);
         worker->open = worker->open->next;
     }
     show_size(worker);
@@ -322,11 +342,12 @@ void proxy_worker_free(struct proxy_worker *worker)
     if (worker == NULL)
         return;
     loop_timer_stop(worker->options.worker->loop, &worker->tick);
-    sessions_free(worker->sessions);
+    sessions_each_server(worker->sessions, end_stopped, worker);
     loop_timer_stop(worker->options.worker->loop, &worker->sweep);
     loop_timer_stop(worker->options.worker->loop, &worker->flush);
     send_answers(worker);
-    sweep(worker);
+    sweep(worker); /* what is left in the sockets is looked up among the sessions */
+    sessions_free(worker->sessions);
     free(worker);
 }
 

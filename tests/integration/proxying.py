@@ -15,6 +15,7 @@ import socket
 import tempfile
 import threading
 import time
+import unittest
 
 import support
 from serving import RELOADED, samples
@@ -30,6 +31,33 @@ def many_descriptors():
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     return hard
+
+
+@contextlib.contextmanager
+def own_hosts(text):
+    """For preexec_fn: a process's own /etc/hosts, in a mount namespace."""
+    clone_newns, bind, recursive, private = 0x20000, 0x1000, 0x4000, 1 << 18
+    with tempfile.NamedTemporaryFile("w", prefix="paddock-hosts-") as file:
+        os.chmod(file.name, 0o644)
+        file.write(text)
+        file.flush()
+
+        def mount():
+            support.checked(support.LIBC.unshare(clone_newns))
+            support.checked(support.LIBC.mount(None, b"/", None, recursive | private, None))
+            support.checked(support.LIBC.mount(file.name.encode(), b"/etc/hosts", None, bind, None))
+        if os.geteuid() != 0:
+            raise unittest.SkipTest("needs root")
+        child = os.fork()
+        if child == 0:
+            try:
+                mount()
+            except OSError:
+                os._exit(1)
+            os._exit(0)
+        if os.waitpid(child, 0)[1] != 0:
+            raise unittest.SkipTest("no mount namespaces here")
+        yield mount
 
 
 def by_token(part="suffix", size=3, remove=True):
@@ -164,7 +192,7 @@ def check_sums_of(metrics):
 class Servers:
     """Game servers in one thread. Each answers what it gets with `answer(index, data)`, a list of answers."""
 
-    def __init__(self, count, answer=lambda index, data: [data], address="127.0.0.1"):
+    def __init__(self, count, answer=lambda index, data: [data], address="127.0.0.1", port=0):
         family = socket.AF_INET6 if ":" in address else socket.AF_INET
         self.sockets = [socket.socket(family, socket.SOCK_DGRAM) for _ in range(count)]
         self.seen = [[] for _ in range(count)]  # (data, source) of each
@@ -175,7 +203,7 @@ class Servers:
         self._selector = selectors.DefaultSelector()
         for index, server in enumerate(self.sockets):
             make_room(server)
-            server.bind((address, 0))
+            server.bind((address, port))
             server.setblocking(False)
             self._selector.register(server, selectors.EVENT_READ, index)
         ports = [server.getsockname()[1] for server in self.sockets]
@@ -209,6 +237,11 @@ class Servers:
                 _, server, answer, source = self.later.popleft()
                 with contextlib.suppress(ConnectionRefusedError):
                     server.sendto(answer, source)
+
+    def close(self, index):
+        """From now on nobody listens there."""
+        self._selector.unregister(self.sockets[index])
+        self.sockets[index].close()
 
     def count(self):
         return sum(map(len, self.seen))
