@@ -57,7 +57,7 @@ _Static_assert(SLOT_BYTES % 4096 != 0, "slots share no cache set");
 /* The messages of a dual-stack socket that the kernel stamps. */
 #define CONTROL_BYTES                                                                              \
     (CMSG_SPACE(sizeof(struct scm_timestamping)) + CMSG_SPACE(sizeof(struct in6_pktinfo)) +        \
-     CMSG_SPACE(sizeof(struct in_pktinfo)) + 2 * CMSG_SPACE(sizeof(int)))
+     CMSG_SPACE(sizeof(struct in_pktinfo)) + 3 * CMSG_SPACE(sizeof(int)))
 
 struct slot {
     struct sockaddr_in6 peer;
@@ -73,15 +73,16 @@ struct out {
     int64_t received_ns;
     int stamp_at;
     bool is_pinned, is_sent;
-    uint8_t hops;
+    uint8_t hops, traffic;
     uint8_t next; /* a later one by the same port, to the same peer, from the same address */
 };
 
 /* A message header with what it points to. */
 struct letter {
     struct sockaddr_in6 to;
-    alignas(struct cmsghdr) char control[CMSG_SPACE(sizeof(struct in6_pktinfo)) +
-                                         CMSG_SPACE(sizeof(int)) + CMSG_SPACE(sizeof(uint16_t))];
+    alignas(
+        struct cmsghdr) char control[CMSG_SPACE(sizeof(struct in6_pktinfo)) +
+                                     2 * CMSG_SPACE(sizeof(int)) + CMSG_SPACE(sizeof(uint16_t))];
 };
 
 struct port_batch {
@@ -254,7 +255,7 @@ static bool read_control(struct msghdr *header, struct packet *packet)
 {
     bool is_stamped = false;
     packet->local = (struct endpoint){.address = in6addr_loopback};
-    packet->hops = 0;
+    packet->hops = packet->traffic = 0;
     for (struct cmsghdr *message = CMSG_FIRSTHDR(header); message != NULL;
          message = CMSG_NXTHDR(header, message)) {
         if (message->cmsg_level == SOL_SOCKET) {
@@ -268,6 +269,12 @@ static bool read_control(struct msghdr *header, struct packet *packet)
             int hops;
             memcpy(&hops, CMSG_DATA(message), sizeof hops);
             packet->hops = (uint8_t)hops;
+        } else if (message->cmsg_level == IPPROTO_IP && message->cmsg_type == IP_TOS) {
+            packet->traffic = *CMSG_DATA(message); /* the one that is a byte */
+        } else if (message->cmsg_level == IPPROTO_IPV6 && message->cmsg_type == IPV6_TCLASS) {
+            int traffic;
+            memcpy(&traffic, CMSG_DATA(message), sizeof traffic);
+            packet->traffic = (uint8_t)traffic;
         } else if (message->cmsg_level == IPPROTO_IPV6) {
             const struct in6_pktinfo *info = (const struct in6_pktinfo *)CMSG_DATA(message);
             packet->local.address = info->ipi6_addr;
@@ -429,6 +436,11 @@ static void *add_control(struct msghdr *header, int level, int type, size_t byte
     return CMSG_DATA(message);
 }
 
+static void add_number(struct msghdr *header, int level, int type, int number)
+{
+    memcpy(add_control(header, level, type, sizeof number), &number, sizeof number);
+}
+
 /* Addresses one datagram, and names the address that it leaves from. */
 static void write_letter(struct out *out, struct letter *letter, struct msghdr *header)
 {
@@ -440,13 +452,14 @@ static void write_letter(struct out *out, struct letter *letter, struct msghdr *
                         .msg_iov = &out->vector,
                         .msg_iovlen = 1,
                         .msg_control = letter->control};
-    if (out->hops != 0) { /* an IPv4 datagram has a TTL, also on a dual-stack socket */
-        bool is_ipv4 = IN6_IS_ADDR_V4MAPPED(&out->to.address);
-        int hops = out->hops;
-        memcpy(add_control(header, is_ipv4 ? IPPROTO_IP : IPPROTO_IPV6,
-                           is_ipv4 ? IP_TTL : IPV6_HOPLIMIT, sizeof hops),
-               &hops, sizeof hops);
-    }
+    /* An IPv4 datagram has what is IPv4's, also on a dual-stack socket. */
+    bool is_ipv4 = IN6_IS_ADDR_V4MAPPED(&out->to.address);
+    if (out->hops != 0)
+        add_number(header, is_ipv4 ? IPPROTO_IP : IPPROTO_IPV6, is_ipv4 ? IP_TTL : IPV6_HOPLIMIT,
+                   out->hops);
+    if (out->traffic != 0)
+        add_number(header, is_ipv4 ? IPPROTO_IP : IPPROTO_IPV6, is_ipv4 ? IP_TOS : IPV6_TCLASS,
+                   out->traffic);
     if (!out->is_pinned)
         return;
 
@@ -622,6 +635,7 @@ void port_send(struct port *port, const struct port_message *message)
                         .stamp_at = message->stamp_at,
                         .is_pinned = message->from != NULL,
                         .hops = message->hops,
+                        .traffic = message->traffic,
                         .next = OUT_NONE};
     if (out->is_pinned)
         out->from =
@@ -632,8 +646,8 @@ void port_send(struct port *port, const struct port_message *message)
     if (*latest != OUT_NONE) {
         struct out *before = &batch->out[*latest];
         if (before->port == port && before->is_pinned == out->is_pinned &&
-            before->hops == out->hops && endpoint_equals(&before->to, &out->to) &&
-            endpoint_equals(&before->from, &out->from))
+            before->hops == out->hops && before->traffic == out->traffic &&
+            endpoint_equals(&before->to, &out->to) && endpoint_equals(&before->from, &out->from))
             before->next = index;
     }
     *latest = index;

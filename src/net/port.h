@@ -109,6 +109,7 @@ struct port_message {
     const struct endpoint *from; /**< address, and scope of a link-local one, that it leaves from;
                                     NULL: the system chooses. The port's number is the socket's. */
     uint8_t hops;                /**< its TTL or hop limit; 0: the system's */
+    uint8_t traffic;             /**< its DSCP and ECN; 0: the system's */
     int stamp_at; /**< where in it the wall clock at its sending goes, in eight bytes, big-endian;
                      negative: nowhere */
     int64_t received_ns; /**< when what it answers was received, if it is stamped */

@@ -114,6 +114,7 @@ static int prepare_ports(struct proxy *proxy, const struct proxy_settings *setti
                                           .receive_buffer_ns = settings->receive_buffer_ns,
                                           .by_source = true,
                                           .tells_hops = true,
+                                          .tells_traffic = settings->dscp,
                                           .is_unstamped = true,
                                           .max_bytes = PACKET_MAX_BYTES,
                                           .counters = proxy->player_counters,
@@ -144,7 +145,8 @@ static int make_workers(struct proxy *proxy, const struct proxy_settings *settin
                                                      .upstream = &proxy->upstream_counters[i],
                                                      .max_sessions = (max + count - 1) / count,
                                                      .max_per_address = settings->max_per_address,
-                                                     .timeout_ns = settings->session_timeout_ns};
+                                                     .timeout_ns = settings->session_timeout_ns,
+                                                     .tells_traffic = settings->dscp};
         code = proxy_worker_new(&proxy->workers[i], &options);
     }
     return code;

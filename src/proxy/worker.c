@@ -124,7 +124,7 @@ static int open_number(struct proxy_worker *worker, uint16_t *number)
 
     while (tries < NUMBER_TRIES) {
         uint16_t owner = 0;
-        fd = bind_free_port(number);
+        fd = bind_free_port(number, worker->options.tells_traffic);
         if (fd < 0 ||
             atomic_compare_exchange_strong_explicit(&shared(worker)->owners[*number], &owner, own,
                                                     memory_order_relaxed, memory_order_relaxed) ||
@@ -472,6 +472,7 @@ static void send_copy(struct proxy_worker *worker, struct port *port, const stru
                                          .bytes = packet->bytes,
                                          .to = server,
                                          .hops = hops_left(packet),
+                                         .traffic = packet->traffic,
                                          .stamp_at = -1};
     port_send(session->upstream->port, &message);
 }
@@ -569,6 +570,7 @@ static unsigned carry_back(struct proxy_worker *worker, const struct upstream *u
                                          .bytes = packet->bytes,
                                          .to = &session->player,
                                          .from = &session->local,
+                                         .traffic = packet->traffic,
                                          .stamp_at = -1,
                                          .is_doubtful =
                                              worker->now_ns - session->began_ns < SECOND_NS};
