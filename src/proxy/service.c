@@ -130,6 +130,7 @@ static int make_workers(struct proxy *proxy, const struct proxy_settings *settin
         settings->max_sessions > 0 ? settings->max_sessions : default_max(proxy->env.log);
     int code = 0;
 
+    proxy->max_sessions = (max + count - 1) / count;
     proxy->player_counters = port_counters_new(count);
     proxy->upstream_counters = port_counters_new(count);
     proxy->counters =
@@ -143,7 +144,7 @@ static int make_workers(struct proxy *proxy, const struct proxy_settings *settin
                                                      .worker = workers_get(proxy->env.workers, i),
                                                      .counters = &proxy->counters[i],
                                                      .upstream = &proxy->upstream_counters[i],
-                                                     .max_sessions = (max + count - 1) / count,
+                                                     .max_sessions = proxy->max_sessions,
                                                      .max_per_address = settings->max_per_address,
                                                      .timeout_ns = settings->session_timeout_ns,
                                                      .tells_traffic = settings->dscp};
@@ -288,6 +289,7 @@ static struct proxy_sum sum_up(struct proxy *proxy)
 {
     struct proxy_sum sum = {.kernel_drops = {ports_slot_drops(&proxy->ports)}};
     unsigned count = workers_count(proxy->env.workers);
+    sum.max_sessions = (uint64_t)count * proxy->max_sessions;
     port_counters_add(&sum.players, proxy->player_counters, count);
     port_counters_add(&sum.upstream, proxy->upstream_counters, count);
     proxy_sum_add(&sum, proxy->counters, count);
