@@ -407,12 +407,6 @@ static void end_batch(struct proxy_worker *worker, bool is_write, unsigned count
         show_size(worker);
 }
 
-static bool is_loopback(const struct in6_addr *address)
-{
-    return IN6_IS_ADDR_LOOPBACK(address) ||
-           (IN6_IS_ADDR_V4MAPPED(address) && address->s6_addr[12] == 127);
-}
-
 /* Whether a datagram came from an upstream socket of this process: by its port, and as it was sent
  * from the address that it was sent to, or over the loopback interface. */
 static bool is_own(const struct proxy_worker *worker, const struct packet *packet)
@@ -421,7 +415,7 @@ static bool is_own(const struct proxy_worker *worker, const struct packet *packe
     uint64_t word =
         atomic_load_explicit(&shared(worker)->own_numbers[number / 64], memory_order_relaxed);
     return (word >> number % 64 & 1) != 0 &&
-           (is_loopback(&packet->peer.address) ||
+           (address_is_loopback(&packet->peer.address) ||
             memcmp(&packet->peer.address, &packet->local.address, sizeof(struct in6_addr)) == 0);
 }
 
@@ -500,7 +494,7 @@ static unsigned carry(struct proxy_worker *worker, struct port *port, struct pac
         return PROXY_SOURCE;
     if (is_own(worker, packet) || packet->hops == 1)
         return PROXY_LOOP;
-    if (is_loopback(&packet->peer.address) &&
+    if (address_is_loopback(&packet->peer.address) &&
         !atomic_load_explicit(&shared(worker)->allows_loopback, memory_order_relaxed))
         return PROXY_SOURCE;
 

@@ -78,8 +78,8 @@ def cluster(*servers, tokens=None):
 class Administered(Process):
     """A process whose admin server is asked, at `admin_port`."""
 
-    def http(self, path):
-        with contextlib.closing(socket.create_connection(("127.0.0.1", self.admin_port), support.ANSWER_SECONDS)) as peer:
+    def http(self, path, host="127.0.0.1"):
+        with contextlib.closing(socket.create_connection((host, self.admin_port), support.ANSWER_SECONDS)) as peer:
             peer.sendall(f"GET {path} HTTP/1.0\r\n\r\n".encode())
             with peer.makefile("rb") as answer:
                 head, _, body = answer.read().partition(b"\r\n\r\n")
@@ -92,7 +92,8 @@ class Administered(Process):
 class Proxy(Administered):
     """`paddock --service.udp` on a free port, with its admin server on another. The file is JSON, which is YAML."""
 
-    def __init__(self, clusters=(), filters=None, udp=None, *flags, workers=2, loopback=True, env=None, **options):
+    def __init__(self, clusters=(), filters=None, udp=None, *flags, workers=2, loopback=True, env=None,
+                 admin="127.0.0.1:0", **options):
         self.folder = tempfile.TemporaryDirectory(prefix="paddock-test-")
         os.chmod(self.folder.name, 0o755)
         self.path = pathlib.Path(self.folder.name, "quilkin.yaml")
@@ -103,8 +104,7 @@ class Proxy(Administered):
             self.document["filters"] = filters
         self.write()
         variables = (env or environment()) | {"QUILKIN_ADMIN_ENABLED": "true"}
-        super().__init__("--service.udp", "-c", str(self.path), "--admin.address", "127.0.0.1:0", *flags, env=variables,
-                         **options)
+        super().__init__("--service.udp", "-c", str(self.path), "--admin.address", admin, *flags, env=variables, **options)
         try:
             self.port = json.loads(self.await_line("udp ready"))["fields"]["port"]
             self.admin_port = json.loads(self.await_line("admin ready"))["fields"]["port"]
