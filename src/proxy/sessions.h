@@ -23,8 +23,8 @@
 
 #define SESSIONS_SHORT_REST_NS INT64_C(2000000000)
 
-/** How exact the order of sessions by age is: in a flood they are evicted soon after they were made,
- * and those in use must not stand before them. */
+/** How exact the order of sessions by age is: in a flood they are evicted soon after they were
+ * made, and those in use must not stand before them. */
 #define SESSIONS_AGE_NS INT64_C(16000000)
 
 /** No session, as an index. */
@@ -115,6 +115,11 @@ enum session_refusal sessions_make(struct sessions *sessions, const struct endpo
  * on, as its server still sends. */
 struct session *sessions_answered(struct sessions *sessions, const struct endpoint *server,
                                   uint16_t number, int64_t now_ns);
+
+/** The session with a server that has an upstream port number, or NULL; a pair that rests is none.
+ */
+struct session *sessions_of_pair(struct sessions *sessions, const struct endpoint *server,
+                                 uint16_t number);
 
 /** Notes a datagram of a session. @param is_answer whether the server sent it. */
 void sessions_touch(struct sessions *sessions, struct session *session, bool is_answer,

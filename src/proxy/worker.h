@@ -64,7 +64,8 @@ struct proxy_worker_options {
     uint32_t max_strangers; /**< as in struct sessions_size; from then on a player's second
                                 datagram makes a session, and not the first one */
     int64_t timeout_ns;
-    bool is_gathering; /**< as in struct port_options, of its upstream sockets */
+    bool is_gathering;  /**< as in struct port_options, of its upstream sockets */
+    bool tells_traffic; /**< as in struct binding, of upstream sockets */
 };
 
 /** Makes a worker without sessions; before the threads start.
