@@ -39,6 +39,7 @@ struct session_server {
     struct session_server *next; /* in its bucket */
     struct list sessions;
     uint32_t pairs;        /* sessions and resting ones */
+    uint32_t strangers;    /* of them */
     uint64_t next_serial;  /* sockets before this one were tried for it */
     int64_t full_until_ns; /* there was no number: none is looked for until then */
     uint64_t *rested;      /* serials of sockets whose rest is over, to be tried again */
@@ -56,7 +57,7 @@ struct sessions {
     struct session **chunks; /* sessions do not move */
     uint32_t chunks_count, made;
     uint32_t free; /* a list by next_of_player */
-    uint32_t live, resting, strangers;
+    uint32_t live, resting;
     uint32_t mask; /* of the buckets of both tables */
     uint32_t *by_player, *by_pair;
     struct session_server **servers;
@@ -468,7 +469,7 @@ enum session_refusal sessions_make(struct sessions *sessions, const struct endpo
     sessions->numbers[socket->number].pairs++;
     server->pairs++;
     sessions->live++;
-    sessions->strangers++;
+    server->strangers++;
     list_add(sessions, &server->sessions, BY_SERVER, session);
     list_add(sessions, &sessions->ages[0], BY_AGE, session);
     list_add(sessions, wheel_slot(sessions, ends_ns(sessions, session)), BY_WHEEL, session);
@@ -488,7 +489,7 @@ void sessions_touch(struct sessions *sessions, struct session *session, bool is_
         session->has_come = true;
     } else if (!session->has_come_again) {
         session->has_come_again = true;
-        sessions->strangers--;
+        session->server->strangers--;
     }
     if (!is_old && was_answered == (session->answered_ns != 0))
         return;
@@ -552,7 +553,7 @@ static void end_rest(struct sessions *sessions, struct session *session)
     unlink_from(&sessions->by_pair[pair_bucket(sessions, &server->at, session->number)], sessions,
                 session->index, false);
     sessions->resting--;
-    sessions->strangers -= !session->has_come_again;
+    server->strangers -= !session->has_come_again;
     sessions->numbers[session->number].pairs--;
     free_number(sessions, session->number);
     server->pairs--;
@@ -640,6 +641,12 @@ void sessions_set_timeout(struct sessions *sessions, int64_t timeout_ns)
     }
 }
 
+uint32_t sessions_strangers(struct sessions *sessions, const struct endpoint *where)
+{
+    const struct session_server *server = *find_server(sessions, where);
+    return server != NULL ? server->strangers : 0;
+}
+
 const struct endpoint *session_server_at(const struct session_server *server)
 {
     return &server->at;
@@ -649,8 +656,7 @@ struct sessions_size sessions_size(const struct sessions *sessions)
 {
     return (struct sessions_size){.sessions = sessions->live,
                                   .sockets = sessions->sockets_open,
-                                  .resting = sessions->resting,
-                                  .strangers = sessions->strangers};
+                                  .resting = sessions->resting};
 }
 
 void sessions_each(const struct sessions *sessions,
