@@ -31,8 +31,8 @@ struct proxy {
     struct proxy_worker *workers[WORKERS_MAX];
     struct chain_meter *meter;
     struct names *names;
-    uint32_t max_sessions; /* of each worker */
-    bool is_started;
+    uint32_t max_sessions;             /* of each worker */
+    bool is_started, is_behind;        /* is_behind: the catalog */
     const struct proxy_settings *next; /* prepared */
     uint64_t refused[PROXY_REFUSED];   /* as warned about */
     int64_t warned_ns;
@@ -66,7 +66,8 @@ static void report_filters(struct proxy *proxy, const struct destinations *world
         chain_worker_report(world->chain->workers[i], proxy->env.log);
 }
 
-/* Takes over what the catalog says now. What cannot be made leaves the version before in force. */
+/* Takes over what the catalog says now. What cannot be made leaves the version before in force, and
+ * is tried again: what the catalog has taken is right, so that it is memory that was missing. */
 static void follow_catalog(void *user)
 {
     struct proxy *proxy = user;
@@ -80,9 +81,10 @@ static void follow_catalog(void *user)
         error_system(&error, code, "cannot resolve names");
     else
         code = world_new(&next, told, before, &options, &error);
+    proxy->is_behind = code != 0;
     if (code != 0) {
         LOG_EVENT(proxy->env.log, LOG_LEVEL_ERROR,
-                  log_text("message", "endpoints and filters stay as they were"),
+                  log_text("message", "endpoints and filters stay as they were for now"),
                   log_text("error", error.text));
         return;
     }
@@ -329,6 +331,8 @@ static void tick(void *self, int64_t now_ns)
     report_filters(proxy, proxy->shared.world.version);
     warn_of_refused(proxy, now_ns);
     world_pass_refused(proxy->shared.world.version, proxy->names);
+    if (proxy->is_behind)
+        follow_catalog(proxy);
     names_tick(proxy->names, now_ns); /* the last, as it may change the world */
 }
 
