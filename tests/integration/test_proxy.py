@@ -318,10 +318,10 @@ class CountTest(unittest.TestCase):
 
             def settled():
                 metrics = proxy.metrics()
-                return value(metrics, "paddock_udp_received_total", event="read") + \
-                    value(metrics, "paddock_udp_kernel_drops_total", event="read") == 2 * count
-            wait_until(settled, "all datagrams are received or dropped")
-            time.sleep(0.2)
+                return all(value(metrics, "paddock_udp_received_total", event=event) +
+                           value(metrics, "paddock_udp_kernel_drops_total", event=event) == sent
+                           for event, sent in (("read", 2 * count), ("write", servers.answered)))
+            wait_until(settled, "all datagrams are received or dropped, each way")
             check_sums(proxy)
 
     def test_durations_count_each_datagram(self):
