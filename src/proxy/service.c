@@ -19,6 +19,10 @@
 #define SPARE_DESCRIPTORS 64
 #define MOST_BY_DEFAULT 32768
 
+/* Of all workers: a bit more than half of the numbers that Linux gives by itself, so that there are
+ * some for who is no flood. */
+#define MAX_STRANGERS 16384
+
 /* Warnings of refused sessions are as far apart. */
 #define WARNING_NS INT64_C(10000000000)
 
@@ -118,6 +122,7 @@ static int prepare_ports(struct proxy *proxy, const struct proxy_settings *setti
                                           .tells_hops = true,
                                           .tells_traffic = settings->dscp,
                                           .is_unstamped = true,
+                                          .is_gathering = settings->gro,
                                           .max_bytes = PACKET_MAX_BYTES,
                                           .counters = proxy->player_counters,
                                           .receive = proxy_receive,
@@ -148,8 +153,10 @@ static int make_workers(struct proxy *proxy, const struct proxy_settings *settin
                                                      .upstream = &proxy->upstream_counters[i],
                                                      .max_sessions = proxy->max_sessions,
                                                      .max_per_address = settings->max_per_address,
+                                                     .max_strangers = MAX_STRANGERS / count,
                                                      .timeout_ns = settings->session_timeout_ns,
-                                                     .tells_traffic = settings->dscp};
+                                                     .tells_traffic = settings->dscp,
+                                                     .is_gathering = settings->gro};
         code = proxy_worker_new(&proxy->workers[i], &options);
     }
     return code;

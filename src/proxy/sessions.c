@@ -13,8 +13,8 @@
 /* Sockets that are tried for one session, when the system keeps giving numbers that rest. */
 #define OPEN_TRIES 8
 
-/* For so long after they were tried in vain, the system is not asked for a number again. */
-#define FULL_NS INT64_C(100000000)
+/* Looking for a number in vain costs as much as many sessions: none is asked for so long after. */
+#define FULL_NS INT64_C(10000000)
 
 /* Unanswered sessions among which one of a server is looked for. */
 #define SILENT_TRIES 16
@@ -51,7 +51,7 @@ struct session_server {
     uint64_t next_serial; /* sockets before this one were tried for it */
     struct number_list rested,
         closed;            /* whose rest is over: of sockets that were open, of others */
-    int64_t full_until_ns; /* no number was found */
+    int64_t full_until_ns; /* there was no number: none is looked for until then */
 };
 
 /* Sessions of one address of players. */
@@ -65,7 +65,7 @@ struct sessions {
     struct session **chunks; /* sessions do not move */
     uint32_t chunks_count, made;
     uint32_t free; /* a list by next_of_player */
-    uint32_t live, resting;
+    uint32_t live, resting, strangers;
     uint32_t mask; /* of the buckets of both tables */
     uint32_t *by_player, *by_pair;
     struct session_server **servers;
@@ -494,6 +494,10 @@ enum session_refusal sessions_make(struct sessions *sessions, const struct endpo
         *server = (struct session_server){.at = *where, .sessions = {SESSION_NONE, SESSION_NONE}};
         *found = server;
     }
+    if (now_ns < server->full_until_ns && server->rested.count == 0 && server->closed.count == 0) {
+        end_silent(sessions, server, now_ns);
+        return SESSION_NO_PORT;
+    }
     if (sessions->live == sessions->options.max) {
         const struct list *ages = sessions->ages;
         uint32_t oldest = ages[0].first != SESSION_NONE ? ages[0].first : ages[1].first;
@@ -521,6 +525,7 @@ enum session_refusal sessions_make(struct sessions *sessions, const struct endpo
                                 .number = socket->number,
                                 .began_ns = now_ns,
                                 .last_ns = now_ns,
+                                .placed_ns = now_ns,
                                 .index = session->index,
                                 .next_of_player = *player_bucket,
                                 .next_of_pair = *bucket};
@@ -532,6 +537,7 @@ enum session_refusal sessions_make(struct sessions *sessions, const struct endpo
     sessions->numbers[socket->number].pairs++;
     server->pairs++;
     sessions->live++;
+    sessions->strangers++;
     list_add(sessions, &server->sessions, BY_SERVER, session);
     list_add(sessions, &sessions->ages[0], BY_AGE, session);
     list_add(sessions, wheel_slot(sessions, ends_ns(sessions, session)), BY_WHEEL, session);
@@ -543,12 +549,19 @@ void sessions_touch(struct sessions *sessions, struct session *session, bool is_
                     int64_t now_ns)
 {
     bool was_answered = session->answered_ns != 0;
-    bool is_old = now_ns - session->last_ns >= SECOND_NS;
+    bool is_old = now_ns - session->placed_ns >= SESSIONS_AGE_NS;
     session->last_ns = now_ns;
     if (is_answer)
         session->answered_ns = now_ns;
+    else if (!session->has_come) {
+        session->has_come = true;
+    } else if (!session->has_come_again) {
+        session->has_come_again = true;
+        sessions->strangers--;
+    }
     if (!is_old && was_answered == (session->answered_ns != 0))
-        return; /* as exact as a second */
+        return;
+    session->placed_ns = now_ns;
     list_remove(sessions, &sessions->ages[was_answered], BY_AGE, session);
     list_add(sessions, &sessions->ages[session->answered_ns != 0], BY_AGE, session);
 }
@@ -608,6 +621,7 @@ static void end_rest(struct sessions *sessions, struct session *session)
     unlink_from(&sessions->by_pair[pair_bucket(sessions, &server->at, number)], sessions,
                 session->index, false);
     sessions->resting--;
+    sessions->strangers -= !session->has_come_again;
     sessions->numbers[number].pairs--;
     free_number(sessions, number);
     server->pairs--;
@@ -692,7 +706,10 @@ const struct endpoint *session_server_at(const struct session_server *server)
 
 struct sessions_size sessions_size(const struct sessions *sessions)
 {
-    return (struct sessions_size){sessions->live, sessions->sockets_open, sessions->resting};
+    return (struct sessions_size){.sessions = sessions->live,
+                                  .sockets = sessions->sockets_open,
+                                  .resting = sessions->resting,
+                                  .strangers = sessions->strangers};
 }
 
 void sessions_each(const struct sessions *sessions,
