@@ -35,8 +35,8 @@ struct proxy {
     struct proxy_worker *workers[WORKERS_MAX];
     struct chain_meter *meter;
     struct names *names;
-    uint32_t max_sessions; /* of each worker */
-    bool is_started;
+    uint32_t max_sessions;             /* of each worker */
+    bool is_started, is_behind;        /* is_behind: the catalog */
     const struct proxy_settings *next; /* prepared */
     uint64_t refused[PROXY_REFUSED];   /* as warned about */
     int64_t warned_ns;
@@ -70,7 +70,8 @@ static void report_filters(struct proxy *proxy, const struct destinations *world
         chain_worker_report(world->chain->workers[i], proxy->env.log);
 }
 
-/* Takes over what the catalog says now. What cannot be made leaves the version before in force. */
+/* Takes over what the catalog says now. What cannot be made leaves the version before in force, and
+ * is tried again: what the catalog has taken is right, so that it is memory that was missing. */
 static void follow_catalog(void *user)
 {
     struct proxy *proxy = user;
@@ -84,9 +85,10 @@ static void follow_catalog(void *user)
         error_system(&error, code, "cannot resolve names");
     else
         code = world_new(&next, told, before, &options, &error);
+    proxy->is_behind = code != 0;
     if (code != 0) {
         LOG_EVENT(proxy->env.log, LOG_LEVEL_ERROR,
-                  log_text("message", "endpoints and filters stay as they were"),
+                  log_text("message", "endpoints and filters stay as they were for now"),
                   log_text("error", error.text));
         return;
     }
@@ -310,7 +312,8 @@ static void warn_of_refused(struct proxy *proxy, int64_t now_ns)
         [PROXY_REFUSED_NO_MEMORY] = "the memory of the process",
         [PROXY_REFUSED_NO_SOCKET] = "the limit on open files (LimitNOFILE, ulimit -n)",
         [PROXY_REFUSED_NO_PORT] = "net.ipv4.ip_local_port_range, or the number of game servers",
-        [PROXY_REFUSED_TOO_MANY_OF_ONE] = "paddock.udp.sessions.max_per_address"};
+        [PROXY_REFUSED_TOO_MANY_OF_ONE] = "paddock.udp.sessions.max_per_address",
+        [PROXY_REFUSED_TOO_MANY_REST] = "paddock.udp.sessions.max, or lower the session time-out"};
     struct proxy_sum sum = {0};
 
     if (proxy->warned_ns != 0 && now_ns - proxy->warned_ns < WARNING_NS)
@@ -335,6 +338,8 @@ static void tick(void *self, int64_t now_ns)
     report_filters(proxy, proxy->shared.world.version);
     warn_of_refused(proxy, now_ns);
     world_pass_refused(proxy->shared.world.version, proxy->names);
+    if (proxy->is_behind)
+        follow_catalog(proxy);
     names_tick(proxy->names, now_ns); /* the last, as it may change the world */
 }
 
