@@ -94,6 +94,7 @@ struct port_batch {
 struct port {
     struct port_options options;
     sa_family_t family;
+    in_port_t number;
     bool can_segment;
     unsigned pause;   /* batches of which each datagram leaves by itself all the same */
     int64_t room;     /* bytes for what is doubtful, in the batch in hand; ROOM_UNKNOWN */
@@ -197,6 +198,7 @@ int port_open(struct port **port, const struct port_options *options)
     getsockname(options->fd, (struct sockaddr *)&own, &bytes);
     opened->options = *options;
     opened->family = own.ss_family;
+    opened->number = endpoint_from_socket((const struct sockaddr *)&own).port;
     opened->room = ROOM_UNKNOWN;
     opened->can_segment = !options->is_connected && bind_can_segment(options->fd);
     *port = opened;
@@ -240,10 +242,10 @@ static struct in6_addr local_ipv4(const struct in_pktinfo *info)
 
 /* Reads what the kernel says of a datagram beside its bytes. An IPv4 datagram on a dual-stack
  * socket has both kinds of packet info, that of IPv4 later. Returns whether there was a stamp. */
-static bool read_control(struct msghdr *header, struct packet *packet)
+static bool read_control(const struct port *port, struct msghdr *header, struct packet *packet)
 {
     bool is_stamped = false;
-    packet->local = (struct endpoint){.address = in6addr_loopback};
+    packet->local = (struct endpoint){.address = in6addr_loopback, .port = port->number};
     packet->hops = 0;
     for (struct cmsghdr *message = CMSG_FIRSTHDR(header); message != NULL;
          message = CMSG_NXTHDR(header, message)) {
@@ -281,7 +283,7 @@ static void describe(struct port *port, unsigned i)
     packet->peer = endpoint_from_socket((const struct sockaddr *)&batch->slots[i].peer);
     packet->data = batch->slots[i].vector.iov_base;
     packet->received_ns = 0;
-    if (read_control(&message->msg_hdr, packet)) {
+    if (read_control(port, &message->msg_hdr, packet)) {
         int64_t delay_ns = batch->read_ns - packet->received_ns;
         histogram_record(&port->options.counters->queue_delay_ns,
                          delay_ns > 0 ? (uint64_t)delay_ns : 0);

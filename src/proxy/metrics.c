@@ -11,11 +11,6 @@ static const char *const REFUSALS[PROXY_REFUSED] = {
     PROXY_REFUSALS(REFUSAL_REASON)
 #undef REFUSAL_REASON
 };
-static const char *const ENDS[SESSION_ENDS] = {[SESSION_IDLE] = "idle",
-                                               [SESSION_EVICTED] = "evicted",
-                                               [SESSION_REMOVED] = "endpoint_removed",
-                                               [SESSION_MOVED] = "moved",
-                                               [SESSION_STOPPED] = "stopped"};
 static const char *const SEND_ERRORS[PORT_ERRORS] = {[PORT_ERROR_IO] = "io",
                                                      [PORT_ERROR_NO_BUFFERS] = "no_buffers",
                                                      [PORT_ERROR_REFUSED] = "refused",
@@ -146,7 +141,10 @@ void proxy_metrics_write(struct metrics *out, const struct proxy_sum *sum,
     metrics_family(out, "paddock_udp_sessions_ended", METRICS_COUNTER, NULL,
                    "Sessions that ended, by reason.");
     for (unsigned i = 0; i < SESSION_ENDS; i++)
-        metrics_sample(out, sum->ended[i], "reason", ENDS[i], NULL);
+        metrics_sample(out, sum->ended[i], "reason", session_end_name((enum session_end)i), NULL);
+    metrics_family(out, "paddock_udp_session_lines_lost", METRICS_COUNTER, NULL,
+                   "Sessions that ended without their line in the log, which was asked for.");
+    metrics_sample(out, sum->lines_lost, NULL);
     metrics_family(out, "paddock_udp_upstream_sockets", METRICS_GAUGE, NULL,
                    "Sockets towards servers that are open.");
     metrics_sample(out, sum->sockets, NULL);

@@ -19,8 +19,10 @@
 #define SPARE_DESCRIPTORS 64
 #define MOST_BY_DEFAULT 32768
 
+#define SECOND_NS INT64_C(1000000000)
+
 /* Warnings of refused sessions are as far apart. */
-#define WARNING_NS INT64_C(10000000000)
+#define WARNING_NS (10 * SECOND_NS)
 
 struct proxy {
     struct service_env env;
@@ -31,6 +33,9 @@ struct proxy {
     struct proxy_worker *workers[WORKERS_MAX];
     struct chain_meter *meter;
     struct names *names;
+    struct session_log *lines;
+    uint32_t log_rate;     /* lines a second of it */
+    int64_t lines_ns;      /* when some were written last */
     uint32_t max_sessions; /* of each worker */
     bool is_started;
     const struct proxy_settings *next; /* prepared */
@@ -137,11 +142,13 @@ static int make_workers(struct proxy *proxy, const struct proxy_settings *settin
         proxy->counters == NULL)
         return -ENOMEM;
     memset(proxy->counters, 0, count * sizeof *proxy->counters);
+    code = session_log_new(&proxy->lines, count);
     for (unsigned i = 0; i < count && code == 0; i++) {
         const struct proxy_worker_options options = {.shared = &proxy->shared,
                                                      .worker = workers_get(proxy->env.workers, i),
                                                      .counters = &proxy->counters[i],
                                                      .upstream = &proxy->upstream_counters[i],
+                                                     .lines = proxy->lines,
                                                      .max_sessions = (max + count - 1) / count,
                                                      .max_per_address = settings->max_per_address,
                                                      .timeout_ns = settings->session_timeout_ns};
@@ -156,6 +163,9 @@ static void take_settings(struct proxy *proxy, const struct proxy_settings *sett
                           memory_order_relaxed);
     atomic_store_explicit(&proxy->shared.allows_loopback, settings->loopback, memory_order_relaxed);
     atomic_store_explicit(&proxy->shared.removed, settings->removed_endpoint, memory_order_relaxed);
+    atomic_store_explicit(&proxy->shared.logs_sessions, settings->log_rate > 0,
+                          memory_order_relaxed);
+    proxy->log_rate = settings->log_rate;
 }
 
 static void free_worker(struct worker *worker, void *user)
@@ -165,9 +175,19 @@ static void free_worker(struct worker *worker, void *user)
     proxy->workers[worker->index] = NULL;
 }
 
-static void proxy_free(struct proxy *proxy)
+static void end_sessions(struct proxy *proxy)
 {
     workers_call(proxy->env.workers, free_worker, proxy);
+    if (proxy->lines != NULL) {
+        session_log_write(proxy->lines, proxy->env.log, proxy->log_rate);
+        session_log_end(proxy->lines, proxy->env.log);
+    }
+}
+
+static void proxy_free(struct proxy *proxy)
+{
+    end_sessions(proxy);
+    session_log_free(proxy->lines);
     ports_slot_fini(&proxy->ports);
     world_free(proxy->shared.world.version);
     clusters_free(proxy->clusters);
@@ -284,7 +304,8 @@ static bool is_ready(const void *self)
 
 static struct proxy_sum sum_up(struct proxy *proxy)
 {
-    struct proxy_sum sum = {.kernel_drops = {ports_slot_drops(&proxy->ports)}};
+    struct proxy_sum sum = {.kernel_drops = {ports_slot_drops(&proxy->ports)},
+                            .lines_lost = session_log_lost(proxy->lines)};
     unsigned count = workers_count(proxy->env.workers);
     port_counters_add(&sum.players, proxy->player_counters, count);
     port_counters_add(&sum.upstream, proxy->upstream_counters, count);
@@ -317,11 +338,22 @@ static void warn_of_refused(struct proxy *proxy, int64_t now_ns)
     }
 }
 
+/* Ticks may be less than a second apart. */
+static void write_lines(struct proxy *proxy, int64_t now_ns)
+{
+    int64_t since_ns = now_ns - proxy->lines_ns;
+    int64_t most = proxy->log_rate * (since_ns < SECOND_NS ? since_ns : SECOND_NS) / SECOND_NS;
+    session_log_write(proxy->lines, proxy->env.log, (uint32_t)most);
+    if (most > 0)
+        proxy->lines_ns = now_ns;
+}
+
 static void tick(void *self, int64_t now_ns)
 {
     struct proxy *proxy = self;
 
     report_filters(proxy, proxy->shared.world.version);
+    write_lines(proxy, now_ns);
     warn_of_refused(proxy, now_ns);
     names_tick(proxy->names, now_ns); /* the last, as it may change the world */
 }
@@ -377,6 +409,7 @@ static void stop(void *self)
     if (proxy->is_started) {
         ports_slot_stop(&proxy->ports);
         report_filters(proxy, proxy->shared.world.version);
+        end_sessions(proxy);
         struct proxy_sum sum = sum_up(proxy);
         proxy_log_stopped(proxy->env.log, &sum);
     }

@@ -69,6 +69,16 @@ struct sessions {
     } * numbers;
 };
 
+const char *session_end_name(enum session_end end)
+{
+    static const char *const names[SESSION_ENDS] = {[SESSION_IDLE] = "idle",
+                                                    [SESSION_EVICTED] = "evicted",
+                                                    [SESSION_REMOVED] = "endpoint_removed",
+                                                    [SESSION_MOVED] = "moved",
+                                                    [SESSION_STOPPED] = "stopped"};
+    return names[end];
+}
+
 static struct session *at(const struct sessions *sessions, uint32_t index)
 {
     return &sessions->chunks[index >> CHUNK_SHIFT][index & (CHUNK_SESSIONS - 1)];

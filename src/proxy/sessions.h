@@ -62,6 +62,9 @@ enum session_end {
     SESSION_ENDS
 };
 
+/** Its name, as metrics and log have it: "idle". */
+const char *session_end_name(enum session_end end);
+
 enum session_refusal {
     SESSION_MADE,
     SESSION_NO_MEMORY,

@@ -74,6 +74,11 @@ static const struct field fields[] = {
      .kind = FIELD_WORD,
      .words = removed_words,
      AT(removed_endpoint)},
+    {.key = "paddock.udp.sessions.log_rate",
+     .help = "lines a second of the log for sessions that have ended; 0: none",
+     .kind = FIELD_NUMBER,
+     .max = 100000,
+     AT(log_rate)},
     {0},
 };
 

@@ -225,9 +225,12 @@ static void sweep(void *user)
 
 static void note_end(void *user, const struct session *session, enum session_end end)
 {
-    struct proxy_counters *counters = ((struct proxy_worker *)user)->options.counters;
+    struct proxy_worker *worker = user;
+    struct proxy_counters *counters = worker->options.counters;
     int64_t length_ns = session->last_ns - session->began_ns;
-    ((struct proxy_worker *)user)->has_changed = true;
+    worker->has_changed = true;
+    if (atomic_load_explicit(&shared(worker)->logs_sessions, memory_order_relaxed))
+        session_log_note(worker->options.lines, worker->options.worker->index, session, end);
     counter_add(&counters->ended[end], 1);
     histogram_record(&counters->duration_ns, length_ns > 0 ? (uint64_t)length_ns : 0);
 }

@@ -15,6 +15,7 @@
 #include "metrics/histogram.h"
 #include "net/port.h"
 #include "proxy/outcome.h"
+#include "proxy/session_log.h"
 #include "proxy/sessions.h"
 #include "proxy/settings.h"
 #include "proxy/world.h"
@@ -26,6 +27,7 @@ struct proxy_shared {
     _Atomic enum proxy_removed removed;
     atomic_bool is_draining;
     atomic_bool allows_loopback;
+    atomic_bool logs_sessions;
     /** A bit for each port number that an upstream socket of any worker has: set and cleared when
      * one is opened and closed. */
     _Atomic uint64_t own_numbers[65536 / 64];
@@ -60,6 +62,7 @@ struct proxy_worker_options {
     struct worker *worker;
     struct proxy_counters *counters; /**< must outlive it, as the next one */
     struct port_counters *upstream;  /**< of all its upstream sockets */
+    struct session_log *lines;       /**< must outlive it */
     uint32_t max_sessions, max_per_address;
     int64_t timeout_ns;
 };
