@@ -14,7 +14,7 @@
 #include "proxy/session_log.h"
 
 #define SECOND INT64_C(1000000000)
-#define ROOM 4096 /* of one worker */
+#define ROOM 4096 /* the lines of one worker that wait */
 
 struct upstream {
     uint16_t number;
