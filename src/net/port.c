@@ -44,7 +44,8 @@
 
 /* Slots begin on a cache line, and are apart by no power of two, so that their beginnings do not
  * share a cache set. */
-#define SLOT_BYTES (((size_t)PACKET_ROOM + PACKET_MAX_BYTES + PACKET_ROOM + 63) / 64 * 64)
+#define SLOT_BYTES                                                                                 \
+    ((PACKET_HEAD + (size_t)PACKET_ROOM + PACKET_MAX_BYTES + PACKET_ROOM + 63) / 64 * 64)
 _Static_assert(SLOT_BYTES % 4096 != 0, "slots share no cache set");
 
 /* The messages of a dual-stack socket that the kernel stamps. */
@@ -161,7 +162,7 @@ struct port_batch *port_batch_new(void)
     memset(batch->latest, OUT_NONE, sizeof batch->latest);
     for (unsigned i = 0; i < PACKET_BATCH; i++) {
         struct slot *slot = &batch->slots[i];
-        batch->packets[i].data = batch->data + (size_t)i * SLOT_BYTES + PACKET_ROOM;
+        batch->packets[i].data = batch->data + (size_t)i * SLOT_BYTES + PACKET_HEAD + PACKET_ROOM;
         slot->vector.iov_base = batch->packets[i].data;
         batch->messages[i].msg_hdr = (struct msghdr){.msg_name = &slot->peer,
                                                      .msg_iov = &slot->vector,

@@ -33,6 +33,7 @@ struct proxy {
     struct proxy_worker *workers[WORKERS_MAX];
     struct chain_meter *meter;
     struct names *names;
+    struct policies *policies, *next_policies; /* in force; prepared */
     struct session_log *lines;
     uint32_t log_rate;     /* lines a second of it */
     int64_t lines_ns;      /* when some were written last */
@@ -76,8 +77,10 @@ static void follow_catalog(void *user)
 {
     struct proxy *proxy = user;
     struct destinations *before = proxy->shared.world.version, *next;
-    const struct world_options options = {
-        .workers = workers_count(proxy->env.workers), .meter = proxy->meter, .names = proxy->names};
+    const struct world_options options = {.workers = workers_count(proxy->env.workers),
+                                          .meter = proxy->meter,
+                                          .names = proxy->names,
+                                          .policies = proxy->policies};
     const struct catalog_version *told = catalog_read(proxy->env.catalog);
     struct error error = {0};
     int code = names_follow(proxy->names, told->clusters, clock_monotonic_ns());
@@ -194,6 +197,7 @@ static void proxy_free(struct proxy *proxy)
     pthread_mutex_destroy(&proxy->lock);
     chain_meter_unref(proxy->meter);
     names_free(proxy->names);
+    policies_free(proxy->policies);
     free(proxy->player_counters);
     free(proxy->upstream_counters);
     free(proxy->counters);
@@ -216,6 +220,8 @@ static int open_proxy(void **self, const struct service_env *env, const struct c
     const struct names_options names = {
         .loop = env->control, .log = env->log, .changed = follow_catalog, .user = proxy};
     int code = names_new(&proxy->names, &names);
+    if (code == 0)
+        code = policies_copy(&proxy->policies, settings->policies);
     if (code == 0)
         code = make_workers(proxy, settings);
     if (code != 0)
@@ -269,7 +275,13 @@ static int prepare(void *self, const struct config *next, struct error *error)
 {
     struct proxy *proxy = self;
     proxy->next = config_settings(next, &proxy_section);
-    return prepare_ports(proxy, proxy->next, error);
+    int code = policies_copy(&proxy->next_policies, proxy->next->policies);
+    if (code != 0)
+        return error_system(error, code, "cannot serve players");
+    code = prepare_ports(proxy, proxy->next, error);
+    if (code != 0)
+        policies_free(proxy->next_policies);
+    return code;
 }
 
 static void move_sessions(struct worker *worker, void *user)
@@ -282,6 +294,11 @@ static void commit(void *self)
 {
     struct proxy *proxy = self;
     take_settings(proxy, proxy->next);
+    bool is_same = policies_equal(proxy->policies, proxy->next_policies);
+    policies_free(proxy->policies);
+    proxy->policies = proxy->next_policies;
+    if (!is_same)
+        follow_catalog(proxy);
     if (!ports_slot_commit(&proxy->ports))
         return;
     log_port(proxy, "udp port changed");
@@ -293,7 +310,9 @@ static void commit(void *self)
 
 static void abandon(void *self)
 {
-    ports_slot_abandon(&((struct proxy *)self)->ports);
+    struct proxy *proxy = self;
+    policies_free(proxy->next_policies);
+    ports_slot_abandon(&proxy->ports);
 }
 
 static bool is_ready(const void *self)

@@ -79,6 +79,12 @@ static const struct field fields[] = {
      .kind = FIELD_NUMBER,
      .max = 100000,
      AT(log_rate)},
+    {.key = "paddock.udp.clusters",
+     .help =
+         "what else is wanted for the servers of a cluster, by its locality; '*': of all others",
+     .kind = FIELD_TREE,
+     .tree = &policies_tree,
+     AT(policies)},
     {0},
 };
 

@@ -11,6 +11,7 @@
 
 #include "config/config.h"
 #include "net/address.h"
+#include "proxy/policies.h"
 
 /** What becomes of sessions whose endpoint is gone. */
 enum proxy_removed {
@@ -30,7 +31,8 @@ struct proxy_settings {
     uint32_t max_sessions;    /**< 0: from the limits of the process */
     uint32_t max_per_address; /**< 0: as many as there may be in all */
     enum proxy_removed removed_endpoint;
-    uint32_t log_rate; /**< lines a second for sessions that ended; 0: none */
+    uint32_t log_rate;         /**< lines a second for sessions that ended; 0: none */
+    struct policies *policies; /**< for clusters; NULL: none */
 };
 
 /** Its settings are a struct proxy_settings. */

@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "net/address.h"
 #include "net/bind.h"
+#include "proxy/proxy_protocol.h"
 
 #define SECOND_NS INT64_C(1000000000)
 
@@ -67,7 +68,7 @@ struct proxy_worker {
     } timings[2];                    /* read, written */
     struct filter_call call;
     /* Pages are used as filters need them. */
-    uint8_t scratch[FILTER_SCRATCH_BYTES], spare[FILTER_SPARE_BYTES];
+    uint8_t scratch[FILTER_SCRATCH_BYTES], spare[PACKET_HEAD + FILTER_SPARE_BYTES];
 };
 
 static struct proxy_shared *shared(const struct proxy_worker *worker)
@@ -307,7 +308,7 @@ int proxy_worker_new(struct proxy_worker **made, const struct proxy_worker_optio
     worker->sweep = (struct loop_timer){.fire = sweep, .user = worker};
     worker->flush = (struct loop_timer){.fire = send_answers, .user = worker};
     worker->call.scratch = worker->scratch;
-    worker->call.spare = worker->spare;
+    worker->call.spare = worker->spare + PACKET_HEAD;
     histogram_init(&options->counters->duration_ns, &proxy_duration_bounds);
     for (unsigned i = 0; i < 2; i++)
         histogram_init(&options->counters->processing_ns[i], &proxy_processing_bounds);
@@ -420,23 +421,40 @@ static uint8_t hops_left(const struct packet *packet)
     return packet->hops <= FRESH_HOPS ? (uint8_t)(packet->hops - (packet->hops > 0)) : 0;
 }
 
+_Static_assert(PROXY_PROTOCOL_BYTES <= PACKET_HEAD, "a header goes before any datagram");
+
+/* Says before a player's datagram whose it is, where the server is to know. Copies for several
+ * servers share the bytes. Returns how many there are. */
+static uint32_t put_header(const struct destination *to, struct session *session,
+                           const struct packet *packet)
+{
+    uint8_t header[PROXY_PROTOCOL_BYTES];
+    bool is_first = session->read.packets == 0;
+    session->has_header = to->header != POLICY_NO_HEADER;
+    if (to->header != POLICY_EVERY_HEADER && !(to->header == POLICY_FIRST_HEADER && is_first))
+        return 0;
+    uint32_t bytes = proxy_protocol_encode(&packet->peer, &packet->local, header);
+    memcpy(packet->data - bytes, header, bytes);
+    return bytes;
+}
+
 /* Sends one copy of a player's datagram by the session with a server. */
 static void send_copy(struct proxy_worker *worker, struct port *port, const struct packet *packet,
-                      const struct endpoint *server)
+                      const struct destination *to)
 {
     static const enum proxy_refusal refusals[] = {[SESSION_NO_MEMORY] = PROXY_REFUSED_NO_MEMORY,
                                                   [SESSION_NO_SOCKET] = PROXY_REFUSED_NO_SOCKET,
                                                   [SESSION_NO_PORT] = PROXY_REFUSED_NO_PORT,
                                                   [SESSION_TOO_MANY_OF_ONE] =
                                                       PROXY_REFUSED_TOO_MANY_OF_ONE};
-    struct session *session = sessions_find(worker->sessions, &packet->peer, server);
+    struct session *session = sessions_find(worker->sessions, &packet->peer, &to->at);
     if (session == NULL) {
         if (atomic_load_explicit(&shared(worker)->is_draining, memory_order_relaxed)) {
             refuse(worker, PROXY_REFUSED_DRAINING);
             return;
         }
         enum session_refusal refusal =
-            sessions_make(worker->sessions, &packet->peer, server, worker->now_ns, &session);
+            sessions_make(worker->sessions, &packet->peer, &to->at, worker->now_ns, &session);
         if (refusal != SESSION_MADE) {
             refuse(worker, refusals[refusal]);
             return;
@@ -448,11 +466,12 @@ static void send_copy(struct proxy_worker *worker, struct port *port, const stru
     sessions_touch(worker->sessions, session, false, worker->now_ns);
     session->local = packet->local;
     session->port = port;
+    uint32_t head = put_header(to, session, packet);
     session->read.packets++;
-    session->read.bytes += packet->bytes;
-    const struct port_message message = {.data = packet->data,
-                                         .bytes = packet->bytes,
-                                         .to = server,
+    session->read.bytes += head + packet->bytes;
+    const struct port_message message = {.data = packet->data - head,
+                                         .bytes = head + packet->bytes,
+                                         .to = &to->at,
                                          .hops = hops_left(packet),
                                          .stamp_at = -1};
     port_send(session->upstream->port, &message);
@@ -497,7 +516,7 @@ static unsigned carry(struct proxy_worker *worker, struct port *port, struct pac
     if (count == 0)
         return PROXY_NO_ENDPOINTS;
     for (uint32_t i = 0; i < count; i++)
-        send_copy(worker, port, packet, &world->items[call->is_chosen ? call->chosen[i] : i].at);
+        send_copy(worker, port, packet, &world->items[call->is_chosen ? call->chosen[i] : i]);
     flush_spare(worker, port, packet);
     counter_add(&worker->options.counters->copies, count - 1);
     if (worker->removed == PROXY_MOVE)
@@ -535,6 +554,11 @@ static unsigned carry_back(struct proxy_worker *worker, const struct upstream *u
         return PROXY_UNKNOWN_SESSION;
     if (packet->is_cut)
         return PROXY_TOO_LARGE;
+    if (session->has_header) { /* a server that echoes has it in front */
+        uint32_t head = proxy_protocol_length(packet->data, packet->bytes);
+        packet->data += head;
+        packet->bytes -= head;
+    }
     call->packet = packet;
     call->source = &packet->peer;
     call->server = &packet->peer;

@@ -96,7 +96,7 @@ static void add_owner(struct destinations *world, const struct token *token, uin
     entry->first = world->owners_count++;
 }
 
-static int fill(struct destinations *world, const struct names *names)
+static int fill(struct destinations *world, const struct world_options *options)
 {
     const struct clusters *clusters = world->clusters;
     uint64_t endpoints = 0, tokens = 0;
@@ -119,16 +119,19 @@ static int fill(struct destinations *world, const struct names *names)
 
     memset(world->by_address, 0xff, (world->address_mask + 1) * sizeof *world->by_address);
     for (size_t i = 0; i < clusters->count; i++) {
-        for (const struct cluster_endpoint *endpoint = clusters->items[i].cluster->endpoints;
-             endpoint != NULL; endpoint = endpoint->next) {
+        const struct cluster *cluster = clusters->items[i].cluster;
+        const struct policy *policy = policies_find(options->policies, cluster->locality);
+        for (const struct cluster_endpoint *endpoint = cluster->endpoints; endpoint != NULL;
+             endpoint = endpoint->next) {
             struct endpoint at = endpoint->at;
             if (endpoint->name != NULL &&
-                (names == NULL || !names_find(names, endpoint->name, &at)))
+                (options->names == NULL || !names_find(options->names, endpoint->name, &at)))
                 continue;
             uint32_t *place = find_place(world, &at);
             if (*place == NOWHERE) {
                 *place = world->open.count;
-                world->items[world->open.count++].at = at;
+                world->items[world->open.count++] =
+                    (struct destination){at, policy->proxy_protocol};
             }
             for (const struct token *token = endpoint->tokens; token != NULL; token = token->next)
                 add_owner(world, token, *place);
@@ -161,7 +164,7 @@ int world_new(struct destinations **world, const struct catalog_version *told,
         made->number = before != NULL ? before->number + 1 : 1;
         made->open.find_token = find_owners;
         made->clusters = clusters_copy(told->clusters);
-        code = made->clusters != NULL ? fill(made, options->names) : -ENOMEM;
+        code = made->clusters != NULL ? fill(made, options) : -ENOMEM;
     }
     if (code != 0)
         error_system(error, code, "cannot take the endpoints");

@@ -10,10 +10,12 @@
 #include "filters/chain.h"
 #include "loop/worker.h"
 #include "proxy/names.h"
+#include "proxy/policies.h"
 
 /** One endpoint, wherever and however often clusters name it. */
 struct destination {
     struct endpoint at;
+    enum policy_header header; /**< that of the first cluster that has it */
 };
 
 /** A chain with each worker's part of it; shared by the versions that have the same one. */
@@ -46,6 +48,7 @@ struct world_options {
     unsigned workers;
     struct chain_meter *meter; /**< counts for filters; NULL: none */
     struct names *names;       /**< the addresses of names; NULL: endpoints with a name are none */
+    const struct policies *policies; /**< borrowed by the call; NULL: none */
 };
 
 /**
