@@ -102,6 +102,14 @@ void sessions_free(struct sessions *sessions);
 struct session *sessions_find(struct sessions *sessions, const struct endpoint *player,
                               const struct endpoint *server);
 
+/** The newest session of a player, or the next one after @p after, or NULL. */
+const struct session *sessions_next_of_player(const struct sessions *sessions,
+                                              const struct endpoint *player,
+                                              const struct session *after);
+
+/** How many sessions a server has; those that rest are none. */
+uint32_t sessions_of_server(const struct sessions *sessions, const struct endpoint *where);
+
 /** Makes a session that sessions_find() has not found. Where there are as many as there may be, one
  * that was never answered ends for it, or else the one that was idle longest.
  * @param[out] session set with #SESSION_MADE alone. */

@@ -67,6 +67,7 @@ struct proxy_worker {
         uint32_t batches, datagrams; /* since then */
     } timings[2];                    /* read, written */
     struct filter_call call;
+    struct filter_sessions shown; /* what filters see of the sessions */
     /* Pages are used as filters need them. */
     uint8_t scratch[FILTER_SCRATCH_BYTES], spare[PACKET_HEAD + FILTER_SPARE_BYTES];
 };
@@ -239,7 +240,7 @@ static void note_end(void *user, const struct session *session, enum session_end
 static void end_if_gone(const struct endpoint *server, void *user)
 {
     struct proxy_worker *worker = user;
-    if (!world_has(worker->world, server))
+    if (world_find(worker->world, server) == FILTER_NOWHERE)
         sessions_end_server(worker->sessions, server, SESSION_REMOVED, worker->now_ns);
 }
 
@@ -282,6 +283,31 @@ static void tick(void *user)
                    (now_ns / SECOND_NS + 1) * SECOND_NS);
 }
 
+static const struct proxy_worker *worker_of(const struct filter_sessions *open)
+{
+    return (const struct proxy_worker *)((const char *)open - offsetof(struct proxy_worker, shown));
+}
+
+/* A session with an endpoint that is gone does not count. */
+static uint32_t find_place(const struct filter_sessions *open, const struct endpoint *player,
+                           unsigned n)
+{
+    const struct proxy_worker *worker = worker_of(open);
+    const struct session *session = NULL;
+    while ((session = sessions_next_of_player(worker->sessions, player, session)) != NULL) {
+        uint32_t place = world_find(worker->world, session_server_at(session->server));
+        if (place != FILTER_NOWHERE && n-- == 0)
+            return place;
+    }
+    return FILTER_NOWHERE;
+}
+
+static uint32_t count_sessions(const struct filter_sessions *open, uint32_t place)
+{
+    const struct proxy_worker *worker = worker_of(open);
+    return sessions_of_server(worker->sessions, &worker->world->items[place].at);
+}
+
 int proxy_worker_new(struct proxy_worker **made, const struct proxy_worker_options *options)
 {
     struct proxy_worker *worker = calloc(1, sizeof *worker);
@@ -307,6 +333,8 @@ int proxy_worker_new(struct proxy_worker **made, const struct proxy_worker_optio
     worker->tick = (struct loop_timer){.fire = tick, .user = worker};
     worker->sweep = (struct loop_timer){.fire = sweep, .user = worker};
     worker->flush = (struct loop_timer){.fire = send_answers, .user = worker};
+    worker->shown = (struct filter_sessions){.find = find_place, .count = count_sessions};
+    worker->call.sessions = &worker->shown;
     worker->call.scratch = worker->scratch;
     worker->call.spare = worker->spare + PACKET_HEAD;
     histogram_init(&options->counters->duration_ns, &proxy_duration_bounds);
@@ -359,7 +387,7 @@ void proxy_worker_move(struct proxy_worker *worker, const struct ports *from, st
 
 static bool is_kept(const struct endpoint *server, void *user)
 {
-    return world_has(((struct proxy_worker *)user)->world, server);
+    return world_find(((struct proxy_worker *)user)->world, server) != FILTER_NOWHERE;
 }
 
 static void begin_timing(struct proxy_worker *worker, bool is_write)

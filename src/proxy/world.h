@@ -11,10 +11,12 @@
 #include "loop/worker.h"
 #include "proxy/names.h"
 #include "proxy/policies.h"
+#include "proxy/tokens.h"
 
 /** One endpoint, wherever and however often clusters name it. */
 struct destination {
     struct endpoint at;
+    uint32_t owner; /**< its number in the table of tokens, which later versions keep */
     enum policy_header header; /**< that of the first cluster that has it */
 };
 
@@ -33,14 +35,15 @@ struct destinations {
     struct filter_world open; /**< what filters see: the number of items, for one */
     struct destination *items;
 
-    struct clusters *clusters; /**< keeps the memory of the tokens */
+    struct clusters *clusters;
+    uint32_t *owner_of; /**< by cluster, then endpoint: the owner, or #FILTER_NOWHERE */
+    struct tokens *tokens;
+    uint32_t *place_of;    /**< by owner: its place in items */
+    uint32_t owners_count; /**< numbers of owners are below it; some are free */
+    uint64_t *weights;     /**< or NULL, see struct filter_world */
     struct siphash_key key;
     uint32_t *by_address; /**< places in items, by address; open addressing */
     uint32_t address_mask;
-    struct world_token *tokens; /**< open addressing */
-    uint32_t token_mask;
-    uint32_t *owners, *next_owner; /**< lists of the places that own a token */
-    uint32_t owners_count;
 };
 
 /** What all versions of a service have in common. */
@@ -52,7 +55,8 @@ struct world_options {
 };
 
 /**
- * Makes a version.
+ * Makes a version. The cost is that of looking at all endpoints and tokens of clusters that are not
+ * the same as before, and of changing what differs.
  * @param before the version in force, whose chain is used again where it is the same; or NULL.
  * @param[out] world untouched on failure; released by world_free().
  * @return 0, or a negative errno value, also in @p error.
@@ -64,7 +68,7 @@ int world_new(struct destinations **world, const struct catalog_version *told,
 /** Frees a version that no worker uses; for workers_retire() as well. NULL is fine. */
 void world_free(struct retired *retired);
 
-/** Whether an endpoint is a destination. */
-bool world_has(const struct destinations *world, const struct endpoint *endpoint);
+/** The place of an endpoint among the items, or #FILTER_NOWHERE. */
+uint32_t world_find(const struct destinations *world, const struct endpoint *endpoint);
 
 #endif
