@@ -42,6 +42,7 @@ struct session {
     struct session_server *server;
     struct upstream *upstream; /**< NULL while its pair rests */
     void *port;                /**< the owner's: where the player's datagrams came in */
+    uint16_t listener;         /**< the owner's: the port's, see struct proxy_entry */
     bool has_header;           /**< the owner's: whether the server learns the player's address */
     struct session_count read, written;
     int64_t began_ns, last_ns, answered_ns; /**< monotonic; answered_ns 0: never */

@@ -20,6 +20,20 @@ enum proxy_removed {
     PROXY_MOVE  /**< each ends when the player's next datagram went elsewhere */
 };
 
+/** A further port for players, whose datagrams go through a chain of its own. */
+struct proxy_listener {
+    uint16_t port;                      /**< 0: any free port */
+    char locality[LOCALITY_TEXT_BYTES]; /**< of the servers, as locality_format(); "": all */
+    json_t *filters;                    /**< the chain */
+};
+
+#define PROXY_MAX_LISTENERS 64
+
+struct proxy_listeners {
+    struct proxy_listener *items;
+    size_t count, capacity;
+};
+
 struct proxy_settings {
     bool enabled;
     uint16_t port;                             /**< 0: any free port */
@@ -33,6 +47,7 @@ struct proxy_settings {
     enum proxy_removed removed_endpoint;
     uint32_t log_rate;         /**< lines a second for sessions that ended; 0: none */
     struct policies *policies; /**< for clusters; NULL: none */
+    struct proxy_listeners listeners;
 };
 
 /** Its settings are a struct proxy_settings. */

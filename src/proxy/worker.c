@@ -57,6 +57,7 @@ struct proxy_worker {
     struct loop_timer tick, sweep, flush;
     struct upstream *open, *closed;   /* the next one to be looked at; the first one */
     const struct destinations *world; /* of the batch in hand */
+    const struct destinations *view;  /* the part of it that is the listener's; NULL: none yet */
     bool has_changed;                 /* sessions began or ended in the batch in hand */
     uint64_t world_number;
     enum proxy_removed removed;
@@ -246,7 +247,7 @@ static void end_if_gone(const struct endpoint *server, void *user)
 
 static struct chain_worker *own_chain(const struct proxy_worker *worker)
 {
-    return worker->world->chain->workers[worker->options.worker->index];
+    return worker->view->chain->workers[worker->options.worker->index];
 }
 
 /* Takes the version in force, and the time, for one batch. */
@@ -255,6 +256,7 @@ static void begin_batch(struct proxy_worker *worker)
     enum proxy_removed removed =
         atomic_load_explicit(&shared(worker)->removed, memory_order_relaxed);
     worker->world = quiescent_read(&shared(worker)->world);
+    worker->view = NULL;
     worker->now_ns = worker->call.now_ns = clock_coarse_ns();
     if (worker->world->number != worker->world_number || worker->removed != removed) {
         worker->world_number = worker->world->number;
@@ -295,7 +297,7 @@ static uint32_t find_place(const struct filter_sessions *open, const struct endp
     const struct proxy_worker *worker = worker_of(open);
     const struct session *session = NULL;
     while ((session = sessions_next_of_player(worker->sessions, player, session)) != NULL) {
-        uint32_t place = world_find(worker->world, session_server_at(session->server));
+        uint32_t place = world_find(worker->view, session_server_at(session->server));
         if (place != FILTER_NOWHERE && n-- == 0)
             return place;
     }
@@ -305,7 +307,7 @@ static uint32_t find_place(const struct filter_sessions *open, const struct endp
 static uint32_t count_sessions(const struct filter_sessions *open, uint32_t place)
 {
     const struct proxy_worker *worker = worker_of(open);
-    return sessions_of_server(worker->sessions, &worker->world->items[place].at);
+    return sessions_of_server(worker->sessions, &worker->view->items[place].at);
 }
 
 int proxy_worker_new(struct proxy_worker **made, const struct proxy_worker_options *options)
@@ -394,7 +396,19 @@ static void begin_timing(struct proxy_worker *worker, bool is_write)
 {
     struct timing *timing = &worker->timings[is_write];
     timing->began_ns = timing->batches++ % TIMED_SHARE == 0 ? clock_monotonic_ns() : 0;
-    if (timing->began_ns != 0)
+}
+
+/* Goes on with what is of a listener; answers for several may come in one batch. */
+static void enter(struct proxy_worker *worker, uint16_t listener, bool is_write)
+{
+    const struct destinations *view =
+        listener == 0 ? worker->world : worker->world->listeners[listener - 1];
+    if (view == worker->view)
+        return;
+    if (worker->view != NULL)
+        chain_end(own_chain(worker));
+    worker->view = view;
+    if (worker->timings[is_write].began_ns != 0)
         chain_begin(own_chain(worker));
 }
 
@@ -402,7 +416,8 @@ static void end_batch(struct proxy_worker *worker, bool is_write, unsigned count
 {
     struct timing *timing = &worker->timings[is_write];
     struct histogram *histogram = &worker->options.counters->processing_ns[is_write];
-    chain_end(own_chain(worker));
+    if (worker->view != NULL)
+        chain_end(own_chain(worker));
     timing->datagrams += count;
     if (timing->began_ns != 0) {
         timing->duration_ns = (uint64_t)(clock_monotonic_ns() - timing->began_ns) / count;
@@ -449,6 +464,13 @@ static uint8_t hops_left(const struct packet *packet)
     return packet->hops <= FRESH_HOPS ? (uint8_t)(packet->hops - (packet->hops > 0)) : 0;
 }
 
+/* A player's datagram, and where it came in. */
+struct arrival {
+    struct packet *packet;
+    struct port *port;
+    uint16_t listener;
+};
+
 _Static_assert(PROXY_PROTOCOL_BYTES <= PACKET_HEAD, "a header goes before any datagram");
 
 /* Says before a player's datagram whose it is, where the server is to know. Copies for several
@@ -467,9 +489,10 @@ static uint32_t put_header(const struct destination *to, struct session *session
 }
 
 /* Sends one copy of a player's datagram by the session with a server. */
-static void send_copy(struct proxy_worker *worker, struct port *port, const struct packet *packet,
+static void send_copy(struct proxy_worker *worker, const struct arrival *arrival,
                       const struct destination *to)
 {
+    const struct packet *packet = arrival->packet;
     static const enum proxy_refusal refusals[] = {[SESSION_NO_MEMORY] = PROXY_REFUSED_NO_MEMORY,
                                                   [SESSION_NO_SOCKET] = PROXY_REFUSED_NO_SOCKET,
                                                   [SESSION_NO_PORT] = PROXY_REFUSED_NO_PORT,
@@ -493,7 +516,8 @@ static void send_copy(struct proxy_worker *worker, struct port *port, const stru
 
     sessions_touch(worker->sessions, session, false, worker->now_ns);
     session->local = packet->local;
-    session->port = port;
+    session->port = arrival->port;
+    session->listener = arrival->listener;
     uint32_t head = put_header(to, session, packet);
     session->read.packets++;
     session->read.bytes += head + packet->bytes;
@@ -514,10 +538,11 @@ static void flush_spare(const struct proxy_worker *worker, struct port *port,
 }
 
 /* Carries one datagram of a player to where the chain wants it. Returns its outcome. */
-static unsigned carry(struct proxy_worker *worker, struct port *port, struct packet *packet)
+static unsigned carry(struct proxy_worker *worker, const struct arrival *arrival)
 {
+    struct packet *packet = arrival->packet;
     struct filter_call *call = &worker->call;
-    const struct destinations *world = worker->world;
+    const struct destinations *world = worker->view;
     unsigned reason;
 
     if (world->open.count == 0)
@@ -544,8 +569,8 @@ static unsigned carry(struct proxy_worker *worker, struct port *port, struct pac
     if (count == 0)
         return PROXY_NO_ENDPOINTS;
     for (uint32_t i = 0; i < count; i++)
-        send_copy(worker, port, packet, &world->items[call->is_chosen ? call->chosen[i] : i]);
-    flush_spare(worker, port, packet);
+        send_copy(worker, arrival, &world->items[call->is_chosen ? call->chosen[i] : i]);
+    flush_spare(worker, arrival->port, packet);
     counter_add(&worker->options.counters->copies, count - 1);
     if (worker->removed == PROXY_MOVE)
         sessions_end_player(worker->sessions, &packet->peer, is_kept, worker, SESSION_MOVED,
@@ -555,13 +580,15 @@ static unsigned carry(struct proxy_worker *worker, struct port *port, struct pac
 
 void proxy_receive(struct port *port, struct packet *packets, unsigned count, void *user)
 {
-    struct proxy_worker *worker = user;
+    const struct proxy_entry *entry = user;
+    struct proxy_worker *worker = entry->worker;
     begin_batch(worker);
     begin_timing(worker, false);
+    enter(worker, entry->listener, false);
     for (struct packet *packet = packets; packet < packets + count; packet++) {
         /* Filters change the size, and a datagram is counted as it came. */
         struct packet original = *packet;
-        unsigned outcome = carry(worker, port, packet);
+        unsigned outcome = carry(worker, &(struct arrival){packet, port, entry->listener});
         port_count(port, outcome, &original);
     }
     end_batch(worker, false, count);
@@ -587,11 +614,12 @@ static unsigned carry_back(struct proxy_worker *worker, const struct upstream *u
         packet->data += head;
         packet->bytes -= head;
     }
+    enter(worker, session->listener, true);
     call->packet = packet;
     call->source = &packet->peer;
     call->server = &packet->peer;
     call->player = &session->player;
-    call->world = &worker->world->open;
+    call->world = &worker->view->open;
     enum filter_result result = chain_write(own_chain(worker), call, &reason);
     if (result != FILTER_NEXT)
         return result == FILTER_DROP ? PROXY_FILTERED + reason : PROXY_TOO_LARGE;

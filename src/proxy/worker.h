@@ -79,7 +79,13 @@ void proxy_worker_free(struct proxy_worker *worker);
 /** Starts to look at idle sessions; by its own thread. */
 void proxy_worker_start(struct proxy_worker *worker);
 
-/** The handler of the ports for players; its user is the struct proxy_worker. */
+/** Where players' datagrams come in. */
+struct proxy_entry {
+    struct proxy_worker *worker;
+    uint16_t listener; /**< 0: the port of the service; else 1 + the place in its listeners */
+};
+
+/** The handler of the ports for players; its user is a struct proxy_entry. */
 void proxy_receive(struct port *port, struct packet *packets, unsigned count, void *user);
 
 /** Lets answers leave by the ports that take the place of others, which receive nothing any more;

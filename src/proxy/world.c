@@ -328,11 +328,13 @@ static uint32_t find_owners(const struct filter_world *open, const uint8_t *toke
     return count;
 }
 
-int world_new(struct destinations **world, const struct catalog_version *told,
-              const struct destinations *before, const struct world_options *options,
-              struct error *error)
+/* A version of one chain and the endpoints that it may choose. */
+static int make(struct destinations **world, const struct catalog_version *told,
+                const struct destinations *before, const struct world_options *options,
+                struct error *error)
 {
-    struct destinations *made = calloc(1, sizeof *made);
+    size_t listeners = options->listeners != NULL ? options->listeners->count : 0;
+    struct destinations *made = calloc(1, sizeof *made + listeners * sizeof made->listeners[0]);
     int code = made != NULL ? siphash_key_init(&made->key) : -ENOMEM;
     if (code == 0) {
         made->number = before != NULL ? before->number + 1 : 1;
@@ -365,11 +367,61 @@ int world_new(struct destinations **world, const struct catalog_version *told,
     return 0;
 }
 
+/* The world of a listener: the cluster of its locality, or all. */
+static int make_listener(struct destinations **world, const struct proxy_listener *listener,
+                         const struct catalog_version *told, const struct destinations *before,
+                         const struct world_options *options, struct error *error)
+{
+    struct world_options own = *options;
+    const struct clusters_item *item = clusters_find(told->clusters, listener->locality);
+    bool is_for_all = listener->locality[0] == '\0';
+    struct catalog_version part = {.filters = listener->filters};
+    int code = 0;
+
+    own.listeners = NULL;
+    part.clusters = is_for_all ? clusters_copy(told->clusters) : clusters_new();
+    if (part.clusters == NULL)
+        code = -ENOMEM;
+    else if (!is_for_all && item != NULL)
+        code = clusters_share(part.clusters, item->cluster, item->version);
+    if (code != 0)
+        error_system(error, code, "cannot take the endpoints");
+    else
+        code = make(world, &part, before, &own, error);
+    clusters_free(part.clusters);
+    return code;
+}
+
+int world_new(struct destinations **world, const struct catalog_version *told,
+              const struct destinations *before, const struct world_options *options,
+              struct error *error)
+{
+    struct destinations *made;
+    size_t count = options->listeners != NULL ? options->listeners->count : 0;
+    int code = make(&made, told, before, options, error);
+    if (code != 0)
+        return code;
+    for (size_t i = 0; i < count && code == 0; i++) {
+        bool is_there = before != NULL && i < before->listeners_count;
+        code = make_listener(&made->listeners[i], &options->listeners->items[i], told,
+                             is_there ? before->listeners[i] : NULL, options, error);
+        made->listeners_count += code == 0;
+    }
+    if (code != 0) {
+        world_free(&made->retired);
+        return code;
+    }
+    *world = made;
+    return 0;
+}
+
 void world_free(struct retired *retired)
 {
     struct destinations *world = (struct destinations *)retired;
     if (world == NULL)
         return;
+    for (size_t i = 0; i < world->listeners_count; i++)
+        world_free(&world->listeners[i]->retired);
     chain_drop(world->chain);
     clusters_free(world->clusters);
     free(world->items);

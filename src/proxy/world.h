@@ -11,12 +11,13 @@
 #include "loop/worker.h"
 #include "proxy/names.h"
 #include "proxy/policies.h"
+#include "proxy/settings.h"
 #include "proxy/tokens.h"
 
 /** One endpoint, wherever and however often clusters name it. */
 struct destination {
     struct endpoint at;
-    uint32_t owner; /**< its number in the table of tokens, which later versions keep */
+    uint32_t owner;            /**< its number in the table of tokens, which later versions keep */
     enum policy_header header; /**< that of the first cluster that has it */
 };
 
@@ -44,6 +45,8 @@ struct destinations {
     struct siphash_key key;
     uint32_t *by_address; /**< places in items, by address; open addressing */
     uint32_t address_mask;
+    size_t listeners_count;
+    struct destinations *listeners[]; /**< worlds of their own, parts of this version */
 };
 
 /** What all versions of a service have in common. */
@@ -51,7 +54,8 @@ struct world_options {
     unsigned workers;
     struct chain_meter *meter; /**< counts for filters; NULL: none */
     struct names *names;       /**< the addresses of names; NULL: endpoints with a name are none */
-    const struct policies *policies; /**< borrowed by the call; NULL: none */
+    const struct policies *policies;         /**< borrowed by the call; NULL: none */
+    const struct proxy_listeners *listeners; /**< borrowed by the call; NULL: none */
 };
 
 /**

@@ -377,7 +377,7 @@ static void json_has_file_and_flags_merged(void **state)
                               "\"udp\":{\"port\":7777,\"listen\":[\"::\"],"
                               "\"receive_buffer\":\"20ms\",\"loopback\":false,"
                               "\"session_timeout\":\"60s\",\"sessions\":{\"max\":0,"
-                              "\"max_per_address\":0,\"removed_endpoint\":\"keep\",\"log_rate\":0},\"clusters\":{}}},"
+                              "\"max_per_address\":0,\"removed_endpoint\":\"keep\",\"log_rate\":0},\"clusters\":{},\"listeners\":[]}},"
                               "\"qcmp_port\":9}");
     free(text);
     json_decref(json);
