@@ -95,6 +95,7 @@ int ports_open(struct ports **ports, struct workers *workers, const struct ports
         struct binding binding = {.address = options->addresses[at],
                                   .ipv6_only = has_ipv4,
                                   .tells_hops = options->tells_hops,
+                                  .tells_traffic = options->tells_traffic,
                                   .is_unstamped = options->is_unstamped,
                                   .buffer_bytes = opened->buffer_bytes};
         for (unsigned i = 0; i < count && code == 0; i++) {

@@ -143,6 +143,7 @@ static int prepare_entrance(struct proxy *proxy, unsigned index,
                                           .receive_buffer_ns = settings->receive_buffer_ns,
                                           .by_source = true,
                                           .tells_hops = true,
+                                          .tells_traffic = settings->dscp,
                                           .is_unstamped = true,
                                           .max_bytes = PACKET_MAX_BYTES,
                                           .counters = proxy->player_counters,
@@ -209,6 +210,7 @@ static int make_workers(struct proxy *proxy, const struct proxy_settings *settin
         settings->max_sessions > 0 ? settings->max_sessions : default_max(proxy->env.log);
     int code = 0;
 
+    proxy->max_sessions = (max + count - 1) / count;
     proxy->player_counters = port_counters_new(count);
     proxy->upstream_counters = port_counters_new(count);
     proxy->counters =
@@ -224,9 +226,10 @@ static int make_workers(struct proxy *proxy, const struct proxy_settings *settin
                                                      .counters = &proxy->counters[i],
                                                      .upstream = &proxy->upstream_counters[i],
                                                      .lines = proxy->lines,
-                                                     .max_sessions = (max + count - 1) / count,
+                                                     .max_sessions = proxy->max_sessions,
                                                      .max_per_address = settings->max_per_address,
-                                                     .timeout_ns = settings->session_timeout_ns};
+                                                     .timeout_ns = settings->session_timeout_ns,
+                                                     .tells_traffic = settings->dscp};
         code = proxy_worker_new(&proxy->workers[i], &options);
     }
     return code;
@@ -431,6 +434,7 @@ static struct proxy_sum sum_up(struct proxy *proxy)
     for (unsigned i = 0; i < proxy->entrances_count; i++)
         sum.kernel_drops[0] += ports_slot_drops(&proxy->entrances[i].ports);
     unsigned count = workers_count(proxy->env.workers);
+    sum.max_sessions = (uint64_t)count * proxy->max_sessions;
     port_counters_add(&sum.players, proxy->player_counters, count);
     port_counters_add(&sum.upstream, proxy->upstream_counters, count);
     proxy_sum_add(&sum, proxy->counters, count);
@@ -479,6 +483,7 @@ static void tick(void *self, int64_t now_ns)
     report_filters(proxy, proxy->shared.world.version);
     write_lines(proxy, now_ns);
     warn_of_refused(proxy, now_ns);
+    world_pass_refused(proxy->shared.world.version, proxy->names);
     names_tick(proxy->names, now_ns); /* the last, as it may change the world */
 }
 

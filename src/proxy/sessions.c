@@ -247,6 +247,13 @@ static struct session *find_pair(struct sessions *sessions, const struct endpoin
     return NULL;
 }
 
+struct session *sessions_of_pair(struct sessions *sessions, const struct endpoint *server,
+                                 uint16_t number)
+{
+    struct session *session = find_pair(sessions, server, number);
+    return session != NULL && session->upstream != NULL ? session : NULL;
+}
+
 struct session *sessions_answered(struct sessions *sessions, const struct endpoint *server,
                                   uint16_t number, int64_t now_ns)
 {

@@ -123,6 +123,11 @@ enum session_refusal sessions_make(struct sessions *sessions, const struct endpo
 struct session *sessions_answered(struct sessions *sessions, const struct endpoint *server,
                                   uint16_t number, int64_t now_ns);
 
+/** The session with a server that has an upstream port number, or NULL; a pair that rests is none.
+ */
+struct session *sessions_of_pair(struct sessions *sessions, const struct endpoint *server,
+                                 uint16_t number);
+
 /** Notes a datagram of a session. @param is_answer whether the server sent it. */
 void sessions_touch(struct sessions *sessions, struct session *session, bool is_answer,
                     int64_t now_ns);

@@ -65,6 +65,7 @@ struct proxy_worker_options {
     struct session_log *lines;       /**< must outlive it */
     uint32_t max_sessions, max_per_address;
     int64_t timeout_ns;
+    bool tells_traffic; /**< as in struct binding, of upstream sockets */
 };
 
 /** Makes a worker without sessions; before the threads start.

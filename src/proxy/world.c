@@ -104,6 +104,7 @@ static int fill(struct destinations *world, const struct world_options *options)
                     world->items[world->open.count++] =
                         (struct destination){.at = at, .header = policy->proxy_protocol};
                 }
+                world->items[*place].is_named |= endpoint->name != NULL;
                 world->owner_of[i] = *place;
             }
             i++;
@@ -431,4 +432,34 @@ void world_free(struct retired *retired)
     free(world->place_of);
     free(world->weights);
     free(world);
+}
+
+void world_refuse(struct destinations *world, const struct endpoint *endpoint)
+{
+    uint32_t place = world_find(world, endpoint);
+    if (place == FILTER_NOWHERE || !world->items[place].is_named)
+        return;
+    atomic_store_explicit(&world->items[place].is_refused, true, memory_order_relaxed);
+    atomic_store_explicit(&world->has_refused, true, memory_order_relaxed);
+}
+
+void world_pass_refused(struct destinations *world, struct names *names)
+{
+    if (!atomic_exchange_explicit(&world->has_refused, false, memory_order_relaxed))
+        return;
+    const struct clusters *clusters = world->clusters;
+    for (size_t i = 0; i < clusters->count; i++) {
+        for (const struct cluster_endpoint *endpoint = clusters->items[i].cluster->endpoints;
+             endpoint != NULL; endpoint = endpoint->next) {
+            struct endpoint at = endpoint->at;
+            if (endpoint->name == NULL || !names_find(names, endpoint->name, &at))
+                continue;
+            uint32_t place = world_find(world, &at);
+            if (place != FILTER_NOWHERE &&
+                atomic_load_explicit(&world->items[place].is_refused, memory_order_relaxed))
+                names_refuse(names, endpoint->name, &at);
+        }
+    }
+    for (uint32_t i = 0; i < world->open.count; i++)
+        atomic_store_explicit(&world->items[i].is_refused, false, memory_order_relaxed);
 }

@@ -6,6 +6,9 @@
 #ifndef PADDOCK_PROXY_WORLD_H
 #define PADDOCK_PROXY_WORLD_H
 
+#include <stdatomic.h>
+#include <stdbool.h>
+
 #include "catalog/catalog.h"
 #include "filters/chain.h"
 #include "loop/worker.h"
@@ -19,6 +22,8 @@ struct destination {
     struct endpoint at;
     uint32_t owner;            /**< its number in the table of tokens, which later versions keep */
     enum policy_header header; /**< that of the first cluster that has it */
+    bool is_named;             /**< its address is one of several that a name may have */
+    atomic_bool is_refused;    /**< as workers have heard; relaxed */
 };
 
 /** A chain with each worker's part of it; shared by the versions that have the same one. */
@@ -35,6 +40,7 @@ struct destinations {
     struct world_chain *chain;
     struct filter_world open; /**< what filters see: the number of items, for one */
     struct destination *items;
+    atomic_bool has_refused; /**< some of them are; relaxed. Who misses one hears of the next. */
 
     struct clusters *clusters;
     uint32_t *owner_of; /**< by cluster, then endpoint: the owner, or #FILTER_NOWHERE */
@@ -74,5 +80,13 @@ void world_free(struct retired *retired);
 
 /** The place of an endpoint among the items, or #FILTER_NOWHERE. */
 uint32_t world_find(const struct destinations *world, const struct endpoint *endpoint);
+
+/** Notes that an endpoint was refused; by a worker. What is no destination, or has no name, is
+ * passed over. */
+void world_refuse(struct destinations *world, const struct endpoint *endpoint);
+
+/** Lets names go on to their next addresses for what was noted since the last call; by the control
+ * thread. */
+void world_pass_refused(struct destinations *world, struct names *names);
 
 #endif
