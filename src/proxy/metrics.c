@@ -87,6 +87,23 @@ static void write_clusters(struct metrics *out, const struct clusters *clusters)
     }
 }
 
+static void write_health(struct metrics *out, const struct health_counters *health)
+{
+    metrics_family(out, "paddock_udp_unhealthy_endpoints", METRICS_GAUGE, NULL,
+                   "Game servers that get no new players at the moment.");
+    metrics_sample(out, counter_read(&health->down), NULL);
+    metrics_family(out, "paddock_udp_health_changes", METRICS_COUNTER, NULL,
+                   "Times that game servers became healthy or unhealthy.");
+    metrics_sample(out, counter_read(&health->changes[0]), "to", "healthy", NULL);
+    metrics_sample(out, counter_read(&health->changes[1]), "to", "unhealthy", NULL);
+    metrics_family(out, "paddock_udp_health_probes", METRICS_COUNTER, NULL,
+                   "Probes that were sent to game servers.");
+    metrics_sample(out, counter_read(&health->probes), NULL);
+    metrics_family(out, "paddock_udp_health_answers", METRICS_COUNTER, NULL,
+                   "Probes that were answered in time.");
+    metrics_sample(out, counter_read(&health->answers), NULL);
+}
+
 void proxy_metrics_write(struct metrics *out, const struct proxy_sum *sum,
                          const struct clusters *clusters)
 {
@@ -148,6 +165,7 @@ void proxy_metrics_write(struct metrics *out, const struct proxy_sum *sum,
     metrics_family(out, "paddock_udp_session_lines_lost", METRICS_COUNTER, NULL,
                    "Sessions that ended without their line in the log, which was asked for.");
     metrics_sample(out, sum->lines_lost, NULL);
+    write_health(out, sum->health);
     metrics_family(out, "paddock_udp_upstream_sockets", METRICS_GAUGE, NULL,
                    "Sockets towards servers that are open.");
     metrics_sample(out, sum->sockets, NULL);

@@ -20,6 +20,7 @@ struct proxy_sum {
     uint64_t gap_ns[2];    /**< the mean of the workers' */
     uint64_t refused[PROXY_REFUSED], ended[SESSION_ENDS];
     uint64_t lines_lost; /**< of the log for ended sessions */
+    const struct health_counters *health;
     struct histogram_sum duration_ns, processing_ns[2];
 };
 

@@ -6,6 +6,7 @@
 #ifndef PADDOCK_PROXY_POLICIES_H
 #define PADDOCK_PROXY_POLICIES_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -19,9 +20,36 @@ enum policy_header {
     POLICY_FIRST_HEADER /**< of each session */
 };
 
+/** Room for the bytes of a probe, and for those of its answer. */
+#define POLICY_MAX_BYTES 128
+
+struct policy_bytes {
+    uint32_t count;
+    uint8_t data[POLICY_MAX_BYTES];
+};
+
+enum policy_probe {
+    POLICY_PROBE_OFF,
+    POLICY_PROBE_QCMP, /**< a ping */
+    POLICY_PROBE_BYTES /**< `send`, whose answer begins with `expect` */
+};
+
+/** How it is found out whether servers answer. */
+struct policy_health {
+    enum policy_probe probe;
+    uint16_t port; /**< where probes go; 0: the endpoint's */
+    bool icmp;     /**< whether what the network refuses counts as a failure */
+    struct policy_bytes send, expect;
+    int64_t interval_ns, timeout_ns;
+    uint32_t fall, rise; /**< failures, and successes, in a row that change the state */
+    int64_t retry_ns;    /**< without a probe: how long a server is unhealthy */
+};
+
 /** For the servers of one cluster; zeroed it asks for nothing. */
 struct policy {
     enum policy_header proxy_protocol;
+    bool has_health;
+    struct policy_health health;
 };
 
 /** Policies by locality. */

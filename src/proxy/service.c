@@ -41,6 +41,7 @@ struct proxy {
     struct proxy_worker *workers[WORKERS_MAX];
     struct chain_meter *meter;
     struct names *names;
+    struct health *health;
     struct policies *policies, *next_policies; /* in force; prepared */
     struct session_log *lines;
     uint32_t log_rate;     /* lines a second of it */
@@ -90,6 +91,7 @@ static void follow_catalog(void *user)
     const struct world_options options = {.workers = workers_count(proxy->env.workers),
                                           .meter = proxy->meter,
                                           .names = proxy->names,
+                                          .health = proxy->health,
                                           .policies = proxy->policies,
                                           .listeners = &proxy->listeners};
     const struct catalog_version *told = catalog_read(proxy->env.catalog);
@@ -274,6 +276,7 @@ static void proxy_free(struct proxy *proxy)
     pthread_mutex_destroy(&proxy->lock);
     chain_meter_unref(proxy->meter);
     names_free(proxy->names);
+    health_free(proxy->health);
     policies_free(proxy->policies);
     free(proxy->player_counters);
     free(proxy->upstream_counters);
@@ -299,6 +302,8 @@ static int open_proxy(void **self, const struct service_env *env, const struct c
     const struct names_options names = {
         .loop = env->control, .log = env->log, .changed = follow_catalog, .user = proxy};
     int code = names_new(&proxy->names, &names);
+    if (code == 0)
+        code = health_new(&proxy->health, env->control, env->log);
     if (code == 0)
         code = policies_copy(&proxy->policies, settings->policies);
     if (code == 0)
@@ -430,7 +435,8 @@ static bool is_ready(const void *self)
 
 static struct proxy_sum sum_up(struct proxy *proxy)
 {
-    struct proxy_sum sum = {.lines_lost = session_log_lost(proxy->lines)};
+    struct proxy_sum sum = {.lines_lost = session_log_lost(proxy->lines),
+                            .health = health_counters(proxy->health)};
     for (unsigned i = 0; i < proxy->entrances_count; i++)
         sum.kernel_drops[0] += ports_slot_drops(&proxy->entrances[i].ports);
     unsigned count = workers_count(proxy->env.workers);

@@ -330,6 +330,15 @@ static uint32_t count_sessions(const struct filter_sessions *open, uint32_t plac
     return sessions_of_server(worker->sessions, &worker->view->items[place].at);
 }
 
+static bool is_open(const struct filter_sessions *open, const struct endpoint *player,
+                    uint32_t place)
+{
+    const struct proxy_worker *worker = worker_of(open);
+    const struct destination *item = &worker->view->items[place];
+    return server_health_is_up(item->health) ||
+           sessions_find(worker->sessions, player, &item->at) != NULL;
+}
+
 int proxy_worker_new(struct proxy_worker **made, const struct proxy_worker_options *options)
 {
     struct proxy_worker *worker = calloc(1, sizeof *worker);
@@ -355,7 +364,8 @@ int proxy_worker_new(struct proxy_worker **made, const struct proxy_worker_optio
     worker->tick = (struct loop_timer){.fire = tick, .user = worker};
     worker->sweep = (struct loop_timer){.fire = sweep, .user = worker};
     worker->flush = (struct loop_timer){.fire = send_answers, .user = worker};
-    worker->shown = (struct filter_sessions){.find = find_place, .count = count_sessions};
+    worker->shown =
+        (struct filter_sessions){.find = find_place, .count = count_sessions, .is_open = is_open};
     worker->call.sessions = &worker->shown;
     worker->call.scratch = worker->scratch;
     worker->call.spare = worker->spare + PACKET_HEAD;
@@ -515,6 +525,10 @@ static void send_copy(struct proxy_worker *worker, const struct arrival *arrival
                                                       PROXY_REFUSED_TOO_MANY_OF_ONE};
     struct session *session = sessions_find(worker->sessions, &packet->peer, &to->at);
     if (session == NULL) {
+        if (!server_health_is_up(to->health)) {
+            refuse(worker, PROXY_REFUSED_UNHEALTHY);
+            return;
+        }
         if (atomic_load_explicit(&shared(worker)->is_draining, memory_order_relaxed)) {
             refuse(worker, PROXY_REFUSED_DRAINING);
             return;

@@ -71,9 +71,26 @@ static uint32_t mask_for(uint64_t count)
     return (uint32_t)(size - 1);
 }
 
-/* Puts endpoints into items, each address once; owner_of gets their places for the moment. */
-static int fill(struct destinations *world, const struct world_options *options)
+/* Adds a destination, which is looked at as before where its policy wants that. */
+static int add_item(struct destinations *world, const struct endpoint *at,
+                    const struct policy *policy, const struct destinations *before,
+                    const struct world_options *options)
 {
+    struct destination *item = &world->items[world->open.count++];
+    uint32_t old = before != NULL ? world_find(before, at) : FILTER_NOWHERE;
+    *item = (struct destination){.at = *at, .header = policy->proxy_protocol};
+    if (options->health == NULL || !policy->has_health)
+        return 0;
+    item->health = server_health_take(options->health, at, policy,
+                                      old != FILTER_NOWHERE ? before->items[old].health : NULL);
+    return item->health != NULL ? 0 : -ENOMEM;
+}
+
+/* Puts endpoints into items, each address once; owner_of gets their places for the moment. */
+static int fill(struct destinations *world, const struct destinations *before,
+                const struct world_options *options)
+{
+    int code = 0;
     const struct clusters *clusters = world->clusters;
     uint64_t endpoints = 0;
     uint32_t i = 0;
@@ -101,8 +118,9 @@ static int fill(struct destinations *world, const struct world_options *options)
                 uint32_t *place = find_place(world, &at);
                 if (*place == FILTER_NOWHERE) {
                     *place = world->open.count;
-                    world->items[world->open.count++] =
-                        (struct destination){.at = at, .header = policy->proxy_protocol};
+                    code = add_item(world, &at, policy, before, options);
+                    if (code != 0)
+                        return code;
                 }
                 world->items[*place].is_named |= endpoint->name != NULL;
                 world->owner_of[i] = *place;
@@ -338,10 +356,11 @@ static int make(struct destinations **world, const struct catalog_version *told,
     struct destinations *made = calloc(1, sizeof *made + listeners * sizeof made->listeners[0]);
     int code = made != NULL ? siphash_key_init(&made->key) : -ENOMEM;
     if (code == 0) {
+        made->has_health = options->health != NULL;
         made->number = before != NULL ? before->number + 1 : 1;
         made->open.find_token = find_owners;
         made->clusters = clusters_copy(told->clusters);
-        code = made->clusters != NULL ? fill(made, options) : -ENOMEM;
+        code = made->clusters != NULL ? fill(made, before, options) : -ENOMEM;
     }
     if (code == 0)
         code = number_owners(made, before);
@@ -380,6 +399,7 @@ static int make_listener(struct destinations **world, const struct proxy_listene
     int code = 0;
 
     own.listeners = NULL;
+    own.health = NULL; /* it is that of the whole version */
     part.clusters = is_for_all ? clusters_copy(told->clusters) : clusters_new();
     if (part.clusters == NULL)
         code = -ENOMEM;
@@ -406,7 +426,11 @@ int world_new(struct destinations **world, const struct catalog_version *told,
         bool is_there = before != NULL && i < before->listeners_count;
         code = make_listener(&made->listeners[i], &options->listeners->items[i], told,
                              is_there ? before->listeners[i] : NULL, options, error);
-        made->listeners_count += code == 0;
+        if (code != 0)
+            break;
+        struct destinations *part = made->listeners[made->listeners_count++];
+        for (uint32_t j = 0; j < part->open.count; j++)
+            part->items[j].health = made->items[world_find(made, &part->items[j].at)].health;
     }
     if (code != 0) {
         world_free(&made->retired);
@@ -423,6 +447,8 @@ void world_free(struct retired *retired)
         return;
     for (size_t i = 0; i < world->listeners_count; i++)
         world_free(&world->listeners[i]->retired);
+    for (uint32_t i = 0; world->has_health && i < world->open.count; i++)
+        server_health_give(world->items[i].health);
     chain_drop(world->chain);
     clusters_free(world->clusters);
     free(world->items);
@@ -437,7 +463,11 @@ void world_free(struct retired *retired)
 void world_refuse(struct destinations *world, const struct endpoint *endpoint)
 {
     uint32_t place = world_find(world, endpoint);
-    if (place == FILTER_NOWHERE || !world->items[place].is_named)
+    if (place == FILTER_NOWHERE)
+        return;
+    if (world->items[place].health != NULL)
+        atomic_fetch_add_explicit(&world->items[place].health->refusals, 1, memory_order_relaxed);
+    if (!world->items[place].is_named)
         return;
     atomic_store_explicit(&world->items[place].is_refused, true, memory_order_relaxed);
     atomic_store_explicit(&world->has_refused, true, memory_order_relaxed);

@@ -12,6 +12,7 @@
 #include "catalog/catalog.h"
 #include "filters/chain.h"
 #include "loop/worker.h"
+#include "proxy/health.h"
 #include "proxy/names.h"
 #include "proxy/policies.h"
 #include "proxy/settings.h"
@@ -21,9 +22,10 @@
 struct destination {
     struct endpoint at;
     uint32_t owner;            /**< its number in the table of tokens, which later versions keep */
-    enum policy_header header; /**< that of the first cluster that has it */
-    bool is_named;             /**< its address is one of several that a name may have */
-    atomic_bool is_refused;    /**< as workers have heard; relaxed */
+    enum policy_header header; /**< that of the first cluster that has it, as the next one */
+    struct server_health *health; /**< NULL: it is not looked at */
+    bool is_named;                /**< its address is one of several that a name may have */
+    atomic_bool is_refused;       /**< as workers have heard; relaxed */
 };
 
 /** A chain with each worker's part of it; shared by the versions that have the same one. */
@@ -51,6 +53,7 @@ struct destinations {
     struct siphash_key key;
     uint32_t *by_address; /**< places in items, by address; open addressing */
     uint32_t address_mask;
+    bool has_health; /**< whether those of its items are its own, to be given back */
     size_t listeners_count;
     struct destinations *listeners[]; /**< worlds of their own, parts of this version */
 };
@@ -60,6 +63,7 @@ struct world_options {
     unsigned workers;
     struct chain_meter *meter; /**< counts for filters; NULL: none */
     struct names *names;       /**< the addresses of names; NULL: endpoints with a name are none */
+    struct health *health;     /**< looks at servers; NULL: nobody does */
     const struct policies *policies;         /**< borrowed by the call; NULL: none */
     const struct proxy_listeners *listeners; /**< borrowed by the call; NULL: none */
 };

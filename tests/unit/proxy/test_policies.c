@@ -69,7 +69,8 @@ static void what_is_wrong_is_told_with_its_place(void **state)
          "4:29: paddock.udp.clusters.a.b.proxy_protocol: expected off, every or first, found "
          "'twice'");
     take("paddock: {udp: {clusters: {'*': {proxy: every}}}}",
-         "1:34: paddock.udp.clusters.*: unknown key 'proxy', expected one of proxy_protocol");
+         "1:34: paddock.udp.clusters.*: unknown key 'proxy', expected one of "
+         "proxy_protocol, health");
 }
 
 int main(void)
