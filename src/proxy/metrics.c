@@ -45,12 +45,13 @@ void proxy_sum_add(struct proxy_sum *sum, const struct proxy_counters *counters,
 }
 
 /* Why datagrams of one direction went no further: by what they were, by the chain, for want of a
- * session, and by the system. What is too large has one series, whichever found it. */
+ * session, and by the system. What is too large has one series, whichever found it; what is over
+ * its session's limit is a copy, where there are copies. */
 static void write_drops(struct metrics *out, const char *event, const struct port_sum *received,
                         const struct port_sum *sent, const uint64_t *refused)
 {
     for (unsigned i = PROXY_FORWARDED + 1; i < PROXY_FILTERED; i++) {
-        if (i != PROXY_TOO_LARGE)
+        if (i != PROXY_TOO_LARGE && (i != PROXY_OVER_LIMIT || refused == NULL))
             metrics_sample(out, received->packets[i], "event", event, "source", OUTCOMES[i], NULL);
     }
     for (unsigned i = 0; chain_reason(i) != NULL; i++) {

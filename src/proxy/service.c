@@ -246,6 +246,10 @@ static void take_settings(struct proxy *proxy, const struct proxy_settings *sett
     atomic_store_explicit(&proxy->shared.logs_sessions, settings->log_rate > 0,
                           memory_order_relaxed);
     proxy->log_rate = settings->log_rate;
+    atomic_store_explicit(&proxy->shared.packet_rate, settings->max_packets_per_second,
+                          memory_order_relaxed);
+    atomic_store_explicit(&proxy->shared.byte_rate, settings->max_bytes_per_second,
+                          memory_order_relaxed);
 }
 
 static void free_worker(struct worker *worker, void *user)

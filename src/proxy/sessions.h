@@ -45,6 +45,10 @@ struct session {
     uint16_t listener;         /**< the owner's: the port's, see struct proxy_entry */
     bool has_header;           /**< the owner's: whether the server learns the player's address */
     struct session_count read, written;
+    /** The owner's: up to when the datagrams that were read and written have used what they may. */
+    struct session_limits {
+        int64_t packets_ns, bytes_ns;
+    } limits[2];
     int64_t began_ns, last_ns, answered_ns; /**< monotonic; answered_ns 0: never */
     uint16_t number;                        /**< of the upstream socket, host order */
     uint32_t index;

@@ -43,8 +43,9 @@ struct proxy_settings {
     bool dscp;                                 /**< DSCP and ECN are carried through */
     bool loopback;                             /**< whether players may be on this host */
     int64_t session_timeout_ns;
-    uint32_t max_sessions;    /**< 0: from the limits of the process */
-    uint32_t max_per_address; /**< 0: as many as there may be in all */
+    uint32_t max_sessions;                                 /**< 0: from the limits of the process */
+    uint32_t max_per_address;                              /**< 0: as many as there may be in all */
+    uint32_t max_packets_per_second, max_bytes_per_second; /**< of a session each way; 0: any */
     enum proxy_removed removed_endpoint;
     uint32_t log_rate;         /**< lines a second for sessions that ended; 0: none */
     struct policies *policies; /**< for clusters; NULL: none */

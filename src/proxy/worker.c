@@ -489,6 +489,34 @@ static uint8_t hops_left(const struct packet *packet)
     return packet->hops <= FRESH_HOPS ? (uint8_t)(packet->hops - (packet->hops > 0)) : 0;
 }
 
+static bool has_used_up(int64_t until_ns, uint32_t rate, int64_t now_ns)
+{
+    return rate > 0 && until_ns - now_ns >= SECOND_NS;
+}
+
+static void use(int64_t *until_ns, uint32_t rate, uint32_t amount, int64_t now_ns)
+{
+    if (rate > 0)
+        *until_ns = (*until_ns > now_ns ? *until_ns : now_ns) + amount * SECOND_NS / rate;
+}
+
+/* Whether a datagram is within its session's limits: after a pause a second's worth at once, then
+ * as many as a second has. One that is longer than what is left passes, and is paid off. */
+static bool is_within_limits(struct proxy_worker *worker, struct session *session, bool is_write,
+                             uint32_t bytes)
+{
+    struct session_limits *limits = &session->limits[is_write];
+    uint32_t packet_rate = atomic_load_explicit(&shared(worker)->packet_rate, memory_order_relaxed);
+    uint32_t byte_rate = atomic_load_explicit(&shared(worker)->byte_rate, memory_order_relaxed);
+
+    if (has_used_up(limits->packets_ns, packet_rate, worker->now_ns) ||
+        has_used_up(limits->bytes_ns, byte_rate, worker->now_ns))
+        return false;
+    use(&limits->packets_ns, packet_rate, 1, worker->now_ns);
+    use(&limits->bytes_ns, byte_rate, bytes, worker->now_ns);
+    return true;
+}
+
 /* A player's datagram, and where it came in. */
 struct arrival {
     struct packet *packet;
@@ -544,6 +572,10 @@ static void send_copy(struct proxy_worker *worker, const struct arrival *arrival
     }
 
     sessions_touch(worker->sessions, session, false, worker->now_ns);
+    if (!is_within_limits(worker, session, false, packet->bytes)) {
+        refuse(worker, PROXY_REFUSED_OVER_LIMIT);
+        return;
+    }
     session->local = packet->local;
     session->port = arrival->port;
     session->listener = arrival->listener;
@@ -655,6 +687,8 @@ static unsigned carry_back(struct proxy_worker *worker, const struct upstream *u
         return result == FILTER_DROP ? PROXY_FILTERED + reason : PROXY_TOO_LARGE;
 
     sessions_touch(worker->sessions, session, true, worker->now_ns);
+    if (!is_within_limits(worker, session, true, packet->bytes))
+        return PROXY_OVER_LIMIT;
     session->written.packets++;
     session->written.bytes += packet->bytes;
     const struct port_message message = {.data = packet->data,

@@ -28,6 +28,7 @@ struct proxy_shared {
     atomic_bool is_draining;
     atomic_bool allows_loopback;
     atomic_bool logs_sessions;
+    _Atomic uint32_t packet_rate, byte_rate; /**< of a session, a second, each way; 0: any */
     /** A bit for each port number that an upstream socket of any worker has: set and cleared when
      * one is opened and closed. */
     _Atomic uint64_t own_numbers[65536 / 64];
