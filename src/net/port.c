@@ -622,6 +622,11 @@ void port_send(struct port *port, const struct port_message *message)
         message->is_doubtful ||
         (neighbours != NULL && neighbours_is_missing(neighbours, &message->to->address));
 
+    if (port->family == AF_INET && !IN6_IS_ADDR_V4MAPPED(&message->to->address)) {
+        count_error(port, ENETUNREACH); /* the host has no IPv6 */
+        tell_refused(port, ENETUNREACH, message->to);
+        return;
+    }
     if (is_doubtful && !take_room(port)) {
         count_error(port, ENOBUFS);
         return;

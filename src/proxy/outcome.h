@@ -32,7 +32,8 @@ enum proxy_outcome {
     X(NO_MEMORY, "no_memory")                                                                      \
     X(NO_SOCKET, "no_descriptors")                                                                 \
     X(NO_PORT, "no_ports")                                                                         \
-    X(TOO_MANY_OF_ONE, "too_many_sessions_of_one_address")
+    X(TOO_MANY_OF_ONE, "too_many_sessions_of_one_address")                                         \
+    X(TOO_MANY_REST, "too_many_resting_pairs")
 
 enum proxy_refusal {
 #define PROXY_REFUSAL_ENUM(name, reason) PROXY_REFUSED_##name,

@@ -458,7 +458,8 @@ static void warn_of_refused(struct proxy *proxy, int64_t now_ns)
         [PROXY_REFUSED_NO_MEMORY] = "the memory of the process",
         [PROXY_REFUSED_NO_SOCKET] = "the limit on open files (LimitNOFILE, ulimit -n)",
         [PROXY_REFUSED_NO_PORT] = "net.ipv4.ip_local_port_range, or the number of game servers",
-        [PROXY_REFUSED_TOO_MANY_OF_ONE] = "paddock.udp.sessions.max_per_address"};
+        [PROXY_REFUSED_TOO_MANY_OF_ONE] = "paddock.udp.sessions.max_per_address",
+        [PROXY_REFUSED_TOO_MANY_REST] = "paddock.udp.sessions.max, or lower the session time-out"};
     struct proxy_sum sum = {0};
 
     if (proxy->warned_ns != 0 && now_ns - proxy->warned_ns < WARNING_NS)

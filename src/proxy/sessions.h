@@ -10,6 +10,9 @@
  * answered. A socket is closed with its last session; its number may come back for other servers
  * meanwhile. Workers each have a table, so a number is one worker's until it rests for no server.
  *
+ * Where no number is left for a server, a session with it that is #SESSIONS_PATIENCE_NS old and was
+ * never answered ends for each one that is refused, so that strangers hold no numbers for long.
+ *
  * No call but sessions_make() allocates. One thread uses a table.
  */
 #ifndef PADDOCK_PROXY_SESSIONS_H
@@ -22,6 +25,7 @@
 #include "net/endpoint.h"
 
 #define SESSIONS_SHORT_REST_NS INT64_C(2000000000)
+#define SESSIONS_PATIENCE_NS INT64_C(250000000)
 
 /** No session, as an index. */
 #define SESSION_NONE UINT32_MAX
@@ -74,19 +78,22 @@ const char *session_end_name(enum session_end end);
 enum session_refusal {
     SESSION_MADE,
     SESSION_NO_MEMORY,
-    SESSION_NO_SOCKET,      /**< no descriptor left */
-    SESSION_NO_PORT,        /**< no port number left that does not rest for the server */
-    SESSION_TOO_MANY_OF_ONE /**< the player's address has as many as it may have */
+    SESSION_NO_SOCKET,       /**< no descriptor left */
+    SESSION_NO_PORT,         /**< no port number left that does not rest for the server */
+    SESSION_TOO_MANY_OF_ONE, /**< the player's address has as many as it may have */
+    SESSION_TOO_MANY_REST    /**< as many pairs rest as may */
 };
 
 /** How a table works. */
 struct sessions_options {
     uint32_t max;             /**< sessions at a time, at least 1 */
     uint32_t max_per_address; /**< of one address of players; 0: as many as there may be */
+    uint32_t max_resting;     /**< pairs that rest, from which on no session is made */
     int64_t timeout_ns;
     struct siphash_key key; /**< for the tables: players choose what is hashed */
-    /** Opens an upstream socket, on a number that no other table has. @return 0 or a negative errno
-     * value, -EADDRINUSE where there is no such number. */
+    /** Opens an upstream socket, on a number that no other table has.
+     * @param[in,out] number the one that is wanted; 0: any.
+     * @return 0 or a negative errno value, -EADDRINUSE where there is no such number. */
     int (*open)(void *user, struct upstream **upstream, uint16_t *number);
     void (*close)(void *user, struct upstream *upstream);
     /** Hears of a number that has neither a socket nor a pair any more. */

@@ -29,6 +29,12 @@
 /* One batch in so many is timed, and stands for those until the next. */
 #define TIMED_SHARE 8
 
+/* Pairs that rest at most: four for each session that there may be, and some; and what memory they
+ * take at all, when strangers push each other out. */
+#define RESTING_A_SESSION 4
+#define SOME_RESTING 10000
+#define MOST_RESTING 400000U
+
 /* Sockets that are tried for one whose number no other worker's sessions rest on. */
 #define NUMBER_TRIES 16
 
@@ -117,9 +123,24 @@ static void set_own(struct proxy_worker *worker, uint16_t number, bool is_own)
         atomic_fetch_and_explicit(word, ~bit, memory_order_relaxed);
 }
 
-/* Opens a socket on a number that is this worker's, or no worker's. Numbers on which sessions of
- * others rest are kept until there is one, so that the system gives each of them once. */
-static int open_number(struct proxy_worker *worker, uint16_t *number)
+/* Opens a socket on a number that is this worker's, or no worker's. */
+static int open_wanted(struct proxy_worker *worker, uint16_t *number)
+{
+    _Atomic uint16_t *place = &shared(worker)->owners[*number];
+    uint16_t own = (uint16_t)(worker->options.worker->index + 1), owner = 0;
+    bool is_taken = atomic_compare_exchange_strong_explicit(
+        place, &owner, own, memory_order_relaxed, memory_order_relaxed);
+    if (!is_taken && owner != own)
+        return -EADDRINUSE;
+    int fd = bind_free_port(number, worker->options.tells_traffic);
+    if (fd < 0 && is_taken)
+        atomic_store_explicit(place, 0, memory_order_relaxed);
+    return fd;
+}
+
+/* Opens a socket on any such number. Those on which sessions of other workers rest are kept until
+ * there is one, so that the system gives each of them once. */
+static int open_any(struct proxy_worker *worker, uint16_t *number)
 {
     uint16_t own = (uint16_t)(worker->options.worker->index + 1);
     int in_vain[NUMBER_TRIES], fd = -EADDRINUSE;
@@ -127,6 +148,7 @@ static int open_number(struct proxy_worker *worker, uint16_t *number)
 
     while (tries < NUMBER_TRIES) {
         uint16_t owner = 0;
+        *number = 0;
         fd = bind_free_port(number, worker->options.tells_traffic);
         if (fd < 0 ||
             atomic_compare_exchange_strong_explicit(&shared(worker)->owners[*number], &owner, own,
@@ -165,7 +187,7 @@ static int open_upstream(void *user, struct upstream **opened, uint16_t *number)
     if (upstream == NULL)
         return -ENOMEM;
 
-    int fd = open_number(worker, number);
+    int fd = *number != 0 ? open_wanted(worker, number) : open_any(worker, number);
     struct port_options options = {.fd = fd,
                                    .is_unstamped = true,
                                    .max_bytes = PACKET_MAX_BYTES,
@@ -339,6 +361,13 @@ static bool is_open(const struct filter_sessions *open, const struct endpoint *p
            sessions_find(worker->sessions, player, &item->at) != NULL;
 }
 
+static uint32_t most_resting(uint32_t sessions)
+{
+    return sessions < (MOST_RESTING - SOME_RESTING) / RESTING_A_SESSION
+               ? RESTING_A_SESSION * sessions + SOME_RESTING
+               : MOST_RESTING;
+}
+
 int proxy_worker_new(struct proxy_worker **made, const struct proxy_worker_options *options)
 {
     struct proxy_worker *worker = calloc(1, sizeof *worker);
@@ -347,6 +376,7 @@ int proxy_worker_new(struct proxy_worker **made, const struct proxy_worker_optio
 
     struct sessions_options sessions = {.max = options->max_sessions,
                                         .max_per_address = options->max_per_address,
+                                        .max_resting = most_resting(options->max_sessions),
                                         .timeout_ns = options->timeout_ns,
                                         .open = open_upstream,
                                         .close = close_upstream,
@@ -546,11 +576,12 @@ static void send_copy(struct proxy_worker *worker, const struct arrival *arrival
                       const struct destination *to)
 {
     const struct packet *packet = arrival->packet;
-    static const enum proxy_refusal refusals[] = {[SESSION_NO_MEMORY] = PROXY_REFUSED_NO_MEMORY,
-                                                  [SESSION_NO_SOCKET] = PROXY_REFUSED_NO_SOCKET,
-                                                  [SESSION_NO_PORT] = PROXY_REFUSED_NO_PORT,
-                                                  [SESSION_TOO_MANY_OF_ONE] =
-                                                      PROXY_REFUSED_TOO_MANY_OF_ONE};
+    static const enum proxy_refusal refusals[] = {
+        [SESSION_NO_MEMORY] = PROXY_REFUSED_NO_MEMORY,
+        [SESSION_NO_SOCKET] = PROXY_REFUSED_NO_SOCKET,
+        [SESSION_NO_PORT] = PROXY_REFUSED_NO_PORT,
+        [SESSION_TOO_MANY_OF_ONE] = PROXY_REFUSED_TOO_MANY_OF_ONE,
+        [SESSION_TOO_MANY_REST] = PROXY_REFUSED_TOO_MANY_REST};
     struct session *session = sessions_find(worker->sessions, &packet->peer, &to->at);
     if (session == NULL) {
         if (!server_health_is_up(to->health)) {

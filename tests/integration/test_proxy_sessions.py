@@ -3,6 +3,7 @@
 """The sessions of the UDP proxy: whose they are, how long they last, and what changes around them."""
 import contextlib
 import os
+import random
 import resource
 import signal
 import socket
@@ -14,7 +15,7 @@ import unittest
 import support
 from proxying import (PASS, Crowd, Player, Proxy, Servers, by_token, check_sums, cluster, dropped, identity, many_descriptors, own_hosts,
                       stopped, value)
-from support import needs_root, scaled, wait_until
+from support import Namespace, needs_root, scaled, sysctl, wait_until
 
 SOCKETS = "paddock_udp_upstream_sockets"
 NEXT_ADDRESS = "a server was refused: the next address of its name is taken"
@@ -375,6 +376,33 @@ class LimitTest(unittest.TestCase):
             self.assertEqual(warning["reason"], "no_descriptors")
             self.assertIn("LimitNOFILE", warning["raise"])
         # The admin server has no descriptor to answer with while all are in use: counts are in the log of the end.
+
+    @needs_root
+    def test_where_strangers_have_all_port_numbers_a_player_gets_in(self):
+        """100 numbers, and 300 who are never answered. Who is answered keeps what he has."""
+        with contextlib.closing(Namespace()) as namespace, namespace:
+            with Servers(1, answer=lambda index, data: [data] if data.startswith(b"real") else []) as servers, \
+                    Proxy([cluster(*servers.targets)]) as proxy, contextlib.ExitStack() as stack:
+                strangers, real, late = ([stack.enter_context(Player(proxy.port)) for _ in range(count)] for count in (300, 10, 5))
+                sysctl("ipv4/ip_local_port_range", "40000 40099")
+                for i, player in enumerate(real):
+                    player.ask(b"real %d" % i)
+                for player in strangers:
+                    player.socket.send(b"none")
+                no_ports = 'quilkin_packets_dropped_total{event="read",source="no_ports"}'
+                wait_until(lambda: proxy.metrics()[no_ports] >= 200, "there is no number left")
+                for i, player in enumerate(late):
+                    def is_answered(player=player, data=b"real late %d" % i):
+                        for stranger in random.sample(strangers, 20):
+                            stranger.socket.send(b"none")
+                        player.socket.send(data)
+                        return data in player.rest(0.3)
+                    wait_until(is_answered, "a player gets in")
+                for i, player in enumerate(real):
+                    self.assertEqual(player.ask(b"real again %d" % i), b"real again %d" % i)
+                self.assertEqual(value(proxy.metrics(), "paddock_udp_sessions_ended_total", reason="idle"), 0)
+                self.assertGreater(value(proxy.metrics(), "paddock_udp_sessions_ended_total", reason="evicted"), 0)
+                check_sums(proxy)
 
     def test_datagrams_without_a_session_are_counted(self):
         def few():

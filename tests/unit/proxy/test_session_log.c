@@ -57,6 +57,7 @@ static int open_bench(void **state)
 {
     struct bench *bench = calloc(1, sizeof *bench);
     const struct sessions_options options = {.max = 10,
+                                             .max_resting = 10,
                                              .timeout_ns = 60 * SECOND,
                                              .open = open_upstream,
                                              .close = close_upstream,
