@@ -18,6 +18,11 @@ static const char *const SEND_ERRORS[PORT_ERRORS] = {[PORT_ERROR_IO] = "io",
                                                      [PORT_ERROR_TOO_LARGE] = "too_large"};
 static const char *const EVENTS[2] = {"read", "write"};
 
+const char *proxy_outcome_reason(unsigned outcome)
+{
+    return outcome < PROXY_FILTERED ? OUTCOMES[outcome] : chain_reason(outcome - PROXY_FILTERED);
+}
+
 const char *proxy_refusal_reason(enum proxy_refusal refusal)
 {
     return REFUSALS[refusal];

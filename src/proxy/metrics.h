@@ -24,6 +24,9 @@ struct proxy_sum {
     struct histogram_sum duration_ns, processing_ns[2];
 };
 
+/** Why a datagram was dropped, as metrics have it; "" for one that was sent on. */
+const char *proxy_outcome_reason(unsigned outcome);
+
 /** Why a copy was refused, as metrics have it. */
 const char *proxy_refusal_reason(enum proxy_refusal refusal);
 

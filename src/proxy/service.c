@@ -522,10 +522,46 @@ static void show(const void *self, json_t *json)
         json_object_update_new(paddock, udp);
 }
 
-static json_t *list_sessions(void *self, const struct service_list *wanted)
+/* What workers have traced, in exchange for what they trace from now on. */
+struct exchange {
+    struct proxy *proxy;
+    struct trace *traces[WORKERS_MAX];
+};
+
+static void exchange_trace(struct worker *worker, void *user)
+{
+    struct exchange *exchange = user;
+    struct trace **trace = &exchange->traces[worker->index];
+    *trace = proxy_worker_trace(exchange->proxy->workers[worker->index], *trace);
+}
+
+static json_t *list_traced(struct proxy *proxy, const struct service_list *wanted)
+{
+    struct exchange exchange = {.proxy = proxy};
+    unsigned count = workers_count(proxy->env.workers);
+    int64_t now_ns = clock_monotonic_ns();
+    bool is_whole = true;
+    json_t *json = NULL;
+
+    for (unsigned i = 0; i < count && is_whole; i++) {
+        exchange.traces[i] = trace_new(wanted, now_ns);
+        is_whole = exchange.traces[i] != NULL;
+    }
+    if (is_whole) {
+        workers_call(proxy->env.workers, exchange_trace, &exchange);
+        json = trace_show(exchange.traces, count, wanted, now_ns);
+    }
+    for (unsigned i = 0; i < count; i++)
+        trace_free(exchange.traces[i]);
+    return json;
+}
+
+static json_t *list(void *self, const struct service_list *wanted)
 {
     struct proxy *proxy = self;
-    return session_list(proxy->env.workers, proxy->workers, wanted, clock_monotonic_ns());
+    return wanted->subject == SERVICE_SESSIONS
+               ? session_list(proxy->env.workers, proxy->workers, wanted, clock_monotonic_ns())
+               : list_traced(proxy, wanted);
 }
 
 static void drain(void *self)
@@ -575,7 +611,7 @@ const struct service_ops proxy_service = {.name = "udp",
                                           .is_ready = is_ready,
                                           .metrics = metrics,
                                           .show = show,
-                                          .sessions = list_sessions,
+                                          .list = list,
                                           .drain = drain,
                                           .is_drained = is_drained,
                                           .stop = stop};

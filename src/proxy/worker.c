@@ -64,6 +64,7 @@ struct proxy_worker {
     struct upstream *open, *closed;   /* the next one to be looked at; the first one */
     const struct destinations *world; /* of the batch in hand */
     const struct destinations *view;  /* the part of it that is the listener's; NULL: none yet */
+    struct trace *trace;              /* NULL: nobody looks */
     bool has_changed;                 /* sessions began or ended in the batch in hand */
     uint64_t world_number;
     enum proxy_removed removed;
@@ -307,6 +308,13 @@ static void begin_batch(struct proxy_worker *worker)
     }
 }
 
+struct trace *proxy_worker_trace(struct proxy_worker *worker, struct trace *trace)
+{
+    struct trace *before = worker->trace;
+    worker->trace = trace;
+    return before;
+}
+
 static void tick(void *user)
 {
     struct proxy_worker *worker = user;
@@ -315,6 +323,8 @@ static void tick(void *user)
                          atomic_load_explicit(&shared(worker)->timeout_ns, memory_order_relaxed));
     begin_batch(worker);
     sessions_tick(worker->sessions, now_ns);
+    if (worker->trace != NULL && now_ns - trace_began_ns(worker->trace) > TRACE_KEPT_NS)
+        trace_free(proxy_worker_trace(worker, NULL));
     for (uint32_t i = sessions_size(worker->sessions).sockets / LOOK_SHARE;
          worker->open != NULL && i != UINT32_MAX; i--) {
         look_at_drops(worker->open);
@@ -422,6 +432,7 @@ void proxy_worker_free(struct proxy_worker *worker)
     send_answers(worker);
     sweep(worker); /* what is left in the sockets is looked up among the sessions */
     sessions_free(worker->sessions);
+    trace_free(worker->trace);
     free(worker);
 }
 
@@ -506,8 +517,11 @@ static bool is_own(const struct proxy_worker *worker, const struct packet *packe
             memcmp(&packet->peer.address, &packet->local.address, sizeof(struct in6_addr)) == 0);
 }
 
-static void refuse(struct proxy_worker *worker, enum proxy_refusal refusal)
+static void refuse(struct proxy_worker *worker, enum proxy_refusal refusal,
+                   const struct packet *packet)
 {
+    if (worker->trace != NULL)
+        trace_refusal(worker->trace, refusal, packet);
     counter_add(&worker->options.counters->refused[refusal], 1);
 }
 
@@ -585,17 +599,17 @@ static void send_copy(struct proxy_worker *worker, const struct arrival *arrival
     struct session *session = sessions_find(worker->sessions, &packet->peer, &to->at);
     if (session == NULL) {
         if (!server_health_is_up(to->health)) {
-            refuse(worker, PROXY_REFUSED_UNHEALTHY);
+            refuse(worker, PROXY_REFUSED_UNHEALTHY, packet);
             return;
         }
         if (atomic_load_explicit(&shared(worker)->is_draining, memory_order_relaxed)) {
-            refuse(worker, PROXY_REFUSED_DRAINING);
+            refuse(worker, PROXY_REFUSED_DRAINING, packet);
             return;
         }
         enum session_refusal refusal =
             sessions_make(worker->sessions, &packet->peer, &to->at, worker->now_ns, &session);
         if (refusal != SESSION_MADE) {
-            refuse(worker, refusals[refusal]);
+            refuse(worker, refusals[refusal], packet);
             return;
         }
         counter_add(&worker->options.counters->began, 1);
@@ -604,7 +618,7 @@ static void send_copy(struct proxy_worker *worker, const struct arrival *arrival
 
     sessions_touch(worker->sessions, session, false, worker->now_ns);
     if (!is_within_limits(worker, session, false, packet->bytes)) {
-        refuse(worker, PROXY_REFUSED_OVER_LIMIT);
+        refuse(worker, PROXY_REFUSED_OVER_LIMIT, packet);
         return;
     }
     session->local = packet->local;
@@ -620,6 +634,8 @@ static void send_copy(struct proxy_worker *worker, const struct arrival *arrival
                                          .traffic = packet->traffic,
                                          .stamp_at = -1};
     port_send(session->upstream->port, &message);
+    if (worker->trace != NULL)
+        trace_message(worker->trace, false, session, &message);
 }
 
 /* A datagram that has grown out of its own memory makes room for the next one. */
@@ -683,6 +699,8 @@ void proxy_receive(struct port *port, struct packet *packets, unsigned count, vo
         struct packet original = *packet;
         unsigned outcome = carry(worker, &(struct arrival){packet, port, entry->listener});
         port_count(port, outcome, &original);
+        if (worker->trace != NULL)
+            trace_datagram(worker->trace, false, outcome, &original);
     }
     end_batch(worker, false, count);
 }
@@ -731,6 +749,8 @@ static unsigned carry_back(struct proxy_worker *worker, const struct upstream *u
                                          .is_doubtful =
                                              worker->now_ns - session->began_ns < SECOND_NS};
     port_send(session->port, &message);
+    if (worker->trace != NULL)
+        trace_message(worker->trace, true, session, &message);
     flush_spare(worker, session->port, packet);
     return PROXY_FORWARDED;
 }
@@ -745,6 +765,8 @@ static void write_back(struct port *port, struct packet *packets, unsigned count
         struct packet original = *packet;
         unsigned outcome = carry_back(worker, upstream, packet);
         port_count(port, outcome, &original);
+        if (worker->trace != NULL)
+            trace_datagram(worker->trace, true, outcome, &original);
     }
     end_batch(worker, true, count);
 }

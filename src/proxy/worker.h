@@ -18,6 +18,7 @@
 #include "proxy/session_log.h"
 #include "proxy/sessions.h"
 #include "proxy/settings.h"
+#include "proxy/trace.h"
 #include "proxy/world.h"
 
 /** What the workers share: read by all of them, written by the control thread, save the last. */
@@ -93,6 +94,11 @@ void proxy_receive(struct port *port, struct packet *packets, unsigned count, vo
 /** Lets answers leave by the ports that take the place of others, which receive nothing any more;
  * by its own thread. */
 void proxy_worker_move(struct proxy_worker *worker, const struct ports *from, struct ports *to);
+
+/** Traces datagrams from now on, as long as somebody asks again in time; by its own thread.
+ * @param trace taken over; NULL: no more.
+ * @return the one before, the caller's; or NULL. */
+struct trace *proxy_worker_trace(struct proxy_worker *worker, struct trace *trace);
 
 /** The sessions, to be looked at by its own thread. */
 const struct sessions *proxy_worker_sessions(const struct proxy_worker *worker);
