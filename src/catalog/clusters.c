@@ -266,7 +266,8 @@ bool cluster_equal(const struct cluster *a, const struct cluster *b)
 
     if (a == b)
         return true;
-    if (strcmp(a->locality, b->locality) != 0 || a->endpoint_count != b->endpoint_count)
+    if (strcmp(a->locality, b->locality) != 0 || a->endpoint_count != b->endpoint_count ||
+        a->token_count != b->token_count)
         return false;
     while (endpoint_a != NULL && endpoint_equal(endpoint_a, endpoint_b)) {
         endpoint_a = endpoint_a->next;
