@@ -59,6 +59,7 @@ static int add_listener(struct ports *ports, const struct ports_options *options
     struct listener *listener = &ports->listeners[ports->count];
     const struct port_options port = {.fd = fd,
                                       .is_unstamped = options->is_unstamped,
+                                      .is_gathering = options->is_gathering,
                                       .max_bytes = options->max_bytes,
                                       .batch = workers_get(ports->workers, worker)->batch,
                                       .counters = &options->counters[worker],

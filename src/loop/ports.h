@@ -34,6 +34,7 @@ struct ports_options {
     bool by_source; /**< as bind_choose_by_source(): a peer stays with one worker when the number
                        changes */
     bool tells_hops, tells_traffic, is_unstamped; /**< as in struct binding */
+    bool is_gathering;                            /**< as in struct port_options */
     uint32_t max_bytes;                           /**< as in struct port_options */
     struct port_counters *counters;               /**< one a worker; must outlive the ports */
     port_receive_fn *receive;

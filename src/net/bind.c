@@ -220,7 +220,7 @@ void bind_leave(int fd)
     struct sockaddr_storage own;
     socklen_t bytes = sizeof own;
     if (getsockname(fd, (struct sockaddr *)&own, &bytes) == 0)
-        connect(fd, (struct sockaddr *)&own, bytes);
+        (void)connect(fd, (struct sockaddr *)&own, bytes); /* or else it drops until close() */
 }
 
 void bind_settle(void)
@@ -263,6 +263,11 @@ size_t bind_receive_buffer(int fd)
     if (getsockopt(fd, SOL_SOCKET, SO_RCVBUF, &size, &bytes) != 0 || size < 0)
         return 0;
     return (size_t)size;
+}
+
+void bind_gather(int fd)
+{
+    set_option(fd, SOL_UDP, UDP_GRO, 1);
 }
 
 bool bind_can_segment(int fd)

@@ -115,6 +115,10 @@ size_t bind_receive_buffer(int fd);
  * @return 0 or a negative errno value; the outputs are untouched then. */
 int bind_send_buffer(int fd, size_t *used, size_t *size);
 
+/** Lets the kernel gather datagrams of one size that came from one peer in a row into one message
+ * (UDP_GRO), where it can. */
+void bind_gather(int fd);
+
 /** Whether a socket can cut one buffer into datagrams (UDP_SEGMENT). Where it cannot, the kernel
  * may take no notice of being asked to. */
 bool bind_can_segment(int fd);

@@ -42,6 +42,9 @@
 #define DRAIN_RETRIES 50
 #define RETRY_MS 1
 
+/* What the datagrams of one part of a gathered message need, with room around each. */
+#define SEGMENTS_BYTES (PACKET_MAX_BYTES + (size_t)PACKET_BATCH * (PACKET_HEAD + 2 * PACKET_ROOM))
+
 /* Slots begin on a cache line, and are apart by no power of two, so that their beginnings do not
  * share a cache set. */
 #define SLOT_BYTES                                                                                 \
@@ -58,10 +61,11 @@ _Static_assert(SLOT_BYTES % 4096 != 0, "slots share no cache set");
 /* The messages of a dual-stack socket that the kernel stamps. */
 #define CONTROL_BYTES                                                                              \
     (CMSG_SPACE(sizeof(struct scm_timestamping)) + CMSG_SPACE(sizeof(struct in6_pktinfo)) +        \
-     CMSG_SPACE(sizeof(struct in_pktinfo)) + 3 * CMSG_SPACE(sizeof(int)))
+     CMSG_SPACE(sizeof(struct in_pktinfo)) + 4 * CMSG_SPACE(sizeof(int)))
 
 struct slot {
     struct sockaddr_in6 peer;
+    uint32_t segment_bytes; /* of each datagram that the kernel has gathered here; 0: it is one */
     struct iovec vector;
     alignas(struct cmsghdr) char control[CONTROL_BYTES];
 };
@@ -97,7 +101,9 @@ struct port_batch {
     unsigned out_count;
     uint8_t latest[256]; /* in out, by the lower half of the peer's port */
     struct out out[OUT_MAX];
-    uint8_t *data; /* PACKET_BATCH times SLOT_BYTES; pages are used as datagrams need them */
+    uint8_t *data;     /* PACKET_BATCH times SLOT_BYTES; pages are used as datagrams need them */
+    uint8_t *segments; /* SEGMENTS_BYTES */
+    struct packet gathered[PACKET_BATCH]; /* in them */
 };
 
 struct port {
@@ -163,8 +169,9 @@ struct port_batch *port_batch_new(void)
     if (batch == NULL)
         return NULL;
     batch->data = calloc(PACKET_BATCH, SLOT_BYTES);
-    if (batch->data == NULL) {
-        free(batch);
+    batch->segments = calloc(1, SEGMENTS_BYTES);
+    if (batch->data == NULL || batch->segments == NULL) {
+        port_batch_free(batch);
         return NULL;
     }
 
@@ -191,6 +198,7 @@ void port_batch_free(struct port_batch *batch)
 {
     if (batch == NULL)
         return;
+    free(batch->segments);
     free(batch->data);
     free(batch);
 }
@@ -213,6 +221,8 @@ int port_open(struct port **port, const struct port_options *options)
     if (options->refused != NULL)
         bind_hear_errors(options->fd, true);
     opened->can_segment = !options->is_connected && bind_can_segment(options->fd);
+    if (options->is_gathering)
+        bind_gather(options->fd);
     *port = opened;
     return 0;
 }
@@ -254,9 +264,11 @@ static struct in6_addr local_ipv4(const struct in_pktinfo *info)
 
 /* Reads what the kernel says of a datagram beside its bytes. An IPv4 datagram on a dual-stack
  * socket has both kinds of packet info, that of IPv4 later. Returns whether there was a stamp. */
-static bool read_control(const struct port *port, struct msghdr *header, struct packet *packet)
+static bool read_control(const struct port *port, struct msghdr *header, struct packet *packet,
+                         uint32_t *segment_bytes)
 {
     bool is_stamped = false;
+    *segment_bytes = 0;
     packet->local = (struct endpoint){.address = in6addr_loopback, .port = port->number};
     packet->hops = packet->traffic = 0;
     for (struct cmsghdr *message = CMSG_FIRSTHDR(header); message != NULL;
@@ -272,6 +284,10 @@ static bool read_control(const struct port *port, struct msghdr *header, struct 
             int hops;
             memcpy(&hops, CMSG_DATA(message), sizeof hops);
             packet->hops = (uint8_t)hops;
+        } else if (message->cmsg_level == SOL_UDP) {
+            int bytes;
+            memcpy(&bytes, CMSG_DATA(message), sizeof bytes);
+            *segment_bytes = (uint32_t)bytes;
         } else if (message->cmsg_level == IPPROTO_IP && message->cmsg_type == IP_TOS) {
             packet->traffic = *CMSG_DATA(message); /* the one that is a byte */
         } else if (message->cmsg_level == IPPROTO_IPV6 && message->cmsg_type == IPV6_TCLASS) {
@@ -301,7 +317,7 @@ static void describe(struct port *port, unsigned i)
     packet->peer = endpoint_from_socket((const struct sockaddr *)&batch->slots[i].peer);
     packet->data = batch->slots[i].vector.iov_base;
     packet->received_ns = 0;
-    if (read_control(port, &message->msg_hdr, packet)) {
+    if (read_control(port, &message->msg_hdr, packet, &batch->slots[i].segment_bytes)) {
         int64_t delay_ns = batch->read_ns - packet->received_ns;
         histogram_record(&port->options.counters->queue_delay_ns,
                          delay_ns > 0 ? (uint64_t)delay_ns : 0);
@@ -671,6 +687,66 @@ void port_batch_flush(struct port_batch *batch)
     flush(batch);
 }
 
+static void hand_over(struct port *port, struct packet *packets, unsigned count)
+{
+    port->counted = 0;
+    port->options.receive(port, packets, count, port->options.user);
+    assert(port->counted == count);
+}
+
+/* Cuts what the kernel has gathered into the datagrams that came, and hands them over in parts; the
+ * memory of a part is that of the next. Returns how many there were. */
+static unsigned hand_over_gathered(struct port *port, unsigned i)
+{
+    struct port_batch *batch = port->options.batch;
+    const struct packet *whole = &batch->packets[i];
+    uint32_t segment_bytes = batch->slots[i].segment_bytes, at = 0;
+    unsigned total = 0;
+
+    while (at < whole->bytes) {
+        uint8_t *to = batch->segments;
+        unsigned count = 0;
+        for (; count < PACKET_BATCH && at < whole->bytes; count++) {
+            struct packet *packet = &batch->gathered[count];
+            uint32_t left = whole->bytes - at;
+            *packet = *whole;
+            packet->bytes = left < segment_bytes ? left : segment_bytes;
+            packet->data = to + PACKET_HEAD + PACKET_ROOM;
+            memcpy(packet->data, whole->data + at, packet->bytes);
+            to = packet->data + packet->bytes + PACKET_ROOM;
+            at += packet->bytes;
+        }
+        hand_over(port, batch->gathered, count);
+        flush(batch);
+        total += count;
+    }
+    return total;
+}
+
+static bool is_gathered(const struct port_batch *batch, unsigned i)
+{
+    uint32_t segment_bytes = batch->slots[i].segment_bytes;
+    return segment_bytes != 0 && batch->packets[i].bytes > segment_bytes;
+}
+
+static unsigned hand_over_all(struct port *port, unsigned first, unsigned end)
+{
+    struct port_batch *batch = port->options.batch;
+    unsigned total = 0;
+
+    for (unsigned i = first; i < end;) {
+        unsigned begin = i;
+        while (i < end && !is_gathered(batch, i))
+            i++;
+        if (i > begin)
+            hand_over(port, &batch->packets[begin], i - begin);
+        total += i - begin;
+        if (i < end)
+            total += hand_over_gathered(port, i++);
+    }
+    return total;
+}
+
 /* Receives into the buffers that are free. */
 static int receive(struct port *port)
 {
@@ -697,14 +773,12 @@ static int receive(struct port *port)
     batch->read_ns = port->options.is_unstamped ? 0 : clock_wall_ns();
     for (unsigned i = first; i < first + (unsigned)received; i++)
         describe(port, i);
-    histogram_record(&port->options.counters->batch_packets, (uint64_t)received);
-    port->counted = 0;
     port->room = ROOM_UNKNOWN;
     port->pause -= port->pause > 0;
-    port->options.receive(port, &batch->packets[first], (unsigned)received, port->options.user);
-    assert(port->counted == (unsigned)received);
+    unsigned datagrams = hand_over_all(port, first, first + (unsigned)received);
+    histogram_record(&port->options.counters->batch_packets, datagrams);
     batch->used = first + (unsigned)received;
-    return received;
+    return (int)datagrams;
 }
 
 int port_turn(struct port *port)

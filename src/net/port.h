@@ -96,6 +96,8 @@ struct port_options {
     port_refused_fn *refused; /**< NULL: nobody asks. Otherwise the port hears of errors, of any
                                  peer, which cost no other datagram anything. */
     void *user;
+    bool is_gathering; /**< the kernel may gather what came from one peer in a row, which makes
+                          bursts cheap: the handler is called for each such burst */
     bool is_connected; /**< the socket is that of bind_connected(): an error that the network
                           reports of an earlier datagram takes the place of a send, which is then
                           tried again; and each datagram leaves by itself */

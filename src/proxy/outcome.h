@@ -29,6 +29,7 @@ enum proxy_outcome {
     X(DRAINING, "draining")                                                                        \
     X(UNHEALTHY, "unhealthy endpoint")                                                             \
     X(OVER_LIMIT, "session limit")                                                                 \
+    X(STRANGER, "stranger")                                                                        \
     X(NO_MEMORY, "no_memory")                                                                      \
     X(NO_SOCKET, "no_descriptors")                                                                 \
     X(NO_PORT, "no_ports")                                                                         \

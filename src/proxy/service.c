@@ -19,6 +19,10 @@
 #define SPARE_DESCRIPTORS 64
 #define MOST_BY_DEFAULT 32768
 
+/* Of one server in all workers: a bit more than half of the numbers that Linux gives by itself, so
+ * that there are some for who is no flood. */
+#define MAX_STRANGERS 16384
+
 #define SECOND_NS INT64_C(1000000000)
 
 /* Warnings of refused sessions are as far apart. */
@@ -44,10 +48,10 @@ struct proxy {
     struct health *health;
     struct policies *policies, *next_policies; /* in force; prepared */
     struct session_log *lines;
-    uint32_t log_rate;     /* lines a second of it */
-    int64_t lines_ns;      /* when some were written last */
-    uint32_t max_sessions; /* of each worker */
-    bool is_started;
+    uint32_t log_rate;                 /* lines a second of it */
+    int64_t lines_ns;                  /* when some were written last */
+    uint32_t max_sessions;             /* of each worker */
+    bool is_started, is_behind;        /* is_behind: the catalog */
     const struct proxy_settings *next; /* prepared */
     uint64_t refused[PROXY_REFUSED];   /* as warned about */
     int64_t warned_ns;
@@ -83,7 +87,8 @@ static void report_filters(struct proxy *proxy, const struct destinations *world
         report_filters(proxy, world->listeners[i]);
 }
 
-/* Takes over what the catalog says now. What cannot be made leaves the version before in force. */
+/* Takes over what the catalog says now. What cannot be made leaves the version before in force, and
+ * is tried again: what the catalog has taken is right, so that it is memory that was missing. */
 static void follow_catalog(void *user)
 {
     struct proxy *proxy = user;
@@ -101,9 +106,10 @@ static void follow_catalog(void *user)
         error_system(&error, code, "cannot resolve names");
     else
         code = world_new(&next, told, before, &options, &error);
+    proxy->is_behind = code != 0;
     if (code != 0) {
         LOG_EVENT(proxy->env.log, LOG_LEVEL_ERROR,
-                  log_text("message", "endpoints and filters stay as they were"),
+                  log_text("message", "endpoints and filters stay as they were for now"),
                   log_text("error", error.text));
         return;
     }
@@ -147,6 +153,7 @@ static int prepare_entrance(struct proxy *proxy, unsigned index,
                                           .tells_hops = true,
                                           .tells_traffic = settings->dscp,
                                           .is_unstamped = true,
+                                          .is_gathering = settings->gro,
                                           .max_bytes = PACKET_MAX_BYTES,
                                           .counters = proxy->player_counters,
                                           .receive = proxy_receive,
@@ -230,8 +237,10 @@ static int make_workers(struct proxy *proxy, const struct proxy_settings *settin
                                                      .lines = proxy->lines,
                                                      .max_sessions = proxy->max_sessions,
                                                      .max_per_address = settings->max_per_address,
+                                                     .max_strangers = MAX_STRANGERS / count,
                                                      .timeout_ns = settings->session_timeout_ns,
-                                                     .tells_traffic = settings->dscp};
+                                                     .tells_traffic = settings->dscp,
+                                                     .is_gathering = settings->gro};
         code = proxy_worker_new(&proxy->workers[i], &options);
     }
     return code;
@@ -495,6 +504,8 @@ static void tick(void *self, int64_t now_ns)
     write_lines(proxy, now_ns);
     warn_of_refused(proxy, now_ns);
     world_pass_refused(proxy->shared.world.version, proxy->names);
+    if (proxy->is_behind)
+        follow_catalog(proxy);
     names_tick(proxy->names, now_ns); /* the last, as it may change the world */
 }
 

@@ -13,8 +13,8 @@
 /* Sockets that are tried for one session, when the system keeps giving numbers that rest. */
 #define OPEN_TRIES 8
 
-/* For so long after they were tried in vain, the system is not asked for a number again. */
-#define FULL_NS INT64_C(100000000)
+/* Looking for a number in vain costs as much as many sessions: none is asked for so long after. */
+#define FULL_NS INT64_C(10000000)
 
 /* Unanswered sessions among which one of a server is looked for. */
 #define SILENT_TRIES 16
@@ -49,10 +49,11 @@ struct session_server {
     struct list sessions;
     uint32_t live;        /* sessions */
     uint32_t pairs;       /* sessions and resting ones */
+    uint32_t strangers;   /* of them */
     uint64_t next_serial; /* sockets before this one were tried for it */
     struct number_list rested,
         closed;            /* whose rest is over: of sockets that were open, of others */
-    int64_t full_until_ns; /* no number was found */
+    int64_t full_until_ns; /* there was no number: none is looked for until then */
 };
 
 /* Sessions of one address of players. */
@@ -523,6 +524,10 @@ enum session_refusal sessions_make(struct sessions *sessions, const struct endpo
         *server = (struct session_server){.at = *where, .sessions = {SESSION_NONE, SESSION_NONE}};
         *found = server;
     }
+    if (now_ns < server->full_until_ns && server->rested.count == 0 && server->closed.count == 0) {
+        end_silent(sessions, server, now_ns);
+        return SESSION_NO_PORT;
+    }
     if (sessions->live == sessions->options.max) {
         const struct list *ages = sessions->ages;
         uint32_t oldest = ages[0].first != SESSION_NONE ? ages[0].first : ages[1].first;
@@ -550,6 +555,7 @@ enum session_refusal sessions_make(struct sessions *sessions, const struct endpo
                                 .number = socket->number,
                                 .began_ns = now_ns,
                                 .last_ns = now_ns,
+                                .placed_ns = now_ns,
                                 .index = session->index,
                                 .next_of_player = *player_bucket,
                                 .next_of_pair = *bucket};
@@ -562,6 +568,7 @@ enum session_refusal sessions_make(struct sessions *sessions, const struct endpo
     server->pairs++;
     server->live++;
     sessions->live++;
+    server->strangers++;
     list_add(sessions, &server->sessions, BY_SERVER, session);
     list_add(sessions, &sessions->ages[0], BY_AGE, session);
     list_add(sessions, wheel_slot(sessions, ends_ns(sessions, session)), BY_WHEEL, session);
@@ -573,12 +580,19 @@ void sessions_touch(struct sessions *sessions, struct session *session, bool is_
                     int64_t now_ns)
 {
     bool was_answered = session->answered_ns != 0;
-    bool is_old = now_ns - session->last_ns >= SECOND_NS;
+    bool is_old = now_ns - session->placed_ns >= SESSIONS_AGE_NS;
     session->last_ns = now_ns;
     if (is_answer)
         session->answered_ns = now_ns;
+    else if (!session->has_come) {
+        session->has_come = true;
+    } else if (!session->has_come_again) {
+        session->has_come_again = true;
+        session->server->strangers--;
+    }
     if (!is_old && was_answered == (session->answered_ns != 0))
-        return; /* as exact as a second */
+        return;
+    session->placed_ns = now_ns;
     list_remove(sessions, &sessions->ages[was_answered], BY_AGE, session);
     list_add(sessions, &sessions->ages[session->answered_ns != 0], BY_AGE, session);
 }
@@ -639,6 +653,7 @@ static void end_rest(struct sessions *sessions, struct session *session)
     unlink_from(&sessions->by_pair[pair_bucket(sessions, &server->at, number)], sessions,
                 session->index, false);
     sessions->resting--;
+    server->strangers -= !session->has_come_again;
     sessions->numbers[number].pairs--;
     free_number(sessions, number);
     server->pairs--;
@@ -716,6 +731,12 @@ void sessions_set_timeout(struct sessions *sessions, int64_t timeout_ns)
     }
 }
 
+uint32_t sessions_strangers(struct sessions *sessions, const struct endpoint *where)
+{
+    const struct session_server *server = *find_server(sessions, where);
+    return server != NULL ? server->strangers : 0;
+}
+
 const struct endpoint *session_server_at(const struct session_server *server)
 {
     return &server->at;
@@ -723,7 +744,9 @@ const struct endpoint *session_server_at(const struct session_server *server)
 
 struct sessions_size sessions_size(const struct sessions *sessions)
 {
-    return (struct sessions_size){sessions->live, sessions->sockets_open, sessions->resting};
+    return (struct sessions_size){.sessions = sessions->live,
+                                  .sockets = sessions->sockets_open,
+                                  .resting = sessions->resting};
 }
 
 void sessions_each(const struct sessions *sessions,

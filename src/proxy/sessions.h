@@ -27,6 +27,10 @@
 #define SESSIONS_SHORT_REST_NS INT64_C(2000000000)
 #define SESSIONS_PATIENCE_NS INT64_C(250000000)
 
+/** How exact the order of sessions by age is: in a flood they are evicted soon after they were
+ * made, and those in use must not stand before them. */
+#define SESSIONS_AGE_NS INT64_C(16000000)
+
 /** No session, as an index. */
 #define SESSION_NONE UINT32_MAX
 
@@ -54,7 +58,9 @@ struct session {
         int64_t packets_ns, bytes_ns;
     } limits[2];
     int64_t began_ns, last_ns, answered_ns; /**< monotonic; answered_ns 0: never */
+    int64_t placed_ns;                      /**< in the order by age */
     uint16_t number;                        /**< of the upstream socket, host order */
+    bool has_come, has_come_again; /**< whether the player sent one datagram, and a second one */
     uint32_t index;
     uint32_t next_of_player, next_of_pair; /**< in the buckets of the two tables */
     struct session_links {
@@ -165,6 +171,10 @@ void sessions_set_timeout(struct sessions *sessions, int64_t timeout_ns);
 
 /** The address of a session's server. */
 const struct endpoint *session_server_at(const struct session_server *server);
+
+/** Sessions and resting pairs of a server whose players sent one datagram and no more, as spoofed
+ * ones do. */
+uint32_t sessions_strangers(struct sessions *sessions, const struct endpoint *where);
 
 /** Sessions, sockets that are open, and pairs that rest, at the moment. */
 struct sessions_size {

@@ -95,6 +95,11 @@ static const struct field fields[] = {
      .min = 1,
      .max = 5 * SECOND_NS,
      AT(receive_buffer_ns)},
+    {.key = "paddock.udp.gro",
+     .help = "let the kernel gather bursts of one peer: cheaper for bursts, dearer for single "
+             "datagrams",
+     .flags = FIELD_FIXED,
+     AT(gro)},
     {.key = "paddock.udp.dscp",
      .help = "carry DSCP and ECN through, both ways",
      .flags = FIELD_FIXED,

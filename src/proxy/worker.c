@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "net/address.h"
 #include "net/bind.h"
+#include "proxy/knocks.h"
 #include "proxy/proxy_protocol.h"
 
 #define SECOND_NS INT64_C(1000000000)
@@ -60,6 +61,7 @@ struct upstream {
 struct proxy_worker {
     struct proxy_worker_options options;
     struct sessions *sessions;
+    struct knocks *knocks;
     struct loop_timer tick, sweep, flush;
     struct upstream *open, *closed;   /* the next one to be looked at; the first one */
     const struct destinations *world; /* of the batch in hand */
@@ -191,6 +193,7 @@ static int open_upstream(void *user, struct upstream **opened, uint16_t *number)
     int fd = *number != 0 ? open_wanted(worker, number) : open_any(worker, number);
     struct port_options options = {.fd = fd,
                                    .is_unstamped = true,
+                                   .is_gathering = worker->options.is_gathering,
                                    .max_bytes = PACKET_MAX_BYTES,
                                    .batch = worker->options.worker->batch,
                                    .counters = worker->options.upstream,
@@ -396,7 +399,10 @@ int proxy_worker_new(struct proxy_worker **made, const struct proxy_worker_optio
     int error = siphash_key_init(&sessions.key);
     if (error == 0)
         error = sessions_new(&worker->sessions, &sessions);
+    if (error == 0 && (worker->knocks = knocks_new(&sessions.key)) == NULL)
+        error = -ENOMEM;
     if (error != 0) {
+        sessions_free(worker->sessions);
         free(worker);
         return error;
     }
@@ -433,6 +439,7 @@ void proxy_worker_free(struct proxy_worker *worker)
     sweep(worker); /* what is left in the sockets is looked up among the sessions */
     sessions_free(worker->sessions);
     trace_free(worker->trace);
+    knocks_free(worker->knocks);
     free(worker);
 }
 
@@ -533,6 +540,12 @@ static uint8_t hops_left(const struct packet *packet)
     return packet->hops <= FRESH_HOPS ? (uint8_t)(packet->hops - (packet->hops > 0)) : 0;
 }
 
+/* Whether so many players of a server came once and not again that numbers of ports get scarce. */
+static bool is_crowded(const struct proxy_worker *worker, const struct endpoint *server)
+{
+    return sessions_strangers(worker->sessions, server) >= worker->options.max_strangers;
+}
+
 static bool has_used_up(int64_t until_ns, uint32_t rate, int64_t now_ns)
 {
     return rate > 0 && until_ns - now_ns >= SECOND_NS;
@@ -604,6 +617,11 @@ static void send_copy(struct proxy_worker *worker, const struct arrival *arrival
         }
         if (atomic_load_explicit(&shared(worker)->is_draining, memory_order_relaxed)) {
             refuse(worker, PROXY_REFUSED_DRAINING, packet);
+            return;
+        }
+        if (is_crowded(worker, &to->at) &&
+            !knocks_again(worker->knocks, &packet->peer, worker->now_ns)) {
+            refuse(worker, PROXY_REFUSED_STRANGER, packet);
             return;
         }
         enum session_refusal refusal =

@@ -52,7 +52,7 @@ paddock_integration_test(counting ENVIRONMENT "PADDOCK_COUNTING=$<TARGET_FILE:pa
 if(PADDOCK_HAVE_XDP)
     paddock_integration_test(load_xdp ENVIRONMENT "PADDOCK_PASS_OBJECT=${PROJECT_BINARY_DIR}/bpf/pass.bpf.o")
 endif()
-foreach(name faults fault_start fault_ping fault_network)
+foreach(name faults fault_start fault_ping fault_network proxy_faults)
     paddock_integration_test(${name} TIMEOUT 600 ENVIRONMENT "PADDOCK_FAULTY=$<TARGET_FILE:paddock_faulty>")
 endforeach()
 if(PADDOCK_BUILD_EXAMPLES AND NOT PADDOCK_SANITIZE STREQUAL "thread") # they have one thread

@@ -5,14 +5,16 @@ import base64
 import contextlib
 import os
 import socket
+import struct
 import sys
 import time
 import unittest
 
 import support
 from proxying import (BALANCER, DROP, FILTER, PASS, Player, Proxy, Servers, by_token, check_sums, cluster, dropped, processor_seconds, stopped, value)
-from support import Namespace, needs_ipv6, needs_root, scaled, sysctl, wait_until, without_ipv6
+from support import Namespace, make_room, needs_ipv6, needs_root, scaled, sysctl, wait_until, without_ipv6
 
+UDP_SEGMENT = 103
 TOKENS = [b"abc"], [b"xyz", b"\x00\x00\x01"]
 
 
@@ -146,6 +148,28 @@ class PayloadTest(unittest.TestCase):
             for i, player in enumerate(players):
                 self.assertEqual([player.socket.recv(9999) for _ in range(3)], [more + b"%d %d" % (i, j) + more for j in range(3)])
                 player.socket.close()
+            check_sums(proxy)
+
+    def test_bursts_that_the_kernel_gathers_are_datagrams_again(self):
+        """One send is cut by the kernel, which gives it to the proxy as one message again."""
+        def burst(peer, payloads, *to):
+            segment = (socket.SOL_UDP, UDP_SEGMENT, struct.pack("H", len(payloads[0])))
+            peer.sendmsg([b"".join(payloads)], [segment], 0, *to)
+        token = b"\x01\x02\x03"
+        with Servers(1, lambda _, data: []) as servers, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as player, \
+                Proxy([cluster(*servers.targets, tokens=[[token]])], by_token(), {"gro": True}, workers=1) as proxy:
+            make_room(player)
+            player.settimeout(support.ANSWER_SECONDS)
+            player.connect(("127.0.0.1", proxy.port))
+            for size, count in ((0, 5), (1, 40), (64, 100), (1000, 33), (1400, 46)):
+                payloads = [bytes([i]) * size for i in range(count)]
+                servers.seen[0].clear()
+                burst(player, [payload + token for payload in payloads])
+                wait_until(lambda count=count: len(servers.seen[0]) == count, f"{count} datagrams of {size} bytes")
+                self.assertEqual([data for data, _ in servers.seen[0]], payloads)
+                answers = [payload + b"." for payload in payloads]
+                burst(servers.sockets[0], answers, servers.seen[0][0][1])
+                self.assertEqual([player.recv(65536) for _ in answers], answers)
             check_sums(proxy)
 
     def test_order_is_kept_both_ways(self):
@@ -318,10 +342,10 @@ class CountTest(unittest.TestCase):
 
             def settled():
                 metrics = proxy.metrics()
-                return value(metrics, "paddock_udp_received_total", event="read") + \
-                    value(metrics, "paddock_udp_kernel_drops_total", event="read") == 2 * count
-            wait_until(settled, "all datagrams are received or dropped")
-            time.sleep(0.2)
+                return all(value(metrics, "paddock_udp_received_total", event=event) +
+                           value(metrics, "paddock_udp_kernel_drops_total", event=event) == sent
+                           for event, sent in (("read", 2 * count), ("write", servers.answered)))
+            wait_until(settled, "all datagrams are received or dropped, each way")
             check_sums(proxy)
 
     def test_durations_count_each_datagram(self):

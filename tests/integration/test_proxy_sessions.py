@@ -191,6 +191,29 @@ class TimeTest(unittest.TestCase):
                              "paddock.udp.sessions.max_per_address")
 
 
+    @unittest.skipUnless(many_descriptors() >= 18000, "a process may have too few descriptors for this many sessions")
+    def test_the_second_datagram_counts_while_many_players_come_once(self):
+        strangers = 16384
+        with Servers(1) as servers, Player(1) as early, Player(1) as late, \
+                Proxy([cluster(*servers.targets)], udp={"sessions": {"max": 17000}}, workers=1) as proxy:
+            early.socket.connect(("127.0.0.1", proxy.port))
+            late.socket.connect(("127.0.0.1", proxy.port))
+            for _ in range(2):
+                self.assertEqual(early.ask(b"real"), b"real")
+            for i in range(strangers):
+                with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as source:
+                    source.bind((f"127.0.{1 + i // 200}.{1 + i % 200}", 20000))  # no number of the proxy itself
+                    source.sendto(b"made up", ("127.0.0.1", proxy.port))
+                if i % 100 == 0 or i == strangers - 1:
+                    wait_until(lambda i=i: servers.count() > i + 2, f"{i} are there")
+            self.assertEqual(early.ask(b"real"), b"real")
+            late.socket.send(b"real")
+            proxy.await_metric('quilkin_packets_dropped_total{event="read",source="stranger"}', 1)
+            self.assertEqual(late.ask(b"real"), b"real")
+            self.assertEqual(value(proxy.metrics(), "paddock_udp_sessions_ended_total"), 0)
+            check_sums(proxy)
+
+
 class RateTest(unittest.TestCase):
     PACKETS, BYTES = "max_packets_per_second", "max_bytes_per_second"
 

@@ -161,16 +161,14 @@ static void model_check_make(struct model *model, unsigned player, unsigned serv
     evicted = model->ended[SESSION_EVICTED] - evicted;
 
     CHECK((refusal == SESSION_TOO_MANY_OF_ONE) == is_too_many);
-    /* One for which there is no number may push out one of its server beside that. */
+    /* One for which there is no number may push out one of its server. */
     unsigned due = !is_too_many && before == model->options.max;
-    bool is_pushed = evicted == due + 1;
-    CHECK(evicted == due || is_pushed);
-    if (is_pushed) {
-        CHECK(refusal == SESSION_NO_PORT && model->evicted_server == server);
-        CHECK(model->evicted.answered_ns == 0);
-    } else if (evicted > 0) {
+    CHECK(refusal == SESSION_NO_PORT ? evicted <= due + 1 : evicted == due);
+    if (evicted == due + 1) {
+        CHECK(model->evicted_server == server && model->evicted.answered_ns == 0);
+    } else if (evicted > 0 && refusal != SESSION_NO_PORT) {
         CHECK((model->evicted.answered_ns != 0) == (oldest[0] == INT64_MAX));
-        CHECK(model->evicted.last_ns < oldest[model->evicted.answered_ns != 0] + MODEL_SECOND);
+        CHECK(model->evicted.last_ns <= oldest[model->evicted.answered_ns != 0] + SESSIONS_AGE_NS);
     }
     if (refusal != SESSION_MADE) {
         CHECK(session == NULL);

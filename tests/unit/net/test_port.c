@@ -3,6 +3,7 @@
 #include "support/cmocka.h"
 
 #include <errno.h>
+#include <netinet/udp.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,28 +21,35 @@ struct fixture {
     struct port_counters *counters;
     struct port *port;
     struct packet last; /* that was received; its bytes are gone */
+    uint8_t bytes[64];  /* the first one of each datagram */
+    unsigned count;
 };
 
 static void keep(struct port *port, struct packet *packets, unsigned count, void *user)
 {
     struct fixture *fixture = user;
 
-    for (unsigned i = 0; i < count; i++)
+    for (unsigned i = 0; i < count; i++) {
+        fixture->bytes[fixture->count++ % sizeof fixture->bytes] = packets[i].data[0];
+        memset(packets[i].data - PACKET_ROOM, 0xff, PACKET_ROOM); /* as a filter may */
+        memset(packets[i].data + packets[i].bytes, 0xff, PACKET_ROOM);
         port_count(port, 0, &packets[i]);
+    }
     fixture->last = packets[count - 1];
 }
 
-static void fixture_open(struct fixture *fixture, int fd, bool is_connected)
+static void fixture_open(struct fixture *fixture, int fd, bool is_connected, bool is_gathering)
 {
     *fixture = (struct fixture){.batch = port_batch_new(), .counters = port_counters_new(1)};
     assert_non_null(fixture->batch);
     assert_non_null(fixture->counters);
     const struct port_options options = {.fd = fd,
-                                         .max_bytes = 16,
+                                         .max_bytes = is_gathering ? PACKET_MAX_BYTES : 16,
                                          .batch = fixture->batch,
                                          .counters = fixture->counters,
                                          .receive = keep,
                                          .user = fixture,
+                                         .is_gathering = is_gathering,
                                          .is_connected = is_connected};
     assert_int_equal(port_open(&fixture->port, &options), 0);
 }
@@ -101,7 +109,7 @@ static void a_packet_tells_where_it_was_sent_to(void **state)
             close(fd);
             continue;
         }
-        fixture_open(&fixture, fd, false);
+        fixture_open(&fixture, fd, false, false);
         exchange(&fixture, &rows[i].to);
         assert_memory_equal(&fixture.last.local.address, &rows[i].told, sizeof rows[i].told);
         assert_int_equal(fixture.last.local.scope, 0);
@@ -127,7 +135,7 @@ static void an_error_of_an_earlier_datagram_costs_a_connected_port_none(void **s
     close(server);
     int fd = bind_connected((const struct sockaddr *)&address, bytes, 65536);
     assert_true(fd >= 0);
-    fixture_open(&fixture, fd, true);
+    fixture_open(&fixture, fd, true, false);
     struct endpoint to = endpoint_from_socket((const struct sockaddr *)&address);
     const struct port_message message = {
         .data = data, .bytes = sizeof data, .to = &to, .stamp_at = -1};
@@ -317,6 +325,42 @@ static void a_port_that_left_is_found_by_nobody(void **state)
     }
 }
 
+/* More than one call can receive, were they not gathered. */
+static void what_the_kernel_has_gathered_is_datagrams_again(void **state)
+{
+    enum {
+        COUNT = 40,
+        BYTES = 5
+    };
+    struct binding binding = {.address = ipv4(INADDR_LOOPBACK), .buffer_bytes = 65536};
+    struct sockaddr_storage address;
+    struct fixture fixture;
+    uint8_t data[COUNT * BYTES] = {0};
+    int segment = BYTES, fd = bind_open(&binding, 0, false);
+
+    (void)state;
+    _Static_assert(COUNT > PACKET_BATCH, "more than one call receives");
+    assert_true(fd >= 0);
+    socklen_t bytes = address_to_socket(&binding.address, address_bound_port(fd), &address);
+    int peer = bind_connected((const struct sockaddr *)&address, bytes, 65536);
+    assert_true(peer >= 0);
+    fixture_open(&fixture, fd, false, true);
+    for (unsigned i = 0; i < COUNT; i++)
+        data[i * BYTES] = (uint8_t)i;
+    assert_int_equal(setsockopt(peer, SOL_UDP, UDP_SEGMENT, &segment, sizeof segment), 0);
+    assert_int_equal(send(peer, data, sizeof data - 1, 0), sizeof data - 1);
+
+    assert_int_equal(port_turn(fixture.port), COUNT);
+    assert_int_equal(fixture.count, COUNT);
+    for (unsigned i = 0; i < COUNT; i++)
+        assert_int_equal(fixture.bytes[i], i);
+    assert_int_equal(fixture.last.bytes, BYTES - 1);
+    assert_int_equal(counter_read(&fixture.counters->outcomes[0].packets), COUNT);
+    assert_int_equal(counter_read(&fixture.counters->outcomes[0].bytes), sizeof data - 1);
+    close(peer);
+    fixture_close(&fixture);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -325,6 +369,7 @@ int main(void)
         cmocka_unit_test(a_port_hears_which_peer_was_refused_and_others_lose_nothing),
         cmocka_unit_test(a_flood_of_refusals_is_not_listened_to_for_a_while),
         cmocka_unit_test(a_port_that_left_is_found_by_nobody),
+        cmocka_unit_test(what_the_kernel_has_gathered_is_datagrams_again),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
