@@ -43,7 +43,8 @@
 #define RETRY_MS 1
 
 /* What the datagrams of one part of a gathered message need, with room around each. */
-#define SEGMENTS_BYTES (PACKET_MAX_BYTES + (size_t)PACKET_BATCH * (PACKET_HEAD + 2 * PACKET_ROOM))
+#define SEGMENTS_BYTES                                                                             \
+    (PACKET_MAX_BYTES + (size_t)PACKET_BATCH * (PACKET_HEAD + PACKET_ROOM + PACKET_ROOM))
 
 /* Slots begin on a cache line, and are apart by no power of two, so that their beginnings do not
  * share a cache set. */

@@ -22,7 +22,6 @@
 /* Of one server in all workers: a bit more than half of the numbers that Linux gives by itself, so
  * that there are some for who is no flood. */
 #define MAX_STRANGERS 16384
-
 #define SECOND_NS INT64_C(1000000000)
 
 /* Warnings of refused sessions are as far apart. */

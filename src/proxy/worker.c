@@ -438,8 +438,8 @@ void proxy_worker_free(struct proxy_worker *worker)
     send_answers(worker);
     sweep(worker); /* what is left in the sockets is looked up among the sessions */
     sessions_free(worker->sessions);
-    trace_free(worker->trace);
     knocks_free(worker->knocks);
+    trace_free(worker->trace);
     free(worker);
 }
 
