@@ -254,7 +254,7 @@ const struct health_counters *health_counters(const struct health *health)
 struct server_health *server_health_take(struct health *health, const struct endpoint *at,
                                          const struct policy *policy, struct server_health *before)
 {
-    if (before != NULL && memcmp(&before->policy, policy, sizeof *policy) == 0) {
+    if (before != NULL && policy_equal(&before->policy, policy)) {
         before->references++;
         return before;
     }
@@ -265,7 +265,7 @@ struct server_health *server_health_take(struct health *health, const struct end
     server->owner = health;
     server->references = 1;
     server->at = server->target = *at;
-    memcpy(&server->policy, policy, sizeof *policy); /* with its padding, which is compared */
+    server->policy = *policy;
     if (policy->health.port != 0)
         server->target.port = htons(policy->health.port);
     bool is_down = before != NULL && !server_health_is_up(before);

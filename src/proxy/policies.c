@@ -18,8 +18,8 @@ static int parse_bytes(const char *text, void *value)
     uint8_t data[POLICY_MAX_BYTES + 3];
     struct policy_bytes bytes = {0};
     size_t count;
-    if (strlen(text) > (POLICY_MAX_BYTES + 2) / 3 * 4 || base64_decode(text, data, &count) != 0 ||
-        count > POLICY_MAX_BYTES)
+    if (strlen(text) > BASE64_TEXT_BYTES((size_t)POLICY_MAX_BYTES) - 1 ||
+        base64_decode(text, data, &count) != 0 || count > POLICY_MAX_BYTES)
         return -1;
     bytes.count = (uint32_t)count;
     memcpy(bytes.data, data, count);
@@ -30,7 +30,7 @@ static int parse_bytes(const char *text, void *value)
 static json_t *show_bytes(const void *value)
 {
     const struct policy_bytes *bytes = value;
-    char text[BASE64_TEXT_BYTES(POLICY_MAX_BYTES)];
+    char text[BASE64_TEXT_BYTES((size_t)POLICY_MAX_BYTES)];
     base64_encode(bytes->data, bytes->count, text);
     return json_string(text);
 }
@@ -154,8 +154,10 @@ static int take_policies(void *value, const struct yaml_node *node, struct field
     struct policies *made = calloc(1, sizeof *made);
     if (made != NULL)
         made->items = calloc(count + 1, sizeof *made->items);
-    if (made == NULL || made->items == NULL)
-        error = trees_fail_memory(walk);
+    if (made == NULL || made->items == NULL) {
+        policies_free(made);
+        return trees_fail_memory(walk);
+    }
     for (const struct yaml_node *item = node->first; item != NULL && error == 0;
          item = item->next) {
         struct policies_item *policy = &made->items[made->count++];
@@ -255,12 +257,35 @@ void policies_free(struct policies *policies)
     free(policies);
 }
 
+static bool bytes_equal(const struct policy_bytes *a, const struct policy_bytes *b)
+{
+    return a->count == b->count && memcmp(a->data, b->data, a->count) == 0;
+}
+
+static bool health_equal(const struct policy_health *a, const struct policy_health *b)
+{
+    return a->probe == b->probe && a->port == b->port && a->icmp == b->icmp &&
+           a->interval_ns == b->interval_ns && a->timeout_ns == b->timeout_ns &&
+           a->fall == b->fall && a->rise == b->rise && a->retry_ns == b->retry_ns &&
+           bytes_equal(&a->send, &b->send) && bytes_equal(&a->expect, &b->expect);
+}
+
+bool policy_equal(const struct policy *a, const struct policy *b)
+{
+    return a->proxy_protocol == b->proxy_protocol && a->has_health == b->has_health &&
+           health_equal(&a->health, &b->health);
+}
+
 bool policies_equal(const struct policies *a, const struct policies *b)
 {
-    if (a == NULL || b == NULL)
+    if (a == NULL || b == NULL || a->count != b->count)
         return a == b;
-    /* Items are zeroed before they are filled. */
-    return a->count == b->count && memcmp(a->items, b->items, a->count * sizeof *a->items) == 0;
+    for (size_t i = 0; i < a->count; i++) {
+        if (strcmp(a->items[i].locality, b->items[i].locality) != 0 ||
+            !policy_equal(&a->items[i].policy, &b->items[i].policy))
+            return false;
+    }
+    return true;
 }
 
 const struct policy *policies_find(const struct policies *policies, const char *locality)

@@ -70,7 +70,10 @@ int policies_copy(struct policies **copy, const struct policies *policies);
 /** NULL is fine. */
 void policies_free(struct policies *policies);
 
-/** Whether two say the same. */
+/** Whether two policies are the same. */
+bool policy_equal(const struct policy *a, const struct policy *b);
+
+/** Whether two say the same, in the same order. */
 bool policies_equal(const struct policies *a, const struct policies *b);
 
 /** The policy for a cluster: that of its locality, or else that of "*"; never NULL.

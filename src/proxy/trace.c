@@ -214,7 +214,7 @@ static json_t *show_talkers(struct trace *const *traces, unsigned count,
                             const struct service_list *wanted)
 {
     size_t all = (size_t)count * SETS * WAYS;
-    struct talker *talkers = malloc(all * sizeof *talkers);
+    struct talker *talkers = malloc((all + 1) * sizeof *talkers);
     json_t *list = talkers != NULL ? json_array() : NULL;
     for (unsigned i = 0; i < count && list != NULL; i++)
         memcpy(talkers + (size_t)i * SETS * WAYS, traces[i]->talkers, sizeof traces[i]->talkers);

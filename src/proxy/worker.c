@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "proxy/worker.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <poll.h>
 #include <stdlib.h>
@@ -482,6 +483,7 @@ static void enter(struct proxy_worker *worker, uint16_t listener, bool is_write)
 {
     const struct destinations *view =
         listener == 0 ? worker->world : worker->world->listeners[listener - 1];
+    assert(view != NULL);
     if (view == worker->view)
         return;
     if (worker->view != NULL)

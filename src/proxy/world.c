@@ -71,29 +71,55 @@ static uint32_t mask_for(uint64_t count)
     return (uint32_t)(size - 1);
 }
 
+/* What a version is made of, for the endpoints of a cluster. */
+struct making {
+    const struct destinations *before;
+    const struct world_options *options;
+    const struct policy *policy;
+};
+
 /* Adds a destination, which is looked at as before where its policy wants that. */
 static int add_item(struct destinations *world, const struct endpoint *at,
-                    const struct policy *policy, const struct destinations *before,
-                    const struct world_options *options)
+                    const struct making *making)
 {
     struct destination *item = &world->items[world->open.count++];
+    const struct destinations *before = making->before;
     uint32_t old = before != NULL ? world_find(before, at) : FILTER_NOWHERE;
-    *item = (struct destination){.at = *at, .header = policy->proxy_protocol};
-    if (options->health == NULL || !policy->has_health)
+    *item = (struct destination){.at = *at, .header = making->policy->proxy_protocol};
+    if (making->options->health == NULL || !making->policy->has_health)
         return 0;
-    item->health = server_health_take(options->health, at, policy,
+    item->health = server_health_take(making->options->health, at, making->policy,
                                       old != FILTER_NOWHERE ? before->items[old].health : NULL);
     return item->health != NULL ? 0 : -ENOMEM;
 }
 
-/* Puts endpoints into items, each address once; owner_of gets their places for the moment. */
-static int fill(struct destinations *world, const struct destinations *before,
-                const struct world_options *options)
+/* Puts an endpoint into items, where its address is not there yet.
+ * @param[out] place FILTER_NOWHERE for a name without an address. */
+static int put(struct destinations *world, const struct cluster_endpoint *endpoint,
+               const struct making *making, uint32_t *place)
 {
+    struct names *names = making->options->names;
+    struct endpoint at = endpoint->at;
     int code = 0;
+
+    *place = FILTER_NOWHERE;
+    if (endpoint->name != NULL && (names == NULL || !names_find(names, endpoint->name, &at)))
+        return 0;
+    uint32_t *found = find_place(world, &at);
+    if (*found == FILTER_NOWHERE) {
+        *found = world->open.count;
+        code = add_item(world, &at, making);
+    }
+    world->items[*found].is_named |= endpoint->name != NULL;
+    *place = *found;
+    return code;
+}
+
+/* Makes room for the endpoints of all clusters. */
+static int make_room(struct destinations *world)
+{
     const struct clusters *clusters = world->clusters;
     uint64_t endpoints = 0;
-    uint32_t i = 0;
     for (size_t c = 0; c < clusters->count; c++)
         endpoints += clusters->items[c].cluster->endpoint_count;
     if (endpoints >= FILTER_NOWHERE / 4)
@@ -104,31 +130,27 @@ static int fill(struct destinations *world, const struct destinations *before,
     world->by_address = malloc((world->address_mask + 1) * sizeof *world->by_address);
     if (world->items == NULL || world->owner_of == NULL || world->by_address == NULL)
         return -ENOMEM;
-
     memset(world->by_address, 0xff, (world->address_mask + 1) * sizeof *world->by_address);
-    for (size_t c = 0; c < clusters->count; c++) {
-        const struct cluster *cluster = clusters->items[c].cluster;
-        const struct policy *policy = policies_find(options->policies, cluster->locality);
-        for (const struct cluster_endpoint *endpoint = cluster->endpoints; endpoint != NULL;
-             endpoint = endpoint->next) {
-            struct endpoint at = endpoint->at;
-            world->owner_of[i] = FILTER_NOWHERE;
-            if (endpoint->name == NULL ||
-                (options->names != NULL && names_find(options->names, endpoint->name, &at))) {
-                uint32_t *place = find_place(world, &at);
-                if (*place == FILTER_NOWHERE) {
-                    *place = world->open.count;
-                    code = add_item(world, &at, policy, before, options);
-                    if (code != 0)
-                        return code;
-                }
-                world->items[*place].is_named |= endpoint->name != NULL;
-                world->owner_of[i] = *place;
-            }
-            i++;
-        }
-    }
     return 0;
+}
+
+/* Puts endpoints into items, each address once; owner_of gets their places for the moment. */
+static int fill(struct destinations *world, const struct destinations *before,
+                const struct world_options *options)
+{
+    const struct clusters *clusters = world->clusters;
+    struct making making = {.before = before, .options = options};
+    int code = make_room(world);
+    uint32_t *place = world->owner_of;
+
+    for (size_t c = 0; c < clusters->count && code == 0; c++) {
+        const struct cluster *cluster = clusters->items[c].cluster;
+        making.policy = policies_find(options->policies, cluster->locality);
+        for (const struct cluster_endpoint *endpoint = cluster->endpoints;
+             endpoint != NULL && code == 0; endpoint = endpoint->next)
+            code = put(world, endpoint, &making, place++);
+    }
+    return code;
 }
 
 /* Numbers the owners: those that were there before keep their number. */

@@ -3,12 +3,14 @@
 """PROXY protocol version 2 before players' datagrams. The parser is the test's own, by haproxy's doc/proxy-protocol.txt."""
 import base64
 import ipaddress
+import socket
 import struct
 import unittest
 
 from proxying import FILTER, Player, Proxy, Servers, check_sums, cluster, dropped
 from support import wait_until
 
+UDP_SEGMENT = 103
 SIGNATURE = bytes.fromhex("0d0a0d0a000d0a515549540a")
 CONCATENATE = FILTER("concatenate", "Concatenate")
 
@@ -82,6 +84,15 @@ class HeaderTest(unittest.TestCase):
                     self.assertEqual(player.ask(payload), added + payload)
                 source = player.socket.getsockname()
                 self.assertEqual([found for found, _, _ in self.seen(servers, 2)], [source, source])
+
+    def test_a_burst_that_the_kernel_gathers_has_room_for_headers(self):
+        chain = [{"name": CONCATENATE, "config": {"on_read": "PREPEND", "bytes": base64.b64encode(b"+" * 250).decode()}}]
+        with Servers(1) as servers, Proxy([cluster(*servers.targets)], chain, udp=headed("every") | {"gro": True}, workers=1) as proxy, \
+                Player(proxy.port) as player:
+            payloads = [bytes([i]) * 100 for i in range(60)]
+            player.socket.sendmsg([b"".join(payloads)], [(socket.SOL_UDP, UDP_SEGMENT, struct.pack("H", 100))])
+            source = player.socket.getsockname()
+            self.assertEqual(self.seen(servers, 60), [(source, ("127.0.0.1", proxy.port), b"+" * 250 + payload) for payload in payloads])
 
     def test_a_header_that_a_player_forges_stays_data(self):
         forged = SIGNATURE + bytes.fromhex("2112000c") + bytes(12) + b"me"

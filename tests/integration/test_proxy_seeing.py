@@ -1,6 +1,9 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """What an operator sees of the UDP proxy beside its metrics."""
+import pathlib
+import re
+import tempfile
 import unittest
 
 import support
@@ -63,6 +66,19 @@ class ShortSessions:
     def __exit__(self, *failure):
         self.player.__exit__()
         self.proxy.__exit__(*failure)
+
+
+class PageTest(unittest.TestCase):
+    def test_the_page_about_one_datagram_says_what_happens_to_it(self):
+        page = pathlib.Path(__file__).parents[2].joinpath("docs/one-datagram.md").read_text(encoding="utf-8")
+        arguments = re.search(r"`paddock check -c FILE (--datagram .*?)`", page)[1].split()
+        with tempfile.NamedTemporaryFile("w", suffix=".yaml") as file:
+            file.write(re.search(r"```yaml\n(.*?)```", page, re.DOTALL)[1])
+            file.flush()
+            done = support.run("check", "-c", file.name, *arguments)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertIn("sent to 192.0.2.20:7000, 5 bytes", done.stdout)
+        self.assertEqual(bytes.fromhex(arguments[1]), b"move!ABCD")
 
 
 if __name__ == "__main__":
