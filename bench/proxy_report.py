@@ -59,6 +59,11 @@ def paddock(place, *flags):
     return proxy(PADDOCK, place, "-q", *flags)
 
 
+def paddock_many(place):
+    lab.write(place.folder / "paddock.yaml", "paddock: {udp: {sessions: {max: 200000}}}")
+    return paddock(place, "-c", place.folder / "paddock.yaml")
+
+
 def paddock_low_latency(place):
     return paddock(place, "--low-latency")
 
@@ -287,7 +292,7 @@ def many_sessions(wire, rounds):
     """The floor has a socket for each session, and no process here may have more than some thousands."""
     found = collections.defaultdict(dict)
     for number in range(rounds):
-        for name, make, each in (FLOOR, forwarder, 1000), ("paddock", paddock, 1000), ("paddock", paddock, 6250):
+        for name, make, each in (FLOOR, forwarder, 1000), ("paddock", paddock_many, 1000), ("paddock", paddock_many, 6250):
             case = Case("", each, 16, 1, 0, 1)
             with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stack:
                 place = Place(wire, case.servers, folder)

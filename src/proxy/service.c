@@ -19,8 +19,8 @@
 #define SPARE_DESCRIPTORS 64
 #define MOST_BY_DEFAULT 32768
 
-/* Of all workers: a bit more than half of the numbers that Linux gives by itself, so that there are
- * some for who is no flood. */
+/* Of one server in all workers: a bit more than half of the numbers that Linux gives by itself, so
+ * that there are some for who is no flood. */
 #define MAX_STRANGERS 16384
 
 /* Warnings of refused sessions are as far apart. */

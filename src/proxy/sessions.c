@@ -48,6 +48,7 @@ struct session_server {
     struct session_server *next; /* in its bucket */
     struct list sessions;
     uint32_t pairs;       /* sessions and resting ones */
+    uint32_t strangers;   /* of them */
     uint64_t next_serial; /* sockets before this one were tried for it */
     struct number_list rested,
         closed;            /* whose rest is over: of sockets that were open, of others */
@@ -65,7 +66,7 @@ struct sessions {
     struct session **chunks; /* sessions do not move */
     uint32_t chunks_count, made;
     uint32_t free; /* a list by next_of_player */
-    uint32_t live, resting, strangers;
+    uint32_t live, resting;
     uint32_t mask; /* of the buckets of both tables */
     uint32_t *by_player, *by_pair;
     struct session_server **servers;
@@ -538,7 +539,7 @@ enum session_refusal sessions_make(struct sessions *sessions, const struct endpo
     sessions->numbers[socket->number].pairs++;
     server->pairs++;
     sessions->live++;
-    sessions->strangers++;
+    server->strangers++;
     list_add(sessions, &server->sessions, BY_SERVER, session);
     list_add(sessions, &sessions->ages[0], BY_AGE, session);
     list_add(sessions, wheel_slot(sessions, ends_ns(sessions, session)), BY_WHEEL, session);
@@ -558,7 +559,7 @@ void sessions_touch(struct sessions *sessions, struct session *session, bool is_
         session->has_come = true;
     } else if (!session->has_come_again) {
         session->has_come_again = true;
-        sessions->strangers--;
+        session->server->strangers--;
     }
     if (!is_old && was_answered == (session->answered_ns != 0))
         return;
@@ -622,7 +623,7 @@ static void end_rest(struct sessions *sessions, struct session *session)
     unlink_from(&sessions->by_pair[pair_bucket(sessions, &server->at, number)], sessions,
                 session->index, false);
     sessions->resting--;
-    sessions->strangers -= !session->has_come_again;
+    server->strangers -= !session->has_come_again;
     sessions->numbers[number].pairs--;
     free_number(sessions, number);
     server->pairs--;
@@ -700,6 +701,12 @@ void sessions_set_timeout(struct sessions *sessions, int64_t timeout_ns)
     }
 }
 
+uint32_t sessions_strangers(struct sessions *sessions, const struct endpoint *where)
+{
+    const struct session_server *server = *find_server(sessions, where);
+    return server != NULL ? server->strangers : 0;
+}
+
 const struct endpoint *session_server_at(const struct session_server *server)
 {
     return &server->at;
@@ -709,8 +716,7 @@ struct sessions_size sessions_size(const struct sessions *sessions)
 {
     return (struct sessions_size){.sessions = sessions->live,
                                   .sockets = sessions->sockets_open,
-                                  .resting = sessions->resting,
-                                  .strangers = sessions->strangers};
+                                  .resting = sessions->resting};
 }
 
 void sessions_each(const struct sessions *sessions,

@@ -155,10 +155,13 @@ void sessions_set_timeout(struct sessions *sessions, int64_t timeout_ns);
 /** The address of a session's server. */
 const struct endpoint *session_server_at(const struct session_server *server);
 
-/** Sessions, sockets that are open, pairs that rest, and strangers: sessions and resting pairs
- * whose players sent one datagram and no more, as spoofed ones do; at the moment. */
+/** Sessions and resting pairs of a server whose players sent one datagram and no more, as spoofed
+ * ones do. */
+uint32_t sessions_strangers(struct sessions *sessions, const struct endpoint *where);
+
+/** Sessions, sockets that are open, and pairs that rest, at the moment. */
 struct sessions_size {
-    uint32_t sessions, sockets, resting, strangers;
+    uint32_t sessions, sockets, resting;
 };
 struct sessions_size sessions_size(const struct sessions *sessions);
 

@@ -469,10 +469,10 @@ static uint8_t hops_left(const struct packet *packet)
     return packet->hops <= FRESH_HOPS ? (uint8_t)(packet->hops - (packet->hops > 0)) : 0;
 }
 
-/* Whether so many players came once and not again that numbers of ports get scarce. */
-static bool is_crowded(const struct proxy_worker *worker)
+/* Whether so many players of a server came once and not again that numbers of ports get scarce. */
+static bool is_crowded(const struct proxy_worker *worker, const struct endpoint *server)
 {
-    return sessions_size(worker->sessions).strangers >= worker->options.max_strangers;
+    return sessions_strangers(worker->sessions, server) >= worker->options.max_strangers;
 }
 
 /* Sends one copy of a player's datagram by the session with a server. */
@@ -491,7 +491,8 @@ static void send_copy(struct proxy_worker *worker, struct port *port, const stru
             refuse(worker, PROXY_REFUSED_DRAINING);
             return;
         }
-        if (is_crowded(worker) && !knocks_again(worker->knocks, &packet->peer, worker->now_ns)) {
+        if (is_crowded(worker, server) &&
+            !knocks_again(worker->knocks, &packet->peer, worker->now_ns)) {
             refuse(worker, PROXY_REFUSED_STRANGER);
             return;
         }

@@ -310,7 +310,6 @@ static void model_check_size(const struct model *model)
     sessions_each(model->table, model_count_one, &shown);
     CHECK(size.sessions == live && shown == live && live <= model->options.max);
     CHECK(size.sockets == sockets && size.resting >= resting);
-    CHECK(size.strangers <= size.sessions + size.resting);
     CHECK(model->has_churn || sockets == fullest);
 }
 
