@@ -14,7 +14,8 @@
     X(SOURCE, "disallowed source ip")                                                              \
     X(LOOP, "loop")                                                                                \
     X(TOO_LARGE, "too_large")                                                                      \
-    X(UNKNOWN_SESSION, "unknown session")
+    X(UNKNOWN_SESSION, "unknown session")                                                          \
+    X(OVER_LIMIT, "session limit")
 
 enum proxy_outcome {
 #define PROXY_OUTCOME_ENUM(name, reason) PROXY_##name,
@@ -27,6 +28,8 @@ enum proxy_outcome {
 #define PROXY_REFUSALS(X)                                                                          \
     X(DRAINING, "draining")                                                                        \
     X(STRANGER, "stranger")                                                                        \
+    X(UNHEALTHY, "unhealthy endpoint")                                                             \
+    X(OVER_LIMIT, "session limit")                                                                 \
     X(NO_MEMORY, "no_memory")                                                                      \
     X(NO_SOCKET, "no_descriptors")                                                                 \
     X(NO_PORT, "no_ports")                                                                         \

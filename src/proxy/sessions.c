@@ -47,6 +47,7 @@ struct session_server {
     struct endpoint at;
     struct session_server *next; /* in its bucket */
     struct list sessions;
+    uint32_t live;        /* sessions */
     uint32_t pairs;       /* sessions and resting ones */
     uint32_t strangers;   /* of them */
     uint64_t next_serial; /* sockets before this one were tried for it */
@@ -82,6 +83,16 @@ struct sessions {
         uint32_t pairs;  /* sessions and resting ones */
     } * numbers;
 };
+
+const char *session_end_name(enum session_end end)
+{
+    static const char *const names[SESSION_ENDS] = {[SESSION_IDLE] = "idle",
+                                                    [SESSION_EVICTED] = "evicted",
+                                                    [SESSION_REMOVED] = "endpoint_removed",
+                                                    [SESSION_MOVED] = "moved",
+                                                    [SESSION_STOPPED] = "stopped"};
+    return names[end];
+}
 
 static struct session *at(const struct sessions *sessions, uint32_t index)
 {
@@ -189,7 +200,8 @@ static void uncount_address(struct sessions *sessions, const struct in6_addr *ad
     }
 }
 
-static struct session_server **find_server(struct sessions *sessions, const struct endpoint *where)
+static struct session_server **find_server(const struct sessions *sessions,
+                                           const struct endpoint *where)
 {
     struct session_server **found = &sessions->servers[hash(sessions, where, sizeof *where)];
     while (*found != NULL && !endpoint_equals(&(*found)->at, where))
@@ -224,6 +236,23 @@ struct session *sessions_find(struct sessions *sessions, const struct endpoint *
             return session;
     }
     return NULL;
+}
+
+const struct session *sessions_next_of_player(const struct sessions *sessions,
+                                              const struct endpoint *player,
+                                              const struct session *after)
+{
+    uint32_t i = after != NULL ? after->next_of_player
+                               : sessions->by_player[hash(sessions, player, sizeof *player)];
+    while (i != SESSION_NONE && !endpoint_equals(&at(sessions, i)->player, player))
+        i = at(sessions, i)->next_of_player;
+    return i != SESSION_NONE ? at(sessions, i) : NULL;
+}
+
+uint32_t sessions_of_server(const struct sessions *sessions, const struct endpoint *where)
+{
+    const struct session_server *server = *find_server(sessions, where);
+    return server != NULL ? server->live : 0;
 }
 
 static struct session *find_pair(struct sessions *sessions, const struct endpoint *server,
@@ -538,6 +567,7 @@ enum session_refusal sessions_make(struct sessions *sessions, const struct endpo
     socket->sessions++;
     sessions->numbers[socket->number].pairs++;
     server->pairs++;
+    server->live++;
     sessions->live++;
     server->strangers++;
     list_add(sessions, &server->sessions, BY_SERVER, session);
@@ -604,6 +634,7 @@ void sessions_end(struct sessions *sessions, struct session *session, enum sessi
     list_remove(sessions, &server->sessions, BY_SERVER, session);
     list_remove(sessions, &sessions->ages[session->answered_ns != 0], BY_AGE, session);
     leave_wheel(sessions, session);
+    server->live--;
     sessions->live--;
     sessions->sockets[sessions->numbers[session->number].socket - 1].sessions--;
     close_if_unused(sessions, session->number);

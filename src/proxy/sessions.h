@@ -50,7 +50,13 @@ struct session {
     struct session_server *server;
     struct upstream *upstream; /**< NULL while its pair rests */
     void *port;                /**< the owner's: where the player's datagrams came in */
+    uint16_t listener;         /**< the owner's: the port's, see struct proxy_entry */
+    bool has_header;           /**< the owner's: whether the server learns the player's address */
     struct session_count read, written;
+    /** The owner's: up to when the datagrams that were read and written have used what they may. */
+    struct session_limits {
+        int64_t packets_ns, bytes_ns;
+    } limits[2];
     int64_t began_ns, last_ns, answered_ns; /**< monotonic; answered_ns 0: never */
     int64_t placed_ns;                      /**< in the order by age */
     uint16_t number;                        /**< of the upstream socket, host order */
@@ -71,6 +77,9 @@ enum session_end {
     SESSION_STOPPED, /**< at the end of the service */
     SESSION_ENDS
 };
+
+/** Its name, as metrics and log have it: "idle". */
+const char *session_end_name(enum session_end end);
 
 enum session_refusal {
     SESSION_MADE,
@@ -110,6 +119,14 @@ void sessions_free(struct sessions *sessions);
 /** The session of a player with a server, or NULL. */
 struct session *sessions_find(struct sessions *sessions, const struct endpoint *player,
                               const struct endpoint *server);
+
+/** The newest session of a player, or the next one after @p after, or NULL. */
+const struct session *sessions_next_of_player(const struct sessions *sessions,
+                                              const struct endpoint *player,
+                                              const struct session *after);
+
+/** How many sessions a server has; those that rest are none. */
+uint32_t sessions_of_server(const struct sessions *sessions, const struct endpoint *where);
 
 /** Makes a session that sessions_find() has not found. Where there are as many as there may be, one
  * that was never answered ends for it, or else the one that was idle longest.

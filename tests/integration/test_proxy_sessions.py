@@ -214,6 +214,46 @@ class TimeTest(unittest.TestCase):
             check_sums(proxy)
 
 
+class RateTest(unittest.TestCase):
+    PACKETS, BYTES = "max_packets_per_second", "max_bytes_per_second"
+
+    def test_a_session_has_no_more_than_it_may_each_way(self):
+        """A burst takes a second's worth, or more where it lasts; it lasts less than a tenth of the time that it would need."""
+        for key, rate, payload, passes in ((self.PACKETS, 20, b"x", 20), (self.BYTES, 2000, b"x" * 100, 20)):
+            with self.subTest(key), Servers(1, lambda _, data: [data] * 2) as servers, \
+                    Proxy([cluster(*servers.targets)], udp={"sessions": {key: rate}}) as proxy, \
+                    Player(proxy.port) as player, Player(proxy.port) as other:
+                start = time.monotonic()
+                for _ in range(1000):
+                    player.socket.send(payload)
+                wait_until(lambda: value(proxy.metrics(), "paddock_udp_received_total", event="read") == 1000, "all are there")
+                most = passes * (1 + time.monotonic() - start) + 1
+                seen = servers.count()
+                self.assertGreaterEqual(seen, passes)
+                self.assertLessEqual(seen, most)
+                wait_until(lambda: value(proxy.metrics(), "paddock_udp_received_total", event="write") == 2 * seen, "all answers are there")
+                check_sums(proxy)
+                metrics = proxy.metrics()
+                answers = value(metrics, "quilkin_packets_total", event="write")
+                self.assertGreaterEqual(answers, passes)
+                self.assertLessEqual(answers, passes * (1 + time.monotonic() - start) + 1)
+                self.assertEqual(dropped(metrics, "read", "session limit"), 1000 - seen)
+                self.assertEqual(dropped(metrics, "write", "session limit"), 2 * seen - answers)
+                self.assertEqual(other.ask(payload), payload)  # another session has its own
+                player.rest()
+                wait_until(lambda: player.socket.send(payload) and player.rest(0.1), "after a while there is more")
+                check_sums(proxy)
+
+    def test_a_datagram_larger_than_a_second_has_passes_and_is_paid_off(self):
+        with Servers(1) as servers, Proxy([cluster(*servers.targets)], udp={"sessions": {self.BYTES: 100}}) as proxy, \
+                Player(proxy.port) as player:
+            self.assertEqual(player.ask(b"x" * 1000), b"x" * 1000)
+            player.socket.send(b"y")
+            wait_until(lambda: dropped(proxy.metrics(), "read", "session limit") == 1, "it is over the limit")
+            proxy.reload({"sessions": {}})
+            self.assertEqual(player.ask(b"z"), b"z")
+
+
 class ChangeTest(unittest.TestCase):
     def test_a_hundred_reloads_end_no_session_and_lose_nothing(self):
         reloads = scaled(100)

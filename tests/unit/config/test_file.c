@@ -379,7 +379,9 @@ static void json_has_file_and_flags_merged(void **state)
               "\"udp\":{\"port\":7777,\"listen\":[\"::\"],"
               "\"receive_buffer\":\"20ms\",\"gro\":false,\"dscp\":false,\"loopback\":false,"
               "\"session_timeout\":\"60s\",\"sessions\":{\"max\":0,"
-              "\"max_per_address\":0,\"removed_endpoint\":\"keep\"}}},"
+              "\"max_per_address\":0,\"max_packets_per_second\":0,"
+              "\"max_bytes_per_second\":0,\"removed_endpoint\":\"keep\",\"log_rate\":0},"
+              "\"clusters\":{},\"listeners\":[]}},"
               "\"qcmp_port\":9}");
     free(text);
     json_decref(json);
