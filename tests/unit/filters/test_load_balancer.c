@@ -133,7 +133,7 @@ static void weights_count_among_those_that_were_chosen_before(void **state)
         run.world.weights = weights;
         for (unsigned i = 0; i < 5000; i++) {
             run.source.port = (uint16_t)i;
-            counts[choose(&run, "t")]++; /* of the second and the third, which weigh 2 and 3 */
+            counts[choose(&run, "t")]++; /* the second and the third weigh 2 and 3 */
         }
         assert_in_range(counts[1], 1800, 2200);
         assert_in_range(counts[2], 2800, 3200);
