@@ -327,6 +327,7 @@ static int open_socket(struct sessions *sessions, uint16_t number)
     }
 
     struct socket *socket = &sessions->sockets[sessions->sockets_count];
+    /* NOLINTNEXTLINE(clang-analyzer-core.NullDereference): where it is NULL the capacity is 0 */
     *socket = (struct socket){.serial = sessions->next_serial, .number = number};
     int error = sessions->options.open(sessions->options.user, &socket->upstream, &socket->number);
     if (error != 0)

@@ -190,7 +190,7 @@ class CounterTest(AdminTest):
         rows = [re.split(r" *\| *", row) for row in re.findall(r"^\| `.*", section, re.MULTILINE)]
         documented = {name: cells[2] for cells in rows if len(cells) == 5 for name in re.findall(r"`(\w+)`", cells[1])}
         self.assertEqual(documented, dict(re.findall(r"^# TYPE (\w+) (\w+)", text, re.MULTILINE)))
-        for value in re.findall(r'(?:kind|reason|result)="(\w+)"', text):
+        for value in re.findall(r'(?:kind|reason|result|display|event|source)="(?!filter::)([\w ]+)"', text):
             self.assertIn(f"`{value}`", section)
 
     @unittest.skipUnless(shutil.which("promtool"), "promtool is not installed (Debian: prometheus)")
