@@ -39,4 +39,9 @@ int cmd_schema(int argc, char *const *argv);
  * answer, or the output fails. */
 int cmd_sessions(int argc, char *const *argv);
 
+/** `paddock trace`: drops, the players that send the most, or a session's datagrams. As
+ * cmd_sessions().
+ */
+int cmd_trace(int argc, char *const *argv);
+
 #endif

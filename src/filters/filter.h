@@ -82,6 +82,9 @@ struct filter_sessions {
                      unsigned n);
     /** How many sessions an endpoint has. */
     uint32_t (*count)(const struct filter_sessions *sessions, uint32_t place);
+    /** Whether a player may go to an endpoint: one that is unhealthy gets no new sessions. */
+    bool (*is_open)(const struct filter_sessions *sessions, const struct endpoint *player,
+                    uint32_t place);
 };
 
 /** One datagram on its way. */

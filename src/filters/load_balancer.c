@@ -104,6 +104,12 @@ static uint32_t at_point(const struct filter_call *call, uint64_t point, uint32_
     return i;
 }
 
+static bool is_open(const struct filter_call *call, uint32_t i)
+{
+    return call->sessions == NULL ||
+           call->sessions->is_open(call->sessions, call->source, place_of(call, i));
+}
+
 static uint64_t common_divisor(uint64_t a, uint64_t b)
 {
     while (b != 0) {
@@ -167,6 +173,8 @@ static uint32_t with_least_sessions(const struct filter_call *call, struct turn 
         uint32_t i = (first + n) % count, place = place_of(call, i);
         uint64_t load = call->sessions->count(call->sessions, place) + UINT64_C(1);
         uint64_t own_weight = weight(call->world, place);
+        if (!is_open(call, i))
+            continue;
         if (best_load == UINT64_MAX || load * best_weight < best_load * own_weight) {
             best = i;
             best_load = load;
@@ -201,7 +209,10 @@ static enum filter_result read_balancer(const void *filter, void *mine, struct f
     uint32_t count = call->is_chosen ? call->chosen_count : call->world->count;
     if (count == 0)
         return FILTER_NEXT;
-    call->chosen[0] = place_of(call, choose(filter, mine, call, count));
+    uint32_t i = choose(filter, mine, call, count);
+    for (uint32_t n = 1; n < count && n < LOOKED_AT && !is_open(call, i); n++)
+        i = (i + 1) % count;
+    call->chosen[0] = place_of(call, i);
     call->chosen_count = 1;
     call->is_chosen = true;
     return FILTER_NEXT;

@@ -71,28 +71,55 @@ static uint32_t mask_for(uint64_t count)
     return (uint32_t)(size - 1);
 }
 
-/* Puts an endpoint into items, unless its address is there. Returns its place, or FILTER_NOWHERE
- * for a name without an address. */
-static uint32_t put(struct destinations *world, const struct names *names,
-                    const struct cluster_endpoint *endpoint)
+/* What a version is made of, for the endpoints of a cluster. */
+struct making {
+    const struct destinations *before;
+    const struct world_options *options;
+    const struct policy *policy;
+};
+
+/* Adds a destination, which is looked at as before where its policy wants that. */
+static int add_item(struct destinations *world, const struct endpoint *at,
+                    const struct making *making)
 {
-    struct endpoint at = endpoint->at;
-    if (endpoint->name != NULL && (names == NULL || !names_find(names, endpoint->name, &at)))
-        return FILTER_NOWHERE;
-    uint32_t *place = find_place(world, &at);
-    if (*place == FILTER_NOWHERE) {
-        *place = world->open.count;
-        world->items[world->open.count++].at = at;
-    }
-    return *place;
+    struct destination *item = &world->items[world->open.count++];
+    const struct destinations *before = making->before;
+    uint32_t old = before != NULL ? world_find(before, at) : FILTER_NOWHERE;
+    *item = (struct destination){.at = *at, .header = making->policy->proxy_protocol};
+    if (making->options->health == NULL || !making->policy->has_health)
+        return 0;
+    item->health = server_health_take(making->options->health, at, making->policy,
+                                      old != FILTER_NOWHERE ? before->items[old].health : NULL);
+    return item->health != NULL ? 0 : -ENOMEM;
 }
 
-/* Puts all endpoints into items; owner_of gets their places for the moment. */
-static int fill(struct destinations *world, const struct names *names)
+/* Puts an endpoint into items, where its address is not there yet.
+ * @param[out] place FILTER_NOWHERE for a name without an address. */
+static int put(struct destinations *world, const struct cluster_endpoint *endpoint,
+               const struct making *making, uint32_t *place)
+{
+    struct names *names = making->options->names;
+    struct endpoint at = endpoint->at;
+    int code = 0;
+
+    *place = FILTER_NOWHERE;
+    if (endpoint->name != NULL && (names == NULL || !names_find(names, endpoint->name, &at)))
+        return 0;
+    uint32_t *found = find_place(world, &at);
+    if (*found == FILTER_NOWHERE) {
+        *found = world->open.count;
+        code = add_item(world, &at, making);
+    }
+    world->items[*found].is_named |= endpoint->name != NULL;
+    *place = *found;
+    return code;
+}
+
+/* Makes room for the endpoints of all clusters. */
+static int make_room(struct destinations *world)
 {
     const struct clusters *clusters = world->clusters;
     uint64_t endpoints = 0;
-    uint32_t i = 0;
     for (size_t c = 0; c < clusters->count; c++)
         endpoints += clusters->items[c].cluster->endpoint_count;
     if (endpoints >= FILTER_NOWHERE / 4)
@@ -103,14 +130,27 @@ static int fill(struct destinations *world, const struct names *names)
     world->by_address = malloc((world->address_mask + 1) * sizeof *world->by_address);
     if (world->items == NULL || world->owner_of == NULL || world->by_address == NULL)
         return -ENOMEM;
-
     memset(world->by_address, 0xff, (world->address_mask + 1) * sizeof *world->by_address);
-    for (size_t c = 0; c < clusters->count; c++) {
-        for (const struct cluster_endpoint *endpoint = clusters->items[c].cluster->endpoints;
-             endpoint != NULL; endpoint = endpoint->next)
-            world->owner_of[i++] = put(world, names, endpoint);
-    }
     return 0;
+}
+
+/* Puts endpoints into items, each address once; owner_of gets their places for the moment. */
+static int fill(struct destinations *world, const struct destinations *before,
+                const struct world_options *options)
+{
+    const struct clusters *clusters = world->clusters;
+    struct making making = {.before = before, .options = options};
+    int code = make_room(world);
+    uint32_t *place = world->owner_of;
+
+    for (size_t c = 0; c < clusters->count && code == 0; c++) {
+        const struct cluster *cluster = clusters->items[c].cluster;
+        making.policy = policies_find(options->policies, cluster->locality);
+        for (const struct cluster_endpoint *endpoint = cluster->endpoints;
+             endpoint != NULL && code == 0; endpoint = endpoint->next)
+            code = put(world, endpoint, &making, place++);
+    }
+    return code;
 }
 
 /* Numbers the owners: those that were there before keep their number. */
@@ -329,17 +369,20 @@ static uint32_t find_owners(const struct filter_world *open, const uint8_t *toke
     return count;
 }
 
-int world_new(struct destinations **world, const struct catalog_version *told,
-              const struct destinations *before, const struct world_options *options,
-              struct error *error)
+/* A version of one chain and the endpoints that it may choose. */
+static int make(struct destinations **world, const struct catalog_version *told,
+                const struct destinations *before, const struct world_options *options,
+                struct error *error)
 {
-    struct destinations *made = calloc(1, sizeof *made);
+    size_t listeners = options->listeners != NULL ? options->listeners->count : 0;
+    struct destinations *made = calloc(1, sizeof *made + listeners * sizeof made->listeners[0]);
     int code = made != NULL ? siphash_key_init(&made->key) : -ENOMEM;
     if (code == 0) {
+        made->has_health = options->health != NULL;
         made->number = before != NULL ? before->number + 1 : 1;
         made->open.find_token = find_owners;
         made->clusters = clusters_copy(told->clusters);
-        code = made->clusters != NULL ? fill(made, options->names) : -ENOMEM;
+        code = made->clusters != NULL ? fill(made, before, options) : -ENOMEM;
     }
     if (code == 0)
         code = number_owners(made, before);
@@ -366,11 +409,68 @@ int world_new(struct destinations **world, const struct catalog_version *told,
     return 0;
 }
 
+/* The world of a listener: the cluster of its locality, or all. */
+static int make_listener(struct destinations **world, const struct proxy_listener *listener,
+                         const struct catalog_version *told, const struct destinations *before,
+                         const struct world_options *options, struct error *error)
+{
+    struct world_options own = *options;
+    const struct clusters_item *item = clusters_find(told->clusters, listener->locality);
+    bool is_for_all = listener->locality[0] == '\0';
+    struct catalog_version part = {.filters = listener->filters};
+    int code = 0;
+
+    own.listeners = NULL;
+    own.health = NULL; /* it is that of the whole version */
+    part.clusters = is_for_all ? clusters_copy(told->clusters) : clusters_new();
+    if (part.clusters == NULL)
+        code = -ENOMEM;
+    else if (!is_for_all && item != NULL)
+        code = clusters_share(part.clusters, item->cluster, item->version);
+    if (code != 0)
+        error_system(error, code, "cannot take the endpoints");
+    else
+        code = make(world, &part, before, &own, error);
+    clusters_free(part.clusters);
+    return code;
+}
+
+int world_new(struct destinations **world, const struct catalog_version *told,
+              const struct destinations *before, const struct world_options *options,
+              struct error *error)
+{
+    struct destinations *made;
+    size_t count = options->listeners != NULL ? options->listeners->count : 0;
+    int code = make(&made, told, before, options, error);
+    if (code != 0)
+        return code;
+    for (size_t i = 0; i < count && code == 0; i++) {
+        bool is_there = before != NULL && i < before->listeners_count;
+        code = make_listener(&made->listeners[i], &options->listeners->items[i], told,
+                             is_there ? before->listeners[i] : NULL, options, error);
+        if (code != 0)
+            break;
+        struct destinations *part = made->listeners[made->listeners_count++];
+        for (uint32_t j = 0; j < part->open.count; j++)
+            part->items[j].health = made->items[world_find(made, &part->items[j].at)].health;
+    }
+    if (code != 0) {
+        world_free(&made->retired);
+        return code;
+    }
+    *world = made;
+    return 0;
+}
+
 void world_free(struct retired *retired)
 {
     struct destinations *world = (struct destinations *)retired;
     if (world == NULL)
         return;
+    for (size_t i = 0; i < world->listeners_count; i++)
+        world_free(&world->listeners[i]->retired);
+    for (uint32_t i = 0; world->has_health && i < world->open.count; i++)
+        server_health_give(world->items[i].health);
     chain_drop(world->chain);
     clusters_free(world->clusters);
     free(world->items);
@@ -380,4 +480,38 @@ void world_free(struct retired *retired)
     free(world->place_of);
     free(world->weights);
     free(world);
+}
+
+void world_refuse(struct destinations *world, const struct endpoint *endpoint)
+{
+    uint32_t place = world_find(world, endpoint);
+    if (place == FILTER_NOWHERE)
+        return;
+    if (world->items[place].health != NULL)
+        atomic_fetch_add_explicit(&world->items[place].health->refusals, 1, memory_order_relaxed);
+    if (!world->items[place].is_named)
+        return;
+    atomic_store_explicit(&world->items[place].is_refused, true, memory_order_relaxed);
+    atomic_store_explicit(&world->has_refused, true, memory_order_relaxed);
+}
+
+void world_pass_refused(struct destinations *world, struct names *names)
+{
+    if (!atomic_exchange_explicit(&world->has_refused, false, memory_order_relaxed))
+        return;
+    const struct clusters *clusters = world->clusters;
+    for (size_t i = 0; i < clusters->count; i++) {
+        for (const struct cluster_endpoint *endpoint = clusters->items[i].cluster->endpoints;
+             endpoint != NULL; endpoint = endpoint->next) {
+            struct endpoint at = endpoint->at;
+            if (endpoint->name == NULL || !names_find(names, endpoint->name, &at))
+                continue;
+            uint32_t place = world_find(world, &at);
+            if (place != FILTER_NOWHERE &&
+                atomic_load_explicit(&world->items[place].is_refused, memory_order_relaxed))
+                names_refuse(names, endpoint->name, &at);
+        }
+    }
+    for (uint32_t i = 0; i < world->open.count; i++)
+        atomic_store_explicit(&world->items[i].is_refused, false, memory_order_relaxed);
 }

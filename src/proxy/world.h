@@ -6,16 +6,26 @@
 #ifndef PADDOCK_PROXY_WORLD_H
 #define PADDOCK_PROXY_WORLD_H
 
+#include <stdatomic.h>
+#include <stdbool.h>
+
 #include "catalog/catalog.h"
 #include "filters/chain.h"
 #include "loop/worker.h"
+#include "proxy/health.h"
 #include "proxy/names.h"
+#include "proxy/policies.h"
+#include "proxy/settings.h"
 #include "proxy/tokens.h"
 
 /** One endpoint, wherever and however often clusters name it. */
 struct destination {
     struct endpoint at;
-    uint32_t owner; /**< its number in the table of tokens, which later versions keep */
+    uint32_t owner;            /**< its number in the table of tokens, which later versions keep */
+    enum policy_header header; /**< that of the first cluster that has it, as the next one */
+    struct server_health *health; /**< NULL: it is not looked at */
+    bool is_named;                /**< its address is one of several that a name may have */
+    atomic_bool is_refused;       /**< as workers have heard; relaxed */
 };
 
 /** A chain with each worker's part of it; shared by the versions that have the same one. */
@@ -32,6 +42,7 @@ struct destinations {
     struct world_chain *chain;
     struct filter_world open; /**< what filters see: the number of items, for one */
     struct destination *items;
+    atomic_bool has_refused; /**< some of them are; relaxed. Who misses one hears of the next. */
 
     struct clusters *clusters;
     uint32_t *owner_of; /**< by cluster, then endpoint: the owner, or #FILTER_NOWHERE */
@@ -42,6 +53,9 @@ struct destinations {
     struct siphash_key key;
     uint32_t *by_address; /**< places in items, by address; open addressing */
     uint32_t address_mask;
+    bool has_health; /**< whether those of its items are its own, to be given back */
+    size_t listeners_count;
+    struct destinations *listeners[]; /**< worlds of their own, parts of this version */
 };
 
 /** What all versions of a service have in common. */
@@ -49,6 +63,9 @@ struct world_options {
     unsigned workers;
     struct chain_meter *meter; /**< counts for filters; NULL: none */
     struct names *names;       /**< the addresses of names; NULL: endpoints with a name are none */
+    struct health *health;     /**< looks at servers; NULL: nobody does */
+    const struct policies *policies;         /**< borrowed by the call; NULL: none */
+    const struct proxy_listeners *listeners; /**< borrowed by the call; NULL: none */
 };
 
 /**
@@ -67,5 +84,13 @@ void world_free(struct retired *retired);
 
 /** The place of an endpoint among the items, or #FILTER_NOWHERE. */
 uint32_t world_find(const struct destinations *world, const struct endpoint *endpoint);
+
+/** Notes that an endpoint was refused; by a worker. What is no destination, or has no name, is
+ * passed over. */
+void world_refuse(struct destinations *world, const struct endpoint *endpoint);
+
+/** Lets names go on to their next addresses for what was noted since the last call; by the control
+ * thread. */
+void world_pass_refused(struct destinations *world, struct names *names);
 
 #endif

@@ -10,6 +10,15 @@
 
 #include "support/chain_run.h"
 
+static bool is_odd(const struct filter_sessions *none, const struct endpoint *player,
+                   uint32_t place)
+{
+    (void)none;
+    (void)player;
+    CHECK(place < CHAIN_RUN_ENDPOINTS);
+    return place % 2 == 1;
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 const char *__lsan_default_suppressions(void);
 
@@ -109,7 +118,7 @@ static uint32_t count_some(const struct filter_sessions *none, uint32_t place)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static const uint64_t weights[CHAIN_RUN_ENDPOINTS] = {1, 1001, 1003, 1004};
-    static const struct filter_sessions sessions = {find_none, count_some};
+    static const struct filter_sessions sessions = {find_none, count_some, is_odd};
     const uint8_t *end = memchr(data, 0, size);
     struct chain_run run;
     struct error error;

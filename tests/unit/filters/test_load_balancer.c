@@ -146,6 +146,7 @@ struct played {
     struct filter_sessions open;
     uint32_t counts[CHAIN_RUN_ENDPOINTS];
     uint32_t own[2]; /* places of the player, the newest first; or FILTER_NOWHERE */
+    unsigned closed; /* places that take no new player, as a sum of powers of two */
 };
 
 static uint32_t find_own(const struct filter_sessions *sessions, const struct endpoint *player,
@@ -160,9 +161,16 @@ static uint32_t count_own(const struct filter_sessions *sessions, uint32_t place
     return ((const struct played *)sessions)->counts[place];
 }
 
+static bool is_not_closed(const struct filter_sessions *sessions, const struct endpoint *player,
+                          uint32_t place)
+{
+    (void)player;
+    return (((const struct played *)sessions)->closed >> place & 1) == 0;
+}
+
 #define NOBODY                                                                                     \
     {                                                                                              \
-        .open = {find_own, count_own}, .own = { FILTER_NOWHERE, FILTER_NOWHERE }                   \
+        .open = {find_own, count_own, is_not_closed}, .own = { FILTER_NOWHERE, FILTER_NOWHERE }    \
     }
 
 static void a_new_player_goes_where_the_fewest_sessions_are(void **state)
@@ -183,6 +191,31 @@ static void a_new_player_goes_where_the_fewest_sessions_are(void **state)
         played.counts[2]++;
     }
     chain_run_fini(&run);
+}
+
+static void no_policy_chooses_a_closed_endpoint_where_there_is_another(void **state)
+{
+    static const char *const chains[] = {"[" BALANCE("ROUND_ROBIN") "]", "[" BALANCE("RANDOM") "]",
+                                         "[" BALANCE("HASH") "]",
+                                         "[" BALANCE("LEAST_SESSIONS") "]"};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof chains / sizeof chains[0]; i++) {
+        struct played played = NOBODY;
+        struct chain_run run;
+        make(&run, chains[i]);
+        run.call.sessions = &played.open;
+        played.closed = 1U << 1 | 1U << 3;
+        for (unsigned port = 0; port < 200; port++) {
+            run.source.port = (uint16_t)port;
+            played.counts[choose(&run, "")]++;
+        }
+        assert_int_equal(played.counts[0] + played.counts[2], 200);
+        assert_true(played.counts[0] > 20 && played.counts[2] > 20);
+        played.closed = 15;
+        assert_true(choose(&run, "") < CHAIN_RUN_ENDPOINTS); /* whoever runs the chain refuses */
+        chain_run_fini(&run);
+    }
 }
 
 static void sessions_are_shared_by_weight(void **state)
@@ -246,6 +279,7 @@ int main(void)
         cmocka_unit_test(weights_share_chance_and_hashes),
         cmocka_unit_test(weights_count_among_those_that_were_chosen_before),
         cmocka_unit_test(a_new_player_goes_where_the_fewest_sessions_are),
+        cmocka_unit_test(no_policy_chooses_a_closed_endpoint_where_there_is_another),
         cmocka_unit_test(sessions_are_shared_by_weight),
         cmocka_unit_test(a_player_stays_where_it_has_a_session),
         cmocka_unit_test(a_configuration_is_needed),
