@@ -391,7 +391,7 @@ unsigned port_hear(struct port *port)
         struct sockaddr_in6 to;
         alignas(struct cmsghdr) char control[CMSG_SPACE(sizeof(struct sock_extended_err) +
                                                         sizeof(struct sockaddr_in6))];
-    } notices[ERROR_BATCH];
+    } notices[ERROR_BATCH] = {0};
 
     for (unsigned i = 0; i < ERROR_BATCH; i++)
         messages[i].msg_hdr = (struct msghdr){.msg_name = &notices[i].to,
