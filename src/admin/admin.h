@@ -38,7 +38,7 @@ struct admin_callbacks {
 
 /** How to start a server. */
 struct admin_options {
-    const struct sockaddr *address; /**< as that of struct http_options */
+    const struct sockaddr *address; /**< as that of http_server_listen() */
     struct http_limits limits;      /**< zeroed: the defaults */
     struct admin_callbacks callbacks;
     void (*began)(void *user); /**< called first in the server's thread; may be NULL */
@@ -48,7 +48,7 @@ struct admin_options {
 struct admin;
 
 /**
- * Starts a server as http_server_start() does.
+ * Starts a server as http_server_start() does, and listens as http_server_listen() does.
  * @param[out] admin allocated; untouched on failure. Ended with admin_stop().
  * @param[out] error NULL is fine.
  * @return 0 or the code of @p error.
