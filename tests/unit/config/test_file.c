@@ -377,7 +377,11 @@ static void json_has_file_and_flags_merged(void **state)
                               "\"udp\":{\"port\":7777,\"listen\":[\"::\"],"
                               "\"receive_buffer\":\"20ms\",\"loopback\":false,"
                               "\"session_timeout\":\"60s\",\"sessions\":{\"max\":0,"
-                              "\"max_per_address\":0,\"removed_endpoint\":\"keep\"}}},"
+                              "\"max_per_address\":0,\"removed_endpoint\":\"keep\"}},"
+                              "\"phoenix\":{\"port\":7600,\"listen\":[\"::\"],"
+                              "\"interval\":{\"min\":\"1s\",\"max\":\"60s\"},"
+                              "\"cors\":false,\"requests_per_second\":100,"
+                              "\"loopback\":false}},"
                               "\"qcmp_port\":9}");
     free(text);
     json_decref(json);
