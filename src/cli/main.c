@@ -48,17 +48,19 @@ static int print_help(void)
 {
     const struct section_list sections = daemon_sections();
     config_print_help(stdout, sections.items);
-    puts("\n"
-         "Commands:\n"
-         "  ping TARGET...      measure the round trip to QCMP responders ('paddock ping --help')\n"
-         "  qcmp ping ENDPOINT  the same, with Quilkin's arguments and log events\n"
-         "  load TARGET         load a QCMP responder of yours ('paddock load --help')\n"
-         "  relay OPTION...     relay UDP as badly as a network can ('paddock relay --help')\n"
-         "  sessions [OPTION...]\n"
-         "                      list the sessions of a proxy on this host\n"
-         "  check [-c FILE]     check a configuration file\n"
-         "  generate-config-schema [-o DIR] [ID...]\n"
-         "                      print the JSON Schema of the configuration file, or of filters");
+    puts(
+        "\n"
+        "Commands:\n"
+        "  ping TARGET...      measure the round trip to QCMP responders ('paddock ping --help')\n"
+        "  qcmp ping ENDPOINT  the same, with Quilkin's arguments and log events\n"
+        "  load TARGET         load a QCMP responder of yours ('paddock load --help')\n"
+        "  relay OPTION...     relay UDP as badly as a network can ('paddock relay --help')\n"
+        "  sessions [OPTION...]\n"
+        "                      list the sessions of a proxy on this host\n"
+        "  sites URL|FILE      rank data centres by the way over proxies ('paddock sites --help')\n"
+        "  check [-c FILE]     check a configuration file\n"
+        "  generate-config-schema [-o DIR] [ID...]\n"
+        "                      print the JSON Schema of the configuration file, or of filters");
     return output_finish();
 }
 
@@ -142,6 +144,11 @@ static int run_sessions(const struct invocation *call)
     return cmd_sessions(call->argc, call->argv);
 }
 
+static int run_sites(const struct invocation *call)
+{
+    return cmd_sites(call->argc, call->argv);
+}
+
 static int run_schema(const struct invocation *call)
 {
     return cmd_schema(call->argc, call->argv);
@@ -152,13 +159,10 @@ static int run_command(const struct invocation *call, bool service_asked)
     static const struct {
         const char *name;
         int (*run)(const struct invocation *call);
-    } commands[] = {{"ping", run_ping},
-                    {"load", run_load},
-                    {"qcmp", run_qcmp},
-                    {"relay", run_relay},
-                    {"sessions", run_sessions},
-                    {"check", run_check},
-                    {"generate-config-schema", run_schema}};
+    } commands[] = {{"ping", run_ping},         {"load", run_load},
+                    {"qcmp", run_qcmp},         {"relay", run_relay},
+                    {"sessions", run_sessions}, {"sites", run_sites},
+                    {"check", run_check},       {"generate-config-schema", run_schema}};
     char error[SHOWN_BYTES + 32];
     for (size_t i = 0; i < sizeof commands / sizeof commands[0]; i++) {
         if (strcmp(call->argv[0], commands[i].name) != 0)

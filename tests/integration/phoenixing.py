@@ -70,6 +70,32 @@ def code(number):
     return "A" + "".join(chr(ord("A") + number // 26**place % 26) for place in (2, 1, 0))
 
 
+class Table(threading.Thread):
+    """A server of HTTP that answers each request by this text, on the port of a data centre."""
+
+    def __init__(self, port, body, status="200 OK"):
+        super().__init__()
+        self.answer = f"HTTP/1.1 {status}\r\nConnection: close\r\n\r\n{body}".encode()
+        self.socket = socket.create_server(("127.0.0.1", port))
+
+    def __enter__(self):
+        self.start()
+        return self
+
+    def __exit__(self, *_):
+        self.socket.shutdown(socket.SHUT_RDWR)
+        self.join()
+        self.socket.close()
+
+    def run(self):
+        with contextlib.suppress(OSError):
+            while True:
+                peer = self.socket.accept()[0]
+                with peer:
+                    peer.recv(65536)
+                    peer.sendall(self.answer)
+
+
 def unfinished(port, count):
     """Connections that have sent half a request, each a different half."""
     head = b"GET / HTTP/1.1\r\nHost: a\r\nX-" + random.randbytes(4).hex().encode()

@@ -6,16 +6,17 @@ import json
 import os
 import pathlib
 import socket
+import tempfile
 import time
 import unittest
 
 import support
 from faults import FAULTY, Faults, HOUR_NS
-from phoenixing import ERRORS, DataCentre, Phoenix, code, unfinished
+from phoenixing import ERRORS, DataCentre, Phoenix, Table, code, unfinished
 from proxying import many_descriptors, value
 from relaying import Relay
 from serving import free_ports
-from support import Responder, Server, wait_until
+from support import PATIENT, Responder, Server, run, wait_until
 
 MATRIX = pathlib.Path(__file__).resolve().parent.parent / "data/latency/aws33.tsv"
 NODES = 24
@@ -356,6 +357,84 @@ class HttpTest(PhoenixTest):
                                     answer)
         self.assertEqual(phoenix.ask()[0], 200)
         self.assertEqual(phoenix.end(), 0)
+
+
+class SitesTest(PhoenixTest):
+    """`paddock sites`."""
+
+    def proxy(self, delay_ms, table, **options):
+        """A proxy so far away that tells this; a text, or milliseconds by code."""
+        centre, = self.centres(("HOME", delay_ms))
+        body = table if isinstance(table, str) else json.dumps({name: ms * 10**6 for name, ms in table.items()})
+        self.enterContext(Table(centre.port, body, **options))
+        return f"127.0.0.1:{centre.port}"
+
+    def sites(self, *arguments, status=0):
+        done = run("sites", *PATIENT, "-a", "3", *arguments)
+        self.assertEqual(done.returncode, status, done.stderr)
+        return done
+
+    def file(self, text):
+        path = self.enterContext(tempfile.NamedTemporaryFile("w"))
+        path.write(text)
+        path.flush()
+        return path.name
+
+    def test_a_proxy_and_what_is_behind_it(self):
+        proxy = self.proxy(20, {"EFHK": 30, "KJFK": 5.5, "WSSS": 0})
+        found = json.loads(self.sites("--format", "json", f"http://{proxy}/").stdout)
+        self.assertEqual([row["icao_code"] for row in found["sites"]], ["WSSS", "KJFK", "EFHK"])
+        for row in found["sites"]:
+            self.assertEqual(row["proxy"], proxy)
+            self.assertGreaterEqual(row["to_proxy_ns"], 20 * 10**6)
+            self.assertEqual(row["total_ns"], row["to_proxy_ns"] + row["to_site_ns"])
+        self.assertEqual([row["to_site_ns"] for row in found["sites"]], [0, 5500000, 30000000])
+        self.assertEqual(found["proxies"], [{"proxy": proxy, "error": None}])
+        lines = self.sites(f"HTTP://{proxy}").stdout.splitlines()
+        self.assertEqual(lines[0].split(), ["SITE", "TO", "PROXY", "TO", "SITE", "TOTAL", "PROXY"])
+        self.assertEqual([line.split()[0] for line in lines[1:]], ["WSSS", "KJFK", "EFHK"])
+        self.assertIn(proxy, lines[1])
+
+    def test_the_best_of_several_proxies_counts(self):
+        near, far = self.proxy(5, {"EFHK": 300, "KJFK": 10}), self.proxy(100, {"EFHK": 5, "KJFK": 5})
+        path = self.file(f"# proxies\n\nhttp://{near}/  # here\n  {far}\n")
+        found = json.loads(self.sites("--format", "json", path).stdout)
+        self.assertEqual([(row["icao_code"], row["proxy"]) for row in found["sites"]], [("KJFK", near), ("EFHK", far)])
+
+    def test_proxies_that_do_not_answer_are_named(self):
+        fine = self.proxy(5, {"EFHK": 3})
+        silent = f"127.0.0.1:{self.enterContext(Server()).port}"
+        closed, = self.centres(("HOME", 0))
+        wrong = [self.proxy(0, "[1]"), self.proxy(0, "no JSON"), self.proxy(0, "{}", status="500 No"),
+                 self.proxy(0, json.dumps({code(i): 1 for i in range(5000)}))]
+        hostile = self.proxy(0, '{"EFHK": -1, "KJFK": 1e300, "toolong": 1, "\\u001b[2J": 1, "WSSS": "1", "AAAA": 1}')
+        path = self.file("\n".join([fine, silent, f"127.0.0.1:{closed.port}", *wrong, hostile, ""]))
+        done = run("sites", "-t", "300ms", "--format", "json", path)
+        self.assertEqual(done.returncode, 1, done.stderr)
+        found = json.loads(done.stdout)
+        self.assertEqual({row["icao_code"] for row in found["sites"]}, {"EFHK", "AAAA"})
+        errors = [proxy["error"] for proxy in found["proxies"]]
+        self.assertEqual(errors, [None, "does not answer pings", "does not answer over HTTP",
+                                  *["tells no latencies over HTTP"] * 4, None])
+        self.assertEqual(len(done.stderr.splitlines()), 6)
+        self.assertEqual(run("sites", "-t", "300ms", f"http://{silent}").returncode, 255)
+
+    def test_what_cannot_be_a_proxy_is_wrong_usage(self):
+        for argument, word in (("http://127.0.0.1:7600/network-coordinates", "without a path"), ("http://", "host"),
+                               ("http://127.0.0.1:0", "port"), ("/nowhere", "No such file"), ("http://a\x1bb", "characters"),
+                               (self.file("127.0.0.1\n[::1\n"), ":2: "), (self.file("# none\n"), "no proxy"),
+                               (self.file("x" * 600 + "\n"), ":1: ")):
+            with self.subTest(argument):
+                self.assertIn(word, self.sites(argument, status=2).stderr)
+        self.assertIn("a URL or a file", self.sites(status=2).stderr)
+
+    def test_the_service_and_the_command_are_one_picture(self):
+        centres = self.centres(("EFHK", 10), ("KJFK", 60))
+        port, = free_ports(1)
+        phoenix = self.phoenix(centres, {"port": port}, "--service.qcmp", "--service.qcmp.port", str(port))
+        phoenix.await_table(lambda table: len(table) == 2, "both")
+        done = self.sites(f"http://127.0.0.1:{port}")
+        self.assertEqual([line.split()[0] for line in done.stdout.splitlines()[1:]], ["EFHK", "KJFK"])
 
 
 class ReplayTest(PhoenixTest):
