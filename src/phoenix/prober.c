@@ -22,7 +22,6 @@
 /* When to try again where a ping has no room. */
 #define RETRY_NS (50 * MS_NS)
 
-#define SLOTS 4096
 #define EVENTS 64
 /* Reads in one turn of the loop, so that a flood does not keep the thread from all else. */
 #define READS 16
@@ -336,7 +335,6 @@ int prober_follow(struct prober *prober, const struct datacenters *datacenters)
 
 int prober_new(struct prober **prober, const struct prober_options *options)
 {
-    const struct qcmp_client_options client = {.slots = SLOTS};
     struct prober *made = calloc(1, sizeof *made);
     if (made == NULL)
         return -ENOMEM;
@@ -351,7 +349,7 @@ int prober_new(struct prober **prober, const struct prober_options *options)
     if (code == 0 && getrandom(made->random, sizeof made->random, 0) != sizeof made->random)
         code = -EIO;
     if (code == 0) {
-        int error = qcmp_client_new(&made->client, &client);
+        int error = qcmp_client_new(&made->client, NULL);
         if (error != 0)
             code = qcmp_error_to_os(error) != 0 ? -qcmp_error_to_os(error) : -EINVAL;
     }
