@@ -39,7 +39,7 @@ CALLS = {"memory": errno.ENOMEM, "socket": errno.EMFILE, "bind": errno.EADDRINUS
          "getentropy": errno.EIO, "getrandom": errno.EIO, "eventfd_read": errno.EAGAIN,
          "epoll_wait": errno.ENOMEM, "sendmsg": errno.ENOBUFS, "recvmmsg": errno.ENOMEM, "recvmsg": errno.ENOMEM,
          "sched_getaffinity": errno.EINVAL, "poll": errno.EINTR, "sem_wait": errno.EINTR, "write": errno.ENOSPC, "sendto": errno.ENOBUFS}
-NOT_AT_A_START = {"recvmsg"}
+NOT_AT_A_START = {"getentropy", "recvmsg"}
 INTERRUPTED = "epoll_wait", "eventfd_read", "poll", "read", "recvmmsg", "sem_wait", "sendmsg", "write"
 
 

@@ -379,7 +379,7 @@ static void a_server_that_was_never_started_is_stopped_as_well(void **state)
 static void several_servers_run_side_by_side(void **state)
 {
     struct sockaddr_in any = ipv4(INADDR_LOOPBACK, 0);
-    struct http_server *servers[3];
+    struct http_server *servers[3] = {NULL};
     (void)state;
     for (size_t i = 0; i < 3; i++)
         assert_int_equal(start(&servers[i], &any), 0);
