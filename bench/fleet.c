@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A fleet: so many proxies measure so many data centres, each proxy with its own prober, as Phoenix
  * has it, all of them in one loop of one thread; a child answers for all data centres. Over
- * loopback, in real time. Prints docs/performance-phoenix.md. usage: fleet [PROXIES SITES]... */
+ * loopback, in real time. Prints the table of docs/performance-phoenix.md. usage: fleet [PROXIES
+ * SITES]... */
 #include <assert.h>
 #include <errno.h>
 #include <inttypes.h>
@@ -26,11 +27,11 @@
 #define MAX_PROXIES 1000
 #define MAX_SITES 1000
 
-/* From the start until the windows are full, and behind that, at the least and the most interval.
- */
+/* From the start until the windows are full; until the pings that were due then are over; and a
+ * whole interval, as long as it gets. */
 #define SETTLING_NS (12 * SECOND_NS)
-#define CHANGING_NS (10 * SECOND_NS)
-#define CALM_NS (30 * SECOND_NS)
+#define CHANGING_NS (50 * SECOND_NS)
+#define CALM_NS (60 * SECOND_NS)
 
 static const struct pace_bounds usual = {SECOND_NS, 60 * SECOND_NS};
 static const struct pace_bounds calm = {60 * SECOND_NS, 60 * SECOND_NS};
@@ -211,16 +212,6 @@ int main(int argc, char **argv)
     limit.rlim_cur = limit.rlim_max;
     setrlimit(RLIMIT_NOFILE, &limit);
     puts(
-        "# What Phoenix costs a fleet\n"
-        "\n"
-        "Measured by `paddock_fleet` (`bench/fleet.c`), which `make bench` runs: each proxy has "
-        "the prober of the service, all\n"
-        "of them in one thread, over loopback and in real time, at the default intervals. The "
-        "first 12 s are the price of a start\n"
-        "of the whole fleet at once: a ping a second to each data centre until windows are full. "
-        "Calm is a ping a minute, which is where each pair\n"
-        "comes to within three minutes. Packets are pings and pongs.\n"
-        "\n"
         "| proxies x data centres | | packets a second | of one proxy | pings a second to one data "
         "centre | CPU a ping, us | CPU of one proxy, % of a core | lost | tables |\n"
         "|---|---|---|---|---|---|---|---|---|");

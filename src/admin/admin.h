@@ -28,8 +28,7 @@ struct admin_callbacks {
      */
     struct http_blob *(*config)(bool with_access, void *user);
     /**
-     * /sessions: the JSON of a list, `?sort=` and `?limit=` of the request; answered to the host
-     * itself alone. May wait for a second.
+     * /sessions: the JSON of a list, `?sort=` and `?limit=` of the request. May wait for a second.
      * @param sort,limit as the request has them; NULL: not there.
      * @return a reference, which goes to the server; NULL for a 500.
      */
@@ -41,6 +40,7 @@ struct admin_options {
     const struct sockaddr *address; /**< as that of http_server_listen() */
     struct http_limits limits;      /**< zeroed: the defaults */
     struct admin_callbacks callbacks;
+    bool shows_sessions;       /**< /sessions to every host; otherwise to the host itself alone */
     void (*began)(void *user); /**< called first in the server's thread; may be NULL */
     void *user;                /**< for the callbacks; must outlive the server */
 };

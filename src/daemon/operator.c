@@ -251,7 +251,7 @@ void operator_complete(struct daemon *daemon)
     if (in_force == NULL)
         return;
 
-    if (catalog_show(daemon->catalog, in_force, false) != 0) {
+    if (catalog_show(daemon->catalog, in_force, daemon->settings->shows_tokens) != 0) {
         json_decref(in_force);
         return;
     }

@@ -31,6 +31,7 @@ struct packet {
      * interface's where an answer from this address needs one. */
     struct endpoint local;
     uint8_t hops;        /**< the TTL or hop limit that was left; 0: the port does not tell */
+    uint8_t traffic;     /**< DSCP and ECN, as the byte in the header; 0: the port does not tell */
     int64_t received_ns; /**< wall clock, Unix nanoseconds: the kernel's stamp, or user space's
                             where there is none; 0 of an unstamped port */
 };

@@ -68,8 +68,11 @@ static void note_loss(struct prober *prober, struct node *node)
     note_end(prober, node);
     node->site->errors++;
     window_lose(&node->window);
-    if (node->window.lost_running == WINDOW_DOWN)
+    if (node->window.lost_running == WINDOW_DOWN) {
         log_node(prober, LOG_LEVEL_WARN, "a data centre does not answer", node);
+        if (node->name[0] != '\0')
+            names_refuse(prober->names, node->name, &node->at);
+    }
     node->due_ns = clock_monotonic_ns() + pace_after_loss(&node->pace, &prober->options.bounds,
                                                           node->window.lost_running, draw(prober));
 }

@@ -123,6 +123,9 @@ void proxy_metrics_write(struct metrics *out, const struct proxy_sum *sum,
 
     metrics_family(out, "quilkin_session_active", METRICS_GAUGE, NULL, "Sessions at the moment.");
     metrics_sample(out, sum->sessions, "country_code", "", NULL);
+    metrics_family(out, "paddock_udp_sessions_max", METRICS_GAUGE, NULL,
+                   "Sessions that there may be at a time.");
+    metrics_sample(out, sum->max_sessions, NULL);
     metrics_family(out, "quilkin_session", METRICS_COUNTER, NULL,
                    "Sessions that began, one for each player and server.");
     metrics_sample(out, sum->began, NULL);

@@ -16,7 +16,8 @@ struct proxy_sum {
     struct port_sum upstream; /**< received from servers, sent to them */
     uint64_t kernel_drops[2]; /**< of the ports for players, of upstream sockets */
     uint64_t copies, began, sessions, sockets, resting;
-    uint64_t gap_ns[2]; /**< the mean of the workers' */
+    uint64_t max_sessions; /**< at a time */
+    uint64_t gap_ns[2];    /**< the mean of the workers' */
     uint64_t refused[PROXY_REFUSED], ended[SESSION_ENDS];
     struct histogram_sum duration_ns, processing_ns[2];
 };

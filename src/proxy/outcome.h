@@ -26,6 +26,7 @@ enum proxy_outcome {
 /** Why a copy was not sent for want of a session: X(NAME, reason). */
 #define PROXY_REFUSALS(X)                                                                          \
     X(DRAINING, "draining")                                                                        \
+    X(STRANGER, "stranger")                                                                        \
     X(NO_MEMORY, "no_memory")                                                                      \
     X(NO_SOCKET, "no_descriptors")                                                                 \
     X(NO_PORT, "no_ports")                                                                         \

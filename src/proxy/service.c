@@ -19,6 +19,10 @@
 #define SPARE_DESCRIPTORS 64
 #define MOST_BY_DEFAULT 32768
 
+/* Of all workers: a bit more than half of the numbers that Linux gives by itself, so that there are
+ * some for who is no flood. */
+#define MAX_STRANGERS 16384
+
 /* Warnings of refused sessions are as far apart. */
 #define WARNING_NS INT64_C(10000000000)
 
@@ -114,7 +118,9 @@ static int prepare_ports(struct proxy *proxy, const struct proxy_settings *setti
                                           .receive_buffer_ns = settings->receive_buffer_ns,
                                           .by_source = true,
                                           .tells_hops = true,
+                                          .tells_traffic = settings->dscp,
                                           .is_unstamped = true,
+                                          .is_gathering = settings->gro,
                                           .max_bytes = PACKET_MAX_BYTES,
                                           .counters = proxy->player_counters,
                                           .receive = proxy_receive,
@@ -129,6 +135,7 @@ static int make_workers(struct proxy *proxy, const struct proxy_settings *settin
         settings->max_sessions > 0 ? settings->max_sessions : default_max(proxy->env.log);
     int code = 0;
 
+    proxy->max_sessions = (max + count - 1) / count;
     proxy->player_counters = port_counters_new(count);
     proxy->upstream_counters = port_counters_new(count);
     proxy->counters =
@@ -142,9 +149,12 @@ static int make_workers(struct proxy *proxy, const struct proxy_settings *settin
                                                      .worker = workers_get(proxy->env.workers, i),
                                                      .counters = &proxy->counters[i],
                                                      .upstream = &proxy->upstream_counters[i],
-                                                     .max_sessions = (max + count - 1) / count,
+                                                     .max_sessions = proxy->max_sessions,
                                                      .max_per_address = settings->max_per_address,
-                                                     .timeout_ns = settings->session_timeout_ns};
+                                                     .max_strangers = MAX_STRANGERS / count,
+                                                     .timeout_ns = settings->session_timeout_ns,
+                                                     .tells_traffic = settings->dscp,
+                                                     .is_gathering = settings->gro};
         code = proxy_worker_new(&proxy->workers[i], &options);
     }
     return code;
@@ -286,6 +296,7 @@ static struct proxy_sum sum_up(struct proxy *proxy)
 {
     struct proxy_sum sum = {.kernel_drops = {ports_slot_drops(&proxy->ports)}};
     unsigned count = workers_count(proxy->env.workers);
+    sum.max_sessions = (uint64_t)count * proxy->max_sessions;
     port_counters_add(&sum.players, proxy->player_counters, count);
     port_counters_add(&sum.upstream, proxy->upstream_counters, count);
     proxy_sum_add(&sum, proxy->counters, count);
@@ -323,6 +334,7 @@ static void tick(void *self, int64_t now_ns)
 
     report_filters(proxy, proxy->shared.world.version);
     warn_of_refused(proxy, now_ns);
+    world_pass_refused(proxy->shared.world.version, proxy->names);
     names_tick(proxy->names, now_ns); /* the last, as it may change the world */
 }
 
@@ -376,6 +388,8 @@ static void stop(void *self)
     catalog_watch(proxy->env.catalog, NULL, NULL);
     if (proxy->is_started) {
         ports_slot_stop(&proxy->ports);
+        workers_call(proxy->env.workers, free_worker,
+                     proxy); /* what waits at their sockets counts */
         report_filters(proxy, proxy->shared.world.version);
         struct proxy_sum sum = sum_up(proxy);
         proxy_log_stopped(proxy->env.log, &sum);

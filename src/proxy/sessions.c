@@ -13,6 +13,9 @@
 /* Sockets that are tried for one session, when the system keeps giving numbers that rest. */
 #define OPEN_TRIES 8
 
+/* Looking for a number in vain costs as much as many sessions. */
+#define FULL_NS INT64_C(10000000)
+
 enum link {
     BY_SERVER,
     BY_AGE,
@@ -35,9 +38,10 @@ struct session_server {
     struct endpoint at;
     struct session_server *next; /* in its bucket */
     struct list sessions;
-    uint32_t pairs;       /* sessions and resting ones */
-    uint64_t next_serial; /* sockets before this one were tried for it */
-    uint64_t *rested;     /* serials of sockets whose rest is over, to be tried again */
+    uint32_t pairs;        /* sessions and resting ones */
+    uint64_t next_serial;  /* sockets before this one were tried for it */
+    int64_t full_until_ns; /* there was no number: none is looked for until then */
+    uint64_t *rested;      /* serials of sockets whose rest is over, to be tried again */
     uint32_t rested_count, rested_capacity;
 };
 
@@ -52,7 +56,7 @@ struct sessions {
     struct session **chunks; /* sessions do not move */
     uint32_t chunks_count, made;
     uint32_t free; /* a list by next_of_player */
-    uint32_t live, resting;
+    uint32_t live, resting, strangers;
     uint32_t mask; /* of the buckets of both tables */
     uint32_t *by_player, *by_pair;
     struct session_server **servers;
@@ -216,6 +220,13 @@ static struct session *find_pair(struct sessions *sessions, const struct endpoin
             return session;
     }
     return NULL;
+}
+
+struct session *sessions_of_pair(struct sessions *sessions, const struct endpoint *server,
+                                 uint16_t number)
+{
+    struct session *session = find_pair(sessions, server, number);
+    return session != NULL && session->upstream != NULL ? session : NULL;
 }
 
 struct session *sessions_answered(struct sessions *sessions, const struct endpoint *server,
@@ -416,6 +427,8 @@ enum session_refusal sessions_make(struct sessions *sessions, const struct endpo
         *server = (struct session_server){.at = *where, .sessions = {SESSION_NONE, SESSION_NONE}};
         *found = server;
     }
+    if (now_ns < server->full_until_ns && server->rested_count == 0)
+        return SESSION_NO_PORT;
     if (sessions->live == sessions->options.max) {
         const struct list *ages = sessions->ages;
         uint32_t oldest = ages[0].first != SESSION_NONE ? ages[0].first : ages[1].first;
@@ -429,6 +442,8 @@ enum session_refusal sessions_make(struct sessions *sessions, const struct endpo
     if (session == NULL) {
         if (socket != NULL)
             close_if_unused(sessions, socket->number);
+        else if (refusal == SESSION_NO_PORT)
+            server->full_until_ns = now_ns + FULL_NS;
         forget_server(sessions, server);
         return refusal;
     }
@@ -441,6 +456,7 @@ enum session_refusal sessions_make(struct sessions *sessions, const struct endpo
                                 .number = socket->number,
                                 .began_ns = now_ns,
                                 .last_ns = now_ns,
+                                .placed_ns = now_ns,
                                 .index = session->index,
                                 .next_of_player = *player_bucket,
                                 .next_of_pair = *bucket};
@@ -452,6 +468,7 @@ enum session_refusal sessions_make(struct sessions *sessions, const struct endpo
     sessions->numbers[socket->number].pairs++;
     server->pairs++;
     sessions->live++;
+    sessions->strangers++;
     list_add(sessions, &server->sessions, BY_SERVER, session);
     list_add(sessions, &sessions->ages[0], BY_AGE, session);
     list_add(sessions, wheel_slot(sessions, ends_ns(sessions, session)), BY_WHEEL, session);
@@ -463,12 +480,19 @@ void sessions_touch(struct sessions *sessions, struct session *session, bool is_
                     int64_t now_ns)
 {
     bool was_answered = session->answered_ns != 0;
-    bool is_old = now_ns - session->last_ns >= SECOND_NS;
+    bool is_old = now_ns - session->placed_ns >= SESSIONS_AGE_NS;
     session->last_ns = now_ns;
     if (is_answer)
         session->answered_ns = now_ns;
+    else if (!session->has_come) {
+        session->has_come = true;
+    } else if (!session->has_come_again) {
+        session->has_come_again = true;
+        sessions->strangers--;
+    }
     if (!is_old && was_answered == (session->answered_ns != 0))
-        return; /* as exact as a second */
+        return;
+    session->placed_ns = now_ns;
     list_remove(sessions, &sessions->ages[was_answered], BY_AGE, session);
     list_add(sessions, &sessions->ages[session->answered_ns != 0], BY_AGE, session);
 }
@@ -528,6 +552,7 @@ static void end_rest(struct sessions *sessions, struct session *session)
     unlink_from(&sessions->by_pair[pair_bucket(sessions, &server->at, session->number)], sessions,
                 session->index, false);
     sessions->resting--;
+    sessions->strangers -= !session->has_come_again;
     sessions->numbers[session->number].pairs--;
     free_number(sessions, session->number);
     server->pairs--;
@@ -622,7 +647,10 @@ const struct endpoint *session_server_at(const struct session_server *server)
 
 struct sessions_size sessions_size(const struct sessions *sessions)
 {
-    return (struct sessions_size){sessions->live, sessions->sockets_open, sessions->resting};
+    return (struct sessions_size){.sessions = sessions->live,
+                                  .sockets = sessions->sockets_open,
+                                  .resting = sessions->resting,
+                                  .strangers = sessions->strangers};
 }
 
 void sessions_each(const struct sessions *sessions,

@@ -23,6 +23,10 @@
 
 #define SESSIONS_SHORT_REST_NS INT64_C(2000000000)
 
+/** How exact the order of sessions by age is: in a flood they are evicted soon after they were
+ * made, and those in use must not stand before them. */
+#define SESSIONS_AGE_NS INT64_C(16000000)
+
 /** No session, as an index. */
 #define SESSION_NONE UINT32_MAX
 
@@ -44,7 +48,9 @@ struct session {
     void *port;                /**< the owner's: where the player's datagrams came in */
     struct session_count read, written;
     int64_t began_ns, last_ns, answered_ns; /**< monotonic; answered_ns 0: never */
+    int64_t placed_ns;                      /**< in the order by age */
     uint16_t number;                        /**< of the upstream socket, host order */
+    bool has_come, has_come_again; /**< whether the player sent one datagram, and a second one */
     uint32_t index;
     uint32_t next_of_player, next_of_pair; /**< in the buckets of the two tables */
     struct session_links {
@@ -110,6 +116,11 @@ enum session_refusal sessions_make(struct sessions *sessions, const struct endpo
 struct session *sessions_answered(struct sessions *sessions, const struct endpoint *server,
                                   uint16_t number, int64_t now_ns);
 
+/** The session with a server that has an upstream port number, or NULL; a pair that rests is none.
+ */
+struct session *sessions_of_pair(struct sessions *sessions, const struct endpoint *server,
+                                 uint16_t number);
+
 /** Notes a datagram of a session. @param is_answer whether the server sent it. */
 void sessions_touch(struct sessions *sessions, struct session *session, bool is_answer,
                     int64_t now_ns);
@@ -137,9 +148,10 @@ void sessions_set_timeout(struct sessions *sessions, int64_t timeout_ns);
 /** The address of a session's server. */
 const struct endpoint *session_server_at(const struct session_server *server);
 
-/** Sessions, sockets that are open, and pairs that rest, at the moment. */
+/** Sessions, sockets that are open, pairs that rest, and strangers: sessions and resting pairs
+ * whose players sent one datagram and no more, as spoofed ones do; at the moment. */
 struct sessions_size {
-    uint32_t sessions, sockets, resting;
+    uint32_t sessions, sockets, resting, strangers;
 };
 struct sessions_size sessions_size(const struct sessions *sessions);
 

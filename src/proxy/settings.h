@@ -25,6 +25,8 @@ struct proxy_settings {
     size_t listen_count;                       /**< 1 to #NET_MAX_ADDRESSES */
     struct in6_addr listen[NET_MAX_ADDRESSES]; /**< as in struct qcmp_settings */
     int64_t receive_buffer_ns;                 /**< at a worker's full rate */
+    bool gro;                                  /**< whether the kernel gathers bursts */
+    bool dscp;                                 /**< DSCP and ECN are carried through */
     bool loopback;                             /**< whether players may be on this host */
     int64_t session_timeout_ns;
     uint32_t max_sessions;    /**< 0: from the limits of the process */

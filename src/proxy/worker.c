@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "net/address.h"
 #include "net/bind.h"
+#include "proxy/knocks.h"
 
 #define SECOND_NS INT64_C(1000000000)
 
@@ -53,6 +54,7 @@ struct upstream {
 struct proxy_worker {
     struct proxy_worker_options options;
     struct sessions *sessions;
+    struct knocks *knocks;
     struct loop_timer tick, sweep, flush;
     struct upstream *open, *closed;   /* the next one to be looked at; the first one */
     const struct destinations *world; /* of the batch in hand */
@@ -94,8 +96,9 @@ static void write_back(struct port *port, struct packet *packets, unsigned count
 static void receive_upstream(uint32_t events, void *user)
 {
     struct upstream *upstream = user;
-    (void)events;
     struct proxy_worker *worker = upstream->owner;
+    if ((events & EPOLLERR) != 0)
+        port_hear(upstream->port);
     int received = port_gather(upstream->port);
     if (received < 0)
         poll(NULL, 0, REST_MS);
@@ -123,7 +126,7 @@ static int open_number(struct proxy_worker *worker, uint16_t *number)
 
     while (tries < NUMBER_TRIES) {
         uint16_t owner = 0;
-        fd = bind_free_port(number);
+        fd = bind_free_port(number, worker->options.tells_traffic);
         if (fd < 0 ||
             atomic_compare_exchange_strong_explicit(&shared(worker)->owners[*number], &owner, own,
                                                     memory_order_relaxed, memory_order_relaxed) ||
@@ -143,6 +146,17 @@ static void free_number(void *user, uint16_t number)
     atomic_store_explicit(&shared(worker)->owners[number], 0, memory_order_relaxed);
 }
 
+/* Any host can make a packet that speaks for the network: it is believed of a server that a session
+ * of this socket is with, and that has not answered it for a second. */
+static void note_refusal(const struct endpoint *server, void *user)
+{
+    const struct upstream *upstream = user;
+    const struct proxy_worker *worker = upstream->owner;
+    const struct session *session = sessions_of_pair(worker->sessions, server, upstream->number);
+    if (session != NULL && clock_coarse_ns() - session->answered_ns >= SECOND_NS)
+        world_refuse(quiescent_read(&shared(worker)->world), server);
+}
+
 static int open_upstream(void *user, struct upstream **opened, uint16_t *number)
 {
     struct proxy_worker *worker = user;
@@ -153,10 +167,12 @@ static int open_upstream(void *user, struct upstream **opened, uint16_t *number)
     int fd = open_number(worker, number);
     struct port_options options = {.fd = fd,
                                    .is_unstamped = true,
+                                   .is_gathering = worker->options.is_gathering,
                                    .max_bytes = PACKET_MAX_BYTES,
                                    .batch = worker->options.worker->batch,
                                    .counters = worker->options.upstream,
                                    .receive = write_back,
+                                   .refused = note_refusal,
                                    .user = upstream};
     int error = fd >= 0 ? port_open(&upstream->port, &options) : fd;
     if (error == 0) {
@@ -239,6 +255,12 @@ static void end_if_gone(const struct endpoint *server, void *user)
         sessions_end_server(worker->sessions, server, SESSION_REMOVED, worker->now_ns);
 }
 
+static void end_stopped(const struct endpoint *server, void *user)
+{
+    struct proxy_worker *worker = user;
+    sessions_end_server(worker->sessions, server, SESSION_STOPPED, worker->now_ns);
+}
+
 static struct chain_worker *own_chain(const struct proxy_worker *worker)
 {
     return worker->world->chain->workers[worker->options.worker->index];
@@ -270,6 +292,7 @@ static void tick(void *user)
     for (uint32_t i = sessions_size(worker->sessions).sockets / LOOK_SHARE;
          worker->open != NULL && i != UINT32_MAX; i--) {
         look_at_drops(worker->open);
+        port_hear_again(worker->open->port);
         worker->open = worker->open->next;
     }
     show_size(worker);
@@ -295,7 +318,10 @@ int proxy_worker_new(struct proxy_worker **made, const struct proxy_worker_optio
     int error = siphash_key_init(&sessions.key);
     if (error == 0)
         error = sessions_new(&worker->sessions, &sessions);
+    if (error == 0 && (worker->knocks = knocks_new(&sessions.key)) == NULL)
+        error = -ENOMEM;
     if (error != 0) {
+        sessions_free(worker->sessions);
         free(worker);
         return error;
     }
@@ -322,11 +348,13 @@ void proxy_worker_free(struct proxy_worker *worker)
     if (worker == NULL)
         return;
     loop_timer_stop(worker->options.worker->loop, &worker->tick);
-    sessions_free(worker->sessions);
+    sessions_each_server(worker->sessions, end_stopped, worker);
     loop_timer_stop(worker->options.worker->loop, &worker->sweep);
     loop_timer_stop(worker->options.worker->loop, &worker->flush);
     send_answers(worker);
-    sweep(worker);
+    sweep(worker); /* what is left in the sockets is looked up among the sessions */
+    sessions_free(worker->sessions);
+    knocks_free(worker->knocks);
     free(worker);
 }
 
@@ -386,12 +414,6 @@ static void end_batch(struct proxy_worker *worker, bool is_write, unsigned count
         show_size(worker);
 }
 
-static bool is_loopback(const struct in6_addr *address)
-{
-    return IN6_IS_ADDR_LOOPBACK(address) ||
-           (IN6_IS_ADDR_V4MAPPED(address) && address->s6_addr[12] == 127);
-}
-
 /* Whether a datagram came from an upstream socket of this process: by its port, and as it was sent
  * from the address that it was sent to, or over the loopback interface. */
 static bool is_own(const struct proxy_worker *worker, const struct packet *packet)
@@ -400,7 +422,7 @@ static bool is_own(const struct proxy_worker *worker, const struct packet *packe
     uint64_t word =
         atomic_load_explicit(&shared(worker)->own_numbers[number / 64], memory_order_relaxed);
     return (word >> number % 64 & 1) != 0 &&
-           (is_loopback(&packet->peer.address) ||
+           (address_is_loopback(&packet->peer.address) ||
             memcmp(&packet->peer.address, &packet->local.address, sizeof(struct in6_addr)) == 0);
 }
 
@@ -417,6 +439,12 @@ static uint8_t hops_left(const struct packet *packet)
     return packet->hops <= FRESH_HOPS ? (uint8_t)(packet->hops - (packet->hops > 0)) : 0;
 }
 
+/* Whether so many players came once and not again that numbers of ports get scarce. */
+static bool is_crowded(const struct proxy_worker *worker)
+{
+    return sessions_size(worker->sessions).strangers >= worker->options.max_strangers;
+}
+
 /* Sends one copy of a player's datagram by the session with a server. */
 static void send_copy(struct proxy_worker *worker, struct port *port, const struct packet *packet,
                       const struct endpoint *server)
@@ -430,6 +458,10 @@ static void send_copy(struct proxy_worker *worker, struct port *port, const stru
     if (session == NULL) {
         if (atomic_load_explicit(&shared(worker)->is_draining, memory_order_relaxed)) {
             refuse(worker, PROXY_REFUSED_DRAINING);
+            return;
+        }
+        if (is_crowded(worker) && !knocks_again(worker->knocks, &packet->peer, worker->now_ns)) {
+            refuse(worker, PROXY_REFUSED_STRANGER);
             return;
         }
         enum session_refusal refusal =
@@ -451,6 +483,7 @@ static void send_copy(struct proxy_worker *worker, struct port *port, const stru
                                          .bytes = packet->bytes,
                                          .to = server,
                                          .hops = hops_left(packet),
+                                         .traffic = packet->traffic,
                                          .stamp_at = -1};
     port_send(session->upstream->port, &message);
 }
@@ -478,7 +511,7 @@ static unsigned carry(struct proxy_worker *worker, struct port *port, struct pac
         return PROXY_SOURCE;
     if (is_own(worker, packet) || packet->hops == 1)
         return PROXY_LOOP;
-    if (is_loopback(&packet->peer.address) &&
+    if (address_is_loopback(&packet->peer.address) &&
         !atomic_load_explicit(&shared(worker)->allows_loopback, memory_order_relaxed))
         return PROXY_SOURCE;
 
@@ -548,6 +581,7 @@ static unsigned carry_back(struct proxy_worker *worker, const struct upstream *u
                                          .bytes = packet->bytes,
                                          .to = &session->player,
                                          .from = &session->local,
+                                         .traffic = packet->traffic,
                                          .stamp_at = -1,
                                          .is_doubtful =
                                              worker->now_ns - session->began_ns < SECOND_NS};

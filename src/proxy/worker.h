@@ -61,7 +61,11 @@ struct proxy_worker_options {
     struct proxy_counters *counters; /**< must outlive it, as the next one */
     struct port_counters *upstream;  /**< of all its upstream sockets */
     uint32_t max_sessions, max_per_address;
+    uint32_t max_strangers; /**< as in struct sessions_size; from then on a player's second
+                                datagram makes a session, and not the first one */
     int64_t timeout_ns;
+    bool is_gathering;  /**< as in struct port_options, of its upstream sockets */
+    bool tells_traffic; /**< as in struct binding, of upstream sockets */
 };
 
 /** Makes a worker without sessions; before the threads start.

@@ -130,6 +130,7 @@ static int fill(struct destinations *world, const struct names *names)
                 *place = world->open.count;
                 world->items[world->open.count++].at = at;
             }
+            world->items[*place].is_named |= endpoint->name != NULL;
             for (const struct token *token = endpoint->tokens; token != NULL; token = token->next)
                 add_owner(world, token, *place);
         }
@@ -200,4 +201,34 @@ void world_free(struct retired *retired)
 bool world_has(const struct destinations *world, const struct endpoint *endpoint)
 {
     return *find_place(world, endpoint) != NOWHERE;
+}
+
+void world_refuse(struct destinations *world, const struct endpoint *endpoint)
+{
+    uint32_t place = *find_place(world, endpoint);
+    if (place == NOWHERE || !world->items[place].is_named)
+        return;
+    atomic_store_explicit(&world->items[place].is_refused, true, memory_order_relaxed);
+    atomic_store_explicit(&world->has_refused, true, memory_order_relaxed);
+}
+
+void world_pass_refused(struct destinations *world, struct names *names)
+{
+    if (!atomic_exchange_explicit(&world->has_refused, false, memory_order_relaxed))
+        return;
+    const struct clusters *clusters = world->clusters;
+    for (size_t i = 0; i < clusters->count; i++) {
+        for (const struct cluster_endpoint *endpoint = clusters->items[i].cluster->endpoints;
+             endpoint != NULL; endpoint = endpoint->next) {
+            struct endpoint at = endpoint->at;
+            if (endpoint->name == NULL || !names_find(names, endpoint->name, &at))
+                continue;
+            uint32_t place = *find_place(world, &at);
+            if (place != NOWHERE &&
+                atomic_load_explicit(&world->items[place].is_refused, memory_order_relaxed))
+                names_refuse(names, endpoint->name, &at);
+        }
+    }
+    for (uint32_t i = 0; i < world->open.count; i++)
+        atomic_store_explicit(&world->items[i].is_refused, false, memory_order_relaxed);
 }

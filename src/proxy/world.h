@@ -6,6 +6,9 @@
 #ifndef PADDOCK_PROXY_WORLD_H
 #define PADDOCK_PROXY_WORLD_H
 
+#include <stdatomic.h>
+#include <stdbool.h>
+
 #include "catalog/catalog.h"
 #include "catalog/names.h"
 #include "filters/chain.h"
@@ -14,6 +17,8 @@
 /** One endpoint, wherever and however often clusters name it. */
 struct destination {
     struct endpoint at;
+    bool is_named;          /**< its address is one of several that a name may have */
+    atomic_bool is_refused; /**< as workers have heard; relaxed */
 };
 
 /** A chain with each worker's part of it; shared by the versions that have the same one. */
@@ -30,6 +35,7 @@ struct destinations {
     struct world_chain *chain;
     struct filter_world open; /**< what filters see: the number of items, for one */
     struct destination *items;
+    atomic_bool has_refused; /**< some of them are; relaxed. Who misses one hears of the next. */
 
     struct clusters *clusters; /**< keeps the memory of the tokens */
     struct siphash_key key;
@@ -63,5 +69,13 @@ void world_free(struct retired *retired);
 
 /** Whether an endpoint is a destination. */
 bool world_has(const struct destinations *world, const struct endpoint *endpoint);
+
+/** Notes that an endpoint was refused; by a worker. What is no destination, or has no name, is
+ * passed over. */
+void world_refuse(struct destinations *world, const struct endpoint *endpoint);
+
+/** Lets names go on to their next addresses for what was noted since the last call; by the control
+ * thread. */
+void world_pass_refused(struct destinations *world, struct names *names);
 
 #endif

@@ -15,6 +15,7 @@ import socket
 import tempfile
 import threading
 import time
+import unittest
 
 import support
 from serving import RELOADED, samples
@@ -30,6 +31,33 @@ def many_descriptors():
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     return hard
+
+
+@contextlib.contextmanager
+def own_hosts(text):
+    """For preexec_fn: a process's own /etc/hosts, in a mount namespace."""
+    clone_newns, bind, recursive, private = 0x20000, 0x1000, 0x4000, 1 << 18
+    with tempfile.NamedTemporaryFile("w", prefix="paddock-hosts-") as file:
+        os.chmod(file.name, 0o644)
+        file.write(text)
+        file.flush()
+
+        def mount():
+            support.checked(support.LIBC.unshare(clone_newns))
+            support.checked(support.LIBC.mount(None, b"/", None, recursive | private, None))
+            support.checked(support.LIBC.mount(file.name.encode(), b"/etc/hosts", None, bind, None))
+        if os.geteuid() != 0:
+            raise unittest.SkipTest("needs root")
+        child = os.fork()
+        if child == 0:
+            try:
+                mount()
+            except OSError:
+                os._exit(1)
+            os._exit(0)
+        if os.waitpid(child, 0)[1] != 0:
+            raise unittest.SkipTest("no mount namespaces here")
+        yield mount
 
 
 def by_token(part="suffix", size=3, remove=True):
@@ -50,8 +78,8 @@ def cluster(*servers, tokens=None):
 class Administered(Process):
     """A process whose admin server is asked, at `admin_port`."""
 
-    def http(self, path):
-        with contextlib.closing(socket.create_connection(("127.0.0.1", self.admin_port), support.ANSWER_SECONDS)) as peer:
+    def http(self, path, host="127.0.0.1"):
+        with contextlib.closing(socket.create_connection((host, self.admin_port), support.ANSWER_SECONDS)) as peer:
             peer.sendall(f"GET {path} HTTP/1.0\r\n\r\n".encode())
             with peer.makefile("rb") as answer:
                 head, _, body = answer.read().partition(b"\r\n\r\n")
@@ -64,7 +92,7 @@ class Administered(Process):
 class Configured(Administered):
     """A service with its own configuration file, which is JSON and so YAML, and with its admin server on a free port."""
 
-    def __init__(self, document, *flags, ready, env=None, **options):
+    def __init__(self, document, *flags, ready, env=None, admin="127.0.0.1:0", **options):
         self.folder = tempfile.TemporaryDirectory(prefix="paddock-test-")
         os.chmod(self.folder.name, 0o755)
         self.path = pathlib.Path(self.folder.name, "quilkin.yaml")
@@ -72,7 +100,7 @@ class Configured(Administered):
         self.document = {"version": "v1alpha1", **document}
         self.write()
         variables = (env or environment()) | {"QUILKIN_ADMIN_ENABLED": "true"}
-        super().__init__(*flags, "-c", str(self.path), "--admin.address", "127.0.0.1:0", env=variables, **options)
+        super().__init__(*flags, "-c", str(self.path), "--admin.address", admin, env=variables, **options)
         try:
             self.port = json.loads(self.await_line(ready))["fields"]["port"]
             self.admin_port = json.loads(self.await_line("admin ready"))["fields"]["port"]
@@ -174,7 +202,7 @@ def check_sums_of(metrics):
 class Servers:
     """Game servers in one thread. Each answers what it gets with `answer(index, data)`, a list of answers."""
 
-    def __init__(self, count, answer=lambda index, data: [data], address="127.0.0.1"):
+    def __init__(self, count, answer=lambda index, data: [data], address="127.0.0.1", port=0):
         family = socket.AF_INET6 if ":" in address else socket.AF_INET
         self.sockets = [socket.socket(family, socket.SOCK_DGRAM) for _ in range(count)]
         self.seen = [[] for _ in range(count)]  # (data, source) of each
@@ -185,7 +213,7 @@ class Servers:
         self._selector = selectors.DefaultSelector()
         for index, server in enumerate(self.sockets):
             make_room(server)
-            server.bind((address, 0))
+            server.bind((address, port))
             server.setblocking(False)
             self._selector.register(server, selectors.EVENT_READ, index)
         ports = [server.getsockname()[1] for server in self.sockets]
@@ -219,6 +247,11 @@ class Servers:
                 _, server, answer, source = self.later.popleft()
                 with contextlib.suppress(ConnectionRefusedError):
                     server.sendto(answer, source)
+
+    def close(self, index):
+        """From now on nobody listens there."""
+        self._selector.unregister(self.sockets[index])
+        self.sockets[index].close()
 
     def count(self):
         return sum(map(len, self.seen))

@@ -31,8 +31,8 @@ foreach(case selectors_find_the_pods ports_are_those_of_the_program
              COMMAND ${Python3_EXECUTABLE} ${CMAKE_CURRENT_LIST_DIR}/test_kubernetes.py ${case} ${PROJECT_SOURCE_DIR})
     set_tests_properties(paddock.packaging.kubernetes.${case} PROPERTIES LABELS packaging TIMEOUT 60 SKIP_RETURN_CODE 77)
 endforeach()
-foreach(case metrics_in_use_are_those_of_the_service metrics_that_are_not_there_are_noticed dashboard_has_its_shape
-             promtool_accepts_alerts_and_dashboard)
+foreach(case metrics_in_use_are_those_of_the_service metrics_that_are_not_there_are_noticed dashboards_have_their_shape
+             promtool_accepts_alerts_and_dashboards)
     add_test(NAME paddock.packaging.monitoring.${case}
              COMMAND ${Python3_EXECUTABLE} ${CMAKE_CURRENT_LIST_DIR}/test_monitoring.py ${case} ${PROJECT_SOURCE_DIR})
     set_tests_properties(paddock.packaging.monitoring.${case} PROPERTIES LABELS packaging TIMEOUT 60 SKIP_RETURN_CODE 77)

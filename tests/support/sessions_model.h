@@ -152,7 +152,7 @@ static void model_check_make(struct model *model, unsigned player, unsigned serv
     CHECK(evicted == (!is_too_many && before == model->options.max));
     if (evicted > 0) {
         CHECK((model->evicted.answered_ns != 0) == (oldest[0] == INT64_MAX));
-        CHECK(model->evicted.last_ns < oldest[model->evicted.answered_ns != 0] + MODEL_SECOND);
+        CHECK(model->evicted.last_ns <= oldest[model->evicted.answered_ns != 0] + SESSIONS_AGE_NS);
     }
     if (refusal != SESSION_MADE) {
         CHECK(session == NULL);
@@ -294,6 +294,7 @@ static void model_check_size(const struct model *model)
     sessions_each(model->table, model_count_one, &shown);
     CHECK(size.sessions == live && shown == live && live <= model->options.max);
     CHECK(size.sockets == sockets && size.resting >= resting);
+    CHECK(size.strangers <= size.sessions + size.resting);
     CHECK(model->has_churn || sockets == fullest);
 }
 

@@ -128,6 +128,31 @@ static void a_session_ends_within_a_second_of_its_time(void **state)
     free(plenty);
 }
 
+/* Also not the one that came first, and is never silent for long. */
+static void who_is_active_is_not_evicted(void **state)
+{
+    struct plenty *plenty = calloc(1, sizeof *plenty);
+    struct sessions *table = make_table(plenty, 10);
+    struct endpoint server = model_server(0), active = player_at(0);
+    struct session *session, *other;
+    int64_t now_ns = MODEL_SECOND;
+
+    (void)state;
+    assert_int_equal(sessions_make(table, &active, &server, now_ns, &session), SESSION_MADE);
+    sessions_touch(table, session, true, now_ns);
+    for (uint32_t i = 1; i < 1000; i++) {
+        const struct endpoint player = player_at(i);
+        now_ns += 2 * SESSIONS_AGE_NS;
+        sessions_touch(table, session, false, now_ns);
+        assert_int_equal(sessions_make(table, &player, &server, now_ns, &other), SESSION_MADE);
+        sessions_touch(table, other, true, now_ns);
+    }
+    assert_ptr_equal(sessions_find(table, &active, &server), session);
+    assert_int_equal(plenty->ended[SESSION_EVICTED], 990);
+    sessions_free(table);
+    free(plenty);
+}
+
 /* A shorter time-out holds for the sessions that there are, a longer one as well. */
 static void another_timeout_holds_at_once(void **state)
 {
@@ -218,6 +243,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_table_does_what_the_naive_model_does),
         cmocka_unit_test(a_session_ends_within_a_second_of_its_time),
+        cmocka_unit_test(who_is_active_is_not_evicted),
         cmocka_unit_test(another_timeout_holds_at_once),
         cmocka_unit_test(as_many_sockets_as_the_fullest_server_has_players),
         cmocka_unit_test(a_hundred_thousand_sessions_are_small_and_quick),
