@@ -1,14 +1,38 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "phoenix/settings.h"
 
-#include <errno.h>
-
 #include "config/types.h"
 
 #define MS_NS INT64_C(1000000)
 #define SECOND_NS (1000 * MS_NS)
 
 #define AT(member) FIELD_AT(struct phoenix_settings, member)
+
+static int check_interval(const void *map)
+{
+    const struct pace_bounds *interval = map;
+    return interval->least_ns <= interval->most_ns ? 0 : -1;
+}
+
+static const struct field interval_rows[] = {
+    {.key = "min",
+     .help = "between two pings to a data centre whose latency changes",
+     .default_text = "1s",
+     .kind = FIELD_DURATION,
+     .expected = "a duration from 100ms to 60s",
+     .min = 100 * MS_NS,
+     .max = 60 * SECOND_NS,
+     FIELD_AT(struct pace_bounds, least_ns)},
+    {.key = "max",
+     .help = "between two pings to a data centre whose latency does not change, or that is silent",
+     .default_text = "60s",
+     .kind = FIELD_DURATION,
+     .expected = "a duration from 100ms to 5m",
+     .min = 100 * MS_NS,
+     .max = 300 * SECOND_NS,
+     FIELD_AT(struct pace_bounds, most_ns)},
+    {0},
+};
 
 static const struct field fields[] = {
     {.flag = "service.phoenix",
@@ -36,20 +60,12 @@ static const struct field fields[] = {
      .item_bytes = sizeof(struct in6_addr),
      AT(listen),
      .count_offset = offsetof(struct phoenix_settings, listen_count)},
-    {.key = "paddock.phoenix.interval.min",
-     .help = "between two pings to a data centre whose latency changes",
-     .default_text = "1s",
-     .kind = FIELD_DURATION,
-     .min = 100 * MS_NS,
-     .max = 60 * SECOND_NS,
-     AT(interval.least_ns)},
-    {.key = "paddock.phoenix.interval.max",
-     .help = "between two pings to a data centre whose latency does not change, or that is silent",
-     .default_text = "60s",
-     .kind = FIELD_DURATION,
-     .min = 100 * MS_NS,
-     .max = 300 * SECOND_NS,
-     AT(interval.most_ns)},
+    {.key = "paddock.phoenix.interval",
+     .kind = FIELD_MAP,
+     .members = interval_rows,
+     .check = check_interval,
+     .check_expected = "a min that is at most max, which are 1s and 60s by default",
+     AT(interval)},
     {.key = "paddock.phoenix.cors",
      .help = "let any web page read the latencies (Access-Control-Allow-Origin: *)",
      AT(cors)},
@@ -71,20 +87,10 @@ static void defaults(void *settings, const struct config_environment *environmen
     struct phoenix_settings *own = settings;
     (void)environment;
     own->listen_count = 1; /* :: */
-}
-
-static int check(void *settings, struct error *error)
-{
-    const struct phoenix_settings *own = settings;
-    if (own->interval.least_ns <= own->interval.most_ns)
-        return 0;
-    return error_set(
-        error, -EINVAL,
-        "paddock.phoenix.interval: min has to be at most max, which is 60s by default");
+    field_defaults(interval_rows, &own->interval);
 }
 
 const struct config_section phoenix_section = {.name = "phoenix",
                                                .fields = fields,
                                                .bytes = sizeof(struct phoenix_settings),
-                                               .defaults = defaults,
-                                               .check = check};
+                                               .defaults = defaults};
