@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Phoenix: the latency to data centres, as clients read it over HTTP."""
 import contextlib
+import errno
 import json
 import os
 import pathlib
@@ -255,6 +256,50 @@ class MetricsTest(PhoenixTest):
         self.assertEqual(phoenix.end(), 0)
         last = support.events(phoenix.log.decode())[-1]["fields"]
         self.assertEqual((last["message"], last["pings"]), ("phoenix stopped", sum(len(c.arrivals) for c in centres)))
+
+
+class FaultTest(PhoenixTest):
+    """What the system may refuse while it runs."""
+
+    def setUp(self):
+        self.faults = self.enterContext(Faults())
+        self.centre, = self.centres(("EFHK", 5))
+        self.service = self.phoenix([self.centre], program=FAULTY, env=self.faults.environment())
+        self.service.await_table(lambda table: table, "a table")
+
+    def test_a_ping_that_has_no_room_is_no_loss(self):
+        self.faults.inject("sendto", errno.ENOBUFS)
+        wait_until(lambda: self.service.metrics()['paddock_phoenix_other_total{kind="unsent"}'] >= 20, "pings are tried again")
+        self.assertIn("EFHK", self.service.table())
+        self.assertEqual(self.service.metrics()[ERRORS("EFHK")], 0)
+        before = len(self.centre.arrivals)
+        self.faults.lift()
+        wait_until(lambda: len(self.centre.arrivals) > before, "pings are sent again")
+
+    def test_a_node_out_of_reach_is_silent_and_returns(self):
+        self.faults.inject("sendto", errno.ENETUNREACH)
+        self.service.await_table(lambda table: not table, "nothing")
+        self.assertGreaterEqual(self.service.metrics()[ERRORS("EFHK")], 5)
+        self.faults.lift()
+        self.service.await_table(lambda table: table, "a table again")
+
+    def test_without_memory_the_table_stays_as_it_was(self):
+        before = self.service.table()
+        self.faults.inject("memory", errno.ENOMEM)
+        self.centre.delay_ms = 100
+        wait_until(lambda: self.faults["memory"].done > 0, "there is no memory", 60)
+        self.faults.lift()
+        self.assertLessEqual(list(self.service.table()), list(before))
+        self.centre.delay_ms = 200
+        self.service.await_table(lambda table: table["EFHK"] > 190, "the next change")
+
+    def test_a_server_without_descriptors_goes_on_when_it_has_some(self):
+        self.faults.inject("accept4", errno.EMFILE)
+        with contextlib.closing(socket.create_connection(("127.0.0.1", self.service.port), support.ANSWER_SECONDS)) as peer:
+            peer.sendall(b"GET / HTTP/1.0\r\n\r\n")
+            wait_until(lambda: self.faults["accept4"].done > 0, "a failure")
+            self.faults.lift()
+            self.assertTrue(peer.recv(64).startswith(b"HTTP/1.1 200"))
 
 
 class HttpTest(PhoenixTest):
