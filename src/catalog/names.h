@@ -57,7 +57,7 @@ void names_tick(struct names *names, int64_t now_ns);
 
 /** Lets an endpoint go on to the next address of its name, if it has another one; the change is
  * told by names_tick(). @param at as names_find() has set it. */
-void names_refuse(struct names *names, const char *name, const struct endpoint *at);
+void names_refuse(struct names *names, const char *text, const struct endpoint *at);
 
 /** The address of a name, for a port.
  * @param[in,out] at its address and scope are set, for its port; untouched where there is none yet.
