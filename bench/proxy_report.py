@@ -59,6 +59,11 @@ def paddock(place, *flags):
     return proxy(PADDOCK, place, "-q", *flags)
 
 
+def paddock_many(place):
+    lab.write(place.folder / "paddock.yaml", "paddock: {udp: {sessions: {max: 200000}}}")
+    return paddock(place, "-c", place.folder / "paddock.yaml")
+
+
 def paddock_low_latency(place):
     return paddock(place, "--low-latency")
 
@@ -287,7 +292,7 @@ def many_sessions(wire, rounds):
     """The floor has a socket for each session, and no process here may have more than some thousands."""
     found = collections.defaultdict(dict)
     for number in range(rounds):
-        for name, make, each in (FLOOR, forwarder, 1000), ("paddock", paddock, 1000), ("paddock", paddock, 6250):
+        for name, make, each in (FLOOR, forwarder, 1000), ("paddock", paddock_many, 1000), ("paddock", paddock_many, 6250):
             case = Case("", each, 16, 1, 0, 1)
             with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stack:
                 place = Place(wire, case.servers, folder)
@@ -368,6 +373,14 @@ def workers(rounds):
             f"{text([b / a for a, b in zip(one, two)])} times as many.")
 
 
+def filters(parts):
+    """What paddock_bench_filters prints: now, or from what the benchmarks of parts have printed."""
+    if parts is None:
+        return run([PROGRAMS / "paddock_bench_filters"])
+    sections = parts.read_text(encoding="utf-8").split("== ")
+    return next(text.partition("\n")[2] for text in sections if text.startswith("filters\n"))
+
+
 def document(parts, options):
     model = next((line.split(":")[1].strip() for line in pathlib.Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")), "?")
     missing = ", ".join(name for name in PROXIES if name not in available())
@@ -387,7 +400,8 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--seconds", type=float, default=2)
-    parser.add_argument("--only", help="names of cases, with commas between them, or of 'overload', 'sessions', 'workers'")
+    parser.add_argument("--only", help="names of cases, with commas between them, or of 'overload', 'sessions', 'workers', 'filters'")
+    parser.add_argument("--parts", type=pathlib.Path, help="what the benchmarks of parts printed; else that of filters is run")
     parser.add_argument("--write", nargs="?", const="", default=None, metavar="NOTE")
     options = parser.parse_args()
     wanted = options.only and options.only.split(",")
@@ -405,6 +419,10 @@ def main():
             parts.append(("Many sessions", "Each player is on each of 16 servers, by token.\n\n" + many_sessions(wire, min(3, options.rounds))))
     if wanted is None or "workers" in wanted:
         parts.append(("Two workers", workers(options.rounds)))
+    if wanted is None or "filters" in wanted:
+        parts.append(("Filters", "CPU time of one datagram in the chain, as `paddock_bench_filters` measures it; without receiving and sending. A row with\n"
+                      "several names is a chain of these. The bare look-up is in a table of open addressing, at most half full, of pointers to the\n"
+                      f"same tokens, with the same keyed hash.\n\n```\n{filters(options.parts).rstrip()}\n```"))
     page = document(parts, options)
     print(page)
     if options.write is not None:

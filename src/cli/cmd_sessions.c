@@ -1,16 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include <errno.h>
 #include <jansson.h>
 #include <stdio.h>
 
 #include "base/duration.h"
+#include "cli/admin_client.h"
 #include "cli/command.h"
 #include "cli/commands.h"
-#include "cli/fetch.h"
-#include "net/target.h"
-
-#define ADMIN_PORT 8000
-#define TEXT_BYTES 160
 
 struct arguments {
     struct target admin;
@@ -21,22 +16,8 @@ struct arguments {
 
 static const char *const orders[] = {"idle", "age", "packets", "bytes", NULL};
 
-static int parse_admin(const char *text, void *value)
-{
-    return target_parse(text, ADMIN_PORT, value) == TARGET_OK ? 0 : -1;
-}
-
-static const struct field_type admin_type = {
-    .parse = parse_admin, .expected = "an address and a port, such as 127.0.0.1:8000"};
-
 static const struct field fields[] = {
-    {.flag = "admin",
-     .help = "where the proxy serves HTTP",
-     .placeholder = "ADDRESS",
-     .default_text = "127.0.0.1:8000",
-     .kind = FIELD_CUSTOM,
-     .type = &admin_type,
-     FIELD_AT(struct arguments, admin)},
+    OPTION_ADMIN(struct arguments, admin),
     {.flag = "sort",
      .help = "by idle (the last active first), age (the oldest first), packets or bytes",
      .placeholder = "KEY",
@@ -106,8 +87,7 @@ int cmd_sessions(int argc, char *const *argv)
     const struct field_table table = {fields, &arguments};
     struct flags_words words = {.items = NULL};
     struct error error;
-    char failure[TEXT_BYTES], path[TEXT_BYTES];
-    json_t *list;
+    char failure[ADMIN_FAILURE_BYTES], path[64];
 
     field_defaults(fields, &arguments);
     if (flags_parse(&table, argc, argv, &words, &error) != 0)
@@ -117,12 +97,8 @@ int cmd_sessions(int argc, char *const *argv)
 
     snprintf(path, sizeof path, "/sessions?sort=%s&limit=%u", orders[arguments.sort],
              arguments.limit);
-    int code = fetch_json(&arguments.admin, path, &list);
-    snprintf(failure, sizeof failure,
-             code == -ENOTCONN ? "nothing answers at %.64s, port %u"
-                               : "what answers at %.64s, port %u, tells no sessions",
-             arguments.admin.host, (unsigned)arguments.admin.port);
-    if (code != 0)
+    json_t *list = admin_ask(&arguments.admin, path, failure);
+    if (list == NULL)
         return command_fail(&command, failure);
     if (!arguments.is_json)
         print_table(list);

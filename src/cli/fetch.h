@@ -10,7 +10,7 @@
 #include "net/target.h"
 
 /** Bytes of an answer, and seconds for it, at most. */
-#define FETCH_MAX_BYTES ((size_t)16 << 20)
+#define FETCH_MAX_BYTES ((size_t)64 << 20)
 #define FETCH_SECONDS 5
 
 /**

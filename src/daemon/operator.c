@@ -144,29 +144,65 @@ static const char *const ORDERS[] = {[SERVICE_BY_IDLE] = "idle",
                                      [SERVICE_BY_PACKETS] = "packets",
                                      [SERVICE_BY_BYTES] = "bytes"};
 
-/* Sessions are the workers', whom the control thread alone can ask. One that does not answer in
- * time finds the question withdrawn. */
-static struct http_blob *show_sessions(const char *sort, const char *limit, void *user)
+static const char *const SUBJECTS[] = {[SERVICE_SESSIONS] = "sessions",
+                                       [SERVICE_DROPS] = "drops",
+                                       [SERVICE_TALKERS] = "top",
+                                       [SERVICE_CAPTURE] = "capture"};
+
+/* An address with or without a port; "" is any. */
+static int parse_peer(const char *text, struct endpoint *peer)
+{
+    struct server_address address;
+    if (text[0] == '\0')
+        return 0;
+    if (server_address_parse(text, &address) != 0 && server_host_parse(text, &address) != 0)
+        return -1;
+    *peer = address.at;
+    return address.name[0] == '\0' ? 0 : -1;
+}
+
+static int parse_question(const struct admin_question *question, struct service_list *wanted)
+{
+    uint64_t rows = DEFAULT_ROWS;
+    size_t subject = 0;
+
+    while (subject < sizeof SUBJECTS / sizeof SUBJECTS[0] &&
+           strcmp(SUBJECTS[subject], question->subject) != 0)
+        subject++;
+    wanted->subject = (enum service_subject)subject;
+    for (size_t i = 0; i < sizeof ORDERS / sizeof ORDERS[0]; i++) {
+        if (strcmp(ORDERS[i], question->sort) == 0)
+            wanted->order = (enum service_order)i;
+    }
+    if (question->limit[0] != '\0' &&
+        number_parse(question->limit, 1, SERVICE_LIST_MOST, &rows) != 0)
+        rows = SERVICE_LIST_MOST;
+    wanted->limit = rows;
+    return subject < sizeof SUBJECTS / sizeof SUBJECTS[0] &&
+                   parse_peer(question->player, &wanted->player) == 0 &&
+                   parse_peer(question->server, &wanted->server) == 0
+               ? 0
+               : -1;
+}
+
+/* What is listed is the workers', whom the control thread alone can ask. One that does not answer
+ * in time finds the question withdrawn. */
+static struct http_blob *show_list(const struct admin_question *asked, void *user)
 {
     struct daemon *daemon = user;
     struct question *question = &daemon->question;
     struct service_list wanted = {.order = SERVICE_BY_IDLE};
     struct http_blob *answer = NULL;
     struct timespec until;
-    uint64_t rows = DEFAULT_ROWS;
     int error = 0;
 
-    for (size_t i = 0; sort != NULL && i < sizeof ORDERS / sizeof ORDERS[0]; i++) {
-        if (strcmp(ORDERS[i], sort) == 0)
-            wanted.order = (enum service_order)i;
-    }
-    if (limit != NULL && number_parse(limit, 1, SERVICE_LIST_MOST, &rows) != 0)
-        rows = SERVICE_LIST_MOST;
-    wanted.limit = rows;
+    if (parse_question(asked, &wanted) != 0)
+        return NULL;
     clock_gettime(CLOCK_REALTIME, &until);
     until.tv_sec++;
     pthread_mutex_lock(&question->lock);
     question->wanted = wanted;
+    question->number++;
     question->is_asked = true;
     question->is_answered = false;
     loop_wake(daemon->loop);
@@ -179,12 +215,12 @@ static struct http_blob *show_sessions(const char *sort, const char *limit, void
     return answer;
 }
 
-static json_t *list_sessions(struct daemon *daemon, const struct service_list *wanted)
+static json_t *list(struct daemon *daemon, const struct service_list *wanted)
 {
     for (size_t i = 0; i < daemon->running_count; i++) {
         const struct running *service = &daemon->running[i];
-        if (service->ops->sessions != NULL)
-            return service->ops->sessions(service->self, wanted);
+        if (service->ops->list != NULL)
+            return service->ops->list(service->self, wanted);
     }
     return json_pack("{s:i, s:[]}", "total", 0, "sessions");
 }
@@ -195,18 +231,17 @@ void operator_answer(struct daemon *daemon)
     pthread_mutex_lock(&question->lock);
     bool is_asked = question->is_asked && !question->is_answered;
     struct service_list wanted = question->wanted;
+    uint64_t number = question->number;
     pthread_mutex_unlock(&question->lock);
     if (!is_asked)
         return;
 
-    json_t *list = list_sessions(daemon, &wanted);
-    char *text = list != NULL ? json_dumps(list, JSON_COMPACT) : NULL;
+    json_t *json = list(daemon, &wanted);
+    char *text = json != NULL ? json_dumps(json, JSON_COMPACT) : NULL;
     struct http_blob *blob = text != NULL ? http_blob_new(text, strlen(text)) : NULL;
-    json_decref(list);
+    json_decref(json);
     pthread_mutex_lock(&question->lock);
-    bool is_wanted = question->is_asked && !question->is_answered &&
-                     question->wanted.order == wanted.order &&
-                     question->wanted.limit == wanted.limit;
+    bool is_wanted = question->is_asked && !question->is_answered && question->number == number;
     if (is_wanted) {
         question->answer = blob;
         question->is_answered = true;
@@ -223,7 +258,7 @@ struct admin_callbacks operator_callbacks(void)
                                     .ready = ready,
                                     .metrics = write_metrics,
                                     .config = show_config,
-                                    .sessions = show_sessions};
+                                    .list = show_list};
 }
 
 struct shown *operator_prepare(struct config *config)

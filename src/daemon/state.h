@@ -68,11 +68,12 @@ struct daemon {
     int64_t settle_ns;      /**< when to look at the files again, likewise */
     int64_t stop_ns;        /**< when to stop, likewise; 0: at once; LOOP_NEVER until it is told */
 
-    /** What the admin server's thread has asked of the control thread, for a list of sessions. */
+    /** What the admin server's thread has asked of the control thread, for a list. */
     struct question {
         pthread_mutex_t lock; /**< over the others */
         pthread_cond_t changed;
         bool is_asked, is_answered;
+        uint64_t number; /**< of the question, as one may be withdrawn */
         struct service_list wanted;
         struct http_blob *answer; /**< NULL: it failed, or there is none yet */
     } question;

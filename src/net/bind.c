@@ -156,7 +156,7 @@ int bind_choose_by_source(int fd, unsigned count)
 
 int bind_free_port(uint16_t *port, bool tells_traffic)
 {
-    struct sockaddr_in6 any = {.sin6_family = AF_INET6};
+    struct sockaddr_in6 any = {.sin6_family = AF_INET6, .sin6_port = htons(*port)};
     socklen_t bytes = sizeof any;
     int fd = socket(AF_INET6, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     int error = fd >= 0 ? set_option(fd, IPPROTO_IPV6, IPV6_V6ONLY, 0) : -errno;

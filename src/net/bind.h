@@ -66,12 +66,13 @@ int bind_join(int fd);
 int bind_choose_by_source(int fd, unsigned count);
 
 /**
- * Opens a non-blocking socket on a free port of all addresses, dual-stack where the host has IPv6.
- * Its datagrams have neither destination nor stamp.
+ * Opens a non-blocking socket on a port of all addresses that nobody has, dual-stack where the host
+ * has IPv6. Its datagrams have neither destination nor stamp.
  * @param tells_traffic as in struct binding.
- * @param[out] port in use, host order; untouched on failure.
- * @return the descriptor, the caller's; or a negative errno value: -EADDRINUSE when no port is
- * free.
+ * @param[in,out] port the one that is wanted, host order, 0: any; then the one in use. Untouched on
+ * failure.
+ * @return the descriptor, the caller's; or a negative errno value: -EADDRINUSE when it is not free,
+ * or none is.
  */
 int bind_free_port(uint16_t *port, bool tells_traffic);
 

@@ -13,6 +13,9 @@
 /** Bytes that may be added in front of a datagram, and behind it, in its buffer. */
 #define PACKET_ROOM 256
 
+/** Further bytes in front of that, for what goes before a datagram when it is sent on. */
+#define PACKET_HEAD 64
+
 /** The longest payload of UDP, which is that over IPv6. */
 #define PACKET_MAX_BYTES 65527
 
@@ -22,7 +25,9 @@
 /** A received datagram. Its bytes are the batch's: they may be changed, and stay until the handler
  * of the batch has returned. */
 struct packet {
-    uint8_t *data;  /**< #PACKET_ROOM bytes are writable before it, and behind data + bytes */
+    /** #PACKET_HEAD and #PACKET_ROOM bytes are writable before it, the latter behind data + bytes
+     * as well. */
+    uint8_t *data;
     uint32_t bytes; /**< the payload's true size, also where fewer bytes were received */
     bool is_cut;    /**< longer than the port's limit: the first bytes alone are there */
     struct endpoint peer;

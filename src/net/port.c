@@ -43,11 +43,13 @@
 #define RETRY_MS 1
 
 /* What the datagrams of one part of a gathered message need, with room around each. */
-#define SEGMENTS_BYTES (PACKET_MAX_BYTES + (size_t)PACKET_BATCH * 2 * PACKET_ROOM)
+#define SEGMENTS_BYTES                                                                             \
+    (PACKET_MAX_BYTES + (size_t)PACKET_BATCH * (PACKET_HEAD + PACKET_ROOM + PACKET_ROOM))
 
 /* Slots begin on a cache line, and are apart by no power of two, so that their beginnings do not
  * share a cache set. */
-#define SLOT_BYTES (((size_t)PACKET_ROOM + PACKET_MAX_BYTES + PACKET_ROOM + 63) / 64 * 64)
+#define SLOT_BYTES                                                                                 \
+    ((PACKET_HEAD + (size_t)PACKET_ROOM + PACKET_MAX_BYTES + PACKET_ROOM + 63) / 64 * 64)
 _Static_assert(SLOT_BYTES % 4096 != 0, "slots share no cache set");
 
 /* Errors that one call reads; so many until port_hear_again() make a port deaf. */
@@ -108,6 +110,7 @@ struct port_batch {
 struct port {
     struct port_options options;
     sa_family_t family;
+    in_port_t number;
     bool can_segment;
     unsigned pause;   /* batches of which each datagram leaves by itself all the same */
     int64_t room;     /* bytes for what is doubtful, in the batch in hand; ROOM_UNKNOWN */
@@ -176,7 +179,7 @@ struct port_batch *port_batch_new(void)
     memset(batch->latest, OUT_NONE, sizeof batch->latest);
     for (unsigned i = 0; i < PACKET_BATCH; i++) {
         struct slot *slot = &batch->slots[i];
-        batch->packets[i].data = batch->data + (size_t)i * SLOT_BYTES + PACKET_ROOM;
+        batch->packets[i].data = batch->data + (size_t)i * SLOT_BYTES + PACKET_HEAD + PACKET_ROOM;
         slot->vector.iov_base = batch->packets[i].data;
         batch->messages[i].msg_hdr = (struct msghdr){.msg_name = &slot->peer,
                                                      .msg_iov = &slot->vector,
@@ -214,6 +217,7 @@ int port_open(struct port **port, const struct port_options *options)
     getsockname(options->fd, (struct sockaddr *)&own, &bytes);
     opened->options = *options;
     opened->family = own.ss_family;
+    opened->number = endpoint_from_socket((const struct sockaddr *)&own).port;
     opened->room = ROOM_UNKNOWN;
     if (options->refused != NULL)
         bind_hear_errors(options->fd, true);
@@ -261,11 +265,12 @@ static struct in6_addr local_ipv4(const struct in_pktinfo *info)
 
 /* Reads what the kernel says of a datagram beside its bytes. An IPv4 datagram on a dual-stack
  * socket has both kinds of packet info, that of IPv4 later. Returns whether there was a stamp. */
-static bool read_control(struct msghdr *header, struct packet *packet, uint32_t *segment_bytes)
+static bool read_control(const struct port *port, struct msghdr *header, struct packet *packet,
+                         uint32_t *segment_bytes)
 {
     bool is_stamped = false;
     *segment_bytes = 0;
-    packet->local = (struct endpoint){.address = in6addr_loopback};
+    packet->local = (struct endpoint){.address = in6addr_loopback, .port = port->number};
     packet->hops = packet->traffic = 0;
     for (struct cmsghdr *message = CMSG_FIRSTHDR(header); message != NULL;
          message = CMSG_NXTHDR(header, message)) {
@@ -313,7 +318,7 @@ static void describe(struct port *port, unsigned i)
     packet->peer = endpoint_from_socket((const struct sockaddr *)&batch->slots[i].peer);
     packet->data = batch->slots[i].vector.iov_base;
     packet->received_ns = 0;
-    if (read_control(&message->msg_hdr, packet, &batch->slots[i].segment_bytes)) {
+    if (read_control(port, &message->msg_hdr, packet, &batch->slots[i].segment_bytes)) {
         int64_t delay_ns = batch->read_ns - packet->received_ns;
         histogram_record(&port->options.counters->queue_delay_ns,
                          delay_ns > 0 ? (uint64_t)delay_ns : 0);
@@ -634,6 +639,11 @@ void port_send(struct port *port, const struct port_message *message)
         message->is_doubtful ||
         (neighbours != NULL && neighbours_is_missing(neighbours, &message->to->address));
 
+    if (port->family == AF_INET && !IN6_IS_ADDR_V4MAPPED(&message->to->address)) {
+        count_error(port, ENETUNREACH); /* the host has no IPv6 */
+        tell_refused(port, ENETUNREACH, message->to);
+        return;
+    }
     if (is_doubtful && !take_room(port)) {
         count_error(port, ENOBUFS);
         return;
@@ -702,7 +712,7 @@ static unsigned hand_over_gathered(struct port *port, unsigned i)
             uint32_t left = whole->bytes - at;
             *packet = *whole;
             packet->bytes = left < segment_bytes ? left : segment_bytes;
-            packet->data = to + PACKET_ROOM;
+            packet->data = to + PACKET_HEAD + PACKET_ROOM;
             memcpy(packet->data, whole->data + at, packet->bytes);
             to = packet->data + packet->bytes + PACKET_ROOM;
             at += packet->bytes;

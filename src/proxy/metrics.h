@@ -19,8 +19,13 @@ struct proxy_sum {
     uint64_t max_sessions; /**< at a time */
     uint64_t gap_ns[2];    /**< the mean of the workers' */
     uint64_t refused[PROXY_REFUSED], ended[SESSION_ENDS];
+    uint64_t lines_lost; /**< of the log for ended sessions */
+    const struct health_counters *health;
     struct histogram_sum duration_ns, processing_ns[2];
 };
+
+/** Why a datagram was dropped, as metrics have it; "" for one that was sent on. */
+const char *proxy_outcome_reason(unsigned outcome);
 
 /** Why a copy was refused, as metrics have it. */
 const char *proxy_refusal_reason(enum proxy_refusal refusal);

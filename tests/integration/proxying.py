@@ -206,6 +206,7 @@ class Servers:
         family = socket.AF_INET6 if ":" in address else socket.AF_INET
         self.sockets = [socket.socket(family, socket.SOCK_DGRAM) for _ in range(count)]
         self.seen = [[] for _ in range(count)]  # (data, source) of each
+        self.answered = 0  # datagrams that the kernel took
         self.later = collections.deque()  # (monotonic seconds, socket, data, to)
         self.delay = 0
         self._answer = answer
@@ -243,6 +244,7 @@ class Servers:
                                 self.later.append((time.monotonic() + self.delay, key.fileobj, answer, source))
                             else:
                                 key.fileobj.sendto(answer, source)
+                                self.answered += 1
             while self.later and self.later[0][0] <= time.monotonic():
                 _, server, answer, source = self.later.popleft()
                 with contextlib.suppress(ConnectionRefusedError):

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The UDP proxy: which datagram reaches whom, unharmed, in order, and counted."""
 import base64
+import contextlib
 import os
 import socket
 import struct
@@ -11,7 +12,7 @@ import unittest
 
 import support
 from proxying import (BALANCER, DROP, FILTER, PASS, Player, Proxy, Servers, by_token, check_sums, cluster, dropped, processor_seconds, stopped, value)
-from support import make_room, needs_ipv6, scaled, wait_until, without_ipv6
+from support import Namespace, make_room, needs_ipv6, needs_root, scaled, sysctl, wait_until, without_ipv6
 
 UDP_SEGMENT = 103
 TOKENS = [b"abc"], [b"xyz", b"\x00\x00\x01"]
@@ -247,9 +248,29 @@ class AddressTest(unittest.TestCase):
                 Proxy([cluster(*servers.targets)], udp={"listen": ["127.0.0.1", "127.0.0.2", "::1"]}) as proxy:
             self.check(proxy, ["127.0.0.1", "127.0.0.2", "::1"])
 
-    def test_a_host_without_ipv6_serves_ipv4(self):
-        with Servers(1) as servers, Proxy([cluster(*servers.targets)], preexec_fn=without_ipv6()) as proxy:
-            self.check(proxy, ["127.0.0.1", "127.0.0.2"])
+    def check_without_ipv6(self, **options):
+        """Servers of IPv4 are served, and one of IPv6 is nobody: not the IPv4 address in its last bytes either."""
+        with Servers(2) as servers:
+            six = f"[2001:db8::7f00:1]:{servers.sockets[1].getsockname()[1]}"
+            with Proxy([cluster(servers.targets[0], six, tokens=[[b"a"], [b"b"]])], by_token(size=1), **options) as proxy:
+                for address in "127.0.0.1", "127.0.0.2":
+                    with self.subTest(address), Player(proxy.port, address) as player:
+                        self.assertEqual(player.ask(b"hello a"), b"hello ")
+                        player.socket.send(b"hello b")
+                        self.assertEqual(player.ask(b"hello a"), b"hello ")
+                proxy.await_metric('quilkin_packets_dropped_total{event="read",source="unreachable"}', 2)
+                self.assertEqual(servers.seen[1], [])
+                check_sums(proxy)
+
+    def test_a_kernel_without_ipv6_serves_ipv4(self):
+        self.check_without_ipv6(preexec_fn=without_ipv6())
+
+    @needs_root
+    def test_a_host_whose_ipv6_is_off_serves_ipv4(self):
+        with contextlib.closing(Namespace()) as namespace, namespace:
+            sysctl("ipv6/conf/all/disable_ipv6", 1)
+            self.assertFalse(support.has_ipv6())
+            self.check_without_ipv6()
 
     @needs_ipv6
     def test_sessions_of_all_addresses_live_through_a_change_of_the_port(self):
@@ -321,10 +342,10 @@ class CountTest(unittest.TestCase):
 
             def settled():
                 metrics = proxy.metrics()
-                return value(metrics, "paddock_udp_received_total", event="read") + \
-                    value(metrics, "paddock_udp_kernel_drops_total", event="read") == 2 * count
-            wait_until(settled, "all datagrams are received or dropped")
-            time.sleep(0.2)
+                return all(value(metrics, "paddock_udp_received_total", event=event) +
+                           value(metrics, "paddock_udp_kernel_drops_total", event=event) == sent
+                           for event, sent in (("read", 2 * count), ("write", servers.answered)))
+            wait_until(settled, "all datagrams are received or dropped, each way")
             check_sums(proxy)
 
     def test_durations_count_each_datagram(self):

@@ -3,6 +3,7 @@
 """The sessions of the UDP proxy: whose they are, how long they last, and what changes around them."""
 import contextlib
 import os
+import random
 import resource
 import signal
 import socket
@@ -14,7 +15,7 @@ import unittest
 import support
 from proxying import (PASS, Crowd, Player, Proxy, Servers, by_token, check_sums, cluster, dropped, identity, many_descriptors, own_hosts,
                       stopped, value)
-from support import needs_root, scaled, wait_until
+from support import Namespace, needs_root, scaled, sysctl, wait_until
 
 SOCKETS = "paddock_udp_upstream_sockets"
 NEXT_ADDRESS = "a server was refused: the next address of its name is taken"
@@ -213,6 +214,46 @@ class TimeTest(unittest.TestCase):
             check_sums(proxy)
 
 
+class RateTest(unittest.TestCase):
+    PACKETS, BYTES = "max_packets_per_second", "max_bytes_per_second"
+
+    def test_a_session_has_no_more_than_it_may_each_way(self):
+        """A burst takes a second's worth, or more where it lasts; it lasts less than a tenth of the time that it would need."""
+        for key, rate, payload, passes in ((self.PACKETS, 20, b"x", 20), (self.BYTES, 2000, b"x" * 100, 20)):
+            with self.subTest(key), Servers(1, lambda _, data: [data] * 2) as servers, \
+                    Proxy([cluster(*servers.targets)], udp={"sessions": {key: rate}}) as proxy, \
+                    Player(proxy.port) as player, Player(proxy.port) as other:
+                start = time.monotonic()
+                for _ in range(1000):
+                    player.socket.send(payload)
+                wait_until(lambda: value(proxy.metrics(), "paddock_udp_received_total", event="read") == 1000, "all are there")
+                most = passes * (1 + time.monotonic() - start) + 1
+                seen = servers.count()
+                self.assertGreaterEqual(seen, passes)
+                self.assertLessEqual(seen, most)
+                wait_until(lambda: value(proxy.metrics(), "paddock_udp_received_total", event="write") == 2 * seen, "all answers are there")
+                check_sums(proxy)
+                metrics = proxy.metrics()
+                answers = value(metrics, "quilkin_packets_total", event="write")
+                self.assertGreaterEqual(answers, passes)
+                self.assertLessEqual(answers, passes * (1 + time.monotonic() - start) + 1)
+                self.assertEqual(dropped(metrics, "read", "session limit"), 1000 - seen)
+                self.assertEqual(dropped(metrics, "write", "session limit"), 2 * seen - answers)
+                self.assertEqual(other.ask(payload), payload)  # another session has its own
+                player.rest()
+                wait_until(lambda: player.socket.send(payload) and player.rest(0.1), "after a while there is more")
+                check_sums(proxy)
+
+    def test_a_datagram_larger_than_a_second_has_passes_and_is_paid_off(self):
+        with Servers(1) as servers, Proxy([cluster(*servers.targets)], udp={"sessions": {self.BYTES: 100}}) as proxy, \
+                Player(proxy.port) as player:
+            self.assertEqual(player.ask(b"x" * 1000), b"x" * 1000)
+            player.socket.send(b"y")
+            wait_until(lambda: dropped(proxy.metrics(), "read", "session limit") == 1, "it is over the limit")
+            proxy.reload({"sessions": {}})
+            self.assertEqual(player.ask(b"z"), b"z")
+
+
 class ChangeTest(unittest.TestCase):
     def test_a_hundred_reloads_end_no_session_and_lose_nothing(self):
         reloads = scaled(100)
@@ -358,6 +399,33 @@ class LimitTest(unittest.TestCase):
             self.assertEqual(warning["reason"], "no_descriptors")
             self.assertIn("LimitNOFILE", warning["raise"])
         # The admin server has no descriptor to answer with while all are in use: counts are in the log of the end.
+
+    @needs_root
+    def test_where_strangers_have_all_port_numbers_a_player_gets_in(self):
+        """100 numbers, and 300 who are never answered. Who is answered keeps what he has."""
+        with contextlib.closing(Namespace()) as namespace, namespace:
+            with Servers(1, answer=lambda index, data: [data] if data.startswith(b"real") else []) as servers, \
+                    Proxy([cluster(*servers.targets)]) as proxy, contextlib.ExitStack() as stack:
+                strangers, real, late = ([stack.enter_context(Player(proxy.port)) for _ in range(count)] for count in (300, 10, 5))
+                sysctl("ipv4/ip_local_port_range", "40000 40099")
+                for i, player in enumerate(real):
+                    player.ask(b"real %d" % i)
+                for player in strangers:
+                    player.socket.send(b"none")
+                no_ports = 'quilkin_packets_dropped_total{event="read",source="no_ports"}'
+                wait_until(lambda: proxy.metrics()[no_ports] >= 200, "there is no number left")
+                for i, player in enumerate(late):
+                    def is_answered(player=player, data=b"real late %d" % i):
+                        for stranger in random.sample(strangers, 20):
+                            stranger.socket.send(b"none")
+                        player.socket.send(data)
+                        return data in player.rest(0.3)
+                    wait_until(is_answered, "a player gets in")
+                for i, player in enumerate(real):
+                    self.assertEqual(player.ask(b"real again %d" % i), b"real again %d" % i)
+                self.assertEqual(value(proxy.metrics(), "paddock_udp_sessions_ended_total", reason="idle"), 0)
+                self.assertGreater(value(proxy.metrics(), "paddock_udp_sessions_ended_total", reason="evicted"), 0)
+                check_sums(proxy)
 
     def test_datagrams_without_a_session_are_counted(self):
         def few():

@@ -7,6 +7,7 @@ foreach(case pages_render_without_warnings functions_have_pages_of_their_own pad
              paddock_ping_1_names_the_options_of_the_help paddock_load_1_names_the_options_of_the_help
              paddock_relay_1_names_the_options_of_the_help json_keys_of_load_are_those_that_the_program_prints
              other_pages_name_no_option_that_is_not_there
+             paddock_filters_7_has_each_filter_with_its_keys_and_an_example
              json_keys_are_those_that_the_program_prints json_keys_of_the_relay_are_those_that_it_prints)
     add_test(NAME paddock.packaging.man.${case}
              COMMAND ${Python3_EXECUTABLE} ${CMAKE_CURRENT_LIST_DIR}/test_man.py ${case} ${PROJECT_SOURCE_DIR}

@@ -31,7 +31,8 @@ static void keep(struct port *port, struct packet *packets, unsigned count, void
 
     for (unsigned i = 0; i < count; i++) {
         fixture->bytes[fixture->count++ % sizeof fixture->bytes] = packets[i].data[0];
-        memset(packets[i].data - PACKET_ROOM, 0xff, PACKET_ROOM); /* as a filter may */
+        memset(packets[i].data - PACKET_HEAD - PACKET_ROOM, 0xff,
+               PACKET_HEAD + PACKET_ROOM); /* as a filter may */
         memset(packets[i].data + packets[i].bytes, 0xff, PACKET_ROOM);
         port_count(port, 0, &packets[i]);
     }
