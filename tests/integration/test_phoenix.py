@@ -409,10 +409,12 @@ class SitesTest(PhoenixTest):
 
     def proxy(self, delay_ms, table, **options):
         """A proxy so far away that tells this; a text, or milliseconds by code."""
-        centre, = self.centres(("HOME", delay_ms))
         body = table if isinstance(table, str) else json.dumps({name: ms * 10**6 for name, ms in table.items()})
-        self.enterContext(Table(centre.port, body, **options))
-        return f"127.0.0.1:{centre.port}"
+        while True:  # a number that is free for UDP may be taken for TCP
+            centre, = self.centres(("HOME", delay_ms))
+            with contextlib.suppress(OSError):
+                self.enterContext(Table(centre.port, body, **options))
+                return f"127.0.0.1:{centre.port}"
 
     def sites(self, *arguments, status=0):
         done = run("sites", *PATIENT, "-a", "3", *arguments)
