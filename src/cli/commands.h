@@ -39,6 +39,11 @@ int cmd_schema(int argc, char *const *argv);
  * answer, or the output fails. */
 int cmd_sessions(int argc, char *const *argv);
 
+/** `paddock sites`: what it is from here over a proxy to each data centre. 0 = every proxy has
+ * answered, 1 = one has not, 2 = usage, or a file that cannot be used, 255 = none has, or the
+ * output fails. */
+int cmd_sites(int argc, char *const *argv);
+
 /** `paddock trace`: drops, the players that send the most, or a session's datagrams. As
  * cmd_sessions().
  */

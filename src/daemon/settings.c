@@ -327,8 +327,6 @@ static const struct field fields[] = {
      .kind = FIELD_NUMBER,
      .max = INT64_MAX,
      .flags = FIELD_HIDDEN},
-    UNSUPPORTED_SWITCH("service.phoenix", "SERVICE_PHOENIX"),
-    UNSUPPORTED_VALUE("service.phoenix.port", "SERVICE_PHOENIX_PORT"),
     UNSUPPORTED_SWITCH("service.mds", "SERVICE_MDS"),
     UNSUPPORTED_VALUE("service.mds.port", "SERVICE_MDS_PORT"),
     UNSUPPORTED_SWITCH("service.xds", "SERVICE_XDS"),

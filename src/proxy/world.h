@@ -10,10 +10,10 @@
 #include <stdbool.h>
 
 #include "catalog/catalog.h"
+#include "catalog/names.h"
 #include "filters/chain.h"
 #include "loop/worker.h"
 #include "proxy/health.h"
-#include "proxy/names.h"
 #include "proxy/policies.h"
 #include "proxy/settings.h"
 #include "proxy/tokens.h"

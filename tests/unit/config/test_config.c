@@ -475,8 +475,6 @@ static const struct {
     const char *variable;
     bool is_switch;
 } unsupported[] = {
-    {"service.phoenix", "QUILKIN_SERVICE_PHOENIX", true},
-    {"service.phoenix.port", "QUILKIN_SERVICE_PHOENIX_PORT", false},
     {"service.mds", "QUILKIN_SERVICE_MDS", true},
     {"service.mds.port", "QUILKIN_SERVICE_MDS_PORT", false},
     {"service.xds", "QUILKIN_SERVICE_XDS", true},
@@ -576,7 +574,7 @@ static void help_lists_what_is_supported_and_nothing_else(void **state)
     fclose(stream);
     for (size_t i = 0; i < sizeof supported / sizeof supported[0]; i++)
         assert_non_null(strstr(text, supported[i]));
-    assert_null(strstr(text, "--service.phoenix"));
+    assert_null(strstr(text, "--service.xds"));
     assert_non_null(strstr(text, "--provider.fs"));
     assert_null(strstr(text, "--provider.k8s"));
     assert_null(strstr(text, "--provider.k8s"));

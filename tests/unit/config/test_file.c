@@ -381,7 +381,11 @@ static void json_has_file_and_flags_merged(void **state)
               "\"session_timeout\":\"60s\",\"sessions\":{\"max\":0,"
               "\"max_per_address\":0,\"max_packets_per_second\":0,"
               "\"max_bytes_per_second\":0,\"removed_endpoint\":\"keep\",\"log_rate\":0},"
-              "\"clusters\":{},\"listeners\":[]}},"
+              "\"clusters\":{},\"listeners\":[]},"
+              "\"phoenix\":{\"port\":7600,\"listen\":[\"::\"],"
+              "\"interval\":{\"min\":\"1s\",\"max\":\"60s\"},"
+              "\"cors\":false,\"requests_per_second\":100,"
+              "\"loopback\":false}},"
               "\"qcmp_port\":9}");
     free(text);
     json_decref(json);
