@@ -6,6 +6,7 @@ import errno
 import json
 import os
 import pathlib
+import resource
 import socket
 import tempfile
 import time
@@ -131,6 +132,8 @@ class TableTest(PhoenixTest):
         phoenix = self.phoenix([])
         phoenix.reload(datacenters={"map": {"127.0.0.1": {"qcmp_port": centre.port, "icao_code": "EFHK"}}})
         phoenix.await_table(lambda table: "EFHK" in table, "the node of the map")
+        phoenix.reload(datacenters={"map": {"localhost": {"qcmp_port": centre.port, "icao_code": "KJFK"}}})
+        phoenix.await_table(lambda table: list(table) == ["KJFK"], "the node by its name")
 
     def test_a_level_shift_is_followed(self):
         centre, = self.centres(("EFHK", 5))
@@ -335,10 +338,16 @@ class HttpTest(PhoenixTest):
 
     def test_web_pages_may_read_it_where_that_is_asked_for(self):
         phoenix = self.started()
-        self.assertNotIn("Access-Control-Allow-Origin", phoenix.ask(Origin="https://game.example")[1])
+        asking = {"Origin": "https://game.example", "Access-Control-Request-Method": "GET"}
+        self.assertNotIn("Access-Control-Allow-Origin", phoenix.ask(**asking)[1])
+        self.assertEqual(phoenix.ask(method="OPTIONS", **asking)[0], 405)
         phoenix.reload(paddock={"workers": 1, "phoenix": phoenix.own | {"cors": True}})
         for path in ("/", "/network-coordinates"):
             self.assertEqual(phoenix.ask(path)[1]["Access-Control-Allow-Origin"], "*")
+            status, headers, body = phoenix.ask(path, "OPTIONS", **asking)
+            self.assertEqual((status, headers["Access-Control-Allow-Origin"], headers["Content-Length"], body),
+                             (204, "*", None, ""))
+        self.assertEqual(phoenix.ask(method="OPTIONS")[0], 405)
 
     def test_an_address_has_so_many_requests_a_second(self):
         phoenix = self.started(loopback=True)
@@ -374,6 +383,14 @@ class HttpTest(PhoenixTest):
                 peer.settimeout(45)
                 with contextlib.suppress(ConnectionResetError):
                     self.assertEqual(peer.recv(1), b"")
+
+    def test_unfinished_requests_delay_nobody_where_descriptors_are_few(self):
+        phoenix = self.phoenix([self.centre], preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (128, 128)))
+        with contextlib.ExitStack() as stack:
+            for peer in unfinished(phoenix.port, 250):
+                stack.enter_context(contextlib.closing(peer))
+            self.assertEqual(phoenix.ask()[0], 200)
+            self.assertLess(phoenix.metrics()["process_open_fds"], 120)
 
     def test_a_request_that_comes_byte_by_byte_ends_at_its_deadline(self):
         phoenix = self.started()
