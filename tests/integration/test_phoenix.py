@@ -9,6 +9,7 @@ import pathlib
 import resource
 import socket
 import tempfile
+import threading
 import time
 import unittest
 
@@ -465,13 +466,20 @@ class SitesTest(PhoenixTest):
         found = json.loads(self.sites("--format", "json", path).stdout)
         self.assertEqual([(row["icao_code"], row["proxy"]) for row in found["sites"]], [("KJFK", near), ("EFHK", far)])
 
+    def test_a_proxy_that_is_slow_delays_no_other(self):
+        """Each answers when both are asked."""
+        both = threading.Barrier(2, timeout=support.ANSWER_SECONDS)
+        proxies = [self.proxy(0, {name: 1}, before=both.wait) for name in ("EFHK", "KJFK")]
+        found = json.loads(self.sites("--format", "json", self.file("\n".join(proxies))).stdout)
+        self.assertEqual({row["icao_code"] for row in found["sites"]}, {"EFHK", "KJFK"})
+
     def test_proxies_that_do_not_answer_are_named(self):
         fine = self.proxy(5, {"EFHK": 3})
         silent = f"127.0.0.1:{self.enterContext(Server()).port}"
         closed, = self.centres(("HOME", 0))
         wrong = [self.proxy(0, "[1]"), self.proxy(0, "no JSON"), self.proxy(0, "{}", status="500 No"),
                  self.proxy(0, json.dumps({code(i): 1 for i in range(5000)}))]
-        hostile = self.proxy(0, '{"EFHK": -1, "KJFK": 1e300, "toolong": 1, "\\u001b[2J": 1, "WSSS": "1", "AAAA": 1}')
+        hostile = self.proxy(0, '{"EFHK": -1, "KJFK": 1e300, "LFPG": 18446744073709551616, "toolong": 1, "\\u001b[2J": 1, "WSSS": "1", "AAAA": 1}')
         path = self.file("\n".join([fine, silent, f"127.0.0.1:{closed.port}", *wrong, hostile, ""]))
         done = run("sites", "-t", "300ms", "--format", "json", path)
         self.assertEqual(done.returncode, 1, done.stderr)
