@@ -76,6 +76,15 @@ class TableTest(PhoenixTest):
                 return time.monotonic() - phoenix.ready_at
         self.best_of_several(6, attempt)
 
+    def test_many_silent_nodes_take_no_room_from_others(self):
+        silent = self.enterContext(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
+        silent.bind(("0.0.0.0", 0))
+        nodes = [{"address": f"127.1.{i // 250}.{i % 250 + 1}", "qcmp_port": silent.getsockname()[1], "icao_code": "DEAD"}
+                 for i in range(1500)]
+        phoenix = self.phoenix([*nodes, *self.centres(("EFHK", 5))])
+        metrics = wait_until(lambda: (found := phoenix.metrics())[ERRORS("DEAD")] > 0 and found, "the first time-outs")
+        self.assertEqual(value(metrics, "paddock_phoenix_other_total", kind="unsent"), 0)
+
     def test_nodes_come_move_and_go_while_it_runs(self):
         first, second, third = self.centres(("EFHK", 5), ("KJFK", 5), ("KJFK", 40))
         phoenix = self.phoenix([first])
