@@ -68,6 +68,8 @@ static int add_listener(struct ports *ports, const struct ports_options *options
     int code = port_open(&listener->port, &port);
     if (code != 0)
         return code;
+    if (worker > 0)
+        port_join(listener->port, ports->listeners[ports->count - 1].port);
     listener->worker = worker;
     listener->watch = (struct loop_watch){.fd = fd, .ready = receive, .user = listener->port};
     ports->count++;

@@ -33,6 +33,8 @@ void proxy_sum_add(struct proxy_sum *sum, const struct proxy_counters *counters,
     for (const struct proxy_counters *c = counters; c < counters + workers; c++) {
         sum->copies += counter_read(&c->copies);
         sum->began += counter_read(&c->began);
+        sum->migrations += counter_read(&c->migrations);
+        sum->handovers += counter_read(&c->handovers);
         sum->sessions += counter_read(&c->sessions);
         sum->sockets += counter_read(&c->sockets);
         sum->resting += counter_read(&c->resting);
@@ -168,6 +170,12 @@ void proxy_metrics_write(struct metrics *out, const struct proxy_sum *sum,
                    "Sessions that ended, by reason.");
     for (unsigned i = 0; i < SESSION_ENDS; i++)
         metrics_sample(out, sum->ended[i], "reason", session_end_name((enum session_end)i), NULL);
+    metrics_family(out, "paddock_udp_migrations", METRICS_COUNTER, NULL,
+                   "Sessions that went on with another address of their player.");
+    metrics_sample(out, sum->migrations, NULL);
+    metrics_family(out, "paddock_udp_handovers", METRICS_COUNTER, NULL,
+                   "Copies of players' datagrams that went to the worker which has the session.");
+    metrics_sample(out, sum->handovers, NULL);
     metrics_family(out, "paddock_udp_session_lines_lost", METRICS_COUNTER, NULL,
                    "Sessions that ended without their line in the log, which was asked for.");
     metrics_sample(out, sum->lines_lost, NULL);

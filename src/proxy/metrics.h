@@ -15,7 +15,7 @@ struct proxy_sum {
     struct port_sum players;  /**< received from players, sent to them */
     struct port_sum upstream; /**< received from servers, sent to them */
     uint64_t kernel_drops[2]; /**< of the ports for players, of upstream sockets */
-    uint64_t copies, began, sessions, sockets, resting;
+    uint64_t copies, began, migrations, handovers, sessions, sockets, resting;
     uint64_t max_sessions; /**< at a time */
     uint64_t gap_ns[2];    /**< the mean of the workers' */
     uint64_t refused[PROXY_REFUSED], ended[SESSION_ENDS];

@@ -209,6 +209,16 @@ static bool are_listeners_alike(const struct proxy_listeners *a, const struct pr
     return true;
 }
 
+/* What lets sessions migrate between workers. */
+static int make_homes(struct proxy *proxy)
+{
+    unsigned count = workers_count(proxy->env.workers);
+    int code = homes_new(&proxy->shared.homes, (uint64_t)count * proxy->max_sessions);
+    if (code == 0 && count > 1)
+        code = handovers_new(&proxy->shared.handovers, count);
+    return code;
+}
+
 static int make_workers(struct proxy *proxy, const struct proxy_settings *settings)
 {
     unsigned count = workers_count(proxy->env.workers);
@@ -226,6 +236,8 @@ static int make_workers(struct proxy *proxy, const struct proxy_settings *settin
         return -ENOMEM;
     memset(proxy->counters, 0, count * sizeof *proxy->counters);
     code = session_log_new(&proxy->lines, count);
+    if (code == 0 && settings->migrate_by == PROXY_BY_TOKEN)
+        code = make_homes(proxy);
     for (unsigned i = 0; i < count && code == 0; i++) {
         const struct proxy_worker_options options = {.shared = &proxy->shared,
                                                      .worker = workers_get(proxy->env.workers, i),
@@ -280,6 +292,8 @@ static void proxy_free(struct proxy *proxy)
 {
     end_sessions(proxy);
     session_log_free(proxy->lines);
+    homes_free(proxy->shared.homes);
+    handovers_free(proxy->shared.handovers);
     for (unsigned i = 0; i < proxy->entrances_count; i++)
         ports_slot_fini(&proxy->entrances[i].ports);
     free_listeners(&proxy->listeners);
@@ -341,10 +355,17 @@ static int open_proxy(void **self, const struct service_env *env, const struct c
     return 0;
 }
 
+struct start {
+    struct proxy *proxy;
+    atomic_int code; /* of a worker that failed; relaxed: workers_call() orders */
+};
+
 static void start_worker(struct worker *worker, void *user)
 {
-    struct proxy *proxy = user;
-    proxy_worker_start(proxy->workers[worker->index]);
+    struct start *start = user;
+    int code = proxy_worker_start(start->proxy->workers[worker->index]);
+    if (code != 0)
+        atomic_store_explicit(&start->code, code, memory_order_relaxed);
 }
 
 static void log_port(const struct proxy *proxy, const struct entrance *entrance,
@@ -362,8 +383,9 @@ static void log_port(const struct proxy *proxy, const struct entrance *entrance,
 static int start(void *self, struct error *error)
 {
     struct proxy *proxy = self;
-    int code = 0;
-    workers_call(proxy->env.workers, start_worker, proxy);
+    struct start starting = {.proxy = proxy};
+    workers_call(proxy->env.workers, start_worker, &starting);
+    int code = starting.code;
     for (unsigned i = 0; i < proxy->entrances_count && code == 0; i++)
         code = ports_start(proxy->entrances[i].ports.current);
     if (code != 0)

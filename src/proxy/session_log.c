@@ -16,6 +16,7 @@ struct line {
     struct endpoint player, server, local;
     struct session_count read, written;
     int64_t began_ns, last_ns;
+    uint32_t migrations;
     uint16_t number;
     enum session_end end;
 };
@@ -61,6 +62,7 @@ void session_log_note(struct session_log *lines, unsigned worker, const struct s
                           .written = session->written,
                           .began_ns = session->began_ns,
                           .last_ns = session->last_ns,
+                          .migrations = session->migrations,
                           .number = session->number,
                           .end = end};
     ring_commit(&lines->rings[worker]);
@@ -77,7 +79,7 @@ static void write_line(const struct line *line, struct log *log)
     LOG_EVENT(log, LOG_LEVEL_INFO, log_text("message", "udp session ended"),
               log_text("reason", session_end_name(line->end)), log_text("player", player),
               log_text("local", local), log_text("server", server),
-              log_uint("upstream_port", line->number),
+              log_uint("upstream_port", line->number), log_uint("migrations", line->migrations),
               log_uint("duration_ms", (uint64_t)(length_ns / MS_NS)),
               log_uint("read_packets", line->read.packets),
               log_uint("read_bytes", line->read.bytes),

@@ -11,6 +11,7 @@
 #define AT(member) FIELD_AT(struct proxy_settings, member)
 
 static const char *const removed_words[] = {"keep", "drop", "move", NULL};
+static const char *const migration_words[] = {"nothing", "token", NULL};
 
 static int parse_locality(const char *text, void *value)
 {
@@ -145,6 +146,13 @@ static const struct field fields[] = {
      .kind = FIELD_WORD,
      .words = removed_words,
      AT(removed_endpoint)},
+    {.key = "paddock.udp.sessions.migrate_by",
+     .help = "what keeps a session for a player with a new address: nothing, or the token, where "
+             "each player has one of its own",
+     .kind = FIELD_WORD,
+     .flags = FIELD_FIXED,
+     .words = migration_words,
+     AT(migrate_by)},
     {.key = "paddock.udp.sessions.log_rate",
      .help = "lines a second of the log for sessions that have ended; 0: none",
      .kind = FIELD_NUMBER,

@@ -20,6 +20,12 @@ enum proxy_removed {
     PROXY_MOVE  /**< each ends when the player's next datagram went elsewhere */
 };
 
+/** By what a player is known again who comes from a new address. */
+enum proxy_migration {
+    PROXY_NO_MIGRATION,
+    PROXY_BY_TOKEN /**< by which the router chose the server */
+};
+
 /** A further port for players, whose datagrams go through a chain of its own. */
 struct proxy_listener {
     uint16_t port;                      /**< 0: any free port */
@@ -48,6 +54,7 @@ struct proxy_settings {
     uint32_t max_per_address;                              /**< 0: as many as there may be in all */
     uint32_t max_packets_per_second, max_bytes_per_second; /**< of a session each way; 0: any */
     enum proxy_removed removed_endpoint;
+    enum proxy_migration migrate_by;
     uint32_t log_rate;         /**< lines a second for sessions that ended; 0: none */
     struct policies *policies; /**< for clusters; NULL: none */
     struct proxy_listeners listeners;
