@@ -42,6 +42,7 @@ void proxy_sum_add(struct proxy_sum *sum, const struct proxy_counters *counters,
             sum->refused[i] += counter_read(&c->refused[i]);
         for (unsigned i = 0; i < SESSION_ENDS; i++)
             sum->ended[i] += counter_read(&c->ended[i]);
+        places_collect(&sum->places, &c->places);
         histogram_add(&sum->duration_ns, &c->duration_ns);
         sum->kernel_drops[1] += counter_read(&c->kernel_drops);
         for (unsigned i = 0; i < 2; i++) {
@@ -142,7 +143,10 @@ void proxy_metrics_write(struct metrics *out, const struct proxy_sum *sum,
     write_clusters(out, clusters);
 
     metrics_family(out, "quilkin_session_active", METRICS_GAUGE, NULL, "Sessions at the moment.");
-    metrics_sample(out, sum->sessions, "country_code", "", NULL);
+    places_write_countries(&sum->places, out);
+    if (sum->geo != NULL)
+        places_write_networks(&sum->places, out);
+    geo_metrics(sum->geo, out);
     metrics_family(out, "paddock_udp_sessions_max", METRICS_GAUGE, NULL,
                    "Sessions that there may be at a time.");
     metrics_sample(out, sum->max_sessions, NULL);

@@ -7,6 +7,7 @@
 
 #include "base/log.h"
 #include "catalog/catalog.h"
+#include "geo/geo.h"
 #include "metrics/metrics.h"
 #include "proxy/worker.h"
 
@@ -19,7 +20,9 @@ struct proxy_sum {
     uint64_t max_sessions; /**< at a time */
     uint64_t gap_ns[2];    /**< the mean of the workers' */
     uint64_t refused[PROXY_REFUSED], ended[SESSION_ENDS];
-    uint64_t lines_lost; /**< of the log for ended sessions */
+    struct places_sum places;
+    const struct geo *geo; /**< NULL: nobody knows places */
+    uint64_t lines_lost;   /**< of the log for ended sessions */
     const struct health_counters *health;
     struct histogram_sum duration_ns, processing_ns[2];
 };

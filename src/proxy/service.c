@@ -292,6 +292,7 @@ static void proxy_free(struct proxy *proxy)
 {
     end_sessions(proxy);
     session_log_free(proxy->lines);
+    geo_free(proxy->shared.geo);
     homes_free(proxy->shared.homes);
     handovers_free(proxy->shared.handovers);
     for (unsigned i = 0; i < proxy->entrances_count; i++)
@@ -334,6 +335,12 @@ static int open_proxy(void **self, const struct service_env *env, const struct c
         code = policies_copy(&proxy->policies, settings->policies);
     if (code == 0)
         code = copy_listeners(&proxy->listeners, &settings->listeners);
+    const struct geo_options places = {.loop = env->control,
+                                       .workers = env->workers,
+                                       .log = env->log,
+                                       .sources = settings->places};
+    if (code == 0 && settings->places[0] != '\0')
+        code = geo_new(&proxy->shared.geo, &places);
     if (code == 0)
         code = make_workers(proxy, settings);
     if (code != 0)
@@ -470,7 +477,8 @@ static bool is_ready(const void *self)
 static struct proxy_sum sum_up(struct proxy *proxy)
 {
     struct proxy_sum sum = {.lines_lost = session_log_lost(proxy->lines),
-                            .health = health_counters(proxy->health)};
+                            .health = health_counters(proxy->health),
+                            .geo = proxy->shared.geo};
     for (unsigned i = 0; i < proxy->entrances_count; i++)
         sum.kernel_drops[0] += ports_slot_drops(&proxy->entrances[i].ports);
     unsigned count = workers_count(proxy->env.workers);
@@ -525,6 +533,8 @@ static void tick(void *self, int64_t now_ns)
     write_lines(proxy, now_ns);
     warn_of_refused(proxy, now_ns);
     world_pass_refused(proxy->shared.world.version, proxy->names);
+    if (proxy->shared.geo != NULL)
+        geo_tick(proxy->shared.geo, now_ns);
     if (proxy->is_behind)
         follow_catalog(proxy);
     names_tick(proxy->names, now_ns); /* the last, as it may change the world */

@@ -2,6 +2,7 @@
 #include "proxy/session_log.h"
 
 #include <errno.h>
+#include <stdio.h>
 
 #include "base/ring.h"
 #include "metrics/counter.h"
@@ -17,6 +18,7 @@ struct line {
     struct session_count read, written;
     int64_t began_ns, last_ns;
     uint32_t migrations;
+    struct geo_place place;
     uint16_t number;
     enum session_end end;
 };
@@ -63,6 +65,7 @@ void session_log_note(struct session_log *lines, unsigned worker, const struct s
                           .began_ns = session->began_ns,
                           .last_ns = session->last_ns,
                           .migrations = session->migrations,
+                          .place = session->place,
                           .number = session->number,
                           .end = end};
     ring_commit(&lines->rings[worker]);
@@ -71,8 +74,10 @@ void session_log_note(struct session_log *lines, unsigned worker, const struct s
 static void write_line(const struct line *line, struct log *log)
 {
     char player[ADDRESS_TEXT_BYTES], server[ADDRESS_TEXT_BYTES], local[ADDRESS_TEXT_BYTES];
+    char country[sizeof line->place.country + 1];
     int64_t length_ns = line->last_ns > line->began_ns ? line->last_ns - line->began_ns : 0;
 
+    snprintf(country, sizeof country, "%.2s", line->place.country);
     address_format(&line->player.address, ntohs(line->player.port), player);
     address_format(&line->server.address, ntohs(line->server.port), server);
     address_format(&line->local.address, ntohs(line->local.port), local);
@@ -84,7 +89,8 @@ static void write_line(const struct line *line, struct log *log)
               log_uint("read_packets", line->read.packets),
               log_uint("read_bytes", line->read.bytes),
               log_uint("write_packets", line->written.packets),
-              log_uint("write_bytes", line->written.bytes));
+              log_uint("write_bytes", line->written.bytes), log_text("country", country),
+              log_uint("asn", line->place.asn));
 }
 
 /* A worker with many lines keeps none of the others' waiting. */

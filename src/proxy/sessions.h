@@ -22,6 +22,7 @@
 #include <stdint.h>
 
 #include "base/siphash.h"
+#include "geo/table.h"
 #include "net/endpoint.h"
 
 #define SESSIONS_SHORT_REST_NS INT64_C(2000000000)
@@ -63,6 +64,8 @@ struct session {
     bool has_come, has_come_again; /**< whether the player sent one datagram, and a second one */
     uint32_t migrations;           /**< new addresses of the player */
     uint64_t key;                  /**< the owner's: as of homes_key(); 0: none */
+    struct geo_place place;        /**< the owner's: the player's */
+    uint16_t network;              /**< the owner's: where its place is counted */
     uint32_t index;
     uint32_t next_of_player, next_of_pair; /**< in the buckets of the two tables */
     struct session_links {

@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 #include "config/config.h"
+#include "geo/geo.h"
 #include "net/address.h"
 #include "proxy/policies.h"
 
@@ -58,6 +59,7 @@ struct proxy_settings {
     uint32_t log_rate;         /**< lines a second for sessions that ended; 0: none */
     struct policies *policies; /**< for clusters; NULL: none */
     struct proxy_listeners listeners;
+    char places[GEO_TEXT_BYTES]; /**< databases, as in struct geo_options; "": none */
 };
 
 /** Its settings are a struct proxy_settings. */

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "geo/geo.h"
 #include "net/address.h"
 #include "net/bind.h"
 #include "proxy/knocks.h"
@@ -276,6 +277,7 @@ static void note_end(void *user, const struct session *session, enum session_end
 {
     struct proxy_worker *worker = user;
     struct proxy_counters *counters = worker->options.counters;
+    places_remove(&counters->places, session->place, session->network);
     int64_t length_ns = session->last_ns - session->began_ns;
     worker->has_changed = true;
     if (session->key != 0)
@@ -601,6 +603,13 @@ static struct session *session_at_home(struct proxy_worker *worker, struct home 
     return session != NULL && session->key == key ? session : NULL;
 }
 
+/* Notes where a session's player is, if that is known. */
+static void place(struct proxy_worker *worker, struct session *session)
+{
+    session->place = geo_find(shared(worker)->geo, &session->player.address);
+    session->network = places_add(&worker->options.counters->places, session->place);
+}
+
 /* Makes a session for a player, under a key where there is one. Returns NULL where it is refused,
  * and counted as that. */
 static struct session *begin_session(struct proxy_worker *worker, const struct packet *packet,
@@ -632,6 +641,7 @@ static struct session *begin_session(struct proxy_worker *worker, const struct p
     counter_add(&worker->options.counters->began, 1);
     worker->has_changed = true;
     session->key = key;
+    place(worker, session);
     if (key != 0)
         homes_put(shared(worker)->homes, key, home_of(worker, session));
     return session;
@@ -662,6 +672,8 @@ static struct session *find_or_begin(struct proxy_worker *worker, const struct a
         return NULL;
     }
     counter_add(&worker->options.counters->migrations, 1);
+    places_remove(&worker->options.counters->places, session->place, session->network);
+    place(worker, session);
     return session;
 }
 

@@ -17,6 +17,7 @@
 #include "proxy/handover.h"
 #include "proxy/homes.h"
 #include "proxy/outcome.h"
+#include "proxy/places.h"
 #include "proxy/session_log.h"
 #include "proxy/sessions.h"
 #include "proxy/settings.h"
@@ -39,6 +40,7 @@ struct proxy_shared {
      * A worker takes one that is free, and gives its own back. Relaxed: nothing else goes by it. */
     _Atomic uint16_t owners[65536];
     struct homes *homes;         /**< NULL: no session migrates; set before the workers are made */
+    struct geo *geo;             /**< NULL: nobody knows places; set before the workers start */
     struct handovers *handovers; /**< NULL without homes, or with one worker */
 };
 
@@ -54,6 +56,7 @@ struct proxy_counters {
     struct counter kernel_drops;               /**< of upstream sockets, at the last look */
     struct counter gap_ns[2];                  /**< between datagrams, read and written: the mean of
                                                   the last batch */
+    struct places places;                      /**< of sessions at the moment */
     struct histogram duration_ns;              /**< of sessions that have ended */
     struct histogram processing_ns[2];         /**< of datagrams, read and written: one of each
                                                   batch is timed and stands for all of it */
