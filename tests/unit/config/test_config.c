@@ -496,7 +496,6 @@ static const struct {
     {"provider.k8s.agones.address-type", "QUILKIN_PROVIDERS_K8S_AGONES_ADDRESS_TYPE", false},
     {"provider.k8s.agones.ip-kind", "QUILKIN_PROVIDERS_K8S_AGONES_IP_KIND", false},
     {"provider.mds.endpoints", "QUILKIN_PROVIDERS_MDS_ENDPOINTS", false},
-    {"provider.mmdb.endpoints", "QUILKIN_PROVIDERS_MMDB_ENDPOINTS", false},
     {"provider.xds.endpoints", "QUILKIN_PROVIDERS_XDS_ENDPOINTS", false},
 };
 
