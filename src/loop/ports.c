@@ -281,6 +281,18 @@ void ports_slot_abandon(struct ports_slot *slot)
     pthread_mutex_unlock(&slot->lock);
 }
 
+bool ports_slot_revoke(struct ports_slot *slot)
+{
+    if (slot->next == NULL || slot->current == NULL)
+        return false;
+    pthread_mutex_lock(&slot->lock);
+    slot->leaving = slot->next;
+    slot->is_empty = false;
+    slot->next = NULL;
+    pthread_mutex_unlock(&slot->lock);
+    return true;
+}
+
 bool ports_slot_commit(struct ports_slot *slot)
 {
     if (slot->next == NULL)

@@ -125,10 +125,36 @@ static void follow_catalog(void *user)
     }
 }
 
+struct move {
+    struct proxy *proxy;
+    const struct ports_slot *ports;
+};
+
+static void move_sessions(struct worker *worker, void *user)
+{
+    const struct move *move = user;
+    proxy_worker_move(move->proxy->workers[worker->index], move->ports->leaving,
+                      move->ports->current);
+}
+
+/* Closes ports that leave; no session keeps one of them. */
+static void leave_ports(struct proxy *proxy, struct ports_slot *ports)
+{
+    struct move move = {proxy, ports};
+    ports_slot_empty(ports); /* then no session takes one of the ports that leave */
+    workers_call(proxy->env.workers, move_sessions, &move);
+    ports_slot_leave(ports);
+}
+
 static void abandon_ports(struct proxy *proxy)
 {
-    for (unsigned i = 0; i < proxy->entrances_count; i++)
-        ports_slot_abandon(&proxy->entrances[i].ports);
+    for (unsigned i = 0; i < proxy->entrances_count; i++) {
+        struct ports_slot *ports = &proxy->entrances[i].ports;
+        if (ports_slot_revoke(ports)) /* players may have found it already */
+            leave_ports(proxy, ports);
+        else
+            ports_slot_abandon(ports);
+    }
 }
 
 static int prepare_entrance(struct proxy *proxy, unsigned index,
@@ -190,15 +216,7 @@ static int copy_listeners(struct proxy_listeners *copy, const struct proxy_liste
     return 0;
 }
 
-static bool are_ports_alike(const struct proxy_listeners *a, const struct proxy_listeners *b)
-{
-    bool is_alike = a->count == b->count;
-    for (size_t i = 0; is_alike && i < a->count; i++)
-        is_alike = a->items[i].port == b->items[i].port;
-    return is_alike;
-}
-
-/* They have the same ports. */
+/* They are as many, whatever their ports. */
 static bool are_listeners_alike(const struct proxy_listeners *a, const struct proxy_listeners *b)
 {
     for (size_t i = 0; i < a->count; i++) {
@@ -415,9 +433,10 @@ static int prepare(void *self, const struct config *next, struct error *error)
 {
     struct proxy *proxy = self;
     proxy->next = config_settings(next, &proxy_section);
-    if (!are_ports_alike(&proxy->listeners, &proxy->next->listeners))
+    if (proxy->listeners.count != proxy->next->listeners.count)
         return error_set(error, -EINVAL,
-                         "paddock.udp.listeners: expected the same ports until a restart");
+                         "paddock.udp.listeners: expected as many as before, %zu, until a restart",
+                         proxy->listeners.count);
     int code = policies_copy(&proxy->next_policies, proxy->next->policies);
     if (code == 0)
         code = copy_listeners(&proxy->next_listeners, &proxy->next->listeners);
@@ -428,13 +447,6 @@ static int prepare(void *self, const struct config *next, struct error *error)
     if (code != 0)
         forget_next(proxy);
     return code;
-}
-
-static void move_sessions(struct worker *worker, void *user)
-{
-    struct proxy *proxy = user;
-    const struct ports_slot *ports = &proxy->entrances[0].ports;
-    proxy_worker_move(proxy->workers[worker->index], ports->leaving, ports->current);
 }
 
 static void commit(void *self)
@@ -451,14 +463,13 @@ static void commit(void *self)
     proxy->next_listeners = (struct proxy_listeners){0};
     if (!is_same)
         follow_catalog(proxy);
-    /* Of the listeners none has another port. */
-    struct entrance *entrance = &proxy->entrances[0];
-    if (!ports_slot_commit(&entrance->ports))
-        return;
-    log_port(proxy, entrance, "udp port changed");
-    ports_slot_empty(&entrance->ports); /* then no session takes one of the ports that leave */
-    workers_call(proxy->env.workers, move_sessions, proxy);
-    ports_slot_leave(&entrance->ports);
+    for (unsigned i = 0; i < proxy->entrances_count; i++) {
+        struct entrance *entrance = &proxy->entrances[i];
+        if (!ports_slot_commit(&entrance->ports))
+            continue;
+        log_port(proxy, entrance, i == 0 ? "udp port changed" : "udp listener changed");
+        leave_ports(proxy, &entrance->ports);
+    }
 }
 
 static void abandon(void *self)
