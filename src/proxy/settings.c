@@ -67,7 +67,7 @@ static int parse_places(const char *text, void *value)
 {
     if (strlen(text) >= GEO_TEXT_BYTES || !geo_is_list(text))
         return -1;
-    strcpy(value, text);
+    memcpy(value, text, strlen(text) + 1);
     return 0;
 }
 
