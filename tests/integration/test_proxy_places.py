@@ -68,6 +68,8 @@ class PlacesTest(unittest.TestCase):
             self.assertEqual([metrics[f'{NETWORKS}{{asn="{asn}"}}'] for asn in ("AS64500", "AS7", "")], [1, 2, 0])
             rows = json.loads(proxy.http("/sessions")[1])["sessions"]
             self.assertEqual(sorted((row["country"], row["asn"]) for row in rows), [("DE", 64500), ("SE", 7), ("SE", 7)])
+            shown = support.run("sessions", "--admin", f"127.0.0.1:{proxy.admin_port}").stdout
+            self.assertRegex(shown, r"answered +DE AS64500\n")
             self.assertEqual(value(metrics, LOADS, result="error"), 1)
             self.assertEqual(failed["source"], str(self.path))
             self.assertIn("expected a database of MaxMind's format", failed["error"])
