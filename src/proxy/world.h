@@ -7,9 +7,9 @@
 #define PADDOCK_PROXY_WORLD_H
 
 #include "catalog/catalog.h"
+#include "catalog/names.h"
 #include "filters/chain.h"
 #include "loop/worker.h"
-#include "proxy/names.h"
 
 /** One endpoint, wherever and however often clusters name it. */
 struct destination {

@@ -1,17 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /** @file
- * The addresses of endpoints that are given by name, from /etc/hosts and the DNS, by the control
- * thread and without waiting. A name has one address at a time, which stays as long as the answers
- * have it, and also where they fail.
+ * The addresses of endpoints and data centres that are given by name, from /etc/hosts and the DNS,
+ * by the control thread and without waiting. A name has one address at a time, which stays as long
+ * as the answers have it, and also where they fail.
  */
-#ifndef PADDOCK_PROXY_NAMES_H
-#define PADDOCK_PROXY_NAMES_H
+#ifndef PADDOCK_CATALOG_NAMES_H
+#define PADDOCK_CATALOG_NAMES_H
 
 #include <stdbool.h>
 #include <stdint.h>
 
 #include "base/log.h"
 #include "catalog/clusters.h"
+#include "catalog/datacenters.h"
 #include "loop/loop.h"
 
 /** How long an address is kept at least and at most, whatever its record says; and when a name that
@@ -27,7 +28,7 @@ struct names_options {
     struct loop *loop; /**< of the control thread */
     struct log *log;
     const char *servers;         /**< `address:port,...` in place of those of the system; or NULL */
-    void (*changed)(void *user); /**< another address is known; not called by names_follow() */
+    void (*changed)(void *user); /**< another address is known; not called by names_follow...() */
     void *user;
 };
 
@@ -41,6 +42,9 @@ void names_free(struct names *names);
 
 /** Resolves the names of these clusters from now on, and no others. @return 0 or -ENOMEM. */
 int names_follow(struct names *names, const struct clusters *clusters, int64_t now_ns);
+
+/** The same for data centres; NULL is an empty list. @return 0 or -ENOMEM. */
+int names_follow_nodes(struct names *names, const struct datacenters *datacenters, int64_t now_ns);
 
 /** Goes on with what is due; to be called every second. */
 void names_tick(struct names *names, int64_t now_ns);

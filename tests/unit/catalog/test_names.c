@@ -14,8 +14,8 @@
 #include <cmocka.h>
 
 #include "base/clock.h"
+#include "catalog/names.h"
 #include "net/address.h"
-#include "proxy/names.h"
 
 #define SECOND INT64_C(1000000000)
 
@@ -216,6 +216,23 @@ static void the_file_of_hosts_is_known(void **state)
     assert_int_equal(bench->questions, 0);
 }
 
+static void names_of_data_centres_are_followed_too(void **state)
+{
+    struct bench *bench = *state;
+    struct endpoint at = {.port = 0};
+    struct datacenters *nodes = datacenters_new();
+    bench->addresses[0] = "192.0.2.1";
+    assert_int_equal(datacenters_add(nodes, &(struct datacenter){"Node.example", 7600, "EFHK"}), 0);
+    assert_int_equal(datacenters_add(nodes, &(struct datacenter){"192.0.2.9", 7600, "EFHK"}), 0);
+    assert_int_equal(names_follow_nodes(bench->names, nodes, clock_monotonic_ns()), 0);
+    run(bench, clock_monotonic_ns());
+    assert_found(bench, "node.example", "192.0.2.1:7");
+    assert_false(names_find(bench->names, "192.0.2.9", &at));
+    assert_int_equal(names_follow_nodes(bench->names, NULL, clock_monotonic_ns()), 0);
+    assert_false(names_find(bench->names, "node.example", &at));
+    datacenters_free(nodes);
+}
+
 int main(void)
 {
 #define TEST(test) cmocka_unit_test_setup_teardown((test), open_bench, close_bench)
@@ -225,6 +242,7 @@ int main(void)
         TEST(names_that_are_not_followed_any_more_are_not_known),
         TEST(what_is_no_address_of_a_host_is_not_taken),
         TEST(the_file_of_hosts_is_known),
+        TEST(names_of_data_centres_are_followed_too),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "proxy/names.h"
+#include "catalog/names.h"
 
 #include <ares.h>
 #include <errno.h>
@@ -309,18 +309,11 @@ static int want(struct names *names, struct lookup *wanted, const char *text)
     return 0;
 }
 
-int names_follow(struct names *names, const struct clusters *clusters, int64_t now_ns)
+/* Takes over the names that are wanted now; a failure leaves them as they were, and new ones are
+ * forgotten by the next call. */
+static int follow(struct names *names, struct lookup *wanted, int error, int64_t now_ns)
 {
-    struct lookup *wanted = lookup_new(has_text);
-    int error = wanted != NULL ? 0 : -ENOMEM;
-    for (size_t i = 0; i < clusters->count && error == 0; i++) {
-        for (const struct cluster_endpoint *endpoint = clusters->items[i].cluster->endpoints;
-             endpoint != NULL && error == 0; endpoint = endpoint->next) {
-            if (endpoint->name != NULL)
-                error = want(names, wanted, endpoint->name);
-        }
-    }
-    if (error != 0) { /* new ones are forgotten again by the next call */
+    if (error != 0) {
         lookup_free(wanted);
         return error;
     }
@@ -334,6 +327,33 @@ int names_follow(struct names *names, const struct clusters *clusters, int64_t n
     start_due(names, now_ns);
     names->is_changed = false; /* the caller looks at all of them now */
     return 0;
+}
+
+int names_follow(struct names *names, const struct clusters *clusters, int64_t now_ns)
+{
+    struct lookup *wanted = lookup_new(has_text);
+    int error = wanted != NULL ? 0 : -ENOMEM;
+    for (size_t i = 0; i < clusters->count && error == 0; i++) {
+        for (const struct cluster_endpoint *endpoint = clusters->items[i].cluster->endpoints;
+             endpoint != NULL && error == 0; endpoint = endpoint->next) {
+            if (endpoint->name != NULL)
+                error = want(names, wanted, endpoint->name);
+        }
+    }
+    return follow(names, wanted, error, now_ns);
+}
+
+int names_follow_nodes(struct names *names, const struct datacenters *datacenters, int64_t now_ns)
+{
+    struct lookup *wanted = lookup_new(has_text);
+    size_t count = datacenters != NULL ? datacenters->count : 0;
+    int error = wanted != NULL ? 0 : -ENOMEM;
+    for (size_t i = 0; i < count && error == 0; i++) {
+        struct server_address host;
+        if (server_host_parse(datacenters->items[i].address, &host) == 0 && host.name[0] != '\0')
+            error = want(names, wanted, host.name);
+    }
+    return follow(names, wanted, error, now_ns);
 }
 
 void names_tick(struct names *names, int64_t now_ns)
