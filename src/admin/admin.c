@@ -97,13 +97,27 @@ static int answer_sessions(const struct http_request *request, struct http_reply
     return reply->blob != NULL ? 0 : -EIO;
 }
 
+static int answer_control(const struct http_request *request, struct http_reply *reply, void *user)
+{
+    const struct admin *admin = user;
+
+    if (!is_from_here(request->peer)) {
+        reply->status = 403;
+        fputs("for this host alone\n", reply->out);
+        return 0;
+    }
+    reply->type = "application/json";
+    reply->cache_control = "no-store";
+    reply->blob = admin->callbacks.peers(admin->user);
+    return reply->blob != NULL ? 0 : -EIO;
+}
+
 int admin_start(struct admin **admin, const struct admin_options *options, struct error *error)
 {
     static const struct http_route routes[] = {
-        {"/live", answer_live},         {"/livez", answer_live},
-        {"/ready", answer_ready},       {"/readyz", answer_ready},
-        {"/metrics", answer_metrics},   {"/config", answer_config},
-        {"/sessions", answer_sessions}, {NULL, NULL}};
+        {"/live", answer_live},         {"/livez", answer_live},      {"/ready", answer_ready},
+        {"/readyz", answer_ready},      {"/metrics", answer_metrics}, {"/config", answer_config},
+        {"/sessions", answer_sessions}, {"/control", answer_control}, {NULL, NULL}};
 
     struct admin *started = malloc(sizeof *started);
     if (started == NULL)

@@ -34,6 +34,8 @@ struct admin_callbacks {
      * @return a reference, which goes to the server; NULL for a 500.
      */
     struct http_blob *(*sessions)(const char *sort, const char *limit, void *user);
+    /** /control: the JSON of the peers in the control plane; else as sessions. */
+    struct http_blob *(*peers)(void *user);
 };
 
 /** How to start a server. */

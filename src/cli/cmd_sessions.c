@@ -1,23 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include <errno.h>
 #include <jansson.h>
-#include <netdb.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/socket.h>
-#include <sys/time.h>
-#include <unistd.h>
 
 #include "base/duration.h"
+#include "cli/admin.h"
 #include "cli/command.h"
 #include "cli/commands.h"
-#include "net/target.h"
-
-#define ADMIN_PORT 8000
-#define WAIT_SECONDS 5
-#define MAX_REPLY_BYTES ((size_t)16 << 20)
-#define TEXT_BYTES 160
 
 struct arguments {
     struct target admin;
@@ -28,22 +16,8 @@ struct arguments {
 
 static const char *const orders[] = {"idle", "age", "packets", "bytes", NULL};
 
-static int parse_admin(const char *text, void *value)
-{
-    return target_parse(text, ADMIN_PORT, value) == TARGET_OK ? 0 : -1;
-}
-
-static const struct field_type admin_type = {
-    .parse = parse_admin, .expected = "an address and a port, such as 127.0.0.1:8000"};
-
 static const struct field fields[] = {
-    {.flag = "admin",
-     .help = "where the proxy serves HTTP",
-     .placeholder = "ADDRESS",
-     .default_text = "127.0.0.1:8000",
-     .kind = FIELD_CUSTOM,
-     .type = &admin_type,
-     FIELD_AT(struct arguments, admin)},
+    OPTION_ADMIN(struct arguments, admin),
     {.flag = "sort",
      .help = "by idle (the last active first), age (the oldest first), packets or bytes",
      .placeholder = "KEY",
@@ -74,67 +48,6 @@ static const struct command command = {
              "server, and what has passed between them.\n",
     .exit_status = "0 if the proxy has answered, 2 for a usage error, 255 otherwise.",
     .fields = fields};
-
-static int connect_to(const struct target *target)
-{
-    const struct addrinfo hints = {.ai_socktype = SOCK_STREAM};
-    const struct timeval wait = {.tv_sec = WAIT_SECONDS};
-    struct addrinfo *found;
-    char port[8];
-    int fd = -1;
-
-    snprintf(port, sizeof port, "%u", (unsigned)target->port);
-    if (getaddrinfo(target->host, port, &hints, &found) != 0)
-        return -1;
-    for (const struct addrinfo *at = found; at != NULL && fd < 0; at = at->ai_next) {
-        fd = socket(at->ai_family, at->ai_socktype | SOCK_CLOEXEC, 0);
-        if (fd < 0)
-            continue;
-        setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &wait, sizeof wait);
-        setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &wait, sizeof wait);
-        if (connect(fd, at->ai_addr, at->ai_addrlen) != 0) {
-            close(fd);
-            fd = -1;
-        }
-    }
-    freeaddrinfo(found);
-    return fd;
-}
-
-/* The whole answer to one request, terminated; NULL where there is none. */
-static char *ask(const struct arguments *arguments)
-{
-    char request[128];
-    size_t used = 0, capacity = 65536;
-    ssize_t got = -1;
-    int fd = connect_to(&arguments->admin);
-    if (fd < 0)
-        return NULL;
-
-    int length =
-        snprintf(request, sizeof request, "GET /sessions?sort=%s&limit=%u HTTP/1.0\r\n\r\n",
-                 orders[arguments->sort], arguments->limit);
-    char *reply = malloc(capacity);
-    if (reply != NULL && send(fd, request, (size_t)length, MSG_NOSIGNAL) == length) {
-        while ((got = recv(fd, reply + used, capacity - used - 1, 0)) > 0) {
-            used += (size_t)got;
-            if (used + 1 < capacity)
-                continue;
-            char *larger = capacity < MAX_REPLY_BYTES ? realloc(reply, 2 * capacity) : NULL;
-            if (larger == NULL)
-                break;
-            reply = larger;
-            capacity *= 2;
-        }
-    }
-    close(fd);
-    if (got != 0) {
-        free(reply);
-        return NULL;
-    }
-    reply[used] = '\0';
-    return reply;
-}
 
 static void format_ms(const json_t *row, const char *key, char text[DURATION_TEXT_BYTES])
 {
@@ -174,7 +87,7 @@ int cmd_sessions(int argc, char *const *argv)
     const struct field_table table = {fields, &arguments};
     struct flags_words words = {.items = NULL};
     struct error error;
-    char failure[TEXT_BYTES];
+    char failure[ADMIN_FAILURE_BYTES], path[64];
 
     field_defaults(fields, &arguments);
     if (flags_parse(&table, argc, argv, &words, &error) != 0)
@@ -182,16 +95,9 @@ int cmd_sessions(int argc, char *const *argv)
     if (arguments.help)
         return command_help(&command);
 
-    char *reply = ask(&arguments);
-    const char *body = reply != NULL ? strstr(reply, "\r\n\r\n") : NULL;
-    bool is_fine =
-        body != NULL && strncmp(reply, "HTTP/1.", 7) == 0 && strncmp(reply + 8, " 200", 4) == 0;
-    json_t *list = is_fine ? json_loads(body, 0, NULL) : NULL;
-    snprintf(failure, sizeof failure,
-             body == NULL ? "nothing answers at %.64s, port %u"
-                          : "what answers at %.64s, port %u, tells no sessions",
-             arguments.admin.host, (unsigned)arguments.admin.port);
-    free(reply);
+    snprintf(path, sizeof path, "/sessions?sort=%s&limit=%u", orders[arguments.sort],
+             arguments.limit);
+    json_t *list = admin_ask(&arguments.admin, path, "sessions", failure);
     if (list == NULL)
         return command_fail(&command, failure);
     if (!arguments.is_json)

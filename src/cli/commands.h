@@ -39,4 +39,8 @@ int cmd_schema(int argc, char *const *argv);
  * answer, or the output fails. */
 int cmd_sessions(int argc, char *const *argv);
 
+/** `paddock control`: the peers of a service on this host in the control plane. As cmd_sessions().
+ */
+int cmd_control(int argc, char *const *argv);
+
 #endif

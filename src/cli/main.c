@@ -56,6 +56,8 @@ static int print_help(void)
          "  relay OPTION...     relay UDP as badly as a network can ('paddock relay --help')\n"
          "  sessions [OPTION...]\n"
          "                      list the sessions of a proxy on this host\n"
+         "  control [OPTION...]\n"
+         "                      list the peers of a service in the control plane\n"
          "  check [-c FILE]     check a configuration file\n"
          "  generate-config-schema [-o DIR] [ID...]\n"
          "                      print the JSON Schema of the configuration file, or of filters");
@@ -142,6 +144,11 @@ static int run_sessions(const struct invocation *call)
     return cmd_sessions(call->argc, call->argv);
 }
 
+static int run_control(const struct invocation *call)
+{
+    return cmd_control(call->argc, call->argv);
+}
+
 static int run_schema(const struct invocation *call)
 {
     return cmd_schema(call->argc, call->argv);
@@ -152,13 +159,10 @@ static int run_command(const struct invocation *call, bool service_asked)
     static const struct {
         const char *name;
         int (*run)(const struct invocation *call);
-    } commands[] = {{"ping", run_ping},
-                    {"load", run_load},
-                    {"qcmp", run_qcmp},
-                    {"relay", run_relay},
-                    {"sessions", run_sessions},
-                    {"check", run_check},
-                    {"generate-config-schema", run_schema}};
+    } commands[] = {{"ping", run_ping},         {"load", run_load},
+                    {"qcmp", run_qcmp},         {"relay", run_relay},
+                    {"sessions", run_sessions}, {"control", run_control},
+                    {"check", run_check},       {"generate-config-schema", run_schema}};
     char error[SHOWN_BYTES + 32];
     for (size_t i = 0; i < sizeof commands / sizeof commands[0]; i++) {
         if (strcmp(call->argv[0], commands[i].name) != 0)

@@ -109,9 +109,36 @@ static void write_metrics(struct metrics *out, void *user)
     metrics_system_write(out);
 }
 
+/* What services and the catalog hold is the control thread's. One that does not answer in time
+ * finds the question withdrawn. */
+static struct http_blob *ask(struct daemon *daemon, const struct question *asked)
+{
+    struct question *question = &daemon->question;
+    struct timespec until;
+    int error = 0;
+
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_sec++;
+    pthread_mutex_lock(&question->lock);
+    question->kind = asked->kind;
+    question->wanted = asked->wanted;
+    question->is_asked = true;
+    question->is_answered = false;
+    loop_wake(daemon->loop);
+    while (!question->is_answered && error == 0)
+        error = pthread_cond_timedwait(&question->changed, &question->lock, &until);
+    question->is_asked = question->is_answered = false;
+    struct http_blob *answer = question->answer;
+    question->answer = NULL;
+    pthread_mutex_unlock(&question->lock);
+    return answer;
+}
+
 /* Rendered when somebody asks for it first, then shared. */
 static struct http_blob *show_config(bool with_access, void *user)
 {
+    const struct question fresh = {.kind = QUESTION_CONFIG};
+    (void)ask(user, &fresh); /* an answer that does not come in time leaves what was shown last */
     struct shown *shown = shown_take(user);
     struct http_blob *blob = NULL;
 
@@ -144,39 +171,25 @@ static const char *const ORDERS[] = {[SERVICE_BY_IDLE] = "idle",
                                      [SERVICE_BY_PACKETS] = "packets",
                                      [SERVICE_BY_BYTES] = "bytes"};
 
-/* Sessions are the workers', whom the control thread alone can ask. One that does not answer in
- * time finds the question withdrawn. */
 static struct http_blob *show_sessions(const char *sort, const char *limit, void *user)
 {
-    struct daemon *daemon = user;
-    struct question *question = &daemon->question;
-    struct service_list wanted = {.order = SERVICE_BY_IDLE};
-    struct http_blob *answer = NULL;
-    struct timespec until;
+    struct question asked = {.kind = QUESTION_SESSIONS, .wanted = {.order = SERVICE_BY_IDLE}};
     uint64_t rows = DEFAULT_ROWS;
-    int error = 0;
 
     for (size_t i = 0; sort != NULL && i < sizeof ORDERS / sizeof ORDERS[0]; i++) {
         if (strcmp(ORDERS[i], sort) == 0)
-            wanted.order = (enum service_order)i;
+            asked.wanted.order = (enum service_order)i;
     }
     if (limit != NULL && number_parse(limit, 1, SERVICE_LIST_MOST, &rows) != 0)
         rows = SERVICE_LIST_MOST;
-    wanted.limit = rows;
-    clock_gettime(CLOCK_REALTIME, &until);
-    until.tv_sec++;
-    pthread_mutex_lock(&question->lock);
-    question->wanted = wanted;
-    question->is_asked = true;
-    question->is_answered = false;
-    loop_wake(daemon->loop);
-    while (!question->is_answered && error == 0)
-        error = pthread_cond_timedwait(&question->changed, &question->lock, &until);
-    question->is_asked = question->is_answered = false;
-    answer = question->answer;
-    question->answer = NULL;
-    pthread_mutex_unlock(&question->lock);
-    return answer;
+    asked.wanted.limit = rows;
+    return ask(user, &asked);
+}
+
+static struct http_blob *show_peers(void *user)
+{
+    const struct question asked = {.kind = QUESTION_PEERS};
+    return ask(user, &asked);
 }
 
 static json_t *list_sessions(struct daemon *daemon, const struct service_list *wanted)
@@ -189,24 +202,86 @@ static json_t *list_sessions(struct daemon *daemon, const struct service_list *w
     return json_pack("{s:i, s:[]}", "total", 0, "sessions");
 }
 
+/* Shows what services and the catalog have now. */
+static void complete(struct daemon *daemon)
+{
+    struct shown *shown = daemon->shown;
+    json_t *in_force = json_object();
+    if (in_force == NULL)
+        return;
+
+    uint64_t changes = catalog_changes(daemon->catalog);
+    if (catalog_show(daemon->catalog, in_force, false) != 0) {
+        json_decref(in_force);
+        return;
+    }
+    for (size_t i = 0; i < daemon->running_count; i++) {
+        if (daemon->running[i].ops->show != NULL)
+            daemon->running[i].ops->show(daemon->running[i].self, in_force);
+    }
+    pthread_mutex_lock(&shown->lock);
+    json_decref(shown->in_force);
+    shown->in_force = in_force;
+    shown->changes = changes;
+    for (size_t i = 0; i < 2; i++) {
+        http_blob_unref(shown->blobs[i]);
+        shown->blobs[i] = NULL;
+    }
+    pthread_mutex_unlock(&shown->lock);
+}
+
+void operator_complete(struct daemon *daemon)
+{
+    if (daemon->shown->in_force == NULL)
+        complete(daemon);
+}
+
+static json_t *list_peers(struct daemon *daemon)
+{
+    for (size_t i = 0; i < daemon->running_count; i++) {
+        const struct running *service = &daemon->running[i];
+        if (service->ops->peers != NULL)
+            return json_pack("{s:o}", "peers", service->ops->peers(service->self));
+    }
+    return json_pack("{s:[]}", "peers");
+}
+
+static struct http_blob *answer_to(struct daemon *daemon, const struct question *question)
+{
+    json_t *list = NULL;
+
+    switch (question->kind) {
+    case QUESTION_SESSIONS:
+        list = list_sessions(daemon, &question->wanted);
+        break;
+    case QUESTION_PEERS:
+        list = list_peers(daemon);
+        break;
+    case QUESTION_CONFIG:
+        if (daemon->shown->changes != catalog_changes(daemon->catalog))
+            complete(daemon);
+        return NULL;
+    }
+    char *text = list != NULL ? json_dumps(list, JSON_COMPACT) : NULL;
+    json_decref(list);
+    return text != NULL ? http_blob_new(text, strlen(text)) : NULL;
+}
+
 void operator_answer(struct daemon *daemon)
 {
     struct question *question = &daemon->question;
     pthread_mutex_lock(&question->lock);
     bool is_asked = question->is_asked && !question->is_answered;
-    struct service_list wanted = question->wanted;
+    struct question asked = {.kind = question->kind, .wanted = question->wanted};
     pthread_mutex_unlock(&question->lock);
     if (!is_asked)
         return;
 
-    json_t *list = list_sessions(daemon, &wanted);
-    char *text = list != NULL ? json_dumps(list, JSON_COMPACT) : NULL;
-    struct http_blob *blob = text != NULL ? http_blob_new(text, strlen(text)) : NULL;
-    json_decref(list);
+    struct http_blob *blob = answer_to(daemon, &asked);
     pthread_mutex_lock(&question->lock);
-    bool is_wanted = question->is_asked && !question->is_answered &&
-                     question->wanted.order == wanted.order &&
-                     question->wanted.limit == wanted.limit;
+    bool is_wanted = question->is_asked && !question->is_answered && question->kind == asked.kind &&
+                     question->wanted.order == asked.wanted.order &&
+                     question->wanted.limit == asked.wanted.limit;
     if (is_wanted) {
         question->answer = blob;
         question->is_answered = true;
@@ -223,7 +298,8 @@ struct admin_callbacks operator_callbacks(void)
                                     .ready = ready,
                                     .metrics = write_metrics,
                                     .config = show_config,
-                                    .sessions = show_sessions};
+                                    .sessions = show_sessions,
+                                    .peers = show_peers};
 }
 
 struct shown *operator_prepare(struct config *config)
@@ -242,30 +318,6 @@ void operator_abandon(struct shown *shown)
     if (shown != NULL)
         shown->config = NULL;
     shown_unref(shown);
-}
-
-void operator_complete(struct daemon *daemon)
-{
-    struct shown *shown = daemon->shown;
-    json_t *in_force = shown->in_force == NULL ? json_object() : NULL;
-    if (in_force == NULL)
-        return;
-
-    if (catalog_show(daemon->catalog, in_force, false) != 0) {
-        json_decref(in_force);
-        return;
-    }
-    for (size_t i = 0; i < daemon->running_count; i++) {
-        if (daemon->running[i].ops->show != NULL)
-            daemon->running[i].ops->show(daemon->running[i].self, in_force);
-    }
-    pthread_mutex_lock(&shown->lock);
-    shown->in_force = in_force;
-    for (size_t i = 0; i < 2; i++) {
-        http_blob_unref(shown->blobs[i]);
-        shown->blobs[i] = NULL;
-    }
-    pthread_mutex_unlock(&shown->lock);
 }
 
 void operator_show(struct daemon *daemon, struct shown *shown)

@@ -3,9 +3,11 @@
 
 #include "proxy/service.h"
 #include "qcmp/service.h"
+#include "xds/service.h"
 
 const struct service_ops *const services[] = {
     &qcmp_service,
     &proxy_service,
+    &xds_service,
     NULL,
 };

@@ -31,6 +31,7 @@ struct proxy {
     struct proxy_worker *workers[WORKERS_MAX];
     struct chain_meter *meter;
     struct names *names;
+    struct catalog_watch watch;
     uint32_t max_sessions; /* of each worker */
     bool is_started;
     const struct proxy_settings *next; /* prepared */
@@ -211,7 +212,8 @@ static int open_proxy(void **self, const struct service_env *env, const struct c
         return code;
     }
     ports_slot_commit(&proxy->ports);
-    catalog_watch(env->catalog, follow_catalog, proxy);
+    proxy->watch = (struct catalog_watch){.changed = follow_catalog, .user = proxy};
+    catalog_watch(env->catalog, &proxy->watch);
     *self = proxy;
     return 0;
 }
@@ -373,7 +375,7 @@ static bool is_drained(const void *self)
 static void stop(void *self)
 {
     struct proxy *proxy = self;
-    catalog_watch(proxy->env.catalog, NULL, NULL);
+    catalog_unwatch(proxy->env.catalog, &proxy->watch);
     if (proxy->is_started) {
         ports_slot_stop(&proxy->ports);
         report_filters(proxy, proxy->shared.world.version);

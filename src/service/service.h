@@ -96,6 +96,10 @@ struct service_ops {
      * @return an object of the caller's, or NULL without memory. */
     json_t *(*sessions)(void *self, const struct service_list *wanted);
 
+    /** Lists its peers in the control plane, and what has passed between them. May be NULL: it has
+     * none. @return an array of the caller's, or NULL without memory. */
+    json_t *(*peers)(void *self);
+
     /** Takes nothing new from now on. May be NULL: it goes on as before until stop(). */
     void (*drain)(void *self);
 

@@ -25,6 +25,7 @@ endfunction()
 
 paddock_integration_test(responder)
 paddock_integration_test(provider)
+paddock_integration_test(xds TIMEOUT 300)
 paddock_integration_test(filters)
 paddock_integration_test(sessions)
 paddock_integration_test(service)

@@ -377,7 +377,10 @@ static void json_has_file_and_flags_merged(void **state)
                               "\"udp\":{\"port\":7777,\"listen\":[\"::\"],"
                               "\"receive_buffer\":\"20ms\",\"loopback\":false,"
                               "\"session_timeout\":\"60s\",\"sessions\":{\"max\":0,"
-                              "\"max_per_address\":0,\"removed_endpoint\":\"keep\"}}},"
+                              "\"max_per_address\":0,\"removed_endpoint\":\"keep\"}},"
+                              "\"xds\":{\"max_response_bytes\":268435456,"
+                              "\"max_request_bytes\":4194304},"
+                              "\"mds\":{\"agents\":[],\"trusted_proxies\":[]}},"
                               "\"qcmp_port\":9}");
     free(text);
     json_decref(json);

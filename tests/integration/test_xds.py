@@ -1,0 +1,243 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""The control plane between processes of this program: management server, relay, agent, proxies; datagrams are routed by
+token at the end."""
+import contextlib
+import json
+import socket
+import threading
+import time
+import unittest
+
+import fleet
+import support
+from fleet import SUFFIX, Agent, File, Gate, Manager, Relay, await_answer, await_silence, located
+from proxying import Player, Servers, cluster
+from serving import public_folder
+from support import run, wait_until
+
+
+def which(index, data):
+    return [b"%d:" % index + data]
+
+
+class FleetTest(unittest.TestCase):
+    def setUp(self):
+        self.folder = self.enter(public_folder())
+        self.servers = self.enter(Servers(3, which))
+
+    def enter(self, context):
+        value = context.__enter__()
+        self.addCleanup(context.__exit__, None, None, None)
+        return value
+
+    def at(self, index, token):
+        """A cluster of one server with one token."""
+        return cluster(self.servers.targets[index], tokens=[[token]])
+
+    def player(self, proxy):
+        return self.enter(Player(proxy.port))
+
+
+class ManagerTest(FleetTest):
+    def start(self, **document):
+        self.file = File(self.folder, filters=SUFFIX, **document)
+        self.manager = self.enter(Manager(self.file))
+        self.gate = self.enter(Gate(self.manager.url))
+        return self.player(self.gate)
+
+    def test_a_proxy_routes_by_what_its_server_says(self):
+        player = self.start(clusters=[located(self.at(0, b"abc"), "eu:a"), self.at(1, b"xyz")])
+        await_answer(player, b"helloabc", b"0:hello")
+        await_answer(player, b"helloxyz", b"1:hello")
+        self.gate.await_ready()
+
+    def test_changes_are_told_one_by_one(self):
+        player = self.start(clusters=[located(self.at(0, b"abc"), "eu")])
+        await_answer(player, b"helloabc", b"0:hello")
+        clusters = "type.googleapis.com/quilkin.config.v1alpha1.Cluster"
+        before = self.gate.value(f"xds_acks_total.*{clusters}")
+        self.file.write(clusters=[located(self.at(0, b"abc"), "eu"), located(self.at(1, b"xyz"), "us")])
+        await_answer(player, b"helloxyz", b"1:hello")
+        self.file.write(clusters=[located(self.at(2, b"xyz"), "us")])
+        await_answer(player, b"helloxyz", b"2:hello")
+        await_silence(player, b"helloabc")
+        self.assertEqual(self.gate.value(f"xds_acks_total.*{clusters}"), before + 2)
+        self.assertEqual(self.gate.value("xds_nacks_total"), 0)
+
+    def test_filters_change_with_the_servers(self):
+        player = self.start(clusters=[located(self.at(0, b"abc"), "eu")])
+        await_answer(player, b"helloabc", b"0:hello")
+        self.file.write(filters=fleet.by_token("prefix"))
+        await_answer(player, b"abchello", b"0:hello")
+        self.file.write(filters=None)
+        await_answer(player, b"whatever", b"0:whatever")
+
+    def test_without_its_server_a_proxy_goes_on(self):
+        player = self.start(clusters=[located(self.at(0, b"abc"), "eu")])
+        await_answer(player, b"helloabc", b"0:hello")
+        self.gate.await_ready()
+        port = self.manager.port
+        self.manager.process.kill()
+        self.manager.process.wait()
+        self.gate.await_ready(500)
+        self.assertEqual(player.ask(b"helloabc"), b"0:hello")
+        self.file.write(clusters=[located(self.at(1, b"abc"), "eu"), located(self.at(2, b"xyz"), "us")])
+        again = self.enter(Manager(self.file, port=port))
+        await_answer(player, b"helloabc", b"1:hello")
+        await_answer(player, b"helloxyz", b"2:hello")
+        self.gate.await_ready()
+        again.end()
+
+    def test_what_was_there_before_a_restart_is_not_sent_again(self):
+        player = self.start(clusters=[located(self.at(0, b"abc"), "eu"), located(self.at(1, b"xyz"), "us")])
+        await_answer(player, b"helloxyz", b"1:hello")
+        port = self.manager.port
+        self.manager.process.kill()
+        self.manager.process.wait()
+        self.file.write(clusters=[located(self.at(0, b"abc"), "eu")])  # what is gone meanwhile is removed
+        self.enter(Manager(self.file, port=port))
+        await_silence(player, b"helloxyz")
+        self.assertEqual(player.ask(b"helloabc"), b"0:hello")
+        sent = self.gate.value("xds_delta_discovery_responses_total.*Cluster")
+        self.assertEqual(sent, 2)
+
+    def test_the_first_server_that_answers_is_used(self):
+        self.file = File(self.folder, filters=SUFFIX, clusters=[self.at(0, b"abc")])
+        manager = self.enter(Manager(self.file))
+        with socket.socket() as silent:
+            silent.bind(("127.0.0.1", 0))
+            silent.listen()
+            urls = [f"http://127.0.0.1:{silent.getsockname()[1]}", f"http://127.0.0.1:{support.closed_port()}",
+                    f"http://localhost:{manager.port}", manager.url]
+            gate = self.enter(Gate(*urls))
+            await_answer(self.player(gate), b"helloabc", b"0:hello")
+
+    def test_sessions_go_on_while_the_configuration_changes(self):
+        player = self.start(clusters=[located(self.at(0, b"abc"), "eu")])
+        await_answer(player, b"helloabc", b"0:hello")
+        for i in range(20):
+            self.file.write(clusters=[located(self.at(0, b"abc"), "eu"), located(self.at(1, b"%03d" % i), "us")])
+            for j in range(20):
+                self.assertEqual(player.ask(b"%02dabc" % j), b"0:%02d" % j)
+        await_answer(player, b"last019", b"1:last")
+        self.assertEqual(self.gate.value("quilkin_session_total"), 2)
+
+    def test_config_shows_where_everything_came_from(self):
+        player = self.start(clusters=[located(self.at(0, b"abc"), "eu")],
+                            datacenters={"map": {"192.0.2.9": {"qcmp_port": 7600, "icao_code": "EDDF"}}})
+        await_answer(player, b"helloabc", b"0:hello")
+        shown = wait_until(lambda: self.gate.config()["paddock"]["sources"].get("xds"), "the source is shown")
+        self.assertEqual((shown["clusters"], shown["endpoints"]), (1, 1))
+        config = self.gate.config()
+        self.assertEqual(config["datacenters"]["map"], {"192.0.2.9": {"qcmp_port": 7600, "icao_code": "EDDF"}})
+        self.assertEqual(config["clusters"][0]["locality"], "eu")
+
+
+class RelayTest(FleetTest):
+    def start(self, *flags):
+        self.filters = File(self.folder, "relay.yaml", filters=SUFFIX)
+        self.file = File(self.folder, "agent.yaml", clusters=[self.at(0, b"abc")])
+        self.relay = self.enter(Relay(*self.filters.flags(), *flags))
+
+    def test_what_an_agent_pushes_reaches_proxies(self):
+        self.start()
+        agent = self.enter(Agent(self.file, self.relay.mds_url))
+        gates = [self.enter(Gate(url)) for url in (self.relay.url, self.relay.mds_url)]
+        players = [self.player(gate) for gate in gates]
+        for player in players:
+            await_answer(player, b"helloabc", b"0:hello")
+        agent.await_ready()
+        self.file.write(clusters=[self.at(1, b"abc")])
+        for player in players:
+            await_answer(player, b"helloabc", b"1:hello")
+        node = {"127.0.0.1": {"qcmp_port": agent.qcmp_port, "icao_code": "EDDF"}}
+        for gate in gates:
+            wait_until(lambda gate=gate: gate.config()["datacenters"]["map"] == node, "the agent's data centre")
+        agent.end()
+        for gate in gates:
+            wait_until(lambda gate=gate: gate.config()["datacenters"]["map"] == {}, "no data centre")
+        self.assertEqual(players[0].ask(b"helloabc"), b"1:hello")  # endpoints stay
+
+    def test_a_locality_belongs_to_who_brought_it(self):
+        """Two agents of one address are one owner; here the second comes through a proxy that is believed."""
+        self.start()
+        agent = self.enter(Agent(self.file, self.relay.mds_url))
+        gate = self.enter(Gate(self.relay.url))
+        player = self.player(gate)
+        await_answer(player, b"helloabc", b"0:hello")
+        self.assertEqual(self.relay.value("xds_nacks_total"), 0)
+        agent.end()
+        other = File(self.folder, "other.yaml", clusters=[self.at(2, b"abc")])
+        self.enter(Agent(other, self.relay.mds_url))
+        await_answer(player, b"helloabc", b"2:hello")
+
+    def test_a_locality_that_an_agent_removes_is_gone(self):
+        self.start()
+        self.file.write(clusters=[located(self.at(0, b"abc"), "a"), located(self.at(1, b"xyz"), "b")])
+        self.enter(Agent(self.file, self.relay.mds_url))
+        player = self.player(self.enter(Gate(self.relay.url)))
+        await_answer(player, b"helloxyz", b"1:hello")
+        self.file.write(clusters=[located(self.at(0, b"abc"), "a")])
+        await_silence(player, b"helloxyz")
+        self.assertEqual(player.ask(b"helloabc"), b"0:hello")
+
+    def test_a_relay_that_was_killed_is_back(self):
+        self.start()
+        self.enter(Agent(self.file, self.relay.mds_url))
+        gate = self.enter(Gate(self.relay.url))
+        player = self.player(gate)
+        await_answer(player, b"helloabc", b"0:hello")
+        port, mds_port = self.relay.port, self.relay.mds_port
+        self.relay.process.kill()
+        self.relay.process.wait()
+        gate.await_ready(500)
+        again = self.enter(Relay(*self.filters.flags(), port=port, mds_port=mds_port))
+        gate.await_ready()
+        for _ in range(20):
+            self.assertEqual(player.ask(b"helloabc"), b"0:hello")  # also before the agent is back
+        self.file.write(clusters=[self.at(1, b"abc")])
+        await_answer(player, b"helloabc", b"1:hello")
+        again.end()
+
+    def test_who_may_push_is_the_operators_choice(self):
+        config = self.folder / "paddock.yaml"
+        config.write_text(json.dumps({"version": "v1alpha1", "paddock": {"mds": {"agents": ["192.0.2.0/24"]}}}))
+        self.start("-c", str(config))
+        agent = self.enter(Agent(self.file, self.relay.mds_url))
+        ended = agent.logged("control plane stream ended")
+        self.assertEqual(ended["status"], 7)
+        agent.await_ready(500)
+        other = self.folder / "new"
+        other.write_text(json.dumps({"version": "v1alpha1", "paddock": {"mds": {"agents": ["127.0.0.0/8"]}}}))
+        other.rename(config)
+        agent.await_ready()
+
+
+class FlagsTest(unittest.TestCase):
+    def test_urls_that_are_none_are_refused(self):
+        for url in ("192.0.2.1:7800", "ftp://192.0.2.1", "http://", "http://a b", "http://192.0.2.1:0", "https://192.0.2.1",
+                    "http://192.0.2.1/path", ",", "http://a,,http://b"):
+            for flag in ("--provider.xds.endpoints", "--provider.mds.endpoints"):
+                done = run("--service.qcmp", flag, url)
+                self.assertEqual(done.returncode, 2, url)
+                self.assertIn("https URL" if url.startswith("https") else flag, done.stderr)
+
+    def test_a_certificate_needs_its_key(self):
+        for flags in (("--service.tls.cert-path", "x"), ("--service.tls.key-path", "x"), ("--provider.tls.cert-path", "x"),
+                      ("--service.tls.client-ca-path", "x")):
+            self.assertEqual(run("--service.xds", *flags).returncode, 2, flags)
+        done = run("--service.xds", "--service.tls.cert-path", "/nowhere", "--service.tls.key-path", "/nowhere")
+        self.assertEqual(done.returncode, 255)
+        self.assertIn("/nowhere", done.stderr)
+
+    def test_a_port_that_is_taken_ends_the_start(self):
+        with contextlib.closing(socket.create_server(("::", 0), family=socket.AF_INET6)) as taken:
+            port = str(taken.getsockname()[1])
+            done = run("--service.xds", "--service.xds.port", port)
+            self.assertEqual(done.returncode, 255)
+            self.assertIn(f"cannot serve xDS on port {port}", done.stderr)
+
+
+if __name__ == "__main__":
+    support.main()
