@@ -4,9 +4,9 @@
 token at the end."""
 import contextlib
 import json
+import shutil
 import socket
-import threading
-import time
+import subprocess
 import unittest
 
 import fleet
@@ -208,10 +208,95 @@ class RelayTest(FleetTest):
         ended = agent.logged("control plane stream ended")
         self.assertEqual(ended["status"], 7)
         agent.await_ready(500)
+        agent.end()
         other = self.folder / "new"
         other.write_text(json.dumps({"version": "v1alpha1", "paddock": {"mds": {"agents": ["127.0.0.0/8"]}}}))
         other.rename(config)
-        agent.await_ready()
+        self.relay.logged("configuration reloaded")
+        self.enter(Agent(self.file, self.relay.mds_url)).await_ready()
+
+
+class TlsTest(FleetTest):
+    """Certificates of an authority of the test's."""
+
+    def setUp(self):
+        super().setUp()
+        if shutil.which("openssl") is None:
+            self.skipTest("openssl is not installed, so no certificate was made")
+        for name in ("ca", "other"):
+            self.openssl("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2",
+                         "-subj", f"/CN={name}", "-keyout", self.folder / f"{name}.key", "-out", self.folder / f"{name}.pem")
+        self.issue("server")
+        self.issue("client")
+
+    def openssl(self, *words):
+        subprocess.run(["openssl", *map(str, words)], check=True, capture_output=True)
+        for path in self.folder.iterdir():
+            path.chmod(0o644)  # the service is whoever it becomes when it reads them again
+
+    def issue(self, name, authority="ca"):
+        request = self.folder / "request"
+        names = self.folder / "names"
+        names.write_text("subjectAltName=IP:127.0.0.1,DNS:localhost\n", encoding="ascii")
+        self.openssl("req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj", f"/CN={name}",
+                     "-keyout", self.folder / f"{name}.key", "-out", request)
+        self.openssl("x509", "-req", "-in", request, "-days", "2", "-CA", self.folder / f"{authority}.pem", "-CAkey",
+                     self.folder / f"{authority}.key", "-CAcreateserial", "-extfile", names, "-out", self.folder / f"{name}.pem")
+
+    def pair(self, end, name):
+        return f"--{end}.tls.cert-path", str(self.folder / f"{name}.pem"), f"--{end}.tls.key-path", str(self.folder / f"{name}.key")
+
+    def start(self, *flags):
+        file = File(self.folder, filters=SUFFIX, clusters=[self.at(0, b"abc")])
+        self.manager = self.enter(Manager(file, *self.pair("service", "server"), *flags))
+        return f"https://127.0.0.1:{self.manager.port}", f"https://localhost:{self.manager.port}"
+
+    def gate(self, url, *flags, authority="ca"):
+        return self.enter(Gate(url, flags=("--provider.tls.ca-path", str(self.folder / f"{authority}.pem"), *flags)))
+
+    def test_a_server_is_believed_by_its_certificate(self):
+        for url in self.start():
+            await_answer(self.player(self.gate(url)), b"helloabc", b"0:hello")
+        stranger = self.gate(url, authority="other")
+        self.assertIn("certificate verify failed", stranger.logged("control plane not reached")["error"])
+        stranger.await_ready(500)
+        plain = self.enter(Gate(self.manager.url))
+        plain.logged("control plane not reached")
+
+    def test_a_server_may_ask_for_certificates_of_clients(self):
+        url, _ = self.start("--service.tls.client-ca-path", str(self.folder / "ca.pem"))
+        nobody = self.gate(url)
+        await_answer(self.player(self.gate(url, *self.pair("provider", "client"))), b"helloabc", b"0:hello")
+        nobody.await_ready(500)
+        self.issue("client", "other")
+        stranger = self.gate(url, *self.pair("provider", "client"))
+        wait_until(lambda: stranger.count("control plane not reached") + stranger.count("control plane lost"), "it is refused")
+        stranger.await_ready(500)
+
+    def test_certificates_are_read_again(self):
+        url, _ = self.start()
+        self.issue("server", "other")
+        self.manager.logged("certificates reloaded")
+        await_answer(self.player(self.gate(url, authority="other")), b"helloabc", b"0:hello")
+        (self.folder / "server.key").write_text("no key", encoding="ascii")
+        self.manager.logged("certificates not reloaded: the old ones stay")
+        await_answer(self.player(self.gate(url, authority="other")), b"helloabc", b"0:hello")
+
+
+class ControlTest(FleetTest):
+    def test_peers_are_listed(self):
+        file = File(self.folder, filters=SUFFIX, clusters=[self.at(0, b"abc")])
+        manager = self.enter(Manager(file, "--service.mds", "--service.mds.port", "0"))
+        gate = self.enter(Gate(manager.url))
+        gate.await_ready()
+        for process, roles in ((manager, ["subscriber"]), (gate, ["server"])):
+            command = ("control", "--admin", f"127.0.0.1:{process.admin_port}")
+            found = json.loads(run(*command, "--format", "json").stdout)["peers"]
+            self.assertEqual([peer["role"] for peer in found], roles)
+            text = run(*command).stdout.splitlines()
+            self.assertTrue(text[0].startswith(roles[0]))
+            self.assertEqual(text[-1], "1 peers")
+        self.assertEqual(run("control", "--admin", f"127.0.0.1:{support.closed_port()}").returncode, 255)
 
 
 class FlagsTest(unittest.TestCase):
