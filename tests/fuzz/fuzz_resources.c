@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/** @file
+ * A response of a server, as a client takes it. Oracles: what is taken, told on and taken again is
+ * the same catalog; what is refused changes nothing and has one line of text.
+ */
+#include <stdint.h>
+#include <string.h>
+
+#include "support/check.h"
+#include "xds/learned.h"
+#include "xds/snapshot.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+const char *__lsan_default_suppressions(void);
+
+/* docs/decisions/0005-libfyaml.md says what libfyaml loses. */
+const char *__lsan_default_suppressions(void)
+{
+    return "leak:libfyaml.so";
+}
+
+static int take(struct learned *learned, const uint8_t *data, size_t size)
+{
+    struct error error = {0};
+    enum resource_type type;
+    struct arena arena;
+    int code = -1;
+
+    arena_init(&arena, size);
+    const Xds__DeltaDiscoveryResponse *response =
+        xds__delta_discovery_response__unpack(&arena.allocator, size, data);
+    if (response != NULL && resource_type_find(response->type_url, &type) == 0) {
+        code = learned_take(learned, type, response, NULL, &arena, &error);
+        CHECK((code != 0) == (error.text[0] != '\0'));
+        CHECK(strchr(error.text, '\n') == NULL || code != 0);
+    }
+    arena_fini(&arena);
+    return code;
+}
+
+/* Tells all that a catalog has to another one. */
+static void tell_on(const struct catalog *from, struct learned *to)
+{
+    for (unsigned type = 0; type < RESOURCE_TYPES; type++) {
+        struct snapshot nothing = {.references = 1, .type = (enum resource_type)type};
+        struct snapshot *all = snapshot_new((enum resource_type)type, from, NULL);
+
+        CHECK(all != NULL);
+        struct http_blob *blob = snapshot_diff(&nothing, all, "id");
+        CHECK(blob != NULL);
+        CHECK(take(to, (const uint8_t *)blob->data, blob->bytes) == 0);
+        http_blob_unref(blob);
+        snapshot_unref(all);
+    }
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    struct log log;
+    struct catalog *first, *second;
+    struct learned *one, *two;
+
+    log_init(&log, &(struct log_options){.fd = -1, .level = LOG_LEVEL_OFF});
+    CHECK(catalog_new(&first, NULL, &log) == 0 && catalog_new(&second, NULL, &log) == 0);
+    CHECK(learned_new(&one, first, CATALOG_XDS) == 0 &&
+          learned_new(&two, second, CATALOG_XDS) == 0);
+    if (take(one, data, size) == 0) {
+        tell_on(first, two);
+        const struct catalog_version *a = catalog_read(first), *b = catalog_read(second);
+        CHECK(clusters_equal(a->clusters, b->clusters));
+        CHECK(a->datacenters == NULL || datacenters_equal(a->datacenters, b->datacenters) ||
+              a->datacenters->count > 1);
+        CHECK(a->filters == NULL || json_equal(a->filters, b->filters));
+    } else {
+        CHECK(catalog_read(first)->number == 1);
+        CHECK(learned_count(one, RESOURCE_CLUSTER) == 0);
+    }
+    learned_free(one);
+    learned_free(two);
+    catalog_free(first);
+    catalog_free(second);
+    return 0;
+}
