@@ -209,7 +209,7 @@ static int draft_clusters(struct draft *draft, const struct learned *learned,
             add_item(&draft->next, resource->name, resource->version, owner) != 0)
             return no_memory(error);
     }
-    for (size_t i = 0; i < before->count; i++) {
+    for (size_t i = 0; learned->clusters != NULL && i < before->count; i++) {
         const struct cluster *cluster = learned->clusters->items[i].cluster;
         const struct item *item = &before->items[i];
 

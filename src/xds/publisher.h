@@ -38,13 +38,13 @@ int publications_new(struct publications **publications,
                      const struct publications_options *options);
 
 /** Frees it; its publishers are gone before. NULL is fine. */
-void publications_free(struct publications *publications);
+void publications_free(struct publications *all);
 
 /** Looks, each second, whether somebody is to be sent something that could not be sent before. */
-void publications_tick(struct publications *publications, int64_t now_ns);
+void publications_tick(struct publications *all, int64_t now_ns);
 
 /** Peers as they are listed for people: an array of the caller's, or NULL without memory. */
-json_t *publications_show(const struct publications *publications);
+json_t *publications_show(const struct publications *all);
 
 /** Begins with a peer.
  * @param call of either end; borrowed until publisher_free().

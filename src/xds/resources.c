@@ -201,7 +201,7 @@ int resource_read_filters(const ProtobufCBinaryData *message, struct arena *aren
 
     if (read == NULL)
         code = error_set(error, -EINVAL, "a FilterChain that is broken");
-    for (size_t i = 0; code == 0 && i < read->n_filters; i++) {
+    for (size_t i = 0; code == 0 && read != NULL && i < read->n_filters; i++) {
         const Xds__Filter *filter = read->filters[i];
         json_t *json = json_object(), *config = NULL;
 
