@@ -22,16 +22,24 @@ int64_t bench_now_ns(void)
     return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
 }
 
+int64_t bench_cpu_ns(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+}
+
 struct bench_result bench_run(bench_fn work, uint64_t iterations, void *user)
 {
     double rounds[BENCH_ROUNDS];
 
     work(iterations, user);
     for (int i = 0; i < BENCH_ROUNDS; i++) {
-        const int64_t start_ns = bench_now_ns();
+        const int64_t start_ns = bench_cpu_ns();
 
         work(iterations, user);
-        rounds[i] = (double)(bench_now_ns() - start_ns) / (double)iterations;
+        rounds[i] = (double)(bench_cpu_ns() - start_ns) / (double)iterations;
     }
     qsort(rounds, BENCH_ROUNDS, sizeof *rounds, compare_doubles);
     return (struct bench_result){

@@ -31,7 +31,11 @@ static inline void bench_keep(void *object)
 /** Monotonic nanoseconds. */
 int64_t bench_now_ns(void);
 
-/** Runs a round that is thrown away, and then BENCH_ROUNDS rounds. */
+/** CPU time of this thread in nanoseconds. */
+int64_t bench_cpu_ns(void);
+
+/** Runs a round that is thrown away, and then BENCH_ROUNDS rounds. What they take is CPU time, as
+ * others may have the machine as well. */
 struct bench_result bench_run(bench_fn work, uint64_t iterations, void *user);
 
 /** Prints the head of a table of results. */

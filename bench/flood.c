@@ -3,9 +3,10 @@
  * Meant for a network namespace: it refuses an interface that is not a veth. Bounded by a count and
  * a rate, both of which have to be given.
  *
- * Usage: paddock_flood INTERFACE MAC ADDRESS PORT COUNT RATE [SOURCE]
+ * Usage: paddock_flood INTERFACE MAC ADDRESS PORT COUNT RATE [SOURCE [PORTS]]
  * Sends COUNT pings, RATE a second, to ADDRESS:PORT at MAC, each from a random IPv4 address and
- * port, or from SOURCE. Prints how many were sent and in how long. */
+ * port, or from SOURCE, or from so many ports of that in turn. Prints how many were sent and in how
+ * long. */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <linux/if_packet.h>
@@ -40,7 +41,8 @@ struct frame {
 struct flood {
     int fd;
     uint64_t count, rate;
-    uint32_t source; /* network order; 0: random */
+    uint32_t source;           /* network order; 0: random */
+    unsigned ports, next_port; /* 0: random */
     uint64_t random;
     struct frame frames[BATCH];
     struct iovec vectors[BATCH];
@@ -156,7 +158,9 @@ static void send_batch(struct flood *flood, unsigned count)
         frame->ip.saddr = flood->source != 0 ? flood->source : random_source(flood);
         frame->ip.check = 0;
         frame->ip.check = checksum(frame->ip);
-        frame->udp.source = htons((uint16_t)(1024 + next_random(&flood->random) % 60000));
+        uint64_t port = flood->ports > 0 ? flood->next_port++ % flood->ports
+                                         : next_random(&flood->random) % 60000;
+        frame->udp.source = htons((uint16_t)(1024 + port));
     }
     for (unsigned sent = 0; sent < count;) {
         int taken = sendmmsg(flood->fd, flood->messages + sent, count - sent, 0);
@@ -191,8 +195,9 @@ static void flood_run(struct flood *flood)
 int main(int argc, char **argv)
 {
     static struct flood flood = {.random = UINT64_C(0x9e3779b97f4a7c15)};
-    if (argc < 7 || argc > 8) {
-        fprintf(stderr, "Usage: paddock_flood INTERFACE MAC ADDRESS PORT COUNT RATE [SOURCE]\n");
+    if (argc < 7 || argc > 9) {
+        fprintf(stderr, "Usage: paddock_flood INTERFACE MAC ADDRESS PORT COUNT RATE "
+                        "[SOURCE [PORTS]]\n");
         return 2;
     }
     flood.count = strtoull(argv[5], NULL, 10);
@@ -201,8 +206,10 @@ int main(int argc, char **argv)
         fprintf(stderr, "paddock_flood: COUNT and RATE must be numbers above 0\n");
         return 2;
     }
-    if (argc == 8 && inet_pton(AF_INET, argv[7], &flood.source) != 1)
+    if (argc >= 8 && inet_pton(AF_INET, argv[7], &flood.source) != 1)
         fail("SOURCE");
+    if (argc == 9)
+        flood.ports = (unsigned)strtoul(argv[8], NULL, 10);
     flood_open(&flood, argv);
     flood_run(&flood);
     close(flood.fd);

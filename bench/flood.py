@@ -1,15 +1,17 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""flood.py BUILD [--count N] [--rate N] [--cap N] [--guard BOOL]: how the guard stands a flood.
+"""flood.py BUILD [--count N] [--rate N] [--cap N] [--guard BOOL] [--proxy-rate N,...]: how guard and proxy stand floods.
 
 Two network namespaces with a veth between them: a responder in one, in the other a flood of pings in others' names and
 a client that pings ten times a second through it. Nothing leaves the namespaces. Two cases: random sources, and one
-victim's address, 100,000 a second. Prints what came of it; nothing fails because of the figures. Needs root."""
+victim's address, 100,000 a second. Then a proxy, of which 50 players are at a server, while others try to join: a flood of players in others' names at each of some rates. Prints what came of it; nothing
+fails because of the figures. Needs root."""
 import argparse
 import contextlib
 import json
 import os
 import pathlib
+import socket
 import subprocess
 import sys
 import tempfile
@@ -28,6 +30,8 @@ def arguments():
     parser.add_argument("--cap", type=int, default=20_000, help="replies_per_second of the first case")
     parser.add_argument("--victim-seconds", type=int, default=30, help="length of the second case")
     parser.add_argument("--guard", choices=("true", "false"), default="true")
+    parser.add_argument("--proxy-rate", default="30000,100000", help="players in others' names a second, a list with commas")
+    parser.add_argument("--proxy-seconds", type=int, default=20, help="length of each")
     return parser.parse_args()
 
 
@@ -155,6 +159,56 @@ def one_victim(options, hosts):
     case.close()
 
 
+def newcomers(client, port, seconds):
+    """Players who come one after the other while the flood lasts: how many, and how many had an answer within five tries."""
+    came, joined = 0, 0
+    with client:
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as player:
+                player.settimeout(0.3)
+                player.connect(("10.99.0.2", port))
+                came += 1
+                for _ in range(5):
+                    with contextlib.suppress(OSError):
+                        player.send(b"may I join?")
+                        joined += bool(player.recv(100))
+                        break
+            time.sleep(0.05)
+    return came, joined
+
+
+def spoofed_players(options, hosts, rate):
+    client, server = hosts
+    seconds = options.proxy_seconds
+    with client:
+        game, = serving.free_ports(1)
+    with server, proxying.Proxy([proxying.cluster(f"10.99.0.1:{game}")], loopback=False, workers=2) as proxy:
+        mac = support.ip("-brief link show dev way").split()[2]
+        def resident_kib():
+            return int(pathlib.Path(f"/proc/{proxy.pid}/status").read_text(encoding="ascii").split("VmRSS:")[1].split()[0])
+        before = resident_kib()
+        with client:
+            players = subprocess.Popen([str(part) for part in (
+                options.build / "bin/paddock_players", proxy.pid, proxy.pid, "10.99.0.2", proxy.port, "10.99.0.1", 50, 0, 1000, 1, seconds + 3,
+                game)], stdout=subprocess.PIPE, text=True)
+            time.sleep(2)
+            flood = subprocess.Popen([str(part) for part in (
+                options.build / "bin/paddock_flood", "way", mac, "10.99.0.2", proxy.port, rate * seconds, rate)], stdout=subprocess.PIPE, text=True)
+        came, joined = newcomers(client, proxy.port, seconds - 1)
+        sent, took = flood.communicate()[0].split()
+        report = json.loads(players.communicate()[0])
+        metrics = proxy.metrics()
+        lost = 1 - report["round_trips"] / report["sent"]
+        print(f"{sent} datagrams of players in others' names, {int(sent) / float(took):.0f} a second")
+        print(f"  50 players, 1,000 datagrams a second: {lost:.3%} of {report['sent']} not answered")
+        print(f"  {joined} of {came} who came had an answer within five tries of 0.3 s, {joined / max(came, 1):.1%}")
+        print(f"  resident memory before {before} KiB, after {resident_kib()} KiB; {proxying.value(metrics, 'quilkin_session_active'):.0f} sessions")
+        for series, value in sorted(metrics.items()):
+            if value and series.startswith(("quilkin_packets_dropped_total", "paddock_udp_sessions_ended", "paddock_udp_kernel_drops")):
+                print(f"  {series:90} {value:12.0f}")
+
+
 def main():
     options = arguments()
     with hosts.two_hosts() as both:
@@ -165,14 +219,16 @@ def main():
             support.ip("route add default via 10.99.0.1 dev way")
             support.ip(f"neigh replace 10.99.0.1 lladdr {mac} dev way nud permanent")
         random_sources(options, both)
-        with contextlib.suppress(KeyboardInterrupt):
-            one_victim(options, both)
+        one_victim(options, both)
+        for rate in filter(None, options.proxy_rate.split(",")):
+            spoofed_players(options, both, int(rate))
 
 
 if __name__ == "__main__":
     os.environ["PADDOCK"] = str(arguments().build.resolve() / "bin/paddock")
     sys.path.insert(0, str(TREE / "tests/integration"))
     import hosts
+    import proxying
     import serving  # pylint: disable=import-error
     import support
     main()

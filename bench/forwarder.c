@@ -2,7 +2,7 @@
 /* The floor of a UDP proxy on sockets: recvmmsg, a hash table, a connected socket for each session,
  * sendmmsg; no filters, no limits, no counters, no end of a session. With several servers the last
  * byte of a player's datagram says which one, and is taken off.
- * usage: forwarder PORT SERVER-PORT... */
+ * usage: forwarder PORT SERVER-ADDRESS SERVER-PORT... */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <stdbool.h>
@@ -123,8 +123,10 @@ int main(int argc, char **argv)
     struct forwarder *forwarder = calloc(1, sizeof *forwarder);
     struct sockaddr_in any = {.sin_family = AF_INET};
     struct rlimit files;
+    struct in_addr address;
     int buffer = 4 << 20;
-    if (argc < 3 || argc - 2 > MAX_SERVERS || forwarder == NULL) {
+    if (argc < 4 || argc - 3 > MAX_SERVERS || inet_pton(AF_INET, argv[2], &address) != 1 ||
+        forwarder == NULL) {
         free(forwarder);
         return 2;
     }
@@ -133,11 +135,9 @@ int main(int argc, char **argv)
     files.rlim_cur = files.rlim_max;
     setrlimit(RLIMIT_NOFILE, &files);
     any.sin_port = htons((uint16_t)atoi(argv[1]));
-    for (int i = 2; i < argc; i++)
-        forwarder->server[forwarder->servers++] =
-            (struct sockaddr_in){.sin_family = AF_INET,
-                                 .sin_port = htons((uint16_t)atoi(argv[i])),
-                                 .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    for (int i = 3; i < argc; i++)
+        forwarder->server[forwarder->servers++] = (struct sockaddr_in){
+            .sin_family = AF_INET, .sin_port = htons((uint16_t)atoi(argv[i])), .sin_addr = address};
     for (unsigned i = 0; i < BATCH; i++)
         forwarder->vectors[i].iov_base = forwarder->data[i];
     forwarder->epoll = epoll_create1(0);

@@ -25,7 +25,7 @@ endif()
 
 set(sources libqcmp.3)
 if(PADDOCK_BUILD_PROGRAM)
-    list(APPEND sources paddock.1 paddock-load.1 paddock-ping.1 paddock-relay.1 paddock.yaml.5)
+    list(APPEND sources paddock.1 paddock-load.1 paddock-ping.1 paddock-relay.1 paddock.yaml.5 paddock-filters.7)
 endif()
 foreach(page IN LISTS sources)
     set(source ${PROJECT_SOURCE_DIR}/docs/man/${page}.scd)

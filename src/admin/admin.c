@@ -10,6 +10,7 @@
 struct admin {
     struct http_server *server;
     struct admin_callbacks callbacks;
+    bool shows_sessions;
     void (*began)(void *user);
     void *user;
 };
@@ -76,53 +77,67 @@ static bool is_from_here(const struct sockaddr *peer)
            (IN6_IS_ADDR_V4MAPPED(address) && address->s6_addr[12] == IN_LOOPBACKNET);
 }
 
+static void copy_query(const struct http_request *request, const char *key, char *text,
+                       size_t bytes)
+{
+    const char *value = http_request_query(request, key);
+    snprintf(text, bytes, "%s", value != NULL ? value : "");
+}
+
 /* Who plays where is nobody else's business. */
-static int answer_sessions(const struct http_request *request, struct http_reply *reply, void *user)
+static int answer_list(const struct http_request *request, struct http_reply *reply,
+                       const char *subject, void *user)
 {
     const struct admin *admin = user;
-    const char *sort = http_request_query(request, "sort");
-    char order[16];
+    struct admin_question question;
 
-    if (!is_from_here(request->peer)) {
+    if (!admin->shows_sessions && !is_from_here(request->peer)) {
         reply->status = 403;
         fputs("for this host alone\n", reply->out);
         return 0;
     }
-    if (sort != NULL) /* the next value may take the place of this one */
-        snprintf(order, sizeof order, "%s", sort);
+    snprintf(question.subject, sizeof question.subject, "%s", subject);
+    copy_query(request, "sort", question.sort, sizeof question.sort);
+    copy_query(request, "limit", question.limit, sizeof question.limit);
+    copy_query(request, "player", question.player, sizeof question.player);
+    copy_query(request, "server", question.server, sizeof question.server);
     reply->type = "application/json";
     reply->cache_control = "no-store";
-    reply->blob = admin->callbacks.sessions(sort != NULL ? order : NULL,
-                                            http_request_query(request, "limit"), admin->user);
+    reply->blob = admin->callbacks.list(&question, admin->user);
     return reply->blob != NULL ? 0 : -EIO;
+}
+
+static int answer_sessions(const struct http_request *request, struct http_reply *reply, void *user)
+{
+    return answer_list(request, reply, "sessions", user);
 }
 
 static int answer_control(const struct http_request *request, struct http_reply *reply, void *user)
 {
-    const struct admin *admin = user;
+    return answer_list(request, reply, "peers", user);
+}
 
-    if (!is_from_here(request->peer)) {
-        reply->status = 403;
-        fputs("for this host alone\n", reply->out);
-        return 0;
-    }
-    reply->type = "application/json";
-    reply->cache_control = "no-store";
-    reply->blob = admin->callbacks.peers(admin->user);
-    return reply->blob != NULL ? 0 : -EIO;
+static int answer_trace(const struct http_request *request, struct http_reply *reply, void *user)
+{
+    char subject[16];
+    copy_query(request, "what", subject, sizeof subject);
+    return answer_list(request, reply, subject, user);
 }
 
 int admin_start(struct admin **admin, const struct admin_options *options, struct error *error)
 {
     static const struct http_route routes[] = {
-        {"/live", answer_live},         {"/livez", answer_live},      {"/ready", answer_ready},
-        {"/readyz", answer_ready},      {"/metrics", answer_metrics}, {"/config", answer_config},
-        {"/sessions", answer_sessions}, {"/control", answer_control}, {NULL, NULL}};
+        {"/live", answer_live},         {"/livez", answer_live},
+        {"/ready", answer_ready},       {"/readyz", answer_ready},
+        {"/metrics", answer_metrics},   {"/config", answer_config},
+        {"/sessions", answer_sessions}, {"/trace", answer_trace},
+        {"/control", answer_control},   {NULL, NULL}};
 
     struct admin *started = malloc(sizeof *started);
     if (started == NULL)
         return error_system(error, -ENOMEM, "cannot serve HTTP");
     started->callbacks = options->callbacks;
+    started->shows_sessions = options->shows_sessions;
     started->began = options->began;
     started->user = options->user;
     struct http_options http = {.name = "admin",

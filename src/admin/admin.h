@@ -12,6 +12,12 @@
 #include "http/server.h"
 #include "metrics/metrics.h"
 
+/** A list that a request asks for; texts that it does not have are "". */
+struct admin_question {
+    char subject[16]; /**< "sessions", or the `what` of /trace */
+    char sort[16], limit[16], player[64], server[64];
+};
+
 /** What is to be shown. All are called by the server's thread, as a #http_answer_fn is. */
 struct admin_callbacks {
     /** /live, /livez: whether the process works; otherwise 500. */
@@ -28,14 +34,10 @@ struct admin_callbacks {
      */
     struct http_blob *(*config)(bool with_access, void *user);
     /**
-     * /sessions: the JSON of a list, `?sort=` and `?limit=` of the request; answered to the host
-     * itself alone. May wait for a second.
-     * @param sort,limit as the request has them; NULL: not there.
+     * /sessions, /trace and /control: the JSON of a list. May wait for a second.
      * @return a reference, which goes to the server; NULL for a 500.
      */
-    struct http_blob *(*sessions)(const char *sort, const char *limit, void *user);
-    /** /control: the JSON of the peers in the control plane; else as sessions. */
-    struct http_blob *(*peers)(void *user);
+    struct http_blob *(*list)(const struct admin_question *question, void *user);
 };
 
 /** How to start a server. */
@@ -43,6 +45,8 @@ struct admin_options {
     const struct sockaddr *address; /**< as that of struct http_options */
     struct http_limits limits;      /**< zeroed: the defaults */
     struct admin_callbacks callbacks;
+    bool shows_sessions; /**< /sessions and /trace to every host; otherwise to the host itself alone
+                          */
     void (*began)(void *user); /**< called first in the server's thread; may be NULL */
     void *user;                /**< for the callbacks; must outlive the server */
 };

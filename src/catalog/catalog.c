@@ -231,6 +231,15 @@ static int merge(struct catalog *catalog, struct catalog_version **version)
     return 0;
 }
 
+/* Whether a merged version has the clusters of the one in force, which it shares then. */
+static bool has_same_clusters(const struct catalog_version *next, const struct catalog_version *now)
+{
+    bool is_same = next->clusters->count == now->clusters->count;
+    for (size_t i = 0; i < next->clusters->count; i++)
+        is_same &= next->clusters->items[i].version < next->number;
+    return is_same;
+}
+
 int catalog_update(struct catalog *catalog, enum catalog_source source,
                    const struct catalog_change *change)
 {
@@ -257,8 +266,7 @@ int catalog_update(struct catalog *catalog, enum catalog_source source,
                   log_text("source", source_names[source]),
                   log_uint("tokens", told_now.clusters->fingerprints));
 
-    if (clusters_equal(next->clusters, now->clusters) &&
-        filters_equal(next->filters, now->filters) &&
+    if (has_same_clusters(next, now) && filters_equal(next->filters, now->filters) &&
         next->datacenters_number == now->datacenters_number) {
         version_free(&next->retired);
         return 0;

@@ -159,7 +159,7 @@ int cluster_add_endpoint(struct cluster *cluster, const char *text,
     struct cluster_endpoint *made = take(memory, sizeof *made);
     if (made == NULL)
         return -ENOMEM;
-    *made = (struct cluster_endpoint){.at = address.at, .last_token = &made->tokens};
+    *made = (struct cluster_endpoint){.at = address.at, .weight = 1, .last_token = &made->tokens};
     made->address = take_text(memory, text);
     if (address.name[0] != '\0')
         made->name = take_text(memory, address.name);
@@ -200,6 +200,13 @@ int cluster_add_token(struct cluster *cluster, struct cluster_endpoint *endpoint
     return 0;
 }
 
+static uint32_t weight_of(const json_t *metadata)
+{
+    json_int_t weight =
+        json_integer_value(json_object_get(json_object_get(metadata, "paddock"), "weight"));
+    return weight >= 1 && weight <= CLUSTER_MAX_WEIGHT ? (uint32_t)weight : 1;
+}
+
 int cluster_add_metadata(struct cluster_endpoint *endpoint, json_t *metadata)
 {
     json_t *both =
@@ -213,6 +220,7 @@ int cluster_add_metadata(struct cluster_endpoint *endpoint, json_t *metadata)
         return -ENOMEM;
     json_decref(endpoint->metadata);
     endpoint->metadata = both;
+    endpoint->weight = weight_of(both);
     return 0;
 }
 
@@ -258,7 +266,8 @@ bool cluster_equal(const struct cluster *a, const struct cluster *b)
 
     if (a == b)
         return true;
-    if (strcmp(a->locality, b->locality) != 0 || a->endpoint_count != b->endpoint_count)
+    if (strcmp(a->locality, b->locality) != 0 || a->endpoint_count != b->endpoint_count ||
+        a->token_count != b->token_count)
         return false;
     while (endpoint_a != NULL && endpoint_equal(endpoint_a, endpoint_b)) {
         endpoint_a = endpoint_a->next;

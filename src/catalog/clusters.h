@@ -68,6 +68,9 @@ struct token {
     uint8_t data[];
 };
 
+/** The greatest weight of an endpoint. */
+#define CLUSTER_MAX_WEIGHT 1000
+
 /** One game server of a cluster. */
 struct cluster_endpoint {
     struct cluster_endpoint *next;
@@ -77,6 +80,7 @@ struct cluster_endpoint {
     const struct token *tokens;
     size_t token_count;
     json_t *metadata; /**< an object without the tokens; NULL: nothing else is known */
+    uint32_t weight;  /**< its share of players beside the others, from 1 */
     const struct token **last_token;
 };
 
@@ -109,7 +113,8 @@ int cluster_add_endpoint(struct cluster *cluster, const char *text,
 int cluster_add_token(struct cluster *cluster, struct cluster_endpoint *endpoint, const void *token,
                       size_t bytes);
 
-/** Adds what is known of an endpoint, over what was known of it under the same keys.
+/** Adds what is known of an endpoint, over what was known of it under the same keys. Its weight is
+ * `paddock.weight` of the metadata, where that is a number from 1 to #CLUSTER_MAX_WEIGHT; else 1.
  * @param metadata an object, whose reference stays the caller's, and which does not change any
  * more.
  * @return 0 or -ENOMEM. */

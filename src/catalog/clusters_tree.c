@@ -32,6 +32,16 @@ static const struct field dev_rows[] = {
     MEMBER("tokens", tokens, 0),
     {0},
 };
+/* What the proxy goes by of an endpoint's metadata; it is kept as part of the metadata. */
+static const struct field own_rows[] = {
+    {.key = "weight",
+     .help = "the endpoint's share of players that a LoadBalancer sends, beside the others",
+     .kind = FIELD_NUMBER,
+     .min = 1,
+     .max = CLUSTER_MAX_WEIGHT},
+    {0},
+};
+
 /* A token is a secret, which no error tells. */
 static int fail_token(struct field_walk *walk, const struct yaml_node *node, const char *expected)
 {
@@ -129,6 +139,7 @@ static int take_metadata(struct draft *draft, struct cluster_endpoint *endpoint,
                          const struct yaml_node *node, struct field_walk *walk)
 {
     size_t length = trees_enter(walk, "metadata");
+    struct members members = {0};
     json_t *rest;
     int error = 0;
 
@@ -137,6 +148,12 @@ static int take_metadata(struct draft *draft, struct cluster_endpoint *endpoint,
     const struct yaml_node *dev = yaml_find(node, "quilkin.dev");
     if (dev != NULL)
         error = take_tokens(draft, endpoint, dev, walk);
+    const struct yaml_node *own = yaml_find(node, "paddock");
+    if (error == 0 && own != NULL) {
+        size_t inner = trees_enter(walk, "paddock");
+        error = field_take_map(walk, own_rows, own, &members);
+        field_leave(walk, inner);
+    }
     if (error == 0 && (dev == NULL ? node->first != NULL : node->first->next != NULL)) {
         rest = yaml_to_json(node);
         if (rest != NULL)
@@ -273,7 +290,9 @@ static json_t *clusters_schema(void)
         "\"metadata\":{\"type\":\"object\",\"properties\":{\"quilkin.dev\":{\"type\":\"object\","
         "\"additionalProperties\":false,\"properties\":{\"tokens\":{\"type\":\"array\",\"items\":{"
         "\"type\":\"string\",\"pattern\":\"^([0-9A-Za-z+/]{4})*([0-9A-Za-z+/]{2}==|"
-        "[0-9A-Za-z+/]{3}=)?$|^fingerprint:[0-9a-f]{16}$\"}}}}}}}}}}}}",
+        "[0-9A-Za-z+/]{3}=)?$|^fingerprint:[0-9a-f]{16}$\"}}}},"
+        "\"paddock\":{\"type\":\"object\",\"additionalProperties\":false,\"properties\":{"
+        "\"weight\":{\"type\":\"integer\",\"minimum\":1,\"maximum\":1000}}}}}}}}}}}",
         0, NULL);
 }
 

@@ -24,7 +24,10 @@ struct name {
     struct names *names;
     struct name *next;
     char *text;
-    struct endpoint at;
+    struct endpoint at;                              /* of the ports that have not moved */
+    struct endpoint addresses[NAMES_MOST_ADDRESSES]; /* of the last answer */
+    struct endpoint *moved; /* of ports that were refused, with the port; NULL: none was */
+    unsigned addresses_count, moved_count;
     bool has_address, is_pending, is_wanted, has_failed;
     int64_t due_ns;
 };
@@ -150,6 +153,7 @@ static int open_channel(struct names *names)
 static void name_free(struct name *name)
 {
     free(name->text);
+    free(name->moved);
     free(name);
 }
 
@@ -166,13 +170,26 @@ static void sweep(struct names *names)
     }
 }
 
-/* The address that a name has stays if it is among those of the answer; otherwise it is the first.
- * The order is that of getaddrinfo(3). */
+static bool is_address(const struct endpoint *a, const struct endpoint *b)
+{
+    return IN6_ARE_ADDR_EQUAL(&a->address, &b->address) && a->scope == b->scope;
+}
+
+/* The place of an address among those of the last answer; their count if it is none. */
+static unsigned find_address(const struct name *name, const struct endpoint *at)
+{
+    unsigned i = 0;
+    while (i < name->addresses_count && !is_address(&name->addresses[i], at))
+        i++;
+    return i;
+}
+
+/* An address stays if it is among those of the answer; otherwise it is the first. The order is that
+ * of getaddrinfo(3). */
 static void take_addresses(struct name *name, const struct ares_addrinfo *answer)
 {
-    struct endpoint first = {.port = 0};
     int64_t least_ns = NAMES_MOST_NS;
-    bool has_first = false, is_kept = false;
+    unsigned count = 0, kept = 0;
     for (const struct ares_addrinfo_node *node = answer->nodes; node != NULL;
          node = node->ai_next) {
         struct endpoint at = endpoint_from_socket(node->ai_addr);
@@ -181,18 +198,25 @@ static void take_addresses(struct name *name, const struct ares_addrinfo *answer
             continue;
         if (node->ai_ttl * SECOND_NS < least_ns)
             least_ns = node->ai_ttl * SECOND_NS;
-        if (!has_first)
-            first = at;
-        has_first = true;
-        is_kept = is_kept || (name->has_address && endpoint_equals(&at, &name->at));
+        if (count < NAMES_MOST_ADDRESSES)
+            name->addresses[count++] = at;
     }
-    name->has_failed = !has_first;
+    name->has_failed = count == 0;
     if (least_ns < NAMES_LEAST_NS)
         least_ns = NAMES_LEAST_NS;
-    name->due_ns = clock_monotonic_ns() + (has_first ? least_ns : NAMES_RETRY_NS);
-    if (!has_first || is_kept)
+    name->due_ns = clock_monotonic_ns() + (count > 0 ? least_ns : NAMES_RETRY_NS);
+    if (count == 0)
         return;
-    name->at = first;
+    name->addresses_count = count;
+    for (unsigned i = 0; i < name->moved_count; i++) {
+        if (find_address(name, &name->moved[i]) < count)
+            name->moved[kept++] = name->moved[i];
+    }
+    if (kept == name->moved_count && name->has_address && find_address(name, &name->at) < count)
+        return;
+    name->moved_count = kept;
+    if (!name->has_address || find_address(name, &name->at) == count)
+        name->at = name->addresses[0];
     name->has_address = true;
     name->names->is_changed = true;
 }
@@ -364,13 +388,57 @@ void names_tick(struct names *names, int64_t now_ns)
     tell_changes(names);
 }
 
-bool names_find(const struct names *names, const char *name, struct endpoint *at)
+static struct name *find_name(const struct names *names, const char *text)
 {
-    const struct lookup_key key = key_of(name);
-    const struct name *found = lookup_find(names->by_text, &key);
-    if (found == NULL || !found->has_address)
+    const struct lookup_key key = key_of(text);
+    return lookup_find(names->by_text, &key);
+}
+
+/* Where a name's port is: its own address once it was refused, or the name's. */
+static struct endpoint *find_port(struct name *name, in_port_t port)
+{
+    for (unsigned i = 0; i < name->moved_count; i++) {
+        if (name->moved[i].port == port)
+            return &name->moved[i];
+    }
+    return &name->at;
+}
+
+void names_refuse(struct names *names, const char *text, const struct endpoint *at)
+{
+    struct name *name = find_name(names, text);
+    struct endpoint *place = name != NULL ? find_port(name, at->port) : NULL;
+    if (place == NULL || !is_address(place, at) || name->addresses_count < 2)
+        return;
+
+    unsigned next = (find_address(name, at) + 1) % name->addresses_count;
+    if (place == &name->at && name->moved_count < NAMES_MOST_MOVED) {
+        if (name->moved == NULL)
+            name->moved = calloc(NAMES_MOST_MOVED, sizeof *name->moved);
+        if (name->moved == NULL)
+            return; /* the next refusal tries again */
+        place = &name->moved[name->moved_count++];
+    } else if (place == &name->at) {
+        name->moved_count = 0;
+    }
+    *place = name->addresses[next];
+    place->port = place == &name->at ? 0 : at->port;
+    names->is_changed = true;
+
+    char shown[ADDRESS_TEXT_BYTES];
+    address_format(&place->address, ntohs(at->port), shown);
+    LOG_EVENT(names->options.log, LOG_LEVEL_WARN,
+              log_text("message", "a server was refused: the next address of its name is taken"),
+              log_text("name", text), log_text("address", shown));
+}
+
+bool names_find(const struct names *names, const char *text, struct endpoint *at)
+{
+    struct name *name = find_name(names, text);
+    if (name == NULL || !name->has_address)
         return false;
-    at->address = found->at.address;
-    at->scope = found->at.scope;
+    const struct endpoint *found = find_port(name, at->port);
+    at->address = found->address;
+    at->scope = found->scope;
     return true;
 }

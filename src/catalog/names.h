@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /** @file
- * The addresses of endpoints and data centres that are given by name, from /etc/hosts and the DNS,
- * by the control thread and without waiting. A name has one address at a time, which stays as long
- * as the answers have it, and also where they fail.
+ * The addresses of endpoints and data centres that are given by name, from /etc/hosts and the
+ * DNS, by the control thread and without waiting. A name has one address at a time, which stays as long as the answers
+ * have it, and also where they fail; but an endpoint whose address is refused goes on to the next
+ * one, in the order of getaddrinfo(3), and from the last one to the first.
  */
 #ifndef PADDOCK_CATALOG_NAMES_H
 #define PADDOCK_CATALOG_NAMES_H
@@ -20,6 +21,11 @@
 #define NAMES_LEAST_NS INT64_C(5000000000)
 #define NAMES_MOST_NS INT64_C(3600000000000)
 #define NAMES_RETRY_NS INT64_C(5000000000)
+
+/** Addresses of one name that are known, and ports of it that have gone on from its first address.
+ * Where one more does, all do. */
+#define NAMES_MOST_ADDRESSES 8
+#define NAMES_MOST_MOVED 64
 
 struct names;
 
@@ -49,9 +55,13 @@ int names_follow_nodes(struct names *names, const struct datacenters *datacenter
 /** Goes on with what is due; to be called every second. */
 void names_tick(struct names *names, int64_t now_ns);
 
-/** The address of a name.
- * @param[out] at its address and scope are set; untouched where there is none yet.
+/** Lets an endpoint go on to the next address of its name, if it has another one; the change is
+ * told by names_tick(). @param at as names_find() has set it. */
+void names_refuse(struct names *names, const char *text, const struct endpoint *at);
+
+/** The address of a name, for a port.
+ * @param[in,out] at its address and scope are set, for its port; untouched where there is none yet.
  * @return whether there is one. */
-bool names_find(const struct names *names, const char *name, struct endpoint *at);
+bool names_find(const struct names *names, const char *text, struct endpoint *at);
 
 #endif

@@ -123,8 +123,15 @@ static json_t *show_static_tokens(const void *value)
     return json_string(text);
 }
 
+static json_t *inner_schema(void)
+{
+    return json_pack("{s:s}", "$ref", "#/properties/filters");
+}
+
 static const struct field_tree filters_tree = {
     .take = take_filters, .show = show_filters, .schema = chain_schema, .fini = forget_filters};
+const struct field_tree inner_filters_tree = {
+    .take = take_filters, .show = show_filters, .schema = inner_schema, .fini = forget_filters};
 static const struct field_tree static_tree = {
     .parse = parse_static, .show = show_static, .fini = forget_static};
 static const struct field_type static_tokens_type = {

@@ -16,6 +16,10 @@ extern const struct field_tree clusters_tree;
 /** Its value is a struct datacenters *. */
 extern const struct field_tree datacenters_tree;
 
+/** Its value is a json_t *: a list of filters that can be made, with defaults filled in. Its schema
+ * points to that of the file's `filters`. */
+extern const struct field_tree inner_filters_tree;
+
 /** Its value is a const struct yaml_node *: where the member of a map stands. */
 extern const struct field_tree trees_node;
 

@@ -2,7 +2,7 @@
 #include <jansson.h>
 #include <stdio.h>
 
-#include "cli/admin.h"
+#include "cli/admin_client.h"
 #include "cli/command.h"
 #include "cli/commands.h"
 
@@ -85,7 +85,7 @@ int cmd_control(int argc, char *const *argv)
     if (arguments.help)
         return command_help(&command);
 
-    json_t *state = admin_ask(&arguments.admin, "/control", "peers", failure);
+    json_t *state = admin_ask(&arguments.admin, "/control", failure);
     if (state == NULL)
         return command_fail(&command, failure);
     if (arguments.is_json && json_dumpf(state, stdout, JSON_INDENT(2)) == 0)

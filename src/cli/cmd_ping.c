@@ -5,13 +5,20 @@
 #include <string.h>
 #include <unistd.h>
 
+#include <qcmp/wire.h>
+
+#include "base/base64.h"
 #include "base/text.h"
 #include "cli/command.h"
 #include "cli/commands.h"
 #include "cli/ping.h"
 #include "cli/ping_report.h"
+#include "cli/ping_through.h"
 
 #define MESSAGE_BYTES 512
+
+/* Where a proxy has players, unless it is told otherwise. */
+#define PLAYERS_PORT 7777
 
 /* For a target, and for elsewhere; the summary counts the rest. A stranger must not bury the
  * answers. */
@@ -23,7 +30,33 @@ struct arguments {
     struct family_options family;
     bool json;
     bool help;
+    struct target through; /* an empty host: straight to the targets */
+    struct token {
+        uint8_t data[PING_THROUGH_TOKEN_BYTES];
+        size_t bytes;
+    } token;
+    bool is_token_first;
 };
+
+static int parse_through(const char *text, void *value)
+{
+    return target_parse(text, PLAYERS_PORT, value) == TARGET_OK ? 0 : -1;
+}
+
+static int parse_token(const char *text, void *value)
+{
+    struct token token = {.bytes = 0};
+    if (strlen(text) > PING_THROUGH_TOKEN_BYTES ||
+        base64_decode(text, token.data, &token.bytes) != 0)
+        return -1;
+    memcpy(value, &token, sizeof token);
+    return 0;
+}
+
+static const struct field_type through_type = {.parse = parse_through,
+                                               .expected = "an address or a name, and a port"};
+static const struct field_type token_type = {
+    .parse = parse_token, .expected = "base64 text of at most 192 bytes, as a file has it"};
 
 static const struct field fields[] = {
     OPTION_AMOUNT(struct arguments, run.amount),
@@ -34,6 +67,20 @@ static const struct field fields[] = {
                    PING_MAX_INTERVAL_NS),
     OPTION_FAMILIES(struct arguments, family),
     OPTION_FORMAT(struct arguments, json, "format", "how to print the results"),
+    {.flag = "through",
+     .help = "a proxy's port for players: pings go to a responder behind it, and back",
+     .placeholder = "PROXY",
+     .kind = FIELD_CUSTOM,
+     .type = &through_type,
+     FIELD_AT(struct arguments, through)},
+    {.flag = "token",
+     .help = "with --through: behind each ping, so that the proxy knows where to, as base64",
+     .placeholder = "BASE64",
+     .kind = FIELD_CUSTOM,
+     .type = &token_type,
+     FIELD_AT(struct arguments, token)},
+    OPTION_MARK(struct arguments, is_token_first, "token-first", 0,
+                "the token goes before the ping"),
     OPTION_MARK(struct arguments, help, "help", 'h', "print this help"),
     {0},
 };
@@ -41,12 +88,17 @@ static const struct field fields[] = {
 static const struct command command = {
     .name = "ping",
     .help_name = "ping",
-    .about = "Usage: paddock ping [OPTION...] TARGET...\n"
-             "\n"
-             "Measures the round trip to QCMP responders, to many at once.\n"
-             "TARGET is a host name, an address, host:port or [v6]:port, with a scope where it "
-             "needs one\n"
-             "(fe80::1%eth0). The port is 7600 if left out.\n",
+    .about =
+        "Usage: paddock ping [OPTION...] TARGET...\n"
+        "       paddock ping --through PROXY [--token BASE64] [OPTION...] [TARGET]\n"
+        "\n"
+        "Measures the round trip to QCMP responders, to many at once.\n"
+        "TARGET is a host name, an address, host:port or [v6]:port, with a scope where it "
+        "needs one\n"
+        "(fe80::1%eth0). The port is 7600 if left out.\n"
+        "With --through it is the proxy's own responder, by default that of the same host, and "
+        "tells\n"
+        "how much of the way is before the proxy, and how much behind it.\n",
     .exit_status = "0 if every target answered at least once, 1 if one did not, 2 for wrong "
                    "usage or\n"
                    "a name that does not resolve, 255 if the system or the output fails.",
@@ -146,6 +198,34 @@ static int run_and_print(struct arguments *arguments)
     return status;
 }
 
+/* The one target, if any, is the proxy's own responder. */
+static int run_through(const struct arguments *arguments, const struct flags_words *words)
+{
+    struct ping_through through = {.proxy = arguments->through,
+                                   .responder = arguments->through,
+                                   .token_bytes = arguments->token.bytes,
+                                   .is_token_first = arguments->is_token_first,
+                                   .family = arguments->family.ipv4   ? AF_INET
+                                             : arguments->family.ipv6 ? AF_INET6
+                                                                      : AF_UNSPEC,
+                                   .amount = arguments->run.amount,
+                                   .interval_ns = arguments->run.interval_ns,
+                                   .timeout_ns = arguments->run.timeout_ns,
+                                   .is_json = arguments->json};
+    struct error error;
+
+    memcpy(through.token, arguments->token.data, arguments->token.bytes);
+    through.responder.port = QCMP_PORT;
+    if (words->count > 1 || (words->count == 1 && target_parse(words->items[0], QCMP_PORT,
+                                                               &through.responder) != TARGET_OK))
+        return command_usage(&command, "expected one target at most, the proxy's own responder");
+    long received = ping_through_run(&through, &error);
+    if (received < 0)
+        return command_fail(&command, error.text);
+    int status = output_finish();
+    return status != 0 ? status : received == 0;
+}
+
 int cmd_ping(int argc, char *const *argv)
 {
     struct arguments arguments = {.json = false};
@@ -163,6 +243,10 @@ int cmd_ping(int argc, char *const *argv)
         status = command_help(&command);
     else if (arguments.family.ipv4 && arguments.family.ipv6)
         status = command_usage(&command, "-4 and -6 exclude each other");
+    else if (arguments.through.port != 0)
+        status = run_through(&arguments, &words);
+    else if (arguments.token.bytes > 0 || arguments.is_token_first)
+        status = command_usage(&command, "--token and --token-first need --through");
     else if (words.count == 0)
         status = command_usage(&command, "no target given");
     else if (words.count > PING_MAX_TARGETS)

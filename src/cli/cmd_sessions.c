@@ -3,7 +3,7 @@
 #include <stdio.h>
 
 #include "base/duration.h"
-#include "cli/admin.h"
+#include "cli/admin_client.h"
 #include "cli/command.h"
 #include "cli/commands.h"
 
@@ -97,7 +97,7 @@ int cmd_sessions(int argc, char *const *argv)
 
     snprintf(path, sizeof path, "/sessions?sort=%s&limit=%u", orders[arguments.sort],
              arguments.limit);
-    json_t *list = admin_ask(&arguments.admin, path, "sessions", failure);
+    json_t *list = admin_ask(&arguments.admin, path, failure);
     if (list == NULL)
         return command_fail(&command, failure);
     if (!arguments.is_json)

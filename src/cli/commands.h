@@ -43,4 +43,9 @@ int cmd_sessions(int argc, char *const *argv);
  */
 int cmd_control(int argc, char *const *argv);
 
+/** `paddock trace`: drops, the players that send the most, or a session's datagrams. As
+ * cmd_sessions().
+ */
+int cmd_trace(int argc, char *const *argv);
+
 #endif

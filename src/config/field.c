@@ -128,7 +128,7 @@ void field_defaults(const struct field *fields, void *settings)
 
 const char *field_expected(const struct field *field, char *text)
 {
-    char most[DURATION_TEXT_BYTES];
+    char least[DURATION_TEXT_BYTES], most[DURATION_TEXT_BYTES];
     size_t length = 0;
 
     if (field->expected != NULL)
@@ -143,8 +143,12 @@ const char *field_expected(const struct field *field, char *text)
         return text;
     case FIELD_DURATION:
         print_duration(field->max, most, "dsmun");
-        snprintf(text, FIELD_EXPECTED_BYTES, "a duration %s most %s",
-                 field->min > 0 ? "above 0, at" : "of at", most);
+        print_duration(field->min, least, "dsmun");
+        if (field->min > 1)
+            snprintf(text, FIELD_EXPECTED_BYTES, "a duration from %s to %s", least, most);
+        else
+            snprintf(text, FIELD_EXPECTED_BYTES, "a duration %s most %s",
+                     field->min > 0 ? "above 0, at" : "of at", most);
         return text;
     case FIELD_WORD:
         for (const char *const *word = field->words; *word != NULL && length < FIELD_EXPECTED_BYTES;

@@ -21,6 +21,8 @@
 #include "daemon/reload.h"
 #include "daemon/state.h"
 #include "loop/signals.h"
+#include "net/address.h"
+#include "net/endpoint.h"
 
 #define EXIT_FAILED 255
 #define SECOND_NS INT64_C(1000000000)
@@ -305,14 +307,20 @@ static int open_admin(struct daemon *daemon, struct error *error)
         return error_set(error, -EINVAL, "cannot serve HTTP on %s", admin->text);
     const struct admin_options options = {.address = address->ai_addr,
                                           .callbacks = operator_callbacks(),
+                                          .shows_sessions = daemon->settings->shows_sessions,
                                           .began = daemon->settings->seccomp ? confine_admin : NULL,
                                           .user = daemon};
+    struct in6_addr host = endpoint_from_socket(address->ai_addr).address;
     int code = admin_start(&daemon->admin, &options, &reason);
     freeaddrinfo(address);
     if (code != 0)
         return error_system(error, code, "cannot serve HTTP on %s", admin->text);
     LOG_EVENT(daemon->log, LOG_LEVEL_INFO, log_text("message", "admin ready"),
               log_uint("port", admin_port(daemon->admin)), log_text("address", admin->text));
+    if (daemon->settings->shows_tokens && !address_is_loopback(&host))
+        LOG_EVENT(daemon->log, LOG_LEVEL_WARN,
+                  log_text("message", "/config shows tokens, and to other hosts"),
+                  log_text("address", admin->text));
     return 0;
 }
 

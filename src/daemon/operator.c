@@ -120,8 +120,9 @@ static struct http_blob *ask(struct daemon *daemon, const struct question *asked
     clock_gettime(CLOCK_REALTIME, &until);
     until.tv_sec++;
     pthread_mutex_lock(&question->lock);
-    question->kind = asked->kind;
+    question->is_refresh = asked->is_refresh;
     question->wanted = asked->wanted;
+    question->number++;
     question->is_asked = true;
     question->is_answered = false;
     loop_wake(daemon->loop);
@@ -137,7 +138,7 @@ static struct http_blob *ask(struct daemon *daemon, const struct question *asked
 /* Rendered when somebody asks for it first, then shared. */
 static struct http_blob *show_config(bool with_access, void *user)
 {
-    const struct question fresh = {.kind = QUESTION_CONFIG};
+    const struct question fresh = {.is_refresh = true};
     (void)ask(user, &fresh); /* an answer that does not come in time leaves what was shown last */
     struct shown *shown = shown_take(user);
     struct http_blob *blob = NULL;
@@ -171,33 +172,60 @@ static const char *const ORDERS[] = {[SERVICE_BY_IDLE] = "idle",
                                      [SERVICE_BY_PACKETS] = "packets",
                                      [SERVICE_BY_BYTES] = "bytes"};
 
-static struct http_blob *show_sessions(const char *sort, const char *limit, void *user)
+static const char *const SUBJECTS[] = {[SERVICE_SESSIONS] = "sessions",
+                                       [SERVICE_DROPS] = "drops",
+                                       [SERVICE_TALKERS] = "top",
+                                       [SERVICE_CAPTURE] = "capture",
+                                       [SERVICE_PEERS] = "peers"};
+
+/* An address with or without a port; "" is any. */
+static int parse_peer(const char *text, struct endpoint *peer)
 {
-    struct question asked = {.kind = QUESTION_SESSIONS, .wanted = {.order = SERVICE_BY_IDLE}};
+    struct server_address address;
+    if (text[0] == '\0')
+        return 0;
+    if (server_address_parse(text, &address) != 0 && server_host_parse(text, &address) != 0)
+        return -1;
+    *peer = address.at;
+    return address.name[0] == '\0' ? 0 : -1;
+}
+
+static int parse_question(const struct admin_question *question, struct service_list *wanted)
+{
     uint64_t rows = DEFAULT_ROWS;
+    size_t subject = 0;
 
-    for (size_t i = 0; sort != NULL && i < sizeof ORDERS / sizeof ORDERS[0]; i++) {
-        if (strcmp(ORDERS[i], sort) == 0)
-            asked.wanted.order = (enum service_order)i;
+    while (subject < sizeof SUBJECTS / sizeof SUBJECTS[0] &&
+           strcmp(SUBJECTS[subject], question->subject) != 0)
+        subject++;
+    wanted->subject = (enum service_subject)subject;
+    for (size_t i = 0; i < sizeof ORDERS / sizeof ORDERS[0]; i++) {
+        if (strcmp(ORDERS[i], question->sort) == 0)
+            wanted->order = (enum service_order)i;
     }
-    if (limit != NULL && number_parse(limit, 1, SERVICE_LIST_MOST, &rows) != 0)
+    if (question->limit[0] != '\0' &&
+        number_parse(question->limit, 1, SERVICE_LIST_MOST, &rows) != 0)
         rows = SERVICE_LIST_MOST;
-    asked.wanted.limit = rows;
-    return ask(user, &asked);
+    wanted->limit = rows;
+    return subject < sizeof SUBJECTS / sizeof SUBJECTS[0] &&
+                   parse_peer(question->player, &wanted->player) == 0 &&
+                   parse_peer(question->server, &wanted->server) == 0
+               ? 0
+               : -1;
 }
 
-static struct http_blob *show_peers(void *user)
+static struct http_blob *show_list(const struct admin_question *asked, void *user)
 {
-    const struct question asked = {.kind = QUESTION_PEERS};
-    return ask(user, &asked);
+    struct question question = {.wanted = {.order = SERVICE_BY_IDLE}};
+    return parse_question(asked, &question.wanted) == 0 ? ask(user, &question) : NULL;
 }
 
-static json_t *list_sessions(struct daemon *daemon, const struct service_list *wanted)
+static json_t *list(struct daemon *daemon, const struct service_list *wanted)
 {
     for (size_t i = 0; i < daemon->running_count; i++) {
         const struct running *service = &daemon->running[i];
-        if (service->ops->sessions != NULL)
-            return service->ops->sessions(service->self, wanted);
+        if (service->ops->list != NULL)
+            return service->ops->list(service->self, wanted);
     }
     return json_pack("{s:i, s:[]}", "total", 0, "sessions");
 }
@@ -211,7 +239,7 @@ static void complete(struct daemon *daemon)
         return;
 
     uint64_t changes = catalog_changes(daemon->catalog);
-    if (catalog_show(daemon->catalog, in_force, false) != 0) {
+    if (catalog_show(daemon->catalog, in_force, daemon->settings->shows_tokens) != 0) {
         json_decref(in_force);
         return;
     }
@@ -248,22 +276,15 @@ static json_t *list_peers(struct daemon *daemon)
 
 static struct http_blob *answer_to(struct daemon *daemon, const struct question *question)
 {
-    json_t *list = NULL;
-
-    switch (question->kind) {
-    case QUESTION_SESSIONS:
-        list = list_sessions(daemon, &question->wanted);
-        break;
-    case QUESTION_PEERS:
-        list = list_peers(daemon);
-        break;
-    case QUESTION_CONFIG:
+    if (question->is_refresh) {
         if (daemon->shown->changes != catalog_changes(daemon->catalog))
             complete(daemon);
         return NULL;
     }
-    char *text = list != NULL ? json_dumps(list, JSON_COMPACT) : NULL;
-    json_decref(list);
+    json_t *json = question->wanted.subject == SERVICE_PEERS ? list_peers(daemon)
+                                                             : list(daemon, &question->wanted);
+    char *text = json != NULL ? json_dumps(json, JSON_COMPACT) : NULL;
+    json_decref(json);
     return text != NULL ? http_blob_new(text, strlen(text)) : NULL;
 }
 
@@ -272,16 +293,15 @@ void operator_answer(struct daemon *daemon)
     struct question *question = &daemon->question;
     pthread_mutex_lock(&question->lock);
     bool is_asked = question->is_asked && !question->is_answered;
-    struct question asked = {.kind = question->kind, .wanted = question->wanted};
+    struct question asked = {.is_refresh = question->is_refresh, .wanted = question->wanted};
+    uint64_t number = question->number;
     pthread_mutex_unlock(&question->lock);
     if (!is_asked)
         return;
 
     struct http_blob *blob = answer_to(daemon, &asked);
     pthread_mutex_lock(&question->lock);
-    bool is_wanted = question->is_asked && !question->is_answered && question->kind == asked.kind &&
-                     question->wanted.order == asked.wanted.order &&
-                     question->wanted.limit == asked.wanted.limit;
+    bool is_wanted = question->is_asked && !question->is_answered && question->number == number;
     if (is_wanted) {
         question->answer = blob;
         question->is_answered = true;
@@ -298,8 +318,7 @@ struct admin_callbacks operator_callbacks(void)
                                     .ready = ready,
                                     .metrics = write_metrics,
                                     .config = show_config,
-                                    .sessions = show_sessions,
-                                    .peers = show_peers};
+                                    .list = show_list};
 }
 
 struct shown *operator_prepare(struct config *config)

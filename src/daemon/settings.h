@@ -56,6 +56,8 @@ struct process_settings {
     char region[PROCESS_ID_BYTES], zone[PROCESS_ID_BYTES], sub_zone[PROCESS_ID_BYTES];
     bool admin_enabled;
     struct process_address admin;
+    bool shows_tokens;              /**< by /config, in place of their fingerprints */
+    bool shows_sessions;            /**< to other hosts, too */
     int64_t termination_timeout_ns; /**< 0: stop at once */
 
     unsigned workers; /**< 1 to #PROCESS_MAX_WORKERS, or 0: as many as CPUs may be used */

@@ -74,13 +74,10 @@ struct daemon {
         pthread_mutex_t lock; /**< over the others */
         pthread_cond_t changed;
         bool is_asked, is_answered;
-        enum question_kind {
-            QUESTION_SESSIONS,
-            QUESTION_PEERS, /**< of the control plane */
-            QUESTION_CONFIG /**< only that what is shown is what is in force; without an answer */
-        } kind;
-        struct service_list wanted; /**< of #QUESTION_SESSIONS */
-        struct http_blob *answer;   /**< NULL: it failed, or there is none yet */
+        uint64_t number; /**< of the question, as one may be withdrawn */
+        bool is_refresh; /**< only that what is shown is what is in force; without an answer */
+        struct service_list wanted;
+        struct http_blob *answer; /**< NULL: it failed, or there is none yet */
     } question;
 
     pthread_mutex_t lock; /**< over `shown`, which a reload replaces while it is read */

@@ -138,12 +138,6 @@ static bool find_tags(const struct links *links, const struct link *link, unsign
     return true;
 }
 
-static bool is_loopback_address(const struct in6_addr *address)
-{
-    return IN6_IS_ADDR_LOOPBACK(address) ||
-           (IN6_IS_ADDR_V4MAPPED(address) && address->s6_addr[12] == 127);
-}
-
 static bool is_listened(const struct fastpath_address_filter *filter,
                         const struct in6_addr *address)
 {
@@ -210,7 +204,7 @@ static void take_address_attribute(unsigned type, const void *value, size_t byte
 
 static void add_source(struct collection *collection, const struct in6_addr *address)
 {
-    if (address_is_unicast(address) && !is_loopback_address(address))
+    if (address_is_unicast(address) && !address_is_loopback(address))
         add(collection, address, FASTPATH_TAGS_NO_SOURCE);
 }
 
@@ -230,7 +224,7 @@ static void add_destination(struct collection *collection, const struct assigned
     if (!find_tags(collection->links, link, filter->interface, &tags) &&
         (link->number != 0 || address_is_link_local(address)))
         return;
-    if (is_loopback_address(address) && !base->is_loopback)
+    if (address_is_loopback(address) && !base->is_loopback)
         return;
     add(collection, address, tags);
 }

@@ -15,14 +15,16 @@ struct part {
 
 struct expression {
     bool is_there;
-    char pattern[REGEX_MAX_BYTES];
+    struct pattern {
+        char text[REGEX_MAX_BYTES];
+        struct regex *regex; /* compiled */
+    } pattern;
 };
 
 struct capture {
     char name[FILTER_NAME_BYTES];
     struct part prefix, suffix;
     struct expression expression;
-    struct regex *regex;   /* compiled; NULL without one */
     int value, is_present; /* indexes of metadata */
 };
 
@@ -48,30 +50,50 @@ static const struct field part_fields[] = {
     {0},
 };
 
-static int parse_pattern(const char *text, void *value)
+#define PATTERN_EXPECTED "a regular expression of at most 1023 bytes"
+
+static void forget_pattern(void *value)
 {
-    if (*text == '\0' || strlen(text) >= REGEX_MAX_BYTES)
-        return -1;
-    memcpy(value, text, strlen(text) + 1);
+    struct pattern *pattern = value;
+    regex_free(pattern->regex);
+    pattern->regex = NULL;
+}
+
+static int take_pattern(void *value, const struct yaml_node *node, struct field_walk *walk)
+{
+    struct pattern *pattern = value;
+    struct error reason;
+    if (node->type != YAML_TEXT || node->text[0] == '\0' || strlen(node->text) >= REGEX_MAX_BYTES)
+        return field_fail(walk, node, PATTERN_EXPECTED, true);
+    forget_pattern(pattern);
+    memcpy(pattern->text, node->text, strlen(node->text) + 1);
+    int code = regex_new(&pattern->regex, pattern->text, &reason);
+    if (code != 0)
+        return error_set(walk->error, code, "%u:%u: %s: %s", node->line, node->column, walk->path,
+                         reason.text);
     return 0;
 }
 
-static json_t *show_pattern(const void *value)
+static json_t *show_pattern(const void *value, bool with_private)
 {
-    return json_string(value);
+    (void)with_private;
+    return json_string(((const struct pattern *)value)->text);
 }
 
-static const struct field_type pattern_type = {
-    .parse = parse_pattern,
-    .show = show_pattern,
-    .expected = "a regular expression of at most 1023 bytes",
-    .schema = "{\"type\":\"string\",\"minLength\":1,\"maxLength\":1023}"};
+static json_t *pattern_schema(void)
+{
+    return json_pack("{s:s, s:i, s:i}", "type", "string", "minLength", 1, "maxLength",
+                     REGEX_MAX_BYTES - 1);
+}
+
+static const struct field_tree pattern_tree = {
+    .take = take_pattern, .show = show_pattern, .schema = pattern_schema, .fini = forget_pattern};
 
 static const struct field regex_fields[] = {
     {.key = "pattern",
      .help = "a regular expression in the syntax of Rust's regex crate",
-     .kind = FIELD_CUSTOM,
-     .type = &pattern_type,
+     .kind = FIELD_TREE,
+     .tree = &pattern_tree,
      .flags = FIELD_REQUIRED,
      FIELD_AT(struct expression, pattern)},
     {0},
@@ -107,14 +129,7 @@ static int open_capture(void *filter, struct filter_names *names, struct error *
     if (capture->value < 0 || capture->is_present < 0)
         return error_set(error, -ENOSPC, "expected at most %d names of metadata, of %d bytes",
                          FILTER_MAX_NAMES, FILTER_NAME_BYTES - 1);
-    return capture->expression.is_there
-               ? regex_new(&capture->regex, capture->expression.pattern, error)
-               : 0;
-}
-
-static void close_capture(void *filter)
-{
-    regex_free(((struct capture *)filter)->regex);
+    return 0;
 }
 
 static int start(const void *filter, void *mine, unsigned worker)
@@ -122,9 +137,9 @@ static int start(const void *filter, void *mine, unsigned worker)
     const struct capture *capture = filter;
     struct regex_memory **memory = mine;
     (void)worker;
-    if (capture->regex == NULL)
+    if (capture->expression.pattern.regex == NULL)
         return 0;
-    *memory = regex_memory_new(capture->regex);
+    *memory = regex_memory_new(capture->expression.pattern.regex);
     return *memory != NULL ? 0 : -ENOMEM;
 }
 
@@ -138,8 +153,8 @@ static enum filter_result read_expression(const struct capture *capture,
                                           struct regex_memory *memory, struct filter_call *call)
 {
     size_t begin = 0, end = 0;
-    unsigned found =
-        regex_find(capture->regex, memory, call->packet->data, call->packet->bytes, &begin, &end);
+    unsigned found = regex_find(capture->expression.pattern.regex, memory, call->packet->data,
+                                call->packet->bytes, &begin, &end);
 
     call->metadata[capture->is_present] =
         (struct metadata){.kind = METADATA_BOOL, .number = found > 0};
@@ -161,7 +176,7 @@ static enum filter_result read_capture(const void *filter, void *mine, struct fi
     bool is_prefix = capture->prefix.is_there;
     const struct part *part = is_prefix ? &capture->prefix : &capture->suffix;
 
-    if (capture->regex != NULL)
+    if (capture->expression.pattern.regex != NULL)
         return read_expression(capture, *(struct regex_memory **)mine, call);
     call->metadata[capture->is_present] =
         (struct metadata){.kind = METADATA_BOOL, .number = packet->bytes >= part->size};
@@ -196,7 +211,6 @@ const struct filter_ops filter_capture = {.id = "quilkin.filters.capture.v1alpha
                                           .start = start,
                                           .stop = stop,
                                           .read = read_capture,
-                                          .close = close_capture,
                                           .rules = "{\"oneOf\":[{\"required\":[\"prefix\"]},"
                                                    "{\"required\":[\"suffix\"]},"
                                                    "{\"required\":[\"regex\"]}]}"};

@@ -338,7 +338,7 @@ static void begin_datagram(const struct chain *chain, struct filter_call *call)
 {
     for (size_t i = 0; i < chain->names.count; i++)
         call->metadata[i].kind = METADATA_NONE;
-    call->is_chosen = false;
+    call->is_chosen = call->is_reason_whole = false;
     call->scratch_bytes = 0;
     call->floor = call->packet->data - PACKET_ROOM;
     call->ceiling = call->packet->data + call->packet->bytes + PACKET_ROOM;
@@ -445,16 +445,17 @@ void chain_meter_write(struct chain_meter *meter, struct metrics *out)
     pthread_mutex_unlock(&meter->lock);
 
     write_durations(out, &totals);
-    /* The name of a counter would end in _total. */
-    metrics_family(out, "quilkin_filter_int_counter", METRICS_GAUGE, NULL,
+    metrics_family(out, "quilkin_filter_int_counter", METRICS_NAMED_COUNTER, NULL,
                    "What filters have counted.");
     for (size_t side = 0; side < 2; side++) {
         metrics_sample(out, totals.matched[side], "id", id, "label", "packets_matched_total",
-                       "help", "Total number of packets where metadata matches", "event",
-                       EVENTS[side], NULL);
-        metrics_sample(out, totals.fallen[side], "id", id, "label", "packets_fallthrough_total",
-                       "help", "Total number of packets that take the fallthrough", "event",
-                       EVENTS[side], NULL);
+                       "help",
+                       "Total number of packets where the dynamic metadata matches a branch value",
+                       "event", EVENTS[side], NULL);
+        metrics_sample(
+            out, totals.fallen[side], "id", id, "label", "packets_fallthrough_total", "help",
+            "Total number of packets that are processed by the fallthrough configuration", "event",
+            EVENTS[side], NULL);
     }
     metrics_family(out, "filter_histogram", METRICS_HISTOGRAM, NULL, "What filters have measured.");
     for (size_t i = 0; i < totals.latencies_count; i++) {

@@ -1,10 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include <errno.h>
-#include <stdatomic.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
+#include "base/ring.h"
 #include "filters/list.h"
 #include "net/address.h"
 
@@ -26,14 +24,6 @@ struct entry {
     uint8_t data[ENTRY_BYTES];
 };
 
-/* The worker writes, the control thread reads. */
-struct debug_worker {
-    _Atomic uint64_t written; /* released by the worker, when the entry is complete */
-    _Atomic uint64_t read;    /* released by the control thread, when the entry is free again */
-    _Atomic uint64_t lost;    /* relaxed: datagrams that found no room */
-    struct entry *entries;
-};
-
 static const struct field fields[] = {
     {.key = "id", .help = "a text for the log", .kind = FIELD_TEXT, FIELD_AT(struct debug, id)},
     {0},
@@ -41,34 +31,29 @@ static const struct field fields[] = {
 
 static int start(const void *filter, void *mine, unsigned worker)
 {
-    struct debug_worker *own = mine;
     (void)filter;
     (void)worker;
-    own->entries = calloc(ENTRIES, sizeof *own->entries);
-    return own->entries != NULL ? 0 : -ENOMEM;
+    return ring_init(mine, ENTRIES, sizeof(struct entry));
 }
 
 static void stop(const void *filter, void *mine)
 {
     (void)filter;
-    free(((struct debug_worker *)mine)->entries);
+    ring_fini(mine);
 }
 
-static enum filter_result note(struct debug_worker *own, const struct filter_call *call)
+static enum filter_result note(struct ring *own, const struct filter_call *call)
 {
-    uint64_t written = atomic_load_explicit(&own->written, memory_order_relaxed);
-    if (written - atomic_load_explicit(&own->read, memory_order_acquire) == ENTRIES) {
-        atomic_fetch_add_explicit(&own->lost, 1, memory_order_relaxed);
+    struct entry *entry = ring_reserve(own);
+    if (entry == NULL)
         return FILTER_NEXT;
-    }
-    struct entry *entry = &own->entries[written % ENTRIES];
     uint32_t kept = call->packet->bytes < ENTRY_BYTES ? call->packet->bytes : ENTRY_BYTES;
     entry->is_write = call->server != NULL;
     entry->source = *call->source;
     entry->dest = call->player != NULL ? *call->player : (struct endpoint){.port = 0};
     entry->bytes = call->packet->bytes;
     memcpy(entry->data, call->packet->data, kept);
-    atomic_store_explicit(&own->written, written + 1, memory_order_release);
+    ring_commit(own);
     return FILTER_NEXT;
 }
 
@@ -101,12 +86,10 @@ static void escape(const struct entry *entry, char text[SHOWN_BYTES])
 static void report(const void *filter, void *mine, struct log *log)
 {
     const struct debug *debug = filter;
-    struct debug_worker *own = mine;
-    uint64_t read = atomic_load_explicit(&own->read, memory_order_relaxed);
+    const struct entry *entry;
     char source[ADDRESS_TEXT_BYTES], dest[ADDRESS_TEXT_BYTES], contents[SHOWN_BYTES];
 
-    for (; read != atomic_load_explicit(&own->written, memory_order_acquire); read++) {
-        const struct entry *entry = &own->entries[read % ENTRIES];
+    for (; (entry = ring_peek(mine)) != NULL; ring_release(mine)) {
         address_format(&entry->source.address, ntohs(entry->source.port), source);
         address_format(&entry->dest.address, ntohs(entry->dest.port), dest);
         escape(entry, contents);
@@ -118,9 +101,8 @@ static void report(const void *filter, void *mine, struct log *log)
             LOG_EVENT(log, LOG_LEVEL_INFO, log_text("message", "Read filter event"),
                       log_text("id", debug->id), log_text("source", source),
                       log_text("contents", contents));
-        atomic_store_explicit(&own->read, read + 1, memory_order_release);
     }
-    uint64_t lost = atomic_exchange_explicit(&own->lost, 0, memory_order_relaxed);
+    uint64_t lost = ring_take_lost(mine);
     if (lost > 0)
         LOG_EVENT(log, LOG_LEVEL_WARN,
                   log_text("message", "more datagrams than a debug filter can log"),
@@ -130,7 +112,7 @@ static void report(const void *filter, void *mine, struct log *log)
 const struct filter_ops filter_debug = {.id = "quilkin.filters.debug.v1alpha1.Debug",
                                         .fields = fields,
                                         .filter_bytes = sizeof(struct debug),
-                                        .worker_bytes = sizeof(struct debug_worker),
+                                        .worker_bytes = sizeof(struct ring),
                                         .start = start,
                                         .stop = stop,
                                         .read = run_debug,

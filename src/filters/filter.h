@@ -59,13 +59,32 @@ struct metadata {
     uint32_t bytes;
 };
 
+/** No endpoint, as a place. */
+#define FILTER_NOWHERE UINT32_MAX
+
 /** Which endpoints there are, and who owns a token. It does not change. */
 struct filter_world {
     uint32_t count; /**< of endpoints */
+    /** By place: the sum of the weights up to that endpoint, its own among them. NULL: all weigh
+     * the same. */
+    const uint64_t *weights;
     /** Finds the endpoints that own a token.
      * @param[out] chosen gets the places of at most @p most. @return how many. */
     uint32_t (*find_token)(const struct filter_world *world, const uint8_t *token, uint32_t bytes,
                            uint32_t *chosen, uint32_t most);
+};
+
+/** The sessions of a worker, for a filter that sends players by them. */
+struct filter_sessions {
+    /** The place of an endpoint with which a player has a session, from the newest session on.
+     * @param n how many to pass over. @return #FILTER_NOWHERE: there are no more. */
+    uint32_t (*find)(const struct filter_sessions *sessions, const struct endpoint *player,
+                     unsigned n);
+    /** How many sessions an endpoint has. */
+    uint32_t (*count)(const struct filter_sessions *sessions, uint32_t place);
+    /** Whether a player may go to an endpoint: one that is unhealthy gets no new sessions. */
+    bool (*is_open)(const struct filter_sessions *sessions, const struct endpoint *player,
+                    uint32_t place);
 };
 
 /** One datagram on its way. */
@@ -75,6 +94,7 @@ struct filter_call {
     const struct endpoint *server;              /**< of a server's datagram; NULL of a player's */
     const struct endpoint *player;              /**< to whom a server's datagram goes; else NULL */
     const struct filter_world *world;           /**< of a player's datagram */
+    const struct filter_sessions *sessions;     /**< of the worker; NULL: nobody has any */
     struct metadata metadata[FILTER_MAX_NAMES]; /**< by filter_name(); empty at first */
     bool is_chosen; /**< whether the destinations are those below; else they are all */
     uint32_t chosen_count;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <arpa/inet.h>
+#include <endian.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -150,15 +151,22 @@ static const struct field fields[] = {
     {0},
 };
 
+/* The first bits of 64, in network order. */
+static uint64_t first_bits(unsigned bits)
+{
+    return bits == 0 ? 0 : bits >= 64 ? UINT64_MAX : htobe64(UINT64_MAX << (64 - bits));
+}
+
 /* A prefix of IPv6 has no address of IPv4, however short it is. */
 static bool has_address(const struct prefix *prefix, const struct in6_addr *address)
 {
-    unsigned bytes = prefix->bits / 8, rest = prefix->bits % 8;
-    if (prefix_is_ipv4(prefix) != (IN6_IS_ADDR_V4MAPPED(address) != 0) ||
-        memcmp(&prefix->address, address, bytes) != 0)
-        return false;
-    return rest == 0 || ((prefix->address.s6_addr[bytes] ^ address->s6_addr[bytes]) &
-                         (0xff00 >> rest) & 0xff) == 0;
+    uint64_t own[2], other[2];
+    memcpy(own, &prefix->address, sizeof own);
+    memcpy(other, address, sizeof other);
+    uint64_t differs =
+        ((own[0] ^ other[0]) & first_bits(prefix->bits)) |
+        ((own[1] ^ other[1]) & first_bits(prefix->bits > 64 ? prefix->bits - 64 : 0));
+    return differs == 0 && prefix_is_ipv4(prefix) == (IN6_IS_ADDR_V4MAPPED(address) != 0);
 }
 
 static bool fits(const struct rule *rule, const struct endpoint *at)

@@ -141,33 +141,6 @@ void link_stop(const struct link *link, void *mine)
         link->ops->stop(link->filter, mine);
 }
 
-/* A filter that runs another leaves the reason of that one, which is complete. */
-static enum filter_result finish(const struct link *link, struct filter_call *call,
-                                 enum filter_result result)
-{
-    if (result == FILTER_DROP && !call->is_reason_whole) {
-        call->reason += link->first_reason;
-        call->is_reason_whole = true;
-    }
-    return result;
-}
-
-enum filter_result link_read(const struct link *link, void *mine, struct filter_call *call)
-{
-    if (link->ops->read == NULL)
-        return FILTER_NEXT;
-    call->is_reason_whole = false;
-    return finish(link, call, link->ops->read(link->filter, mine, call));
-}
-
-enum filter_result link_write(const struct link *link, void *mine, struct filter_call *call)
-{
-    if (link->ops->write == NULL)
-        return FILTER_NEXT;
-    call->is_reason_whole = false;
-    return finish(link, call, link->ops->write(link->filter, mine, call));
-}
-
 void link_collect(const struct link *link, const void *mine, struct filter_totals *totals)
 {
     if (link->ops->collect != NULL)

@@ -57,9 +57,35 @@ size_t link_worker_bytes(const struct link *link);
 int link_start(const struct link *link, void *mine, unsigned worker);
 void link_stop(const struct link *link, void *mine);
 
-/** Runs a filter. With #FILTER_DROP the call has the number of link_reason() in `reason`. */
-enum filter_result link_read(const struct link *link, void *mine, struct filter_call *call);
-enum filter_result link_write(const struct link *link, void *mine, struct filter_call *call);
+/** Makes the reason of a filter that refuses a datagram one of link_reason(). A filter that runs
+ * another leaves the reason of that one, which is complete. */
+static inline enum filter_result link_finish(const struct link *link, struct filter_call *call,
+                                             enum filter_result result)
+{
+    if (result == FILTER_DROP && !call->is_reason_whole) {
+        call->reason += link->first_reason;
+        call->is_reason_whole = true;
+    }
+    return result;
+}
+
+/** Runs a filter. With #FILTER_DROP the call has the number of link_reason() in `reason`. Its
+ * is_reason_whole is false before a datagram's first filter. */
+static inline enum filter_result link_read(const struct link *link, void *mine,
+                                           struct filter_call *call)
+{
+    if (link->ops->read == NULL)
+        return FILTER_NEXT;
+    return link_finish(link, call, link->ops->read(link->filter, mine, call));
+}
+
+static inline enum filter_result link_write(const struct link *link, void *mine,
+                                            struct filter_call *call)
+{
+    if (link->ops->write == NULL)
+        return FILTER_NEXT;
+    return link_finish(link, call, link->ops->write(link->filter, mine, call));
+}
 
 /** Adds what a filter has counted; tells what it has to say. */
 void link_collect(const struct link *link, const void *mine, struct filter_totals *totals);

@@ -2,18 +2,23 @@
 #include "filters/regex_syntax.h"
 
 #include <errno.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "filters/regex.h"
 
 struct translation {
     const char *pattern; /* the whole of it */
     const char *at;      /* the rest */
     char *out;
     size_t used;
-    bool is_unicode, is_verbose; /* flags u and x */
-    bool is_quantifiable;        /* what stands before can be repeated */
-    bool was_quantified;         /* what stands before is a repetition */
+    bool is_unicode, is_verbose;            /* flags u and x */
+    bool is_quantifiable;                   /* what stands before can be repeated */
+    bool was_quantified;                    /* what stands before is a repetition */
+    const char *names[REGEX_MAX_BYTES / 5]; /* where those of groups begin; each takes (?<a>) */
+    size_t names_count;
     struct error *error;
 };
 
@@ -164,35 +169,56 @@ static int take_escape(struct translation *t, bool in_class)
     return 0;
 }
 
-/* [:alpha:] within a class, which is about ASCII in Rust. */
+static void put_range(struct translation *t, unsigned first, unsigned last)
+{
+    char text[32];
+    snprintf(text, sizeof text, "\\x{%x}-\\x{%x}", first, last);
+    put_text(t, text);
+}
+
+/* [:alpha:] or [:^alpha:] within a class, which is about ASCII in Rust. */
 static int take_posix(struct translation *t)
 {
     static const struct {
-        const char *name, *members;
-    } classes[] = {{"alnum", "0-9A-Za-z"},
-                   {"alpha", "A-Za-z"},
-                   {"ascii", "\\x{0}-\\x{7f}"},
-                   {"blank", "\\t\\x20"},
-                   {"cntrl", "\\x{0}-\\x{1f}\\x{7f}"},
-                   {"digit", "0-9"},
-                   {"graph", "!-~"},
-                   {"lower", "a-z"},
-                   {"print", "\\x20-~"},
-                   {"punct", "!-\\/:-@\\[-`{-~"},
-                   {"space", "\\t\\n\\x0b\\f\\r\\x20"},
-                   {"upper", "A-Z"},
-                   {"word", "0-9A-Za-z_"},
-                   {"xdigit", "0-9A-Fa-f"}};
-    size_t length = strcspn(t->at + 2, ":");
-    for (size_t i = 0; i < sizeof classes / sizeof classes[0]; i++) {
-        if (strlen(classes[i].name) == length && strncmp(t->at + 2, classes[i].name, length) == 0 &&
-            strncmp(t->at + 2 + length, ":]", 2) == 0) {
-            put_text(t, classes[i].members);
-            t->at += length + 4;
-            return 0;
-        }
+        const char *name;
+        uint8_t ranges[4]
+                      [2]; /* ascending; unused ones are 0, as none begins with it but the first */
+    } classes[] = {{"alnum", {{'0', '9'}, {'A', 'Z'}, {'a', 'z'}}},
+                   {"alpha", {{'A', 'Z'}, {'a', 'z'}}},
+                   {"ascii", {{0, 0x7f}}},
+                   {"blank", {{'\t', '\t'}, {' ', ' '}}},
+                   {"cntrl", {{0, 0x1f}, {0x7f, 0x7f}}},
+                   {"digit", {{'0', '9'}}},
+                   {"graph", {{'!', '~'}}},
+                   {"lower", {{'a', 'z'}}},
+                   {"print", {{' ', '~'}}},
+                   {"punct", {{'!', '/'}, {':', '@'}, {'[', '`'}, {'{', '~'}}},
+                   {"space", {{'\t', '\r'}, {' ', ' '}}},
+                   {"upper", {{'A', 'Z'}}},
+                   {"word", {{'0', '9'}, {'A', 'Z'}, {'_', '_'}, {'a', 'z'}}},
+                   {"xdigit", {{'0', '9'}, {'A', 'F'}, {'a', 'f'}}}};
+    bool is_negative = t->at[2] == '^';
+    const char *name = t->at + 2 + is_negative;
+    size_t length = strcspn(name, ":"), i = 0, count = sizeof classes / sizeof classes[0];
+
+    while (i < count &&
+           (strlen(classes[i].name) != length || strncmp(classes[i].name, name, length) != 0))
+        i++;
+    if (i == count || strncmp(name + length, ":]", 2) != 0)
+        return fail(t, "a class within a class, which is not supported,");
+    unsigned next = 0;
+    for (size_t n = 0; n < 4 && (n == 0 || classes[i].ranges[n][0] != 0); n++) {
+        const uint8_t *range = classes[i].ranges[n];
+        if (!is_negative)
+            put_range(t, range[0], range[1]);
+        else if (next < range[0])
+            put_range(t, next, range[0] - 1U);
+        next = range[1] + 1U;
     }
-    return fail(t, "a class within a class, which is not supported,");
+    if (is_negative)
+        put_range(t, next, t->is_unicode ? 0x10ffff : 0xff);
+    t->at = name + length + 2;
+    return 0;
 }
 
 /* A class in brackets; `at` is on the first one. */
@@ -234,6 +260,27 @@ static int take_class(struct translation *t)
     return 0;
 }
 
+/* The name of a group, which no other has; at is on the bracket before it. */
+static int take_name(struct translation *t, const char *at)
+{
+    static const char letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ_";
+    const char *name = at + 1;
+    size_t length = strspn(name, letters);
+    if (length > 0)
+        length += strspn(name + length, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ_"
+                                        "0123456789.[]");
+    if (length == 0 || name[length] != '>')
+        return fail(t, "a name of a group that is none");
+    for (size_t i = 0; i < t->names_count; i++) {
+        if (strncmp(t->names[i], name, length + 1) == 0)
+            return fail(t, "a name of a group that another one has");
+    }
+    t->names[t->names_count++] = name;
+    put_text(t, "("); /* nobody asks for groups, by name or number */
+    t->at = name + length + 1;
+    return 0;
+}
+
 /* What begins a group; `at` is on the parenthesis. */
 static int take_group(struct translation *t)
 {
@@ -251,14 +298,8 @@ static int take_group(struct translation *t)
     at++;
     if (at[0] == '=' || at[0] == '!' || (at[0] == '<' && (at[1] == '=' || at[1] == '!')))
         return fail(t, "look-around, which is not supported,");
-    if (*at == '<' || (at[0] == 'P' && at[1] == '<')) {
-        size_t length = strcspn(at, ">");
-        if (at[length] == '\0')
-            return fail(t, "a name of a group that does not end");
-        put_text(t, "("); /* nobody asks for groups, by name or number */
-        t->at = at + length + 1;
-        return 0;
-    }
+    if (*at == '<' || (at[0] == 'P' && at[1] == '<'))
+        return take_name(t, at + (*at == 'P'));
 
     put_text(t, "(?");
     for (; *at != ':' && *at != ')'; at++) {

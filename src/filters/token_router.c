@@ -62,4 +62,4 @@ static enum filter_result read_router(const void *filter, void *mine, struct fil
 const struct filter_ops filter_token_router =
     ROUTER("quilkin.filters.token_router.v1alpha1.TokenRouter");
 const struct filter_ops filter_hashed_token_router =
-    ROUTER("quilkin.filters.hashed_token_router.v1alpha1.HashedTokenRouter");
+    ROUTER("quilkin.filters.token_router.v1alpha1.HashedTokenRouter");

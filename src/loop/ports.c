@@ -59,6 +59,7 @@ static int add_listener(struct ports *ports, const struct ports_options *options
     struct listener *listener = &ports->listeners[ports->count];
     const struct port_options port = {.fd = fd,
                                       .is_unstamped = options->is_unstamped,
+                                      .is_gathering = options->is_gathering,
                                       .max_bytes = options->max_bytes,
                                       .batch = workers_get(ports->workers, worker)->batch,
                                       .counters = &options->counters[worker],
@@ -95,6 +96,7 @@ int ports_open(struct ports **ports, struct workers *workers, const struct ports
         struct binding binding = {.address = options->addresses[at],
                                   .ipv6_only = has_ipv4,
                                   .tells_hops = options->tells_hops,
+                                  .tells_traffic = options->tells_traffic,
                                   .is_unstamped = options->is_unstamped,
                                   .buffer_bytes = opened->buffer_bytes};
         for (unsigned i = 0; i < count && code == 0; i++) {

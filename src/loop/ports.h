@@ -33,9 +33,10 @@ struct ports_options {
                                   the buffer of a socket */
     bool by_source; /**< as bind_choose_by_source(): a peer stays with one worker when the number
                        changes */
-    bool tells_hops, is_unstamped;  /**< as in struct binding */
-    uint32_t max_bytes;             /**< as in struct port_options */
-    struct port_counters *counters; /**< one a worker; must outlive the ports */
+    bool tells_hops, tells_traffic, is_unstamped; /**< as in struct binding */
+    bool is_gathering;                            /**< as in struct port_options */
+    uint32_t max_bytes;                           /**< as in struct port_options */
+    struct port_counters *counters;               /**< one a worker; must outlive the ports */
     port_receive_fn *receive;
     void *const *users; /**< for the handler, one a worker; borrowed during the call */
 };

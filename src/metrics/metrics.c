@@ -21,7 +21,11 @@ const char *metrics_content_type(enum metrics_format format)
 void metrics_family(struct metrics *out, const char *name, enum metrics_type type, const char *unit,
                     const char *help)
 {
-    static const char *const types[] = {"gauge", "counter", "histogram"};
+    static const char *const types[] = {[METRICS_GAUGE] = "gauge",
+                                        [METRICS_COUNTER] = "counter",
+                                        [METRICS_NAMED_COUNTER] = "counter",
+                                        [METRICS_HISTOGRAM] = "histogram"};
+    bool is_unknown = out->format == METRICS_OPENMETRICS && type == METRICS_NAMED_COUNTER;
 
     /* Before OpenMetrics, _total was part of a counter's name like any other. */
     bool is_whole = out->format == METRICS_TEXT && type == METRICS_COUNTER;
@@ -29,7 +33,7 @@ void metrics_family(struct metrics *out, const char *name, enum metrics_type typ
     out->name = name;
     out->type = type;
     fprintf(out->out, "# HELP %s%s %s\n# TYPE %s%s %s\n", name, suffix, help, name, suffix,
-            types[type]);
+            is_unknown ? "unknown" : types[type]);
     if (out->format == METRICS_OPENMETRICS && unit != NULL)
         fprintf(out->out, "# UNIT %s %s\n", name, unit);
 }

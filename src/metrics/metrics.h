@@ -25,6 +25,8 @@ enum metrics_format {
 enum metrics_type {
     METRICS_GAUGE,
     METRICS_COUNTER,
+    METRICS_NAMED_COUNTER, /**< a counter without `_total`, by a name that is given; OpenMetrics
+                              knows none, and calls it unknown */
     METRICS_HISTOGRAM
 };
 

@@ -30,6 +30,13 @@ static inline bool address_is_unicast(const struct in6_addr *address)
     return address->s6_addr32[2] != htonl(0xffff) || unicast_is_ipv4(ntohl(address->s6_addr32[3]));
 }
 
+/** Whether it is ::1, or of 127.0.0.0/8. */
+static inline bool address_is_loopback(const struct in6_addr *address)
+{
+    return IN6_IS_ADDR_LOOPBACK(address) ||
+           (IN6_IS_ADDR_V4MAPPED(address) && address->s6_addr[12] == 127);
+}
+
 /** Whether it is an IPv6 link-local unicast address, fe80::/10. */
 bool address_is_link_local(const struct in6_addr *address);
 

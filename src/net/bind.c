@@ -50,6 +50,13 @@ static int enable_stamps(int fd)
                       SOF_TIMESTAMPING_SOFTWARE | SOF_TIMESTAMPING_RX_SOFTWARE);
 }
 
+/* A dual-stack socket tells of IPv4 by the option of IPv4. */
+static int tell_traffic(int fd, bool ipv6)
+{
+    int error = set_option(fd, IPPROTO_IP, IP_RECVTOS, 1);
+    return error == 0 && ipv6 ? set_option(fd, IPPROTO_IPV6, IPV6_RECVTCLASS, 1) : error;
+}
+
 /* IP_PKTINFO as well on a dual-stack socket: it alone tells a broadcast destination of an IPv4
  * datagram. */
 static int configure(int fd, const struct binding *binding)
@@ -66,6 +73,8 @@ static int configure(int fd, const struct binding *binding)
         error = set_option(fd, IPPROTO_IP, IP_RECVTTL, 1);
     if (error == 0 && binding->tells_hops && ipv6)
         error = set_option(fd, IPPROTO_IPV6, IPV6_RECVHOPLIMIT, 1);
+    if (error == 0 && binding->tells_traffic)
+        error = tell_traffic(fd, ipv6);
     if (error == 0 && !binding->is_unstamped)
         error = enable_stamps(fd);
     return error;
@@ -145,9 +154,9 @@ int bind_choose_by_source(int fd, unsigned count)
                : -errno;
 }
 
-int bind_free_port(uint16_t *port)
+int bind_free_port(uint16_t *port, bool tells_traffic)
 {
-    struct sockaddr_in6 any = {.sin6_family = AF_INET6};
+    struct sockaddr_in6 any = {.sin6_family = AF_INET6, .sin6_port = htons(*port)};
     socklen_t bytes = sizeof any;
     int fd = socket(AF_INET6, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     int error = fd >= 0 ? set_option(fd, IPPROTO_IPV6, IPV6_V6ONLY, 0) : -errno;
@@ -157,6 +166,8 @@ int bind_free_port(uint16_t *port)
         fd = socket(AF_INET, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
         error = fd >= 0 ? 0 : -errno;
     }
+    if (error == 0 && tells_traffic)
+        error = tell_traffic(fd, any.sin6_family == AF_INET6);
     if (error == 0 && bind(fd, (const struct sockaddr *)&any, bytes) != 0)
         error = -errno;
     if (error == 0 && getsockname(fd, (struct sockaddr *)&any, &bytes) != 0)
@@ -184,6 +195,17 @@ int bind_connected(const struct sockaddr *peer, socklen_t peer_bytes, size_t buf
         return fd;
     close(fd);
     return error;
+}
+
+/* An error that was heard of and not told yet is that of SO_ERROR, which is reset by reading it. */
+void bind_hear_errors(int fd, bool hears)
+{
+    int pending;
+    socklen_t bytes = sizeof pending;
+    set_option(fd, IPPROTO_IP, IP_RECVERR, hears);
+    set_option(fd, IPPROTO_IPV6, IPV6_RECVERR, hears); /* of IPv6 sockets alone */
+    if (!hears)
+        getsockopt(fd, SOL_SOCKET, SO_ERROR, &pending, &bytes);
 }
 
 int bind_stop_receiving(int fd)
@@ -241,6 +263,11 @@ size_t bind_receive_buffer(int fd)
     if (getsockopt(fd, SOL_SOCKET, SO_RCVBUF, &size, &bytes) != 0 || size < 0)
         return 0;
     return (size_t)size;
+}
+
+void bind_gather(int fd)
+{
+    set_option(fd, SOL_UDP, UDP_GRO, 1);
 }
 
 bool bind_can_segment(int fd)

@@ -31,6 +31,7 @@ struct binding {
     bool ipv6_only;          /**< an IPv6 address takes no IPv4 */
     bool is_unstamped;   /**< datagrams have no receive timestamps, which cost the kernel time */
     bool tells_hops;     /**< datagrams have the TTL or hop limit that was left */
+    bool tells_traffic;  /**< datagrams have their DSCP and ECN */
     size_t buffer_bytes; /**< the size of the receive buffer, as the kernel accounts for it; as
                             much of it as is granted */
     bool is_missing;     /**< false at first; set by bind_open() where the host does not have the
@@ -65,13 +66,15 @@ int bind_join(int fd);
 int bind_choose_by_source(int fd, unsigned count);
 
 /**
- * Opens a non-blocking socket on a free port of all addresses, dual-stack where the host has IPv6.
- * Its datagrams have neither destination nor stamp.
- * @param[out] port in use, host order; untouched on failure.
- * @return the descriptor, the caller's; or a negative errno value: -EADDRINUSE when no port is
- * free.
+ * Opens a non-blocking socket on a port of all addresses that nobody has, dual-stack where the host
+ * has IPv6. Its datagrams have neither destination nor stamp.
+ * @param tells_traffic as in struct binding.
+ * @param[in,out] port the one that is wanted, host order, 0: any; then the one in use. Untouched on
+ * failure.
+ * @return the descriptor, the caller's; or a negative errno value: -EADDRINUSE when it is not free,
+ * or none is.
  */
-int bind_free_port(uint16_t *port);
+int bind_free_port(uint16_t *port, bool tells_traffic);
 
 /**
  * Opens a non-blocking socket towards one peer, with the kernel's receive timestamps: it takes
@@ -81,6 +84,12 @@ int bind_free_port(uint16_t *port);
  * @return the descriptor, the caller's, or a negative errno value.
  */
 int bind_connected(const struct sockaddr *peer, socklen_t peer_bytes, size_t buffer_bytes);
+
+/** Lets a socket hear, by its error queue, of datagrams that the network could not deliver,
+ * whatever peer they were for; or no more, and forgets what it has heard. One that hears also tells
+ * of each datagram that a queue of this host drops, as ENOBUFS. The room of the error queue is the
+ * receive buffer's. */
+void bind_hear_errors(int fd, bool hears);
 
 /** Lets a socket take nothing more: what comes from then on is dropped, and among its drops. What
  * is queued can still be received. @return 0 or a negative errno value. */
@@ -105,6 +114,10 @@ size_t bind_receive_buffer(int fd);
  * thread.
  * @return 0 or a negative errno value; the outputs are untouched then. */
 int bind_send_buffer(int fd, size_t *used, size_t *size);
+
+/** Lets the kernel gather datagrams of one size that came from one peer in a row into one message
+ * (UDP_GRO), where it can. */
+void bind_gather(int fd);
 
 /** Whether a socket can cut one buffer into datagrams (UDP_SEGMENT). Where it cannot, the kernel
  * may take no notice of being asked to. */

@@ -42,18 +42,31 @@
 #define DRAIN_RETRIES 50
 #define RETRY_MS 1
 
+/* What the datagrams of one part of a gathered message need, with room around each. */
+#define SEGMENTS_BYTES                                                                             \
+    (PACKET_MAX_BYTES + (size_t)PACKET_BATCH * (PACKET_HEAD + PACKET_ROOM + PACKET_ROOM))
+
 /* Slots begin on a cache line, and are apart by no power of two, so that their beginnings do not
  * share a cache set. */
-#define SLOT_BYTES (((size_t)PACKET_ROOM + PACKET_MAX_BYTES + PACKET_ROOM + 63) / 64 * 64)
+#define SLOT_BYTES                                                                                 \
+    ((PACKET_HEAD + (size_t)PACKET_ROOM + PACKET_MAX_BYTES + PACKET_ROOM + 63) / 64 * 64)
 _Static_assert(SLOT_BYTES % 4096 != 0, "slots share no cache set");
+
+/* Errors that one call reads; so many until port_hear_again() make a port deaf. */
+#define ERROR_BATCH 16
+#define ERRORS_MOST 64
+
+/* Calls for one datagram, of those that fail for an earlier one. */
+#define ERROR_TRIES 4
 
 /* The messages of a dual-stack socket that the kernel stamps. */
 #define CONTROL_BYTES                                                                              \
     (CMSG_SPACE(sizeof(struct scm_timestamping)) + CMSG_SPACE(sizeof(struct in6_pktinfo)) +        \
-     CMSG_SPACE(sizeof(struct in_pktinfo)) + 2 * CMSG_SPACE(sizeof(int)))
+     CMSG_SPACE(sizeof(struct in_pktinfo)) + 4 * CMSG_SPACE(sizeof(int)))
 
 struct slot {
     struct sockaddr_in6 peer;
+    uint32_t segment_bytes; /* of each datagram that the kernel has gathered here; 0: it is one */
     struct iovec vector;
     alignas(struct cmsghdr) char control[CONTROL_BYTES];
 };
@@ -66,15 +79,16 @@ struct out {
     int64_t received_ns;
     int stamp_at;
     bool is_pinned, is_sent;
-    uint8_t hops;
+    uint8_t hops, traffic;
     uint8_t next; /* a later one by the same port, to the same peer, from the same address */
 };
 
 /* A message header with what it points to. */
 struct letter {
     struct sockaddr_in6 to;
-    alignas(struct cmsghdr) char control[CMSG_SPACE(sizeof(struct in6_pktinfo)) +
-                                         CMSG_SPACE(sizeof(int)) + CMSG_SPACE(sizeof(uint16_t))];
+    alignas(
+        struct cmsghdr) char control[CMSG_SPACE(sizeof(struct in6_pktinfo)) +
+                                     2 * CMSG_SPACE(sizeof(int)) + CMSG_SPACE(sizeof(uint16_t))];
 };
 
 struct port_batch {
@@ -88,16 +102,20 @@ struct port_batch {
     unsigned out_count;
     uint8_t latest[256]; /* in out, by the lower half of the peer's port */
     struct out out[OUT_MAX];
-    uint8_t *data; /* PACKET_BATCH times SLOT_BYTES; pages are used as datagrams need them */
+    uint8_t *data;     /* PACKET_BATCH times SLOT_BYTES; pages are used as datagrams need them */
+    uint8_t *segments; /* SEGMENTS_BYTES */
+    struct packet gathered[PACKET_BATCH]; /* in them */
 };
 
 struct port {
     struct port_options options;
     sa_family_t family;
+    in_port_t number;
     bool can_segment;
     unsigned pause;   /* batches of which each datagram leaves by itself all the same */
     int64_t room;     /* bytes for what is doubtful, in the batch in hand; ROOM_UNKNOWN */
     unsigned counted; /* packets of the batch in hand */
+    unsigned heard;   /* errors, since it began to hear of them */
 };
 
 struct port_counters *port_counters_new(unsigned workers)
@@ -152,15 +170,16 @@ struct port_batch *port_batch_new(void)
     if (batch == NULL)
         return NULL;
     batch->data = calloc(PACKET_BATCH, SLOT_BYTES);
-    if (batch->data == NULL) {
-        free(batch);
+    batch->segments = calloc(1, SEGMENTS_BYTES);
+    if (batch->data == NULL || batch->segments == NULL) {
+        port_batch_free(batch);
         return NULL;
     }
 
     memset(batch->latest, OUT_NONE, sizeof batch->latest);
     for (unsigned i = 0; i < PACKET_BATCH; i++) {
         struct slot *slot = &batch->slots[i];
-        batch->packets[i].data = batch->data + (size_t)i * SLOT_BYTES + PACKET_ROOM;
+        batch->packets[i].data = batch->data + (size_t)i * SLOT_BYTES + PACKET_HEAD + PACKET_ROOM;
         slot->vector.iov_base = batch->packets[i].data;
         batch->messages[i].msg_hdr = (struct msghdr){.msg_name = &slot->peer,
                                                      .msg_iov = &slot->vector,
@@ -180,6 +199,7 @@ void port_batch_free(struct port_batch *batch)
 {
     if (batch == NULL)
         return;
+    free(batch->segments);
     free(batch->data);
     free(batch);
 }
@@ -197,8 +217,13 @@ int port_open(struct port **port, const struct port_options *options)
     getsockname(options->fd, (struct sockaddr *)&own, &bytes);
     opened->options = *options;
     opened->family = own.ss_family;
+    opened->number = endpoint_from_socket((const struct sockaddr *)&own).port;
     opened->room = ROOM_UNKNOWN;
+    if (options->refused != NULL)
+        bind_hear_errors(options->fd, true);
     opened->can_segment = !options->is_connected && bind_can_segment(options->fd);
+    if (options->is_gathering)
+        bind_gather(options->fd);
     *port = opened;
     return 0;
 }
@@ -240,11 +265,13 @@ static struct in6_addr local_ipv4(const struct in_pktinfo *info)
 
 /* Reads what the kernel says of a datagram beside its bytes. An IPv4 datagram on a dual-stack
  * socket has both kinds of packet info, that of IPv4 later. Returns whether there was a stamp. */
-static bool read_control(struct msghdr *header, struct packet *packet)
+static bool read_control(const struct port *port, struct msghdr *header, struct packet *packet,
+                         uint32_t *segment_bytes)
 {
     bool is_stamped = false;
-    packet->local = (struct endpoint){.address = in6addr_loopback};
-    packet->hops = 0;
+    *segment_bytes = 0;
+    packet->local = (struct endpoint){.address = in6addr_loopback, .port = port->number};
+    packet->hops = packet->traffic = 0;
     for (struct cmsghdr *message = CMSG_FIRSTHDR(header); message != NULL;
          message = CMSG_NXTHDR(header, message)) {
         if (message->cmsg_level == SOL_SOCKET) {
@@ -258,6 +285,16 @@ static bool read_control(struct msghdr *header, struct packet *packet)
             int hops;
             memcpy(&hops, CMSG_DATA(message), sizeof hops);
             packet->hops = (uint8_t)hops;
+        } else if (message->cmsg_level == SOL_UDP) {
+            int bytes;
+            memcpy(&bytes, CMSG_DATA(message), sizeof bytes);
+            *segment_bytes = (uint32_t)bytes;
+        } else if (message->cmsg_level == IPPROTO_IP && message->cmsg_type == IP_TOS) {
+            packet->traffic = *CMSG_DATA(message); /* the one that is a byte */
+        } else if (message->cmsg_level == IPPROTO_IPV6 && message->cmsg_type == IPV6_TCLASS) {
+            int traffic;
+            memcpy(&traffic, CMSG_DATA(message), sizeof traffic);
+            packet->traffic = (uint8_t)traffic;
         } else if (message->cmsg_level == IPPROTO_IPV6) {
             const struct in6_pktinfo *info = (const struct in6_pktinfo *)CMSG_DATA(message);
             packet->local.address = info->ipi6_addr;
@@ -281,7 +318,7 @@ static void describe(struct port *port, unsigned i)
     packet->peer = endpoint_from_socket((const struct sockaddr *)&batch->slots[i].peer);
     packet->data = batch->slots[i].vector.iov_base;
     packet->received_ns = 0;
-    if (read_control(&message->msg_hdr, packet)) {
+    if (read_control(port, &message->msg_hdr, packet, &batch->slots[i].segment_bytes)) {
         int64_t delay_ns = batch->read_ns - packet->received_ns;
         histogram_record(&port->options.counters->queue_delay_ns,
                          delay_ns > 0 ? (uint64_t)delay_ns : 0);
@@ -291,7 +328,7 @@ static void describe(struct port *port, unsigned i)
     prepare(batch, i);
 }
 
-static void count_error(struct port *port, int error)
+static enum port_error classify(int error)
 {
     static const struct {
         int error;
@@ -302,8 +339,13 @@ static void count_error(struct port *port, int error)
                    {ECONNREFUSED, PORT_ERROR_REFUSED},
                    {EPERM, PORT_ERROR_REFUSED},
                    {EACCES, PORT_ERROR_REFUSED},
+                   {ENOPROTOOPT, PORT_ERROR_REFUSED},
+                   {EOPNOTSUPP, PORT_ERROR_REFUSED},
+                   {EPROTO, PORT_ERROR_REFUSED},
                    {ENETUNREACH, PORT_ERROR_UNREACHABLE},
                    {EHOSTUNREACH, PORT_ERROR_UNREACHABLE},
+                   {EHOSTDOWN, PORT_ERROR_UNREACHABLE},
+                   {ENONET, PORT_ERROR_UNREACHABLE},
                    {EADDRNOTAVAIL, PORT_ERROR_UNREACHABLE},
                    {EMSGSIZE, PORT_ERROR_TOO_LARGE}};
     enum port_error class = PORT_ERROR_IO;
@@ -312,7 +354,83 @@ static void count_error(struct port *port, int error)
         if (classes[i].error == error)
             class = classes[i].class;
     }
-    counter_add(&port->options.counters->send_errors[class], 1);
+    return class;
+}
+
+static void count_error(struct port *port, int error)
+{
+    counter_add(&port->options.counters->send_errors[classify(error)], 1);
+}
+
+static void tell_refused(const struct port *port, int error, const struct endpoint *to)
+{
+    enum port_error class = classify(error);
+    if (port->options.refused != NULL &&
+        (class == PORT_ERROR_REFUSED || class == PORT_ERROR_UNREACHABLE))
+        port->options.refused(to, port->options.user);
+}
+
+/* The error number in a message of the error queue, or 0. */
+static int reported_error(struct msghdr *header)
+{
+    for (struct cmsghdr *message = CMSG_FIRSTHDR(header); message != NULL;
+         message = CMSG_NXTHDR(header, message)) {
+        struct sock_extended_err error;
+        if (message->cmsg_type != (message->cmsg_level == IPPROTO_IP ? IP_RECVERR : IPV6_RECVERR))
+            continue;
+        memcpy(&error, CMSG_DATA(message), sizeof error);
+        return (int)error.ee_errno;
+    }
+    return 0;
+}
+
+unsigned port_hear(struct port *port)
+{
+    struct mmsghdr messages[ERROR_BATCH];
+    struct notice {
+        struct sockaddr_in6 to;
+        alignas(struct cmsghdr) char control[CMSG_SPACE(sizeof(struct sock_extended_err) +
+                                                        sizeof(struct sockaddr_in6))];
+    } notices[ERROR_BATCH];
+
+    for (unsigned i = 0; i < ERROR_BATCH; i++)
+        messages[i].msg_hdr = (struct msghdr){.msg_name = &notices[i].to,
+                                              .msg_namelen = sizeof notices[i].to,
+                                              .msg_control = notices[i].control,
+                                              .msg_controllen = sizeof notices[i].control};
+    int count =
+        recvmmsg(port->options.fd, messages, ERROR_BATCH, MSG_ERRQUEUE | MSG_DONTWAIT, NULL);
+    for (int i = 0; i < count; i++) {
+        const struct endpoint to = messages[i].msg_hdr.msg_namelen > 0
+                                       ? endpoint_from_socket((struct sockaddr *)&notices[i].to)
+                                       : (struct endpoint){.port = 0};
+        tell_refused(port, reported_error(&messages[i].msg_hdr), &to);
+    }
+    if (count <= 0)
+        return 0;
+    port->heard += (unsigned)count;
+    if (port->heard >= ERRORS_MOST)
+        bind_hear_errors(port->options.fd, false);
+    return (unsigned)count;
+}
+
+void port_hear_again(struct port *port)
+{
+    if (port->heard >= ERRORS_MOST)
+        bind_hear_errors(port->options.fd, true);
+    port->heard = 0;
+}
+
+/* Whether a call that has failed should be tried again, as the network may have said something of
+ * an earlier datagram, which takes the place of a call. The error may still be this datagram's. */
+static bool is_earlier(struct port *port, int error, unsigned tries)
+{
+    enum port_error class = classify(error);
+    if (port->options.is_connected)
+        return tries == 0;
+    if (port->options.refused == NULL || class == PORT_ERROR_IO || class == PORT_ERROR_NO_BUFFERS)
+        return false;
+    return port_hear(port) > 0 ? tries < ERROR_TRIES : tries == 0;
 }
 
 static void count_sent(const struct out *out, int64_t sent_ns)
@@ -338,6 +456,11 @@ static void *add_control(struct msghdr *header, int level, int type, size_t byte
     return CMSG_DATA(message);
 }
 
+static void add_number(struct msghdr *header, int level, int type, int number)
+{
+    memcpy(add_control(header, level, type, sizeof number), &number, sizeof number);
+}
+
 /* Addresses one datagram, and names the address that it leaves from. */
 static void write_letter(struct out *out, struct letter *letter, struct msghdr *header)
 {
@@ -349,13 +472,14 @@ static void write_letter(struct out *out, struct letter *letter, struct msghdr *
                         .msg_iov = &out->vector,
                         .msg_iovlen = 1,
                         .msg_control = letter->control};
-    if (out->hops != 0) { /* an IPv4 datagram has a TTL, also on a dual-stack socket */
-        bool is_ipv4 = IN6_IS_ADDR_V4MAPPED(&out->to.address);
-        int hops = out->hops;
-        memcpy(add_control(header, is_ipv4 ? IPPROTO_IP : IPPROTO_IPV6,
-                           is_ipv4 ? IP_TTL : IPV6_HOPLIMIT, sizeof hops),
-               &hops, sizeof hops);
-    }
+    /* An IPv4 datagram has what is IPv4's, also on a dual-stack socket. */
+    bool is_ipv4 = IN6_IS_ADDR_V4MAPPED(&out->to.address);
+    if (out->hops != 0)
+        add_number(header, is_ipv4 ? IPPROTO_IP : IPPROTO_IPV6, is_ipv4 ? IP_TTL : IPV6_HOPLIMIT,
+                   out->hops);
+    if (out->traffic != 0)
+        add_number(header, is_ipv4 ? IPPROTO_IP : IPPROTO_IPV6, is_ipv4 ? IP_TOS : IPV6_TCLASS,
+                   out->traffic);
     if (!out->is_pinned)
         return;
 
@@ -439,7 +563,7 @@ static void send_run(struct port_batch *batch, unsigned first)
     struct letter letters[OUT_MAX];
     struct out *run = &batch->out[first];
     struct port *port = run->port;
-    unsigned count = 0, done = 0, tried = OUT_MAX;
+    unsigned count = 0, done = 0, tries = 0;
 
     for (; first + count < batch->out_count; count++) {
         struct out *out = &run[count];
@@ -450,17 +574,17 @@ static void send_run(struct port_batch *batch, unsigned first)
     }
     while (done < count) {
         int sent = sendmmsg(port->options.fd, messages + done, count - done, MSG_DONTWAIT);
-        if (sent < 0 && errno == EINTR)
+        int error = sent < 0 ? errno : 0;
+        if (error == EINTR || (error != 0 && is_earlier(port, error, tries++)))
             continue;
         for (int i = 0; i < sent; i++)
             count_sent(&run[done + (unsigned)i], 0);
-        done += sent > 0 ? (unsigned)sent : 0;
-        if (sent < 0 && port->options.is_connected && tried != done) {
-            tried = done;
-        } else if (sent < 0) {
-            count_error(port, errno);
-            done++;
+        if (error != 0) {
+            count_error(port, error);
+            tell_refused(port, error, &run[done].to);
         }
+        done += sent > 0 ? (unsigned)sent : 1;
+        tries = 0;
     }
     for (unsigned i = 0; i < count; i++)
         run[i].is_sent = true;
@@ -515,6 +639,11 @@ void port_send(struct port *port, const struct port_message *message)
         message->is_doubtful ||
         (neighbours != NULL && neighbours_is_missing(neighbours, &message->to->address));
 
+    if (port->family == AF_INET && !IN6_IS_ADDR_V4MAPPED(&message->to->address)) {
+        count_error(port, ENETUNREACH); /* the host has no IPv6 */
+        tell_refused(port, ENETUNREACH, message->to);
+        return;
+    }
     if (is_doubtful && !take_room(port)) {
         count_error(port, ENOBUFS);
         return;
@@ -531,6 +660,7 @@ void port_send(struct port *port, const struct port_message *message)
                         .stamp_at = message->stamp_at,
                         .is_pinned = message->from != NULL,
                         .hops = message->hops,
+                        .traffic = message->traffic,
                         .next = OUT_NONE};
     if (out->is_pinned)
         out->from =
@@ -541,8 +671,8 @@ void port_send(struct port *port, const struct port_message *message)
     if (*latest != OUT_NONE) {
         struct out *before = &batch->out[*latest];
         if (before->port == port && before->is_pinned == out->is_pinned &&
-            before->hops == out->hops && endpoint_equals(&before->to, &out->to) &&
-            endpoint_equals(&before->from, &out->from))
+            before->hops == out->hops && before->traffic == out->traffic &&
+            endpoint_equals(&before->to, &out->to) && endpoint_equals(&before->from, &out->from))
             before->next = index;
     }
     *latest = index;
@@ -558,38 +688,98 @@ void port_batch_flush(struct port_batch *batch)
     flush(batch);
 }
 
+static void hand_over(struct port *port, struct packet *packets, unsigned count)
+{
+    port->counted = 0;
+    port->options.receive(port, packets, count, port->options.user);
+    assert(port->counted == count);
+}
+
+/* Cuts what the kernel has gathered into the datagrams that came, and hands them over in parts; the
+ * memory of a part is that of the next. Returns how many there were. */
+static unsigned hand_over_gathered(struct port *port, unsigned i)
+{
+    struct port_batch *batch = port->options.batch;
+    const struct packet *whole = &batch->packets[i];
+    uint32_t segment_bytes = batch->slots[i].segment_bytes, at = 0;
+    unsigned total = 0;
+
+    while (at < whole->bytes) {
+        uint8_t *to = batch->segments;
+        unsigned count = 0;
+        for (; count < PACKET_BATCH && at < whole->bytes; count++) {
+            struct packet *packet = &batch->gathered[count];
+            uint32_t left = whole->bytes - at;
+            *packet = *whole;
+            packet->bytes = left < segment_bytes ? left : segment_bytes;
+            packet->data = to + PACKET_HEAD + PACKET_ROOM;
+            memcpy(packet->data, whole->data + at, packet->bytes);
+            to = packet->data + packet->bytes + PACKET_ROOM;
+            at += packet->bytes;
+        }
+        hand_over(port, batch->gathered, count);
+        flush(batch);
+        total += count;
+    }
+    return total;
+}
+
+static bool is_gathered(const struct port_batch *batch, unsigned i)
+{
+    uint32_t segment_bytes = batch->slots[i].segment_bytes;
+    return segment_bytes != 0 && batch->packets[i].bytes > segment_bytes;
+}
+
+static unsigned hand_over_all(struct port *port, unsigned first, unsigned end)
+{
+    struct port_batch *batch = port->options.batch;
+    unsigned total = 0;
+
+    for (unsigned i = first; i < end;) {
+        unsigned begin = i;
+        while (i < end && !is_gathered(batch, i))
+            i++;
+        if (i > begin)
+            hand_over(port, &batch->packets[begin], i - begin);
+        total += i - begin;
+        if (i < end)
+            total += hand_over_gathered(port, i++);
+    }
+    return total;
+}
+
 /* Receives into the buffers that are free. */
 static int receive(struct port *port)
 {
     struct port_batch *batch = port->options.batch;
-    unsigned first = batch->used, most = PACKET_BATCH - first;
-    int received;
+    unsigned first = batch->used, most = PACKET_BATCH - first, tries = 0;
+    int received, error;
 
     for (unsigned i = 0; i < PACKET_BATCH && batch->max_bytes != port->options.max_bytes; i++)
         batch->slots[i].vector.iov_len = port->options.max_bytes;
     batch->max_bytes = port->options.max_bytes;
-    do /* MSG_TRUNC makes the kernel tell true sizes */
+    do { /* MSG_TRUNC makes the kernel tell true sizes */
         received = recvmmsg(port->options.fd, &batch->messages[first], most,
                             MSG_DONTWAIT | MSG_TRUNC, NULL);
-    while (received < 0 && errno == EINTR);
-    if (received < 0 && errno == EAGAIN)
+        error = received < 0 ? errno : 0;
+    } while (error == EINTR ||
+             (port->options.refused != NULL && error != 0 && is_earlier(port, error, tries++)));
+    if (error == EAGAIN)
         return 0;
-    if (received < 0) {
+    if (error != 0) {
         counter_add(&port->options.counters->receive_errors, 1);
-        return -errno;
+        return -error;
     }
 
     batch->read_ns = port->options.is_unstamped ? 0 : clock_wall_ns();
     for (unsigned i = first; i < first + (unsigned)received; i++)
         describe(port, i);
-    histogram_record(&port->options.counters->batch_packets, (uint64_t)received);
-    port->counted = 0;
     port->room = ROOM_UNKNOWN;
     port->pause -= port->pause > 0;
-    port->options.receive(port, &batch->packets[first], (unsigned)received, port->options.user);
-    assert(port->counted == (unsigned)received);
+    unsigned datagrams = hand_over_all(port, first, first + (unsigned)received);
+    histogram_record(&port->options.counters->batch_packets, datagrams);
     batch->used = first + (unsigned)received;
-    return received;
+    return (int)datagrams;
 }
 
 int port_turn(struct port *port)

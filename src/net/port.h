@@ -30,8 +30,8 @@ struct port_batch;
 enum port_error {
     PORT_ERROR_IO,          /**< any other reason */
     PORT_ERROR_NO_BUFFERS,  /**< the socket or the device has no room: EAGAIN, ENOBUFS, ENOMEM */
-    PORT_ERROR_REFUSED,     /**< ECONNREFUSED, EPERM, EACCES */
-    PORT_ERROR_UNREACHABLE, /**< no route, no address: ENETUNREACH, EHOSTUNREACH, EADDRNOTAVAIL */
+    PORT_ERROR_REFUSED,     /**< by the peer or on the way: ECONNREFUSED, EPERM, EACCES, ... */
+    PORT_ERROR_UNREACHABLE, /**< no route, no address: ENETUNREACH, EHOSTUNREACH, ... */
     PORT_ERROR_TOO_LARGE,   /**< EMSGSIZE */
     PORT_ERRORS
 };
@@ -79,6 +79,11 @@ void port_counters_add(struct port_sum *sum, const struct port_counters *counter
  */
 typedef void port_receive_fn(struct port *port, struct packet *packets, unsigned count, void *user);
 
+/** Hears that a datagram to a peer was refused or could not reach it: the peer, a router or this
+ * host said so, or a packet that looks like theirs. Called while datagrams are received and sent;
+ * it must do neither. */
+typedef void port_refused_fn(const struct endpoint *to, void *user);
+
 /** How to open a port. */
 struct port_options {
     int fd;             /**< a bound, non-blocking socket as of net/bind.h; the port's from then on,
@@ -88,7 +93,11 @@ struct port_options {
     struct port_batch *batch;       /**< the worker's; must outlive the port */
     struct port_counters *counters; /**< must outlive the port */
     port_receive_fn *receive;
+    port_refused_fn *refused; /**< NULL: nobody asks. Otherwise the port hears of errors, of any
+                                 peer, which cost no other datagram anything. */
     void *user;
+    bool is_gathering; /**< the kernel may gather what came from one peer in a row, which makes
+                          bursts cheap: the handler is called for each such burst */
     bool is_connected; /**< the socket is that of bind_connected(): an error that the network
                           reports of an earlier datagram takes the place of a send, which is then
                           tried again; and each datagram leaves by itself */
@@ -102,6 +111,7 @@ struct port_message {
     const struct endpoint *from; /**< address, and scope of a link-local one, that it leaves from;
                                     NULL: the system chooses. The port's number is the socket's. */
     uint8_t hops;                /**< its TTL or hop limit; 0: the system's */
+    uint8_t traffic;             /**< its DSCP and ECN; 0: the system's */
     int stamp_at; /**< where in it the wall clock at its sending goes, in eight bytes, big-endian;
                      negative: nowhere */
     int64_t received_ns; /**< when what it answers was received, if it is stamped */
@@ -145,6 +155,14 @@ int port_turn(struct port *port);
  * the batch memory, so that one call of the system sends what many ports have received. Datagrams
  * to one peer stay in order. */
 int port_gather(struct port *port);
+
+/** Hears what the network says of earlier datagrams; to be called on EPOLLERR of a port with
+ * `refused`. A flood of it makes the port deaf, until port_hear_again().
+ * @return how many errors it has heard of, about any datagrams. */
+unsigned port_hear(struct port *port);
+
+/** Ends its deafness; to be called every some seconds. */
+void port_hear_again(struct port *port);
 
 /** Handles what has arrived, until there is nothing left, but no more than @p most datagrams. A
  * failure to receive is tried again for a short while, during which it blocks. */

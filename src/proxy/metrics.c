@@ -11,17 +11,17 @@ static const char *const REFUSALS[PROXY_REFUSED] = {
     PROXY_REFUSALS(REFUSAL_REASON)
 #undef REFUSAL_REASON
 };
-static const char *const ENDS[SESSION_ENDS] = {[SESSION_IDLE] = "idle",
-                                               [SESSION_EVICTED] = "evicted",
-                                               [SESSION_REMOVED] = "endpoint_removed",
-                                               [SESSION_MOVED] = "moved",
-                                               [SESSION_STOPPED] = "stopped"};
 static const char *const SEND_ERRORS[PORT_ERRORS] = {[PORT_ERROR_IO] = "io",
                                                      [PORT_ERROR_NO_BUFFERS] = "no_buffers",
                                                      [PORT_ERROR_REFUSED] = "refused",
                                                      [PORT_ERROR_UNREACHABLE] = "unreachable",
                                                      [PORT_ERROR_TOO_LARGE] = "too_large"};
 static const char *const EVENTS[2] = {"read", "write"};
+
+const char *proxy_outcome_reason(unsigned outcome)
+{
+    return outcome < PROXY_FILTERED ? OUTCOMES[outcome] : chain_reason(outcome - PROXY_FILTERED);
+}
 
 const char *proxy_refusal_reason(enum proxy_refusal refusal)
 {
@@ -50,12 +50,13 @@ void proxy_sum_add(struct proxy_sum *sum, const struct proxy_counters *counters,
 }
 
 /* Why datagrams of one direction went no further: by what they were, by the chain, for want of a
- * session, and by the system. What is too large has one series, whichever found it. */
+ * session, and by the system. What is too large has one series, whichever found it; what is over
+ * its session's limit is a copy, where there are copies. */
 static void write_drops(struct metrics *out, const char *event, const struct port_sum *received,
                         const struct port_sum *sent, const uint64_t *refused)
 {
     for (unsigned i = PROXY_FORWARDED + 1; i < PROXY_FILTERED; i++) {
-        if (i != PROXY_TOO_LARGE)
+        if (i != PROXY_TOO_LARGE && (i != PROXY_OVER_LIMIT || refused == NULL))
             metrics_sample(out, received->packets[i], "event", event, "source", OUTCOMES[i], NULL);
     }
     for (unsigned i = 0; chain_reason(i) != NULL; i++) {
@@ -92,6 +93,23 @@ static void write_clusters(struct metrics *out, const struct clusters *clusters)
     }
 }
 
+static void write_health(struct metrics *out, const struct health_counters *health)
+{
+    metrics_family(out, "paddock_udp_unhealthy_endpoints", METRICS_GAUGE, NULL,
+                   "Game servers that get no new players at the moment.");
+    metrics_sample(out, counter_read(&health->down), NULL);
+    metrics_family(out, "paddock_udp_health_changes", METRICS_COUNTER, NULL,
+                   "Times that game servers became healthy or unhealthy.");
+    metrics_sample(out, counter_read(&health->changes[0]), "to", "healthy", NULL);
+    metrics_sample(out, counter_read(&health->changes[1]), "to", "unhealthy", NULL);
+    metrics_family(out, "paddock_udp_health_probes", METRICS_COUNTER, NULL,
+                   "Probes that were sent to game servers.");
+    metrics_sample(out, counter_read(&health->probes), NULL);
+    metrics_family(out, "paddock_udp_health_answers", METRICS_COUNTER, NULL,
+                   "Probes that were answered in time.");
+    metrics_sample(out, counter_read(&health->answers), NULL);
+}
+
 void proxy_metrics_write(struct metrics *out, const struct proxy_sum *sum,
                          const struct clusters *clusters)
 {
@@ -123,6 +141,9 @@ void proxy_metrics_write(struct metrics *out, const struct proxy_sum *sum,
 
     metrics_family(out, "quilkin_session_active", METRICS_GAUGE, NULL, "Sessions at the moment.");
     metrics_sample(out, sum->sessions, "country_code", "", NULL);
+    metrics_family(out, "paddock_udp_sessions_max", METRICS_GAUGE, NULL,
+                   "Sessions that there may be at a time.");
+    metrics_sample(out, sum->max_sessions, NULL);
     metrics_family(out, "quilkin_session", METRICS_COUNTER, NULL,
                    "Sessions that began, one for each player and server.");
     metrics_sample(out, sum->began, NULL);
@@ -146,7 +167,11 @@ void proxy_metrics_write(struct metrics *out, const struct proxy_sum *sum,
     metrics_family(out, "paddock_udp_sessions_ended", METRICS_COUNTER, NULL,
                    "Sessions that ended, by reason.");
     for (unsigned i = 0; i < SESSION_ENDS; i++)
-        metrics_sample(out, sum->ended[i], "reason", ENDS[i], NULL);
+        metrics_sample(out, sum->ended[i], "reason", session_end_name((enum session_end)i), NULL);
+    metrics_family(out, "paddock_udp_session_lines_lost", METRICS_COUNTER, NULL,
+                   "Sessions that ended without their line in the log, which was asked for.");
+    metrics_sample(out, sum->lines_lost, NULL);
+    write_health(out, sum->health);
     metrics_family(out, "paddock_udp_upstream_sockets", METRICS_GAUGE, NULL,
                    "Sockets towards servers that are open.");
     metrics_sample(out, sum->sockets, NULL);

@@ -16,10 +16,16 @@ struct proxy_sum {
     struct port_sum upstream; /**< received from servers, sent to them */
     uint64_t kernel_drops[2]; /**< of the ports for players, of upstream sockets */
     uint64_t copies, began, sessions, sockets, resting;
-    uint64_t gap_ns[2]; /**< the mean of the workers' */
+    uint64_t max_sessions; /**< at a time */
+    uint64_t gap_ns[2];    /**< the mean of the workers' */
     uint64_t refused[PROXY_REFUSED], ended[SESSION_ENDS];
+    uint64_t lines_lost; /**< of the log for ended sessions */
+    const struct health_counters *health;
     struct histogram_sum duration_ns, processing_ns[2];
 };
+
+/** Why a datagram was dropped, as metrics have it; "" for one that was sent on. */
+const char *proxy_outcome_reason(unsigned outcome);
 
 /** Why a copy was refused, as metrics have it. */
 const char *proxy_refusal_reason(enum proxy_refusal refusal);

@@ -14,7 +14,8 @@
     X(SOURCE, "disallowed source ip")                                                              \
     X(LOOP, "loop")                                                                                \
     X(TOO_LARGE, "too_large")                                                                      \
-    X(UNKNOWN_SESSION, "unknown session")
+    X(UNKNOWN_SESSION, "unknown session")                                                          \
+    X(OVER_LIMIT, "session limit")
 
 enum proxy_outcome {
 #define PROXY_OUTCOME_ENUM(name, reason) PROXY_##name,
@@ -26,10 +27,14 @@ enum proxy_outcome {
 /** Why a copy was not sent for want of a session: X(NAME, reason). */
 #define PROXY_REFUSALS(X)                                                                          \
     X(DRAINING, "draining")                                                                        \
+    X(STRANGER, "stranger")                                                                        \
+    X(UNHEALTHY, "unhealthy endpoint")                                                             \
+    X(OVER_LIMIT, "session limit")                                                                 \
     X(NO_MEMORY, "no_memory")                                                                      \
     X(NO_SOCKET, "no_descriptors")                                                                 \
     X(NO_PORT, "no_ports")                                                                         \
-    X(TOO_MANY_OF_ONE, "too_many_sessions_of_one_address")
+    X(TOO_MANY_OF_ONE, "too_many_sessions_of_one_address")                                         \
+    X(TOO_MANY_REST, "too_many_resting_pairs")
 
 enum proxy_refusal {
 #define PROXY_REFUSAL_ENUM(name, reason) PROXY_REFUSED_##name,

@@ -19,21 +19,39 @@
 #define SPARE_DESCRIPTORS 64
 #define MOST_BY_DEFAULT 32768
 
+/* Of one server in all workers: a bit more than half of the numbers that Linux gives by itself, so
+ * that there are some for who is no flood. */
+#define MAX_STRANGERS 16384
+#define SECOND_NS INT64_C(1000000000)
+
 /* Warnings of refused sessions are as far apart. */
-#define WARNING_NS INT64_C(10000000000)
+#define WARNING_NS (10 * SECOND_NS)
+
+/* The port of the service, or of one of its listeners. */
+struct entrance {
+    struct ports_slot ports;
+    struct proxy_entry entries[WORKERS_MAX];
+};
 
 struct proxy {
     struct service_env env;
     struct proxy_shared shared;
-    struct ports_slot ports;
+    struct entrance entrances[1 + PROXY_MAX_LISTENERS];
+    unsigned entrances_count;
+    struct proxy_listeners listeners, next_listeners;          /* in force; prepared */
     struct port_counters *player_counters, *upstream_counters; /* one a worker */
     struct proxy_counters *counters;
     struct proxy_worker *workers[WORKERS_MAX];
     struct chain_meter *meter;
     struct names *names;
     struct catalog_watch watch;
-    uint32_t max_sessions; /* of each worker */
-    bool is_started;
+    struct health *health;
+    struct policies *policies, *next_policies; /* in force; prepared */
+    struct session_log *lines;
+    uint32_t log_rate;                 /* lines a second of it */
+    int64_t lines_ns;                  /* when some were written last */
+    uint32_t max_sessions;             /* of each worker */
+    bool is_started, is_behind;        /* is_behind: the catalog */
     const struct proxy_settings *next; /* prepared */
     uint64_t refused[PROXY_REFUSED];   /* as warned about */
     int64_t warned_ns;
@@ -65,15 +83,22 @@ static void report_filters(struct proxy *proxy, const struct destinations *world
 {
     for (unsigned i = 0; i < world->chain->count; i++)
         chain_worker_report(world->chain->workers[i], proxy->env.log);
+    for (size_t i = 0; i < world->listeners_count; i++)
+        report_filters(proxy, world->listeners[i]);
 }
 
-/* Takes over what the catalog says now. What cannot be made leaves the version before in force. */
+/* Takes over what the catalog says now. What cannot be made leaves the version before in force, and
+ * is tried again: what the catalog has taken is right, so that it is memory that was missing. */
 static void follow_catalog(void *user)
 {
     struct proxy *proxy = user;
     struct destinations *before = proxy->shared.world.version, *next;
-    const struct world_options options = {
-        .workers = workers_count(proxy->env.workers), .meter = proxy->meter, .names = proxy->names};
+    const struct world_options options = {.workers = workers_count(proxy->env.workers),
+                                          .meter = proxy->meter,
+                                          .names = proxy->names,
+                                          .health = proxy->health,
+                                          .policies = proxy->policies,
+                                          .listeners = &proxy->listeners};
     const struct catalog_version *told = catalog_read(proxy->env.catalog);
     struct error error = {0};
     int code = names_follow(proxy->names, told->clusters, clock_monotonic_ns());
@@ -81,9 +106,10 @@ static void follow_catalog(void *user)
         error_system(&error, code, "cannot resolve names");
     else
         code = world_new(&next, told, before, &options, &error);
+    proxy->is_behind = code != 0;
     if (code != 0) {
         LOG_EVENT(proxy->env.log, LOG_LEVEL_ERROR,
-                  log_text("message", "endpoints and filters stay as they were"),
+                  log_text("message", "endpoints and filters stay as they were for now"),
                   log_text("error", error.text));
         return;
     }
@@ -100,27 +126,90 @@ static void follow_catalog(void *user)
     }
 }
 
-static int prepare_ports(struct proxy *proxy, const struct proxy_settings *settings,
-                         struct error *error)
+static void abandon_ports(struct proxy *proxy)
 {
-    void *users[WORKERS_MAX];
-    for (unsigned i = 0; i < workers_count(proxy->env.workers); i++)
-        users[i] = proxy->workers[i];
+    for (unsigned i = 0; i < proxy->entrances_count; i++)
+        ports_slot_abandon(&proxy->entrances[i].ports);
+}
 
+static int prepare_entrance(struct proxy *proxy, unsigned index,
+                            const struct proxy_settings *settings, struct error *error)
+{
+    struct entrance *entrance = &proxy->entrances[index];
+    void *users[WORKERS_MAX];
+    for (unsigned i = 0; i < workers_count(proxy->env.workers); i++) {
+        entrance->entries[i] = (struct proxy_entry){proxy->workers[i], (uint16_t)index};
+        users[i] = &entrance->entries[i];
+    }
+
+    uint16_t port = index == 0 ? settings->port : settings->listeners.items[index - 1].port;
     const struct ports_options options = {.name = "players",
                                           .key = "paddock.udp.listen",
-                                          .port = settings->port,
+                                          .port = port,
                                           .addresses = settings->listen,
                                           .addresses_count = settings->listen_count,
                                           .receive_buffer_ns = settings->receive_buffer_ns,
                                           .by_source = true,
                                           .tells_hops = true,
+                                          .tells_traffic = settings->dscp,
                                           .is_unstamped = true,
+                                          .is_gathering = settings->gro,
                                           .max_bytes = PACKET_MAX_BYTES,
                                           .counters = proxy->player_counters,
                                           .receive = proxy_receive,
                                           .users = users};
-    return ports_slot_prepare(&proxy->ports, proxy->env.workers, &options, error);
+    return ports_slot_prepare(&entrance->ports, proxy->env.workers, &options, error);
+}
+
+static int prepare_ports(struct proxy *proxy, const struct proxy_settings *settings,
+                         struct error *error)
+{
+    int code = 0;
+    for (unsigned i = 0; i < proxy->entrances_count && code == 0; i++)
+        code = prepare_entrance(proxy, i, settings, error);
+    if (code != 0)
+        abandon_ports(proxy);
+    return code;
+}
+
+static void free_listeners(struct proxy_listeners *listeners)
+{
+    for (size_t i = 0; i < listeners->count; i++)
+        json_decref(listeners->items[i].filters);
+    free(listeners->items);
+    *listeners = (struct proxy_listeners){0};
+}
+
+static int copy_listeners(struct proxy_listeners *copy, const struct proxy_listeners *listeners)
+{
+    struct proxy_listener *items = calloc(listeners->count + 1, sizeof *items);
+    if (items == NULL)
+        return -ENOMEM;
+    for (size_t i = 0; i < listeners->count; i++) {
+        items[i] = listeners->items[i];
+        json_incref(items[i].filters);
+    }
+    *copy = (struct proxy_listeners){.items = items, .count = listeners->count};
+    return 0;
+}
+
+static bool are_ports_alike(const struct proxy_listeners *a, const struct proxy_listeners *b)
+{
+    bool is_alike = a->count == b->count;
+    for (size_t i = 0; is_alike && i < a->count; i++)
+        is_alike = a->items[i].port == b->items[i].port;
+    return is_alike;
+}
+
+/* They have the same ports. */
+static bool are_listeners_alike(const struct proxy_listeners *a, const struct proxy_listeners *b)
+{
+    for (size_t i = 0; i < a->count; i++) {
+        if (strcmp(a->items[i].locality, b->items[i].locality) != 0 ||
+            json_equal(a->items[i].filters, b->items[i].filters) == 0)
+            return false;
+    }
+    return true;
 }
 
 static int make_workers(struct proxy *proxy, const struct proxy_settings *settings)
@@ -130,6 +219,7 @@ static int make_workers(struct proxy *proxy, const struct proxy_settings *settin
         settings->max_sessions > 0 ? settings->max_sessions : default_max(proxy->env.log);
     int code = 0;
 
+    proxy->max_sessions = (max + count - 1) / count;
     proxy->player_counters = port_counters_new(count);
     proxy->upstream_counters = port_counters_new(count);
     proxy->counters =
@@ -138,14 +228,19 @@ static int make_workers(struct proxy *proxy, const struct proxy_settings *settin
         proxy->counters == NULL)
         return -ENOMEM;
     memset(proxy->counters, 0, count * sizeof *proxy->counters);
+    code = session_log_new(&proxy->lines, count);
     for (unsigned i = 0; i < count && code == 0; i++) {
         const struct proxy_worker_options options = {.shared = &proxy->shared,
                                                      .worker = workers_get(proxy->env.workers, i),
                                                      .counters = &proxy->counters[i],
                                                      .upstream = &proxy->upstream_counters[i],
-                                                     .max_sessions = (max + count - 1) / count,
+                                                     .lines = proxy->lines,
+                                                     .max_sessions = proxy->max_sessions,
                                                      .max_per_address = settings->max_per_address,
-                                                     .timeout_ns = settings->session_timeout_ns};
+                                                     .max_strangers = MAX_STRANGERS / count,
+                                                     .timeout_ns = settings->session_timeout_ns,
+                                                     .tells_traffic = settings->dscp,
+                                                     .is_gathering = settings->gro};
         code = proxy_worker_new(&proxy->workers[i], &options);
     }
     return code;
@@ -157,6 +252,13 @@ static void take_settings(struct proxy *proxy, const struct proxy_settings *sett
                           memory_order_relaxed);
     atomic_store_explicit(&proxy->shared.allows_loopback, settings->loopback, memory_order_relaxed);
     atomic_store_explicit(&proxy->shared.removed, settings->removed_endpoint, memory_order_relaxed);
+    atomic_store_explicit(&proxy->shared.logs_sessions, settings->log_rate > 0,
+                          memory_order_relaxed);
+    proxy->log_rate = settings->log_rate;
+    atomic_store_explicit(&proxy->shared.packet_rate, settings->max_packets_per_second,
+                          memory_order_relaxed);
+    atomic_store_explicit(&proxy->shared.byte_rate, settings->max_bytes_per_second,
+                          memory_order_relaxed);
 }
 
 static void free_worker(struct worker *worker, void *user)
@@ -166,15 +268,29 @@ static void free_worker(struct worker *worker, void *user)
     proxy->workers[worker->index] = NULL;
 }
 
-static void proxy_free(struct proxy *proxy)
+static void end_sessions(struct proxy *proxy)
 {
     workers_call(proxy->env.workers, free_worker, proxy);
-    ports_slot_fini(&proxy->ports);
+    if (proxy->lines != NULL) {
+        session_log_write(proxy->lines, proxy->env.log, proxy->log_rate);
+        session_log_end(proxy->lines, proxy->env.log);
+    }
+}
+
+static void proxy_free(struct proxy *proxy)
+{
+    end_sessions(proxy);
+    session_log_free(proxy->lines);
+    for (unsigned i = 0; i < proxy->entrances_count; i++)
+        ports_slot_fini(&proxy->entrances[i].ports);
+    free_listeners(&proxy->listeners);
     world_free(proxy->shared.world.version);
     clusters_free(proxy->clusters);
     pthread_mutex_destroy(&proxy->lock);
     chain_meter_unref(proxy->meter);
     names_free(proxy->names);
+    health_free(proxy->health);
+    policies_free(proxy->policies);
     free(proxy->player_counters);
     free(proxy->upstream_counters);
     free(proxy->counters);
@@ -190,13 +306,21 @@ static int open_proxy(void **self, const struct service_env *env, const struct c
         return error_system(error, -ENOMEM, "cannot serve players");
 
     proxy->env = *env;
-    ports_slot_init(&proxy->ports);
+    proxy->entrances_count = 1 + (unsigned)settings->listeners.count;
+    for (unsigned i = 0; i < proxy->entrances_count; i++)
+        ports_slot_init(&proxy->entrances[i].ports);
     pthread_mutex_init(&proxy->lock, NULL);
     proxy->meter = chain_meter_new(); /* without memory nothing is counted */
     take_settings(proxy, settings);
     const struct names_options names = {
         .loop = env->control, .log = env->log, .changed = follow_catalog, .user = proxy};
     int code = names_new(&proxy->names, &names);
+    if (code == 0)
+        code = health_new(&proxy->health, env->control, env->log);
+    if (code == 0)
+        code = policies_copy(&proxy->policies, settings->policies);
+    if (code == 0)
+        code = copy_listeners(&proxy->listeners, &settings->listeners);
     if (code == 0)
         code = make_workers(proxy, settings);
     if (code != 0)
@@ -211,7 +335,8 @@ static int open_proxy(void **self, const struct service_env *env, const struct c
         proxy_free(proxy);
         return code;
     }
-    ports_slot_commit(&proxy->ports);
+    for (unsigned i = 0; i < proxy->entrances_count; i++)
+        ports_slot_commit(&proxy->entrances[i].ports);
     proxy->watch = (struct catalog_watch){.changed = follow_catalog, .user = proxy};
     catalog_watch(env->catalog, &proxy->watch);
     *self = proxy;
@@ -224,11 +349,13 @@ static void start_worker(struct worker *worker, void *user)
     proxy_worker_start(proxy->workers[worker->index]);
 }
 
-static void log_port(const struct proxy *proxy, const char *message)
+static void log_port(const struct proxy *proxy, const struct entrance *entrance,
+                     const char *message)
 {
     char address[ADDRESS_TEXT_BYTES];
-    struct in6_addr first = ports_first_address(proxy->ports.current);
-    uint16_t port = ports_number(proxy->ports.current);
+    struct in6_addr first = ports_first_address(entrance->ports.current);
+    uint16_t port = ports_number(entrance->ports.current);
+    ports_warn(entrance->ports.current, proxy->env.log);
     address_format(&first, port, address);
     LOG_EVENT(proxy->env.log, LOG_LEVEL_INFO, log_text("message", message), log_uint("port", port),
               log_text("address", address));
@@ -237,45 +364,81 @@ static void log_port(const struct proxy *proxy, const char *message)
 static int start(void *self, struct error *error)
 {
     struct proxy *proxy = self;
-    ports_warn(proxy->ports.current, proxy->env.log);
+    int code = 0;
     workers_call(proxy->env.workers, start_worker, proxy);
-    int code = ports_start(proxy->ports.current);
+    for (unsigned i = 0; i < proxy->entrances_count && code == 0; i++)
+        code = ports_start(proxy->entrances[i].ports.current);
     if (code != 0)
         return error_system(error, code, "cannot wait for players' datagrams");
     proxy->is_started = true;
-    log_port(proxy, "udp ready");
+    for (unsigned i = 1; i < proxy->entrances_count; i++)
+        log_port(proxy, &proxy->entrances[i], "udp listener ready");
+    log_port(proxy, &proxy->entrances[0], "udp ready");
     return 0;
+}
+
+static void forget_next(struct proxy *proxy)
+{
+    policies_free(proxy->next_policies);
+    proxy->next_policies = NULL;
+    free_listeners(&proxy->next_listeners);
 }
 
 static int prepare(void *self, const struct config *next, struct error *error)
 {
     struct proxy *proxy = self;
     proxy->next = config_settings(next, &proxy_section);
-    return prepare_ports(proxy, proxy->next, error);
+    if (!are_ports_alike(&proxy->listeners, &proxy->next->listeners))
+        return error_set(error, -EINVAL,
+                         "paddock.udp.listeners: expected the same ports until a restart");
+    int code = policies_copy(&proxy->next_policies, proxy->next->policies);
+    if (code == 0)
+        code = copy_listeners(&proxy->next_listeners, &proxy->next->listeners);
+    if (code != 0)
+        error_system(error, code, "cannot serve players");
+    else
+        code = prepare_ports(proxy, proxy->next, error);
+    if (code != 0)
+        forget_next(proxy);
+    return code;
 }
 
 static void move_sessions(struct worker *worker, void *user)
 {
     struct proxy *proxy = user;
-    proxy_worker_move(proxy->workers[worker->index], proxy->ports.leaving, proxy->ports.current);
+    const struct ports_slot *ports = &proxy->entrances[0].ports;
+    proxy_worker_move(proxy->workers[worker->index], ports->leaving, ports->current);
 }
 
 static void commit(void *self)
 {
     struct proxy *proxy = self;
     take_settings(proxy, proxy->next);
-    if (!ports_slot_commit(&proxy->ports))
+    bool is_same = policies_equal(proxy->policies, proxy->next_policies) &&
+                   are_listeners_alike(&proxy->listeners, &proxy->next_listeners);
+    policies_free(proxy->policies);
+    free_listeners(&proxy->listeners);
+    proxy->policies = proxy->next_policies;
+    proxy->listeners = proxy->next_listeners;
+    proxy->next_policies = NULL;
+    proxy->next_listeners = (struct proxy_listeners){0};
+    if (!is_same)
+        follow_catalog(proxy);
+    /* Of the listeners none has another port. */
+    struct entrance *entrance = &proxy->entrances[0];
+    if (!ports_slot_commit(&entrance->ports))
         return;
-    log_port(proxy, "udp port changed");
-    ports_warn(proxy->ports.current, proxy->env.log);
-    ports_slot_empty(&proxy->ports); /* then no session takes one of the ports that leave */
+    log_port(proxy, entrance, "udp port changed");
+    ports_slot_empty(&entrance->ports); /* then no session takes one of the ports that leave */
     workers_call(proxy->env.workers, move_sessions, proxy);
-    ports_slot_leave(&proxy->ports);
+    ports_slot_leave(&entrance->ports);
 }
 
 static void abandon(void *self)
 {
-    ports_slot_abandon(&((struct proxy *)self)->ports);
+    struct proxy *proxy = self;
+    forget_next(proxy);
+    abandon_ports(proxy);
 }
 
 static bool is_ready(const void *self)
@@ -286,8 +449,12 @@ static bool is_ready(const void *self)
 
 static struct proxy_sum sum_up(struct proxy *proxy)
 {
-    struct proxy_sum sum = {.kernel_drops = {ports_slot_drops(&proxy->ports)}};
+    struct proxy_sum sum = {.lines_lost = session_log_lost(proxy->lines),
+                            .health = health_counters(proxy->health)};
+    for (unsigned i = 0; i < proxy->entrances_count; i++)
+        sum.kernel_drops[0] += ports_slot_drops(&proxy->entrances[i].ports);
     unsigned count = workers_count(proxy->env.workers);
+    sum.max_sessions = (uint64_t)count * proxy->max_sessions;
     port_counters_add(&sum.players, proxy->player_counters, count);
     port_counters_add(&sum.upstream, proxy->upstream_counters, count);
     proxy_sum_add(&sum, proxy->counters, count);
@@ -301,7 +468,8 @@ static void warn_of_refused(struct proxy *proxy, int64_t now_ns)
         [PROXY_REFUSED_NO_MEMORY] = "the memory of the process",
         [PROXY_REFUSED_NO_SOCKET] = "the limit on open files (LimitNOFILE, ulimit -n)",
         [PROXY_REFUSED_NO_PORT] = "net.ipv4.ip_local_port_range, or the number of game servers",
-        [PROXY_REFUSED_TOO_MANY_OF_ONE] = "paddock.udp.sessions.max_per_address"};
+        [PROXY_REFUSED_TOO_MANY_OF_ONE] = "paddock.udp.sessions.max_per_address",
+        [PROXY_REFUSED_TOO_MANY_REST] = "paddock.udp.sessions.max, or lower the session time-out"};
     struct proxy_sum sum = {0};
 
     if (proxy->warned_ns != 0 && now_ns - proxy->warned_ns < WARNING_NS)
@@ -319,12 +487,26 @@ static void warn_of_refused(struct proxy *proxy, int64_t now_ns)
     }
 }
 
+/* Ticks may be less than a second apart. */
+static void write_lines(struct proxy *proxy, int64_t now_ns)
+{
+    int64_t since_ns = now_ns - proxy->lines_ns;
+    int64_t most = proxy->log_rate * (since_ns < SECOND_NS ? since_ns : SECOND_NS) / SECOND_NS;
+    session_log_write(proxy->lines, proxy->env.log, (uint32_t)most);
+    if (most > 0)
+        proxy->lines_ns = now_ns;
+}
+
 static void tick(void *self, int64_t now_ns)
 {
     struct proxy *proxy = self;
 
     report_filters(proxy, proxy->shared.world.version);
+    write_lines(proxy, now_ns);
     warn_of_refused(proxy, now_ns);
+    world_pass_refused(proxy->shared.world.version, proxy->names);
+    if (proxy->is_behind)
+        follow_catalog(proxy);
     names_tick(proxy->names, now_ns); /* the last, as it may change the world */
 }
 
@@ -343,7 +525,8 @@ static void metrics(void *self, bool is_alive, struct metrics *out)
 static void show(const void *self, json_t *json)
 {
     const struct proxy *proxy = self;
-    json_t *udp = json_pack("{s:{s:i}}", "udp", "port", (int)ports_number(proxy->ports.current));
+    json_t *udp =
+        json_pack("{s:{s:i}}", "udp", "port", (int)ports_number(proxy->entrances[0].ports.current));
     json_t *paddock = json_object_get(json, "paddock");
     if (paddock == NULL)
         json_object_set_new(json, "paddock", udp);
@@ -351,10 +534,46 @@ static void show(const void *self, json_t *json)
         json_object_update_new(paddock, udp);
 }
 
-static json_t *list_sessions(void *self, const struct service_list *wanted)
+/* What workers have traced, in exchange for what they trace from now on. */
+struct exchange {
+    struct proxy *proxy;
+    struct trace *traces[WORKERS_MAX];
+};
+
+static void exchange_trace(struct worker *worker, void *user)
+{
+    struct exchange *exchange = user;
+    struct trace **trace = &exchange->traces[worker->index];
+    *trace = proxy_worker_trace(exchange->proxy->workers[worker->index], *trace);
+}
+
+static json_t *list_traced(struct proxy *proxy, const struct service_list *wanted)
+{
+    struct exchange exchange = {.proxy = proxy};
+    unsigned count = workers_count(proxy->env.workers);
+    int64_t now_ns = clock_monotonic_ns();
+    bool is_whole = true;
+    json_t *json = NULL;
+
+    for (unsigned i = 0; i < count && is_whole; i++) {
+        exchange.traces[i] = trace_new(wanted, now_ns);
+        is_whole = exchange.traces[i] != NULL;
+    }
+    if (is_whole) {
+        workers_call(proxy->env.workers, exchange_trace, &exchange);
+        json = trace_show(exchange.traces, count, wanted, now_ns);
+    }
+    for (unsigned i = 0; i < count; i++)
+        trace_free(exchange.traces[i]);
+    return json;
+}
+
+static json_t *list(void *self, const struct service_list *wanted)
 {
     struct proxy *proxy = self;
-    return session_list(proxy->env.workers, proxy->workers, wanted, clock_monotonic_ns());
+    return wanted->subject == SERVICE_SESSIONS
+               ? session_list(proxy->env.workers, proxy->workers, wanted, clock_monotonic_ns())
+               : list_traced(proxy, wanted);
 }
 
 static void drain(void *self)
@@ -377,8 +596,10 @@ static void stop(void *self)
     struct proxy *proxy = self;
     catalog_unwatch(proxy->env.catalog, &proxy->watch);
     if (proxy->is_started) {
-        ports_slot_stop(&proxy->ports);
+        for (unsigned i = 0; i < proxy->entrances_count; i++)
+            ports_slot_stop(&proxy->entrances[i].ports);
         report_filters(proxy, proxy->shared.world.version);
+        end_sessions(proxy);
         struct proxy_sum sum = sum_up(proxy);
         proxy_log_stopped(proxy->env.log, &sum);
     }
@@ -402,7 +623,7 @@ const struct service_ops proxy_service = {.name = "udp",
                                           .is_ready = is_ready,
                                           .metrics = metrics,
                                           .show = show,
-                                          .sessions = list_sessions,
+                                          .list = list,
                                           .drain = drain,
                                           .is_drained = is_drained,
                                           .stop = stop};

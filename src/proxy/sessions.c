@@ -13,6 +13,12 @@
 /* Sockets that are tried for one session, when the system keeps giving numbers that rest. */
 #define OPEN_TRIES 8
 
+/* Looking for a number in vain costs as much as many sessions: none is asked for so long after. */
+#define FULL_NS INT64_C(10000000)
+
+/* Unanswered sessions among which one of a server is looked for. */
+#define SILENT_TRIES 16
+
 enum link {
     BY_SERVER,
     BY_AGE,
@@ -31,14 +37,23 @@ struct socket {
     uint32_t sessions;
 };
 
+/* Numbers to be tried again, the last one first. Some may be stale, or there twice. */
+struct number_list {
+    uint16_t *items;
+    uint32_t count, capacity;
+};
+
 struct session_server {
     struct endpoint at;
     struct session_server *next; /* in its bucket */
     struct list sessions;
+    uint32_t live;        /* sessions */
     uint32_t pairs;       /* sessions and resting ones */
+    uint32_t strangers;   /* of them */
     uint64_t next_serial; /* sockets before this one were tried for it */
-    uint64_t *rested;     /* serials of sockets whose rest is over, to be tried again */
-    uint32_t rested_count, rested_capacity;
+    struct number_list rested,
+        closed;            /* whose rest is over: of sockets that were open, of others */
+    int64_t full_until_ns; /* there was no number: none is looked for until then */
 };
 
 /* Sessions of one address of players. */
@@ -68,6 +83,16 @@ struct sessions {
         uint32_t pairs;  /* sessions and resting ones */
     } * numbers;
 };
+
+const char *session_end_name(enum session_end end)
+{
+    static const char *const names[SESSION_ENDS] = {[SESSION_IDLE] = "idle",
+                                                    [SESSION_EVICTED] = "evicted",
+                                                    [SESSION_REMOVED] = "endpoint_removed",
+                                                    [SESSION_MOVED] = "moved",
+                                                    [SESSION_STOPPED] = "stopped"};
+    return names[end];
+}
 
 static struct session *at(const struct sessions *sessions, uint32_t index)
 {
@@ -175,12 +200,20 @@ static void uncount_address(struct sessions *sessions, const struct in6_addr *ad
     }
 }
 
-static struct session_server **find_server(struct sessions *sessions, const struct endpoint *where)
+static struct session_server **find_server(const struct sessions *sessions,
+                                           const struct endpoint *where)
 {
     struct session_server **found = &sessions->servers[hash(sessions, where, sizeof *where)];
     while (*found != NULL && !endpoint_equals(&(*found)->at, where))
         found = &(*found)->next;
     return found;
+}
+
+static void server_free(struct session_server *server)
+{
+    free(server->rested.items);
+    free(server->closed.items);
+    free(server);
 }
 
 static void forget_server(struct sessions *sessions, struct session_server *server)
@@ -189,8 +222,7 @@ static void forget_server(struct sessions *sessions, struct session_server *serv
         return;
     struct session_server **found = find_server(sessions, &server->at);
     *found = server->next;
-    free(server->rested);
-    free(server);
+    server_free(server);
 }
 
 struct session *sessions_find(struct sessions *sessions, const struct endpoint *player,
@@ -206,6 +238,23 @@ struct session *sessions_find(struct sessions *sessions, const struct endpoint *
     return NULL;
 }
 
+const struct session *sessions_next_of_player(const struct sessions *sessions,
+                                              const struct endpoint *player,
+                                              const struct session *after)
+{
+    uint32_t i = after != NULL ? after->next_of_player
+                               : sessions->by_player[hash(sessions, player, sizeof *player)];
+    while (i != SESSION_NONE && !endpoint_equals(&at(sessions, i)->player, player))
+        i = at(sessions, i)->next_of_player;
+    return i != SESSION_NONE ? at(sessions, i) : NULL;
+}
+
+uint32_t sessions_of_server(const struct sessions *sessions, const struct endpoint *where)
+{
+    const struct session_server *server = *find_server(sessions, where);
+    return server != NULL ? server->live : 0;
+}
+
 static struct session *find_pair(struct sessions *sessions, const struct endpoint *server,
                                  uint16_t number)
 {
@@ -216,6 +265,13 @@ static struct session *find_pair(struct sessions *sessions, const struct endpoin
             return session;
     }
     return NULL;
+}
+
+struct session *sessions_of_pair(struct sessions *sessions, const struct endpoint *server,
+                                 uint16_t number)
+{
+    struct session *session = find_pair(sessions, server, number);
+    return session != NULL && session->upstream != NULL ? session : NULL;
 }
 
 struct session *sessions_answered(struct sessions *sessions, const struct endpoint *server,
@@ -259,7 +315,7 @@ static void compact(struct sessions *sessions)
     sessions->sockets_count = kept;
 }
 
-static int open_socket(struct sessions *sessions)
+static int open_socket(struct sessions *sessions, uint16_t number)
 {
     if (sessions->sockets_count == sessions->sockets_capacity) {
         uint32_t capacity = sessions->sockets_capacity > 0 ? 2 * sessions->sockets_capacity : 64;
@@ -271,7 +327,8 @@ static int open_socket(struct sessions *sessions)
     }
 
     struct socket *socket = &sessions->sockets[sessions->sockets_count];
-    *socket = (struct socket){.serial = sessions->next_serial};
+    /* NOLINTNEXTLINE(clang-analyzer-core.NullDereference): where it is NULL the capacity is 0 */
+    *socket = (struct socket){.serial = sessions->next_serial, .number = number};
     int error = sessions->options.open(sessions->options.user, &socket->upstream, &socket->number);
     if (error != 0)
         return error;
@@ -300,50 +357,100 @@ static void close_if_unused(struct sessions *sessions, uint16_t number)
     free_number(sessions, number);
 }
 
-/* A socket that has no pair with a server: one whose rest is over, then one that was not tried for
- * it, then a new one. Returns NULL with the reason. Sockets that were opened in vain stay open
- * until the end, so that the system does not give their numbers again. */
-static struct socket *choose_socket(struct sessions *sessions, struct session_server *server,
-                                    enum session_refusal *refusal)
+/* Returns whether it was added: there is memory, and not more than there are numbers. */
+static bool list_number(struct number_list *list, uint16_t number)
 {
-    uint16_t in_vain[OPEN_TRIES];
-    struct socket *chosen = NULL;
-    unsigned tries = 0;
+    if (list->count == list->capacity) {
+        uint32_t capacity = list->capacity > 0 ? 2 * list->capacity : 16;
+        uint16_t *items =
+            capacity <= UINT16_MAX + 1 ? realloc(list->items, capacity * sizeof *items) : NULL;
+        if (items == NULL)
+            return false;
+        list->items = items;
+        list->capacity = capacity;
+    }
+    list->items[list->count++] = number;
+    return true;
+}
 
-    while (server->rested_count > 0) {
-        uint64_t serial = server->rested[--server->rested_count];
-        uint32_t i = find_serial(sessions, serial);
-        if (i < sessions->sockets_count && sessions->sockets[i].serial == serial &&
-            find_pair(sessions, &server->at, sessions->sockets[i].number) == NULL)
+/* An open socket that has no pair with a server: one whose rest is over, or one that was not tried
+ * for it. */
+static struct socket *choose_open(struct sessions *sessions, struct session_server *server)
+{
+    while (server->rested.count > 0) {
+        uint16_t number = server->rested.items[--server->rested.count];
+        uint32_t index = sessions->numbers[number].socket;
+        if (index > 0 && find_pair(sessions, &server->at, number) == NULL)
+            return &sessions->sockets[index - 1];
+    }
+    for (uint32_t i = find_serial(sessions, server->next_serial); i < sessions->sockets_count;
+         i = find_serial(sessions, server->next_serial)) {
+        server->next_serial = sessions->sockets[i].serial + 1;
+        if (find_pair(sessions, &server->at, sessions->sockets[i].number) == NULL)
             return &sessions->sockets[i];
     }
-    while (chosen == NULL) {
-        uint32_t i = find_serial(sessions, server->next_serial);
-        for (; i < sessions->sockets_count && chosen == NULL;
-             i = find_serial(sessions, server->next_serial)) {
-            server->next_serial = sessions->sockets[i].serial + 1;
-            if (find_pair(sessions, &server->at, sessions->sockets[i].number) == NULL)
-                chosen = &sessions->sockets[i];
-        }
-        if (chosen != NULL || tries == OPEN_TRIES)
-            break;
-        int error = open_socket(sessions);
-        if (error != 0) {
-            *refusal = error == -EADDRINUSE || error == -EAGAIN ? SESSION_NO_PORT
-                       : error == -ENOMEM                       ? SESSION_NO_MEMORY
-                                                                : SESSION_NO_SOCKET;
-            break;
-        }
-        in_vain[tries++] = sessions->sockets[sessions->sockets_count - 1].number;
+    return NULL;
+}
+
+/* A new socket for a server: on a number whose rest is over, then on any. Those that were opened in
+ * vain stay open until the end, so that the system does not give their numbers again. */
+static int open_for(struct sessions *sessions, struct session_server *server, int64_t now_ns)
+{
+    uint16_t in_vain[OPEN_TRIES];
+    unsigned tries = 0;
+    int error = -EADDRINUSE;
+
+    while (server->closed.count > 0 && error == -EADDRINUSE) {
+        uint16_t number = server->closed.items[--server->closed.count];
+        if (sessions->numbers[number].socket == 0 &&
+            find_pair(sessions, &server->at, number) == NULL)
+            error = open_socket(sessions, number);
     }
-    if (chosen == NULL && tries == OPEN_TRIES)
-        *refusal = SESSION_NO_PORT;
-    while (tries > 0) {
-        uint16_t number = in_vain[--tries];
-        if (chosen == NULL || number != chosen->number)
-            close_if_unused(sessions, number);
+    while (error == -EADDRINUSE && tries < OPEN_TRIES && now_ns >= server->full_until_ns) {
+        error = open_socket(sessions, 0);
+        if (error != 0)
+            break;
+        uint16_t number = sessions->sockets[sessions->sockets_count - 1].number;
+        if (find_pair(sessions, &server->at, number) != NULL) {
+            in_vain[tries++] = number;
+            error = -EADDRINUSE;
+        }
     }
+    if (error == -EADDRINUSE && now_ns >= server->full_until_ns)
+        server->full_until_ns = now_ns + FULL_NS;
+    while (tries > 0)
+        close_if_unused(sessions, in_vain[--tries]);
+    return error;
+}
+
+/* Returns NULL with the reason. */
+static struct socket *choose_socket(struct sessions *sessions, struct session_server *server,
+                                    int64_t now_ns, enum session_refusal *refusal)
+{
+    struct socket *chosen = choose_open(sessions, server);
+    int error = chosen == NULL ? open_for(sessions, server, now_ns) : 0;
+    if (chosen == NULL && error == 0)
+        chosen = choose_open(sessions, server);
+    if (error != 0)
+        *refusal = error == -EADDRINUSE || error == -EAGAIN ? SESSION_NO_PORT
+                   : error == -ENOMEM                       ? SESSION_NO_MEMORY
+                                                            : SESSION_NO_SOCKET;
     return chosen;
+}
+
+/* Ends a session with a server that was never answered, if there is one among the oldest. */
+static void end_silent(struct sessions *sessions, const struct session_server *server,
+                       int64_t now_ns)
+{
+    uint32_t i = sessions->ages[0].first;
+    for (unsigned tries = 0; i != SESSION_NONE && tries < SILENT_TRIES; tries++) {
+        struct session *session = at(sessions, i);
+        i = session->links[BY_AGE].next;
+        if (session->server == server && now_ns - session->began_ns >= SESSIONS_PATIENCE_NS) {
+            sessions_end(sessions, session, SESSION_EVICTED, now_ns);
+            return;
+        }
+    }
 }
 
 static struct session *session_new(struct sessions *sessions)
@@ -407,6 +514,8 @@ enum session_refusal sessions_make(struct sessions *sessions, const struct endpo
     if (sessions->options.max_per_address > 0 &&
         address->count >= sessions->options.max_per_address)
         return SESSION_TOO_MANY_OF_ONE;
+    if (sessions->resting >= sessions->options.max_resting)
+        return SESSION_TOO_MANY_REST;
     if (sessions->wheel_second < 0)
         sessions->wheel_second = now_ns / SECOND_NS;
     if (server == NULL) {
@@ -416,6 +525,10 @@ enum session_refusal sessions_make(struct sessions *sessions, const struct endpo
         *server = (struct session_server){.at = *where, .sessions = {SESSION_NONE, SESSION_NONE}};
         *found = server;
     }
+    if (now_ns < server->full_until_ns && server->rested.count == 0 && server->closed.count == 0) {
+        end_silent(sessions, server, now_ns);
+        return SESSION_NO_PORT;
+    }
     if (sessions->live == sessions->options.max) {
         const struct list *ages = sessions->ages;
         uint32_t oldest = ages[0].first != SESSION_NONE ? ages[0].first : ages[1].first;
@@ -424,11 +537,13 @@ enum session_refusal sessions_make(struct sessions *sessions, const struct endpo
         server->pairs--;
     }
     compact(sessions);
-    struct socket *socket = choose_socket(sessions, server, &refusal);
+    struct socket *socket = choose_socket(sessions, server, now_ns, &refusal);
     struct session *session = socket != NULL ? session_new(sessions) : NULL;
     if (session == NULL) {
         if (socket != NULL)
             close_if_unused(sessions, socket->number);
+        if (refusal == SESSION_NO_PORT)
+            end_silent(sessions, server, now_ns);
         forget_server(sessions, server);
         return refusal;
     }
@@ -441,6 +556,7 @@ enum session_refusal sessions_make(struct sessions *sessions, const struct endpo
                                 .number = socket->number,
                                 .began_ns = now_ns,
                                 .last_ns = now_ns,
+                                .placed_ns = now_ns,
                                 .index = session->index,
                                 .next_of_player = *player_bucket,
                                 .next_of_pair = *bucket};
@@ -451,7 +567,9 @@ enum session_refusal sessions_make(struct sessions *sessions, const struct endpo
     socket->sessions++;
     sessions->numbers[socket->number].pairs++;
     server->pairs++;
+    server->live++;
     sessions->live++;
+    server->strangers++;
     list_add(sessions, &server->sessions, BY_SERVER, session);
     list_add(sessions, &sessions->ages[0], BY_AGE, session);
     list_add(sessions, wheel_slot(sessions, ends_ns(sessions, session)), BY_WHEEL, session);
@@ -463,12 +581,19 @@ void sessions_touch(struct sessions *sessions, struct session *session, bool is_
                     int64_t now_ns)
 {
     bool was_answered = session->answered_ns != 0;
-    bool is_old = now_ns - session->last_ns >= SECOND_NS;
+    bool is_old = now_ns - session->placed_ns >= SESSIONS_AGE_NS;
     session->last_ns = now_ns;
     if (is_answer)
         session->answered_ns = now_ns;
+    else if (!session->has_come) {
+        session->has_come = true;
+    } else if (!session->has_come_again) {
+        session->has_come_again = true;
+        session->server->strangers--;
+    }
     if (!is_old && was_answered == (session->answered_ns != 0))
-        return; /* as exact as a second */
+        return;
+    session->placed_ns = now_ns;
     list_remove(sessions, &sessions->ages[was_answered], BY_AGE, session);
     list_add(sessions, &sessions->ages[session->answered_ns != 0], BY_AGE, session);
 }
@@ -509,6 +634,7 @@ void sessions_end(struct sessions *sessions, struct session *session, enum sessi
     list_remove(sessions, &server->sessions, BY_SERVER, session);
     list_remove(sessions, &sessions->ages[session->answered_ns != 0], BY_AGE, session);
     leave_wheel(sessions, session);
+    server->live--;
     sessions->live--;
     sessions->sockets[sessions->numbers[session->number].socket - 1].sessions--;
     close_if_unused(sessions, session->number);
@@ -523,30 +649,21 @@ void sessions_end(struct sessions *sessions, struct session *session, enum sessi
 static void end_rest(struct sessions *sessions, struct session *session)
 {
     struct session_server *server = session->server;
-    uint32_t index = sessions->numbers[session->number].socket;
+    uint16_t number = session->number;
 
-    unlink_from(&sessions->by_pair[pair_bucket(sessions, &server->at, session->number)], sessions,
+    unlink_from(&sessions->by_pair[pair_bucket(sessions, &server->at, number)], sessions,
                 session->index, false);
     sessions->resting--;
-    sessions->numbers[session->number].pairs--;
-    free_number(sessions, session->number);
+    server->strangers -= !session->has_come_again;
+    sessions->numbers[number].pairs--;
+    free_number(sessions, number);
     server->pairs--;
     session_free(sessions, session);
-    if (index > 0 && sessions->sockets[index - 1].serial < server->next_serial) {
-        if (server->rested_count == server->rested_capacity) {
-            uint32_t capacity = server->rested_capacity > 0 ? 2 * server->rested_capacity : 16;
-            uint64_t *rested = realloc(server->rested, capacity * sizeof *rested);
-            if (rested == NULL) { /* it is tried again from the first socket on, which is slower */
-                server->next_serial = 0;
-                server->rested_count = 0;
-                index = 0;
-            } else {
-                server->rested = rested;
-                server->rested_capacity = capacity;
-            }
-        }
-        if (index > 0)
-            server->rested[server->rested_count++] = sessions->sockets[index - 1].serial;
+    bool is_listed = list_number(
+        sessions->numbers[number].socket > 0 ? &server->rested : &server->closed, number);
+    if (!is_listed) { /* what is open is tried again from the first one on, which is slower */
+        server->next_serial = 0;
+        server->rested.count = 0;
     }
     forget_server(sessions, server);
 }
@@ -615,6 +732,12 @@ void sessions_set_timeout(struct sessions *sessions, int64_t timeout_ns)
     }
 }
 
+uint32_t sessions_strangers(struct sessions *sessions, const struct endpoint *where)
+{
+    const struct session_server *server = *find_server(sessions, where);
+    return server != NULL ? server->strangers : 0;
+}
+
 const struct endpoint *session_server_at(const struct session_server *server)
 {
     return &server->at;
@@ -622,7 +745,9 @@ const struct endpoint *session_server_at(const struct session_server *server)
 
 struct sessions_size sessions_size(const struct sessions *sessions)
 {
-    return (struct sessions_size){sessions->live, sessions->sockets_open, sessions->resting};
+    return (struct sessions_size){.sessions = sessions->live,
+                                  .sockets = sessions->sockets_open,
+                                  .resting = sessions->resting};
 }
 
 void sessions_each(const struct sessions *sessions,
@@ -667,8 +792,7 @@ void sessions_free(struct sessions *sessions)
         while (sessions->servers[i] != NULL) {
             struct session_server *server = sessions->servers[i];
             sessions->servers[i] = server->next;
-            free(server->rested);
-            free(server);
+            server_free(server);
         }
     }
     for (uint32_t i = 0; i < sessions->chunks_count; i++)

@@ -10,6 +10,9 @@
  * answered. A socket is closed with its last session; its number may come back for other servers
  * meanwhile. Workers each have a table, so a number is one worker's until it rests for no server.
  *
+ * Where no number is left for a server, a session with it that is #SESSIONS_PATIENCE_NS old and was
+ * never answered ends for each one that is refused, so that strangers hold no numbers for long.
+ *
  * No call but sessions_make() allocates. One thread uses a table.
  */
 #ifndef PADDOCK_PROXY_SESSIONS_H
@@ -22,6 +25,11 @@
 #include "net/endpoint.h"
 
 #define SESSIONS_SHORT_REST_NS INT64_C(2000000000)
+#define SESSIONS_PATIENCE_NS INT64_C(250000000)
+
+/** How exact the order of sessions by age is: in a flood they are evicted soon after they were
+ * made, and those in use must not stand before them. */
+#define SESSIONS_AGE_NS INT64_C(16000000)
 
 /** No session, as an index. */
 #define SESSION_NONE UINT32_MAX
@@ -42,9 +50,17 @@ struct session {
     struct session_server *server;
     struct upstream *upstream; /**< NULL while its pair rests */
     void *port;                /**< the owner's: where the player's datagrams came in */
+    uint16_t listener;         /**< the owner's: the port's, see struct proxy_entry */
+    bool has_header;           /**< the owner's: whether the server learns the player's address */
     struct session_count read, written;
+    /** The owner's: up to when the datagrams that were read and written have used what they may. */
+    struct session_limits {
+        int64_t packets_ns, bytes_ns;
+    } limits[2];
     int64_t began_ns, last_ns, answered_ns; /**< monotonic; answered_ns 0: never */
+    int64_t placed_ns;                      /**< in the order by age */
     uint16_t number;                        /**< of the upstream socket, host order */
+    bool has_come, has_come_again; /**< whether the player sent one datagram, and a second one */
     uint32_t index;
     uint32_t next_of_player, next_of_pair; /**< in the buckets of the two tables */
     struct session_links {
@@ -62,22 +78,28 @@ enum session_end {
     SESSION_ENDS
 };
 
+/** Its name, as metrics and log have it: "idle". */
+const char *session_end_name(enum session_end end);
+
 enum session_refusal {
     SESSION_MADE,
     SESSION_NO_MEMORY,
-    SESSION_NO_SOCKET,      /**< no descriptor left */
-    SESSION_NO_PORT,        /**< no port number left that does not rest for the server */
-    SESSION_TOO_MANY_OF_ONE /**< the player's address has as many as it may have */
+    SESSION_NO_SOCKET,       /**< no descriptor left */
+    SESSION_NO_PORT,         /**< no port number left that does not rest for the server */
+    SESSION_TOO_MANY_OF_ONE, /**< the player's address has as many as it may have */
+    SESSION_TOO_MANY_REST    /**< as many pairs rest as may */
 };
 
 /** How a table works. */
 struct sessions_options {
     uint32_t max;             /**< sessions at a time, at least 1 */
     uint32_t max_per_address; /**< of one address of players; 0: as many as there may be */
+    uint32_t max_resting;     /**< pairs that rest, from which on no session is made */
     int64_t timeout_ns;
     struct siphash_key key; /**< for the tables: players choose what is hashed */
-    /** Opens an upstream socket, on a number that no other table has. @return 0 or a negative errno
-     * value, -EADDRINUSE where there is no such number. */
+    /** Opens an upstream socket, on a number that no other table has.
+     * @param[in,out] number the one that is wanted; 0: any.
+     * @return 0 or a negative errno value, -EADDRINUSE where there is no such number. */
     int (*open)(void *user, struct upstream **upstream, uint16_t *number);
     void (*close)(void *user, struct upstream *upstream);
     /** Hears of a number that has neither a socket nor a pair any more. */
@@ -98,6 +120,14 @@ void sessions_free(struct sessions *sessions);
 struct session *sessions_find(struct sessions *sessions, const struct endpoint *player,
                               const struct endpoint *server);
 
+/** The newest session of a player, or the next one after @p after, or NULL. */
+const struct session *sessions_next_of_player(const struct sessions *sessions,
+                                              const struct endpoint *player,
+                                              const struct session *after);
+
+/** How many sessions a server has; those that rest are none. */
+uint32_t sessions_of_server(const struct sessions *sessions, const struct endpoint *where);
+
 /** Makes a session that sessions_find() has not found. Where there are as many as there may be, one
  * that was never answered ends for it, or else the one that was idle longest.
  * @param[out] session set with #SESSION_MADE alone. */
@@ -109,6 +139,11 @@ enum session_refusal sessions_make(struct sessions *sessions, const struct endpo
  * on, as its server still sends. */
 struct session *sessions_answered(struct sessions *sessions, const struct endpoint *server,
                                   uint16_t number, int64_t now_ns);
+
+/** The session with a server that has an upstream port number, or NULL; a pair that rests is none.
+ */
+struct session *sessions_of_pair(struct sessions *sessions, const struct endpoint *server,
+                                 uint16_t number);
 
 /** Notes a datagram of a session. @param is_answer whether the server sent it. */
 void sessions_touch(struct sessions *sessions, struct session *session, bool is_answer,
@@ -136,6 +171,10 @@ void sessions_set_timeout(struct sessions *sessions, int64_t timeout_ns);
 
 /** The address of a session's server. */
 const struct endpoint *session_server_at(const struct session_server *server);
+
+/** Sessions and resting pairs of a server whose players sent one datagram and no more, as spoofed
+ * ones do. */
+uint32_t sessions_strangers(struct sessions *sessions, const struct endpoint *where);
 
 /** Sessions, sockets that are open, and pairs that rest, at the moment. */
 struct sessions_size {

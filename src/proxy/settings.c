@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "proxy/settings.h"
 
+#include <errno.h>
+
+#include "catalog/trees.h"
 #include "config/types.h"
 
 #define SECOND_NS INT64_C(1000000000)
@@ -8,6 +11,55 @@
 #define AT(member) FIELD_AT(struct proxy_settings, member)
 
 static const char *const removed_words[] = {"keep", "drop", "move", NULL};
+
+static int parse_locality(const char *text, void *value)
+{
+    struct locality locality;
+    return locality_parse(text, &locality) == 0 ? locality_format(&locality, value) : -1;
+}
+
+static json_t *show_locality(const void *value)
+{
+    const char *text = value;
+    return text[0] != '\0' ? json_string(text) : json_null();
+}
+
+static const struct field_type locality_type = {
+    .parse = parse_locality,
+    .show = show_locality,
+    .expected = "a locality (region[:zone[:sub_zone]])",
+    .schema = "{\"type\":\"string\",\"pattern\":\"^[^:]+(:[^:]+){0,2}$\"}"};
+
+static const struct field listener_rows[] = {
+    {.key = "port",
+     .help = "its UDP port; 0 takes a free one",
+     .kind = FIELD_NUMBER,
+     .flags = FIELD_REQUIRED,
+     .max = UINT16_MAX,
+     FIELD_AT(struct proxy_listener, port)},
+    {.key = "locality",
+     .help = "of the servers that it is for; all where there is none",
+     .kind = FIELD_CUSTOM,
+     .type = &locality_type,
+     FIELD_AT(struct proxy_listener, locality)},
+    {.key = "filters",
+     .help = "its chain of filters, which need not choose anything",
+     .kind = FIELD_TREE,
+     .tree = &inner_filters_tree,
+     .flags = FIELD_REQUIRED,
+     FIELD_AT(struct proxy_listener, filters)},
+    {0},
+};
+
+static int has_new_port(const void *items, size_t count)
+{
+    const struct proxy_listener *listeners = items;
+    for (size_t i = 0; i + 1 < count; i++) {
+        if (listeners[i].port != 0 && listeners[i].port == listeners[count - 1].port)
+            return -1;
+    }
+    return 0;
+}
 
 static const struct field fields[] = {
     {.flag = "service.udp",
@@ -43,6 +95,15 @@ static const struct field fields[] = {
      .min = 1,
      .max = 5 * SECOND_NS,
      AT(receive_buffer_ns)},
+    {.key = "paddock.udp.gro",
+     .help = "let the kernel gather bursts of one peer: cheaper for bursts, dearer for single "
+             "datagrams",
+     .flags = FIELD_FIXED,
+     AT(gro)},
+    {.key = "paddock.udp.dscp",
+     .help = "carry DSCP and ECN through, both ways",
+     .flags = FIELD_FIXED,
+     AT(dscp)},
     {.key = "paddock.udp.loopback",
      .flag = "service.udp.loopback",
      .help = "let players be on this host",
@@ -69,11 +130,42 @@ static const struct field fields[] = {
      .flags = FIELD_FIXED,
      .max = 4000000,
      AT(max_per_address)},
+    {.key = "paddock.udp.sessions.max_packets_per_second",
+     .help = "datagrams of a session, each way; 0: no limit",
+     .kind = FIELD_NUMBER,
+     .max = 100000000,
+     AT(max_packets_per_second)},
+    {.key = "paddock.udp.sessions.max_bytes_per_second",
+     .help = "bytes of a session's datagrams, each way; 0: no limit",
+     .kind = FIELD_NUMBER,
+     .max = UINT32_MAX,
+     AT(max_bytes_per_second)},
     {.key = "paddock.udp.sessions.removed_endpoint",
      .help = "what becomes of sessions whose endpoint is gone: keep, drop or move",
      .kind = FIELD_WORD,
      .words = removed_words,
      AT(removed_endpoint)},
+    {.key = "paddock.udp.sessions.log_rate",
+     .help = "lines a second of the log for sessions that have ended; 0: none",
+     .kind = FIELD_NUMBER,
+     .max = 100000,
+     AT(log_rate)},
+    {.key = "paddock.udp.clusters",
+     .help =
+         "what else is wanted for the servers of a cluster, by its locality; '*': of all others",
+     .kind = FIELD_TREE,
+     .tree = &policies_tree,
+     AT(policies)},
+    {.key = "paddock.udp.listeners",
+     .help = "further ports for players, each for a cluster or with filters of its own",
+     .kind = FIELD_LIST,
+     .max = PROXY_MAX_LISTENERS,
+     .expected = "a list of at most 64 listeners",
+     .members = listener_rows,
+     .item_bytes = sizeof(struct proxy_listener),
+     .check_items = has_new_port,
+     .check_expected = "a port that no listener before has",
+     AT(listeners)},
     {0},
 };
 
@@ -84,7 +176,21 @@ static void defaults(void *settings, const struct config_environment *environmen
     own->listen_count = 1; /* :: */
 }
 
+static int check(void *settings, struct error *error)
+{
+    const struct proxy_settings *own = settings;
+    for (size_t i = 0; i < own->listeners.count; i++) {
+        if (own->port != 0 && own->listeners.items[i].port == own->port)
+            return error_set(error, -EINVAL,
+                             "paddock.udp.listeners[%zu].port: expected another port than "
+                             "paddock.udp.port, %u",
+                             i, (unsigned)own->port);
+    }
+    return 0;
+}
+
 const struct config_section proxy_section = {.name = "proxy",
                                              .fields = fields,
                                              .bytes = sizeof(struct proxy_settings),
-                                             .defaults = defaults};
+                                             .defaults = defaults,
+                                             .check = check};

@@ -11,6 +11,7 @@
 
 #include "config/config.h"
 #include "net/address.h"
+#include "proxy/policies.h"
 
 /** What becomes of sessions whose endpoint is gone. */
 enum proxy_removed {
@@ -19,17 +20,37 @@ enum proxy_removed {
     PROXY_MOVE  /**< each ends when the player's next datagram went elsewhere */
 };
 
+/** A further port for players, whose datagrams go through a chain of its own. */
+struct proxy_listener {
+    uint16_t port;                      /**< 0: any free port */
+    char locality[LOCALITY_TEXT_BYTES]; /**< of the servers, as locality_format(); "": all */
+    json_t *filters;                    /**< the chain */
+};
+
+#define PROXY_MAX_LISTENERS 64
+
+struct proxy_listeners {
+    struct proxy_listener *items;
+    size_t count, capacity;
+};
+
 struct proxy_settings {
     bool enabled;
     uint16_t port;                             /**< 0: any free port */
     size_t listen_count;                       /**< 1 to #NET_MAX_ADDRESSES */
     struct in6_addr listen[NET_MAX_ADDRESSES]; /**< as in struct qcmp_settings */
     int64_t receive_buffer_ns;                 /**< at a worker's full rate */
+    bool gro;                                  /**< whether the kernel gathers bursts */
+    bool dscp;                                 /**< DSCP and ECN are carried through */
     bool loopback;                             /**< whether players may be on this host */
     int64_t session_timeout_ns;
-    uint32_t max_sessions;    /**< 0: from the limits of the process */
-    uint32_t max_per_address; /**< 0: as many as there may be in all */
+    uint32_t max_sessions;                                 /**< 0: from the limits of the process */
+    uint32_t max_per_address;                              /**< 0: as many as there may be in all */
+    uint32_t max_packets_per_second, max_bytes_per_second; /**< of a session each way; 0: any */
     enum proxy_removed removed_endpoint;
+    uint32_t log_rate;         /**< lines a second for sessions that ended; 0: none */
+    struct policies *policies; /**< for clusters; NULL: none */
+    struct proxy_listeners listeners;
 };
 
 /** Its settings are a struct proxy_settings. */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "proxy/worker.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <poll.h>
 #include <stdlib.h>
@@ -10,6 +11,8 @@
 #include "base/clock.h"
 #include "net/address.h"
 #include "net/bind.h"
+#include "proxy/knocks.h"
+#include "proxy/proxy_protocol.h"
 
 #define SECOND_NS INT64_C(1000000000)
 
@@ -27,6 +30,12 @@
 
 /* One batch in so many is timed, and stands for those until the next. */
 #define TIMED_SHARE 8
+
+/* Pairs that rest at most: four for each session that there may be, and some; and what memory they
+ * take at all, when strangers push each other out. */
+#define RESTING_A_SESSION 4
+#define SOME_RESTING 10000
+#define MOST_RESTING 400000U
 
 /* Sockets that are tried for one whose number no other worker's sessions rest on. */
 #define NUMBER_TRIES 16
@@ -53,9 +62,12 @@ struct upstream {
 struct proxy_worker {
     struct proxy_worker_options options;
     struct sessions *sessions;
+    struct knocks *knocks;
     struct loop_timer tick, sweep, flush;
     struct upstream *open, *closed;   /* the next one to be looked at; the first one */
     const struct destinations *world; /* of the batch in hand */
+    const struct destinations *view;  /* the part of it that is the listener's; NULL: none yet */
+    struct trace *trace;              /* NULL: nobody looks */
     bool has_changed;                 /* sessions began or ended in the batch in hand */
     uint64_t world_number;
     enum proxy_removed removed;
@@ -66,8 +78,9 @@ struct proxy_worker {
         uint32_t batches, datagrams; /* since then */
     } timings[2];                    /* read, written */
     struct filter_call call;
+    struct filter_sessions shown; /* what filters see of the sessions */
     /* Pages are used as filters need them. */
-    uint8_t scratch[FILTER_SCRATCH_BYTES], spare[FILTER_SPARE_BYTES];
+    uint8_t scratch[FILTER_SCRATCH_BYTES], spare[PACKET_HEAD + FILTER_SPARE_BYTES];
 };
 
 static struct proxy_shared *shared(const struct proxy_worker *worker)
@@ -94,8 +107,9 @@ static void write_back(struct port *port, struct packet *packets, unsigned count
 static void receive_upstream(uint32_t events, void *user)
 {
     struct upstream *upstream = user;
-    (void)events;
     struct proxy_worker *worker = upstream->owner;
+    if ((events & EPOLLERR) != 0)
+        port_hear(upstream->port);
     int received = port_gather(upstream->port);
     if (received < 0)
         poll(NULL, 0, REST_MS);
@@ -113,9 +127,24 @@ static void set_own(struct proxy_worker *worker, uint16_t number, bool is_own)
         atomic_fetch_and_explicit(word, ~bit, memory_order_relaxed);
 }
 
-/* Opens a socket on a number that is this worker's, or no worker's. Numbers on which sessions of
- * others rest are kept until there is one, so that the system gives each of them once. */
-static int open_number(struct proxy_worker *worker, uint16_t *number)
+/* Opens a socket on a number that is this worker's, or no worker's. */
+static int open_wanted(struct proxy_worker *worker, uint16_t *number)
+{
+    _Atomic uint16_t *place = &shared(worker)->owners[*number];
+    uint16_t own = (uint16_t)(worker->options.worker->index + 1), owner = 0;
+    bool is_taken = atomic_compare_exchange_strong_explicit(
+        place, &owner, own, memory_order_relaxed, memory_order_relaxed);
+    if (!is_taken && owner != own)
+        return -EADDRINUSE;
+    int fd = bind_free_port(number, worker->options.tells_traffic);
+    if (fd < 0 && is_taken)
+        atomic_store_explicit(place, 0, memory_order_relaxed);
+    return fd;
+}
+
+/* Opens a socket on any such number. Those on which sessions of other workers rest are kept until
+ * there is one, so that the system gives each of them once. */
+static int open_any(struct proxy_worker *worker, uint16_t *number)
 {
     uint16_t own = (uint16_t)(worker->options.worker->index + 1);
     int in_vain[NUMBER_TRIES], fd = -EADDRINUSE;
@@ -123,7 +152,8 @@ static int open_number(struct proxy_worker *worker, uint16_t *number)
 
     while (tries < NUMBER_TRIES) {
         uint16_t owner = 0;
-        fd = bind_free_port(number);
+        *number = 0;
+        fd = bind_free_port(number, worker->options.tells_traffic);
         if (fd < 0 ||
             atomic_compare_exchange_strong_explicit(&shared(worker)->owners[*number], &owner, own,
                                                     memory_order_relaxed, memory_order_relaxed) ||
@@ -143,6 +173,17 @@ static void free_number(void *user, uint16_t number)
     atomic_store_explicit(&shared(worker)->owners[number], 0, memory_order_relaxed);
 }
 
+/* Any host can make a packet that speaks for the network: it is believed of a server that a session
+ * of this socket is with, and that has not answered it for a second. */
+static void note_refusal(const struct endpoint *server, void *user)
+{
+    const struct upstream *upstream = user;
+    const struct proxy_worker *worker = upstream->owner;
+    const struct session *session = sessions_of_pair(worker->sessions, server, upstream->number);
+    if (session != NULL && clock_coarse_ns() - session->answered_ns >= SECOND_NS)
+        world_refuse(quiescent_read(&shared(worker)->world), server);
+}
+
 static int open_upstream(void *user, struct upstream **opened, uint16_t *number)
 {
     struct proxy_worker *worker = user;
@@ -150,13 +191,15 @@ static int open_upstream(void *user, struct upstream **opened, uint16_t *number)
     if (upstream == NULL)
         return -ENOMEM;
 
-    int fd = open_number(worker, number);
+    int fd = *number != 0 ? open_wanted(worker, number) : open_any(worker, number);
     struct port_options options = {.fd = fd,
                                    .is_unstamped = true,
+                                   .is_gathering = worker->options.is_gathering,
                                    .max_bytes = PACKET_MAX_BYTES,
                                    .batch = worker->options.worker->batch,
                                    .counters = worker->options.upstream,
                                    .receive = write_back,
+                                   .refused = note_refusal,
                                    .user = upstream};
     int error = fd >= 0 ? port_open(&upstream->port, &options) : fd;
     if (error == 0) {
@@ -225,9 +268,12 @@ static void sweep(void *user)
 
 static void note_end(void *user, const struct session *session, enum session_end end)
 {
-    struct proxy_counters *counters = ((struct proxy_worker *)user)->options.counters;
+    struct proxy_worker *worker = user;
+    struct proxy_counters *counters = worker->options.counters;
     int64_t length_ns = session->last_ns - session->began_ns;
-    ((struct proxy_worker *)user)->has_changed = true;
+    worker->has_changed = true;
+    if (atomic_load_explicit(&shared(worker)->logs_sessions, memory_order_relaxed))
+        session_log_note(worker->options.lines, worker->options.worker->index, session, end);
     counter_add(&counters->ended[end], 1);
     histogram_record(&counters->duration_ns, length_ns > 0 ? (uint64_t)length_ns : 0);
 }
@@ -235,13 +281,19 @@ static void note_end(void *user, const struct session *session, enum session_end
 static void end_if_gone(const struct endpoint *server, void *user)
 {
     struct proxy_worker *worker = user;
-    if (!world_has(worker->world, server))
+    if (world_find(worker->world, server) == FILTER_NOWHERE)
         sessions_end_server(worker->sessions, server, SESSION_REMOVED, worker->now_ns);
+}
+
+static void end_stopped(const struct endpoint *server, void *user)
+{
+    struct proxy_worker *worker = user;
+    sessions_end_server(worker->sessions, server, SESSION_STOPPED, worker->now_ns);
 }
 
 static struct chain_worker *own_chain(const struct proxy_worker *worker)
 {
-    return worker->world->chain->workers[worker->options.worker->index];
+    return worker->view->chain->workers[worker->options.worker->index];
 }
 
 /* Takes the version in force, and the time, for one batch. */
@@ -250,6 +302,7 @@ static void begin_batch(struct proxy_worker *worker)
     enum proxy_removed removed =
         atomic_load_explicit(&shared(worker)->removed, memory_order_relaxed);
     worker->world = quiescent_read(&shared(worker)->world);
+    worker->view = NULL;
     worker->now_ns = worker->call.now_ns = clock_coarse_ns();
     if (worker->world->number != worker->world_number || worker->removed != removed) {
         worker->world_number = worker->world->number;
@@ -257,6 +310,13 @@ static void begin_batch(struct proxy_worker *worker)
         if (removed == PROXY_DROP)
             sessions_each_server(worker->sessions, end_if_gone, worker);
     }
+}
+
+struct trace *proxy_worker_trace(struct proxy_worker *worker, struct trace *trace)
+{
+    struct trace *before = worker->trace;
+    worker->trace = trace;
+    return before;
 }
 
 static void tick(void *user)
@@ -267,15 +327,59 @@ static void tick(void *user)
                          atomic_load_explicit(&shared(worker)->timeout_ns, memory_order_relaxed));
     begin_batch(worker);
     sessions_tick(worker->sessions, now_ns);
+    if (worker->trace != NULL && now_ns - trace_began_ns(worker->trace) > TRACE_KEPT_NS)
+        trace_free(proxy_worker_trace(worker, NULL));
     for (uint32_t i = sessions_size(worker->sessions).sockets / LOOK_SHARE;
          worker->open != NULL && i != UINT32_MAX; i--) {
         look_at_drops(worker->open);
+        port_hear_again(worker->open->port);
         worker->open = worker->open->next;
     }
     show_size(worker);
     /* On full seconds, as the table's wheel has it: what is due within a second ends at its end. */
     loop_timer_set(worker->options.worker->loop, &worker->tick,
                    (now_ns / SECOND_NS + 1) * SECOND_NS);
+}
+
+static const struct proxy_worker *worker_of(const struct filter_sessions *open)
+{
+    return (const struct proxy_worker *)((const char *)open - offsetof(struct proxy_worker, shown));
+}
+
+/* A session with an endpoint that is gone does not count. */
+static uint32_t find_place(const struct filter_sessions *open, const struct endpoint *player,
+                           unsigned n)
+{
+    const struct proxy_worker *worker = worker_of(open);
+    const struct session *session = NULL;
+    while ((session = sessions_next_of_player(worker->sessions, player, session)) != NULL) {
+        uint32_t place = world_find(worker->view, session_server_at(session->server));
+        if (place != FILTER_NOWHERE && n-- == 0)
+            return place;
+    }
+    return FILTER_NOWHERE;
+}
+
+static uint32_t count_sessions(const struct filter_sessions *open, uint32_t place)
+{
+    const struct proxy_worker *worker = worker_of(open);
+    return sessions_of_server(worker->sessions, &worker->view->items[place].at);
+}
+
+static bool is_open(const struct filter_sessions *open, const struct endpoint *player,
+                    uint32_t place)
+{
+    const struct proxy_worker *worker = worker_of(open);
+    const struct destination *item = &worker->view->items[place];
+    return server_health_is_up(item->health) ||
+           sessions_find(worker->sessions, player, &item->at) != NULL;
+}
+
+static uint32_t most_resting(uint32_t sessions)
+{
+    return sessions < (MOST_RESTING - SOME_RESTING) / RESTING_A_SESSION
+               ? RESTING_A_SESSION * sessions + SOME_RESTING
+               : MOST_RESTING;
 }
 
 int proxy_worker_new(struct proxy_worker **made, const struct proxy_worker_options *options)
@@ -286,6 +390,7 @@ int proxy_worker_new(struct proxy_worker **made, const struct proxy_worker_optio
 
     struct sessions_options sessions = {.max = options->max_sessions,
                                         .max_per_address = options->max_per_address,
+                                        .max_resting = most_resting(options->max_sessions),
                                         .timeout_ns = options->timeout_ns,
                                         .open = open_upstream,
                                         .close = close_upstream,
@@ -295,7 +400,10 @@ int proxy_worker_new(struct proxy_worker **made, const struct proxy_worker_optio
     int error = siphash_key_init(&sessions.key);
     if (error == 0)
         error = sessions_new(&worker->sessions, &sessions);
+    if (error == 0 && (worker->knocks = knocks_new(&sessions.key)) == NULL)
+        error = -ENOMEM;
     if (error != 0) {
+        sessions_free(worker->sessions);
         free(worker);
         return error;
     }
@@ -303,8 +411,11 @@ int proxy_worker_new(struct proxy_worker **made, const struct proxy_worker_optio
     worker->tick = (struct loop_timer){.fire = tick, .user = worker};
     worker->sweep = (struct loop_timer){.fire = sweep, .user = worker};
     worker->flush = (struct loop_timer){.fire = send_answers, .user = worker};
+    worker->shown =
+        (struct filter_sessions){.find = find_place, .count = count_sessions, .is_open = is_open};
+    worker->call.sessions = &worker->shown;
     worker->call.scratch = worker->scratch;
-    worker->call.spare = worker->spare;
+    worker->call.spare = worker->spare + PACKET_HEAD;
     histogram_init(&options->counters->duration_ns, &proxy_duration_bounds);
     for (unsigned i = 0; i < 2; i++)
         histogram_init(&options->counters->processing_ns[i], &proxy_processing_bounds);
@@ -322,11 +433,14 @@ void proxy_worker_free(struct proxy_worker *worker)
     if (worker == NULL)
         return;
     loop_timer_stop(worker->options.worker->loop, &worker->tick);
-    sessions_free(worker->sessions);
+    sessions_each_server(worker->sessions, end_stopped, worker);
     loop_timer_stop(worker->options.worker->loop, &worker->sweep);
     loop_timer_stop(worker->options.worker->loop, &worker->flush);
     send_answers(worker);
-    sweep(worker);
+    sweep(worker); /* what is left in the sockets is looked up among the sessions */
+    sessions_free(worker->sessions);
+    knocks_free(worker->knocks);
+    trace_free(worker->trace);
     free(worker);
 }
 
@@ -355,14 +469,27 @@ void proxy_worker_move(struct proxy_worker *worker, const struct ports *from, st
 
 static bool is_kept(const struct endpoint *server, void *user)
 {
-    return world_has(((struct proxy_worker *)user)->world, server);
+    return world_find(((struct proxy_worker *)user)->world, server) != FILTER_NOWHERE;
 }
 
 static void begin_timing(struct proxy_worker *worker, bool is_write)
 {
     struct timing *timing = &worker->timings[is_write];
     timing->began_ns = timing->batches++ % TIMED_SHARE == 0 ? clock_monotonic_ns() : 0;
-    if (timing->began_ns != 0)
+}
+
+/* Goes on with what is of a listener; answers for several may come in one batch. */
+static void enter(struct proxy_worker *worker, uint16_t listener, bool is_write)
+{
+    const struct destinations *view =
+        listener == 0 ? worker->world : worker->world->listeners[listener - 1];
+    assert(view != NULL);
+    if (view == worker->view)
+        return;
+    if (worker->view != NULL)
+        chain_end(own_chain(worker));
+    worker->view = view;
+    if (worker->timings[is_write].began_ns != 0)
         chain_begin(own_chain(worker));
 }
 
@@ -370,7 +497,8 @@ static void end_batch(struct proxy_worker *worker, bool is_write, unsigned count
 {
     struct timing *timing = &worker->timings[is_write];
     struct histogram *histogram = &worker->options.counters->processing_ns[is_write];
-    chain_end(own_chain(worker));
+    if (worker->view != NULL)
+        chain_end(own_chain(worker));
     timing->datagrams += count;
     if (timing->began_ns != 0) {
         timing->duration_ns = (uint64_t)(clock_monotonic_ns() - timing->began_ns) / count;
@@ -386,12 +514,6 @@ static void end_batch(struct proxy_worker *worker, bool is_write, unsigned count
         show_size(worker);
 }
 
-static bool is_loopback(const struct in6_addr *address)
-{
-    return IN6_IS_ADDR_LOOPBACK(address) ||
-           (IN6_IS_ADDR_V4MAPPED(address) && address->s6_addr[12] == 127);
-}
-
 /* Whether a datagram came from an upstream socket of this process: by its port, and as it was sent
  * from the address that it was sent to, or over the loopback interface. */
 static bool is_own(const struct proxy_worker *worker, const struct packet *packet)
@@ -400,12 +522,15 @@ static bool is_own(const struct proxy_worker *worker, const struct packet *packe
     uint64_t word =
         atomic_load_explicit(&shared(worker)->own_numbers[number / 64], memory_order_relaxed);
     return (word >> number % 64 & 1) != 0 &&
-           (is_loopback(&packet->peer.address) ||
+           (address_is_loopback(&packet->peer.address) ||
             memcmp(&packet->peer.address, &packet->local.address, sizeof(struct in6_addr)) == 0);
 }
 
-static void refuse(struct proxy_worker *worker, enum proxy_refusal refusal)
+static void refuse(struct proxy_worker *worker, enum proxy_refusal refusal,
+                   const struct packet *packet)
 {
+    if (worker->trace != NULL)
+        trace_refusal(worker->trace, refusal, packet);
     counter_add(&worker->options.counters->refused[refusal], 1);
 }
 
@@ -417,25 +542,94 @@ static uint8_t hops_left(const struct packet *packet)
     return packet->hops <= FRESH_HOPS ? (uint8_t)(packet->hops - (packet->hops > 0)) : 0;
 }
 
-/* Sends one copy of a player's datagram by the session with a server. */
-static void send_copy(struct proxy_worker *worker, struct port *port, const struct packet *packet,
-                      const struct endpoint *server)
+/* Whether so many players of a server came once and not again that numbers of ports get scarce. */
+static bool is_crowded(const struct proxy_worker *worker, const struct endpoint *server)
 {
-    static const enum proxy_refusal refusals[] = {[SESSION_NO_MEMORY] = PROXY_REFUSED_NO_MEMORY,
-                                                  [SESSION_NO_SOCKET] = PROXY_REFUSED_NO_SOCKET,
-                                                  [SESSION_NO_PORT] = PROXY_REFUSED_NO_PORT,
-                                                  [SESSION_TOO_MANY_OF_ONE] =
-                                                      PROXY_REFUSED_TOO_MANY_OF_ONE};
-    struct session *session = sessions_find(worker->sessions, &packet->peer, server);
+    return sessions_strangers(worker->sessions, server) >= worker->options.max_strangers;
+}
+
+static bool has_used_up(int64_t until_ns, uint32_t rate, int64_t now_ns)
+{
+    return rate > 0 && until_ns - now_ns >= SECOND_NS;
+}
+
+static void use(int64_t *until_ns, uint32_t rate, uint32_t amount, int64_t now_ns)
+{
+    if (rate > 0)
+        *until_ns = (*until_ns > now_ns ? *until_ns : now_ns) + amount * SECOND_NS / rate;
+}
+
+/* Whether a datagram is within its session's limits: after a pause a second's worth at once, then
+ * as many as a second has. One that is longer than what is left passes, and is paid off. */
+static bool is_within_limits(struct proxy_worker *worker, struct session *session, bool is_write,
+                             uint32_t bytes)
+{
+    struct session_limits *limits = &session->limits[is_write];
+    uint32_t packet_rate = atomic_load_explicit(&shared(worker)->packet_rate, memory_order_relaxed);
+    uint32_t byte_rate = atomic_load_explicit(&shared(worker)->byte_rate, memory_order_relaxed);
+
+    if (has_used_up(limits->packets_ns, packet_rate, worker->now_ns) ||
+        has_used_up(limits->bytes_ns, byte_rate, worker->now_ns))
+        return false;
+    use(&limits->packets_ns, packet_rate, 1, worker->now_ns);
+    use(&limits->bytes_ns, byte_rate, bytes, worker->now_ns);
+    return true;
+}
+
+/* A player's datagram, and where it came in. */
+struct arrival {
+    struct packet *packet;
+    struct port *port;
+    uint16_t listener;
+};
+
+_Static_assert(PROXY_PROTOCOL_BYTES <= PACKET_HEAD, "a header goes before any datagram");
+
+/* Says before a player's datagram whose it is, where the server is to know. Copies for several
+ * servers share the bytes. Returns how many there are. */
+static uint32_t put_header(const struct destination *to, struct session *session,
+                           const struct packet *packet)
+{
+    uint8_t header[PROXY_PROTOCOL_BYTES];
+    bool is_first = session->read.packets == 0;
+    session->has_header = to->header != POLICY_NO_HEADER;
+    if (to->header != POLICY_EVERY_HEADER && !(to->header == POLICY_FIRST_HEADER && is_first))
+        return 0;
+    uint32_t bytes = proxy_protocol_encode(&packet->peer, &packet->local, header);
+    memcpy(packet->data - bytes, header, bytes);
+    return bytes;
+}
+
+/* Sends one copy of a player's datagram by the session with a server. */
+static void send_copy(struct proxy_worker *worker, const struct arrival *arrival,
+                      const struct destination *to)
+{
+    const struct packet *packet = arrival->packet;
+    static const enum proxy_refusal refusals[] = {
+        [SESSION_NO_MEMORY] = PROXY_REFUSED_NO_MEMORY,
+        [SESSION_NO_SOCKET] = PROXY_REFUSED_NO_SOCKET,
+        [SESSION_NO_PORT] = PROXY_REFUSED_NO_PORT,
+        [SESSION_TOO_MANY_OF_ONE] = PROXY_REFUSED_TOO_MANY_OF_ONE,
+        [SESSION_TOO_MANY_REST] = PROXY_REFUSED_TOO_MANY_REST};
+    struct session *session = sessions_find(worker->sessions, &packet->peer, &to->at);
     if (session == NULL) {
+        if (!server_health_is_up(to->health)) {
+            refuse(worker, PROXY_REFUSED_UNHEALTHY, packet);
+            return;
+        }
         if (atomic_load_explicit(&shared(worker)->is_draining, memory_order_relaxed)) {
-            refuse(worker, PROXY_REFUSED_DRAINING);
+            refuse(worker, PROXY_REFUSED_DRAINING, packet);
+            return;
+        }
+        if (is_crowded(worker, &to->at) &&
+            !knocks_again(worker->knocks, &packet->peer, worker->now_ns)) {
+            refuse(worker, PROXY_REFUSED_STRANGER, packet);
             return;
         }
         enum session_refusal refusal =
-            sessions_make(worker->sessions, &packet->peer, server, worker->now_ns, &session);
+            sessions_make(worker->sessions, &packet->peer, &to->at, worker->now_ns, &session);
         if (refusal != SESSION_MADE) {
-            refuse(worker, refusals[refusal]);
+            refuse(worker, refusals[refusal], packet);
             return;
         }
         counter_add(&worker->options.counters->began, 1);
@@ -443,16 +637,25 @@ static void send_copy(struct proxy_worker *worker, struct port *port, const stru
     }
 
     sessions_touch(worker->sessions, session, false, worker->now_ns);
+    if (!is_within_limits(worker, session, false, packet->bytes)) {
+        refuse(worker, PROXY_REFUSED_OVER_LIMIT, packet);
+        return;
+    }
     session->local = packet->local;
-    session->port = port;
+    session->port = arrival->port;
+    session->listener = arrival->listener;
+    uint32_t head = put_header(to, session, packet);
     session->read.packets++;
-    session->read.bytes += packet->bytes;
-    const struct port_message message = {.data = packet->data,
-                                         .bytes = packet->bytes,
-                                         .to = server,
+    session->read.bytes += head + packet->bytes;
+    const struct port_message message = {.data = packet->data - head,
+                                         .bytes = head + packet->bytes,
+                                         .to = &to->at,
                                          .hops = hops_left(packet),
+                                         .traffic = packet->traffic,
                                          .stamp_at = -1};
     port_send(session->upstream->port, &message);
+    if (worker->trace != NULL)
+        trace_message(worker->trace, false, session, &message);
 }
 
 /* A datagram that has grown out of its own memory makes room for the next one. */
@@ -464,10 +667,11 @@ static void flush_spare(const struct proxy_worker *worker, struct port *port,
 }
 
 /* Carries one datagram of a player to where the chain wants it. Returns its outcome. */
-static unsigned carry(struct proxy_worker *worker, struct port *port, struct packet *packet)
+static unsigned carry(struct proxy_worker *worker, const struct arrival *arrival)
 {
+    struct packet *packet = arrival->packet;
     struct filter_call *call = &worker->call;
-    const struct destinations *world = worker->world;
+    const struct destinations *world = worker->view;
     unsigned reason;
 
     if (world->open.count == 0)
@@ -478,7 +682,7 @@ static unsigned carry(struct proxy_worker *worker, struct port *port, struct pac
         return PROXY_SOURCE;
     if (is_own(worker, packet) || packet->hops == 1)
         return PROXY_LOOP;
-    if (is_loopback(&packet->peer.address) &&
+    if (address_is_loopback(&packet->peer.address) &&
         !atomic_load_explicit(&shared(worker)->allows_loopback, memory_order_relaxed))
         return PROXY_SOURCE;
 
@@ -494,8 +698,8 @@ static unsigned carry(struct proxy_worker *worker, struct port *port, struct pac
     if (count == 0)
         return PROXY_NO_ENDPOINTS;
     for (uint32_t i = 0; i < count; i++)
-        send_copy(worker, port, packet, &world->items[call->is_chosen ? call->chosen[i] : i].at);
-    flush_spare(worker, port, packet);
+        send_copy(worker, arrival, &world->items[call->is_chosen ? call->chosen[i] : i]);
+    flush_spare(worker, arrival->port, packet);
     counter_add(&worker->options.counters->copies, count - 1);
     if (worker->removed == PROXY_MOVE)
         sessions_end_player(worker->sessions, &packet->peer, is_kept, worker, SESSION_MOVED,
@@ -505,14 +709,18 @@ static unsigned carry(struct proxy_worker *worker, struct port *port, struct pac
 
 void proxy_receive(struct port *port, struct packet *packets, unsigned count, void *user)
 {
-    struct proxy_worker *worker = user;
+    const struct proxy_entry *entry = user;
+    struct proxy_worker *worker = entry->worker;
     begin_batch(worker);
     begin_timing(worker, false);
+    enter(worker, entry->listener, false);
     for (struct packet *packet = packets; packet < packets + count; packet++) {
         /* Filters change the size, and a datagram is counted as it came. */
         struct packet original = *packet;
-        unsigned outcome = carry(worker, port, packet);
+        unsigned outcome = carry(worker, &(struct arrival){packet, port, entry->listener});
         port_count(port, outcome, &original);
+        if (worker->trace != NULL)
+            trace_datagram(worker->trace, false, outcome, &original);
     }
     end_batch(worker, false, count);
 }
@@ -532,26 +740,37 @@ static unsigned carry_back(struct proxy_worker *worker, const struct upstream *u
         return PROXY_UNKNOWN_SESSION;
     if (packet->is_cut)
         return PROXY_TOO_LARGE;
+    if (session->has_header) { /* a server that echoes has it in front */
+        uint32_t head = proxy_protocol_length(packet->data, packet->bytes);
+        packet->data += head;
+        packet->bytes -= head;
+    }
+    enter(worker, session->listener, true);
     call->packet = packet;
     call->source = &packet->peer;
     call->server = &packet->peer;
     call->player = &session->player;
-    call->world = &worker->world->open;
+    call->world = &worker->view->open;
     enum filter_result result = chain_write(own_chain(worker), call, &reason);
     if (result != FILTER_NEXT)
         return result == FILTER_DROP ? PROXY_FILTERED + reason : PROXY_TOO_LARGE;
 
     sessions_touch(worker->sessions, session, true, worker->now_ns);
+    if (!is_within_limits(worker, session, true, packet->bytes))
+        return PROXY_OVER_LIMIT;
     session->written.packets++;
     session->written.bytes += packet->bytes;
     const struct port_message message = {.data = packet->data,
                                          .bytes = packet->bytes,
                                          .to = &session->player,
                                          .from = &session->local,
+                                         .traffic = packet->traffic,
                                          .stamp_at = -1,
                                          .is_doubtful =
                                              worker->now_ns - session->began_ns < SECOND_NS};
     port_send(session->port, &message);
+    if (worker->trace != NULL)
+        trace_message(worker->trace, true, session, &message);
     flush_spare(worker, session->port, packet);
     return PROXY_FORWARDED;
 }
@@ -566,6 +785,8 @@ static void write_back(struct port *port, struct packet *packets, unsigned count
         struct packet original = *packet;
         unsigned outcome = carry_back(worker, upstream, packet);
         port_count(port, outcome, &original);
+        if (worker->trace != NULL)
+            trace_datagram(worker->trace, true, outcome, &original);
     }
     end_batch(worker, true, count);
 }

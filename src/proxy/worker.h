@@ -15,8 +15,10 @@
 #include "metrics/histogram.h"
 #include "net/port.h"
 #include "proxy/outcome.h"
+#include "proxy/session_log.h"
 #include "proxy/sessions.h"
 #include "proxy/settings.h"
+#include "proxy/trace.h"
 #include "proxy/world.h"
 
 /** What the workers share: read by all of them, written by the control thread, save the last. */
@@ -26,6 +28,8 @@ struct proxy_shared {
     _Atomic enum proxy_removed removed;
     atomic_bool is_draining;
     atomic_bool allows_loopback;
+    atomic_bool logs_sessions;
+    _Atomic uint32_t packet_rate, byte_rate; /**< of a session, a second, each way; 0: any */
     /** A bit for each port number that an upstream socket of any worker has: set and cleared when
      * one is opened and closed. */
     _Atomic uint64_t own_numbers[65536 / 64];
@@ -60,8 +64,13 @@ struct proxy_worker_options {
     struct worker *worker;
     struct proxy_counters *counters; /**< must outlive it, as the next one */
     struct port_counters *upstream;  /**< of all its upstream sockets */
+    struct session_log *lines;       /**< must outlive it */
     uint32_t max_sessions, max_per_address;
+    uint32_t max_strangers; /**< of one server, as of sessions_strangers(); from then on a player's
+                                second datagram makes a session, and not the first one */
     int64_t timeout_ns;
+    bool is_gathering;  /**< as in struct port_options, of its upstream sockets */
+    bool tells_traffic; /**< as in struct binding, of upstream sockets */
 };
 
 /** Makes a worker without sessions; before the threads start.
@@ -76,12 +85,23 @@ void proxy_worker_free(struct proxy_worker *worker);
 /** Starts to look at idle sessions; by its own thread. */
 void proxy_worker_start(struct proxy_worker *worker);
 
-/** The handler of the ports for players; its user is the struct proxy_worker. */
+/** Where players' datagrams come in. */
+struct proxy_entry {
+    struct proxy_worker *worker;
+    uint16_t listener; /**< 0: the port of the service; else 1 + the place in its listeners */
+};
+
+/** The handler of the ports for players; its user is a struct proxy_entry. */
 void proxy_receive(struct port *port, struct packet *packets, unsigned count, void *user);
 
 /** Lets answers leave by the ports that take the place of others, which receive nothing any more;
  * by its own thread. */
 void proxy_worker_move(struct proxy_worker *worker, const struct ports *from, struct ports *to);
+
+/** Traces datagrams from now on, as long as somebody asks again in time; by its own thread.
+ * @param trace taken over; NULL: no more.
+ * @return the one before, the caller's; or NULL. */
+struct trace *proxy_worker_trace(struct proxy_worker *worker, struct trace *trace);
 
 /** The sessions, to be looked at by its own thread. */
 const struct sessions *proxy_worker_sessions(const struct proxy_worker *worker);

@@ -21,6 +21,7 @@
 #include "loop/loop.h"
 #include "loop/worker.h"
 #include "metrics/metrics.h"
+#include "net/endpoint.h"
 
 /** What all services share. Lives as long as they do. */
 struct service_env {
@@ -39,10 +40,21 @@ enum service_order {
     SERVICE_BY_BYTES
 };
 
+/** What a list is of. All but sessions are what was seen since somebody asked last. */
+enum service_subject {
+    SERVICE_SESSIONS,
+    SERVICE_DROPS,   /**< by reason, with examples */
+    SERVICE_TALKERS, /**< who sends the most */
+    SERVICE_CAPTURE, /**< datagrams of sessions */
+    SERVICE_PEERS    /**< of the control plane: service_ops.peers */
+};
+
 /** A list that somebody asks for. */
 struct service_list {
+    enum service_subject subject;
     enum service_order order;
-    size_t limit; /**< at most #SERVICE_LIST_MOST rows */
+    size_t limit;                   /**< at most #SERVICE_LIST_MOST rows */
+    struct endpoint player, server; /**< of a capture; zeros stand for any address and port */
 };
 
 #define SERVICE_LIST_MOST 10000
@@ -92,9 +104,9 @@ struct service_ops {
      * @param json an object. */
     void (*show)(const void *self, json_t *json);
 
-    /** Lists what it holds for its peers, such as sessions. May be NULL: it holds nothing.
+    /** Lists what it holds for its peers, or has seen of them. May be NULL: nothing.
      * @return an object of the caller's, or NULL without memory. */
-    json_t *(*sessions)(void *self, const struct service_list *wanted);
+    json_t *(*list)(void *self, const struct service_list *wanted);
 
     /** Lists its peers in the control plane, and what has passed between them. May be NULL: it has
      * none. @return an array of the caller's, or NULL without memory. */

@@ -4,10 +4,20 @@
  * Oracles: what is shown of a chain makes the same chain; a datagram stays within its memory; with
  * filters that only take, it is a part of what it was; destinations are there; a datagram has one
  * reason or none; where no filter counts over time, it has the same end in a fresh worker.
+ * Endpoints weigh the same or not by the size of the input; sessions are those of no player.
  */
 #include <stdlib.h>
 
 #include "support/chain_run.h"
+
+static bool is_odd(const struct filter_sessions *none, const struct endpoint *player,
+                   uint32_t place)
+{
+    (void)none;
+    (void)player;
+    CHECK(place < CHAIN_RUN_ENDPOINTS);
+    return place % 2 == 1;
+}
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 const char *__lsan_default_suppressions(void);
@@ -89,8 +99,26 @@ static void check_datagram(struct chain_run *run, bool is_write, const uint8_t *
     check_same_again(run, is_write, result, data, bytes);
 }
 
+static uint32_t find_none(const struct filter_sessions *none, const struct endpoint *player,
+                          unsigned n)
+{
+    (void)none;
+    (void)player;
+    (void)n;
+    return FILTER_NOWHERE;
+}
+
+static uint32_t count_some(const struct filter_sessions *none, uint32_t place)
+{
+    (void)none;
+    CHECK(place < CHAIN_RUN_ENDPOINTS);
+    return 7 * place % 3;
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
+    static const uint64_t weights[CHAIN_RUN_ENDPOINTS] = {1, 1001, 1003, 1004};
+    static const struct filter_sessions sessions = {find_none, count_some, is_odd};
     const uint8_t *end = memchr(data, 0, size);
     struct chain_run run;
     struct error error;
@@ -99,6 +127,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (chain_run_init(&run, (const char *)data, at, &error) != 0)
         return 0;
     check_shown(run.chain);
+    run.world.weights = size % 2 != 0 ? weights : NULL;
+    run.call.sessions = &sessions;
     at += end != NULL;
     for (unsigned n = 0; at + 2 <= size && n < 64; n++) {
         size_t bytes = (size_t)data[at] << 8 | data[at + 1];

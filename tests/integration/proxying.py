@@ -15,6 +15,7 @@ import socket
 import tempfile
 import threading
 import time
+import unittest
 
 import support
 from serving import RELOADED, samples
@@ -30,6 +31,33 @@ def many_descriptors():
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     return hard
+
+
+@contextlib.contextmanager
+def own_hosts(text):
+    """For preexec_fn: a process's own /etc/hosts, in a mount namespace."""
+    clone_newns, bind, recursive, private = 0x20000, 0x1000, 0x4000, 1 << 18
+    with tempfile.NamedTemporaryFile("w", prefix="paddock-hosts-") as file:
+        os.chmod(file.name, 0o644)
+        file.write(text)
+        file.flush()
+
+        def mount():
+            support.checked(support.LIBC.unshare(clone_newns))
+            support.checked(support.LIBC.mount(None, b"/", None, recursive | private, None))
+            support.checked(support.LIBC.mount(file.name.encode(), b"/etc/hosts", None, bind, None))
+        if os.geteuid() != 0:
+            raise unittest.SkipTest("needs root")
+        child = os.fork()
+        if child == 0:
+            try:
+                mount()
+            except OSError:
+                os._exit(1)
+            os._exit(0)
+        if os.waitpid(child, 0)[1] != 0:
+            raise unittest.SkipTest("no mount namespaces here")
+        yield mount
 
 
 def by_token(part="suffix", size=3, remove=True):
@@ -50,8 +78,8 @@ def cluster(*servers, tokens=None):
 class Administered(Process):
     """A process whose admin server is asked, at `admin_port`."""
 
-    def http(self, path):
-        with contextlib.closing(socket.create_connection(("127.0.0.1", self.admin_port), support.ANSWER_SECONDS)) as peer:
+    def http(self, path, host="127.0.0.1"):
+        with contextlib.closing(socket.create_connection((host, self.admin_port), support.ANSWER_SECONDS)) as peer:
             peer.sendall(f"GET {path} HTTP/1.0\r\n\r\n".encode())
             with peer.makefile("rb") as answer:
                 head, _, body = answer.read().partition(b"\r\n\r\n")
@@ -64,7 +92,8 @@ class Administered(Process):
 class Proxy(Administered):
     """`paddock --service.udp` on a free port, with its admin server on another. The file is JSON, which is YAML."""
 
-    def __init__(self, clusters=(), filters=None, udp=None, *flags, workers=2, loopback=True, env=None, **options):
+    def __init__(self, clusters=(), filters=None, udp=None, *flags, workers=2, loopback=True, env=None,
+                 admin="127.0.0.1:0", **options):
         self.folder = tempfile.TemporaryDirectory(prefix="paddock-test-")
         os.chmod(self.folder.name, 0o755)
         self.path = pathlib.Path(self.folder.name, "quilkin.yaml")
@@ -75,8 +104,7 @@ class Proxy(Administered):
             self.document["filters"] = filters
         self.write()
         variables = (env or environment()) | {"QUILKIN_ADMIN_ENABLED": "true"}
-        super().__init__("--service.udp", "-c", str(self.path), "--admin.address", "127.0.0.1:0", *flags, env=variables,
-                         **options)
+        super().__init__("--service.udp", "-c", str(self.path), "--admin.address", admin, *flags, env=variables, **options)
         try:
             self.port = json.loads(self.await_line("udp ready"))["fields"]["port"]
             self.admin_port = json.loads(self.await_line("admin ready"))["fields"]["port"]
@@ -164,10 +192,11 @@ def check_sums_of(metrics):
 class Servers:
     """Game servers in one thread. Each answers what it gets with `answer(index, data)`, a list of answers."""
 
-    def __init__(self, count, answer=lambda index, data: [data], address="127.0.0.1"):
+    def __init__(self, count, answer=lambda index, data: [data], address="127.0.0.1", port=0):
         family = socket.AF_INET6 if ":" in address else socket.AF_INET
         self.sockets = [socket.socket(family, socket.SOCK_DGRAM) for _ in range(count)]
         self.seen = [[] for _ in range(count)]  # (data, source) of each
+        self.answered = 0  # datagrams that the kernel took
         self.later = collections.deque()  # (monotonic seconds, socket, data, to)
         self.delay = 0
         self._answer = answer
@@ -175,7 +204,7 @@ class Servers:
         self._selector = selectors.DefaultSelector()
         for index, server in enumerate(self.sockets):
             make_room(server)
-            server.bind((address, 0))
+            server.bind((address, port))
             server.setblocking(False)
             self._selector.register(server, selectors.EVENT_READ, index)
         ports = [server.getsockname()[1] for server in self.sockets]
@@ -205,10 +234,16 @@ class Servers:
                                 self.later.append((time.monotonic() + self.delay, key.fileobj, answer, source))
                             else:
                                 key.fileobj.sendto(answer, source)
+                                self.answered += 1
             while self.later and self.later[0][0] <= time.monotonic():
                 _, server, answer, source = self.later.popleft()
                 with contextlib.suppress(ConnectionRefusedError):
                     server.sendto(answer, source)
+
+    def close(self, index):
+        """From now on nobody listens there."""
+        self._selector.unregister(self.sockets[index])
+        self.sockets[index].close()
 
     def count(self):
         return sum(map(len, self.seen))

@@ -23,6 +23,12 @@ PACKETS = 'quilkin_service_qcmp_packets_total{kind="%s"}'
 KINDS = ("valid", "invalid", "unsupported")
 RECEIVED, ANSWERED = "paddock_qcmp_received_total", "paddock_qcmp_answered_total"
 KERNEL_DROPS = "paddock_qcmp_kernel_drops_total"
+# With it the proxy has all its metrics.
+ALL = """\
+filters: [{name: quilkin.filters.timestamp.v1alpha1.Timestamp, config: {metadataKey: t}}]
+clusters: [{locality: eu, endpoints: [{address: "127.0.0.1:9"}]}]
+paddock: {udp: {port: 0}}
+"""
 
 
 def datagrams():
@@ -167,7 +173,10 @@ class CounterTest(AdminTest):
     def test_the_metrics_are_those_that_are_listed(self):
         """In the list that the alerts and the dashboard are held against, and in the documentation."""
         labels = collections.defaultdict(set)
-        with Operated("--service.qcmp.port", "0") as service:
+        with public_folder() as folder, contextlib.ExitStack() as stack:
+            path = folder / "all.yaml"
+            path.write_text(ALL, encoding="utf-8")
+            service = stack.enter_context(Operated("--service.udp", "--service.qcmp.port", "0", "-c", str(path)))
             text = service.http("/metrics")[2]
             for series in samples(text):
                 name, _, selector = series.partition("{")
@@ -176,11 +185,12 @@ class CounterTest(AdminTest):
         listed = json.loads((TREE / "tests/packaging/metrics.json").read_text(encoding="utf-8"))
         listed.pop("up")  # Prometheus makes it
         self.assertEqual({name: set(values) for name, values in listed.items()}, labels)
-        section = (TREE / "docs/operations.md").read_text(encoding="utf-8").partition("\n## Metrics\n")[2].partition("\n## ")[0]
+        parts = (TREE / "docs/operations.md").read_text(encoding="utf-8").split("\n## ")
+        section = "\n".join(part for part in parts if part.startswith("Metrics"))
         rows = [re.split(r" *\| *", row) for row in re.findall(r"^\| `.*", section, re.MULTILINE)]
         documented = {name: cells[2] for cells in rows if len(cells) == 5 for name in re.findall(r"`(\w+)`", cells[1])}
         self.assertEqual(documented, dict(re.findall(r"^# TYPE (\w+) (\w+)", text, re.MULTILINE)))
-        for value in re.findall(r'(?:kind|reason|result)="(\w+)"', text):
+        for value in re.findall(r'(?:kind|reason|result|display|event|source)="(?!filter::)([\w ]+)"', text):
             self.assertIn(f"`{value}`", section)
 
     @unittest.skipUnless(shutil.which("promtool"), "promtool is not installed (Debian: prometheus)")

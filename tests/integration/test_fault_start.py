@@ -85,8 +85,8 @@ class FailingTest(unittest.TestCase):
 
 
 class StartTest(FailingTest):
-    def start(self):
-        arguments = ("--service.qcmp", "--service.qcmp.port", "0", "--admin.enabled", "--admin.address", "127.0.0.1:0")
+    def start(self, *more):
+        arguments = ("--service.qcmp", "--service.qcmp.port", "0", "--admin.enabled", "--admin.address", "127.0.0.1:0", *more)
         with Process("-c", str(self.file), *arguments, program=FAULTY,
                      env=self.faults.environment(NOTIFY_SOCKET=str(self.folder / "none"))) as service:
             support.wait_until(lambda: service.process.poll() is not None or is_answered(service.pid),
@@ -108,6 +108,13 @@ class StartTest(FailingTest):
             count = self.sweep(name, CALLS[name], self.start)
             self.assertGreater(count, 0, f"a start makes no call of {name}")
             print(f"{name}: {count}", flush=True)
+
+    def test_each_call_with_the_proxy_may_fail(self):
+        proxy = ("--service.udp", "--service.udp.port", "0")
+        for name in ("memory", "socket", "bind", "setsockopt", "getsockname", "getrandom", "epoll_ctl"):
+            count = self.sweep(name, CALLS[name], lambda: self.start(*proxy))
+            self.assertGreater(count, 0, f"a start makes no call of {name}")
+            print(f"with the proxy, {name}: {count}", flush=True)
 
     def test_a_call_that_is_interrupted_is_made_again(self):
         for name in INTERRUPTED:

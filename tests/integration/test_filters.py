@@ -3,13 +3,16 @@
 """Chains of filters in a proxy: what players and servers get, what is counted, what is logged."""
 import contextlib
 import json
+import os
+import pathlib
 import socket
 import struct
 import time
 import unittest
 
 import support
-from serving import public_folder
+from proxying import Player, Proxy, Servers, by_token, cluster, value
+from serving import NOT_RELOADED, public_folder
 from support import Server, wait_until
 from test_provider import Provided, clusters, echo
 
@@ -103,6 +106,51 @@ class FilterTest(unittest.TestCase):
             player.send(b"y" * 65208)
             wait_until(lambda: self.dropped(service, "read", "too_large") == 1, "it is dropped")
             self.assertEqual(service.end(), 0)
+
+
+class BalanceTest(unittest.TestCase):
+    def counts_of(self, weights, players):
+        """How many players each server has, who send several datagrams each."""
+        with Servers(len(weights)) as servers, Proxy(filters=[use("LoadBalancer", {"policy": "LEAST_SESSIONS"})], clusters=[{"endpoints": [
+                {"address": target, "metadata": {"paddock": {"weight": weight}}} for target, weight in zip(servers.targets, weights)]}],
+                workers=1) as proxy, contextlib.ExitStack() as stack:
+            for number in range(players):
+                player = stack.enter_context(Player(proxy.port))
+                for _ in range(5):
+                    self.assertEqual(player.ask(b"%d" % number), b"%d" % number)
+            counts = [len(set(data for data, _ in seen)) for seen in servers.seen]
+            self.assertEqual(value(proxy.metrics(), "quilkin_session_total"), players)
+            proxy.stop()
+        return counts
+
+    def test_players_go_where_the_fewest_sessions_are_and_stay(self):
+        self.assertEqual(self.counts_of([1, 1, 1], 12), [4, 4, 4])
+
+    def test_servers_get_players_by_their_weights(self):
+        self.assertEqual(self.counts_of([1, 2, 5], 16), [2, 4, 10])
+
+
+BAD_FILES = sorted((pathlib.Path(__file__).parent.parent / "data/config/bad").glob("*.yaml"))
+
+
+class BadFileTest(unittest.TestCase):
+    def test_no_bad_file_changes_what_is_in_force(self):
+        """Each is what `paddock check` is held to; its first line has the place, the key and what was expected."""
+        with Servers(1) as servers, Proxy([cluster(*servers.targets, tokens=[[b"abc"]])], by_token()) as proxy, Player(proxy.port) as player:
+            self.assertEqual(player.ask(b"1abc"), b"1")
+            before = json.loads(proxy.http("/config")[1])
+            for number, bad in enumerate(BAD_FILES, 1):
+                expected = bad.read_bytes().split(b"\n")[0].decode().removeprefix("# ").removesuffix(" | the schema cannot tell")
+                other = proxy.path.with_suffix(".new")
+                other.write_bytes(bad.read_bytes())
+                os.replace(other, proxy.path)
+                event = proxy.await_event(NOT_RELOADED, number)
+                self.assertEqual(event["fields"]["error"], f"{proxy.path}:{expected}", bad.name)
+                self.assertEqual(player.ask(b"%dabc" % number), b"%d" % number)
+            self.assertEqual(json.loads(proxy.http("/config")[1]), before)
+            self.assertEqual(value(proxy.metrics(), "paddock_config_reloads_total", result="error"), len(BAD_FILES))
+            self.assertGreater(len(BAD_FILES), 150)
+            proxy.stop()
 
 
 if __name__ == "__main__":

@@ -2,15 +2,19 @@
 # SPDX-License-Identifier: Apache-2.0
 """The UDP proxy: which datagram reaches whom, unharmed, in order, and counted."""
 import base64
+import contextlib
 import os
 import socket
+import struct
+import sys
 import time
 import unittest
 
 import support
 from proxying import (BALANCER, DROP, FILTER, PASS, Player, Proxy, Servers, by_token, check_sums, cluster, dropped, processor_seconds, stopped, value)
-from support import needs_ipv6, scaled, wait_until, without_ipv6
+from support import Namespace, make_room, needs_ipv6, needs_root, scaled, sysctl, wait_until, without_ipv6
 
+UDP_SEGMENT = 103
 TOKENS = [b"abc"], [b"xyz", b"\x00\x00\x01"]
 
 
@@ -146,6 +150,28 @@ class PayloadTest(unittest.TestCase):
                 player.socket.close()
             check_sums(proxy)
 
+    def test_bursts_that_the_kernel_gathers_are_datagrams_again(self):
+        """One send is cut by the kernel, which gives it to the proxy as one message again."""
+        def burst(peer, payloads, *to):
+            segment = (socket.SOL_UDP, UDP_SEGMENT, struct.pack("H", len(payloads[0])))
+            peer.sendmsg([b"".join(payloads)], [segment], 0, *to)
+        token = b"\x01\x02\x03"
+        with Servers(1, lambda _, data: []) as servers, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as player, \
+                Proxy([cluster(*servers.targets, tokens=[[token]])], by_token(), {"gro": True}, workers=1) as proxy:
+            make_room(player)
+            player.settimeout(support.ANSWER_SECONDS)
+            player.connect(("127.0.0.1", proxy.port))
+            for size, count in ((0, 5), (1, 40), (64, 100), (1000, 33), (1400, 46)):
+                payloads = [bytes([i]) * size for i in range(count)]
+                servers.seen[0].clear()
+                burst(player, [payload + token for payload in payloads])
+                wait_until(lambda count=count: len(servers.seen[0]) == count, f"{count} datagrams of {size} bytes")
+                self.assertEqual([data for data, _ in servers.seen[0]], payloads)
+                answers = [payload + b"." for payload in payloads]
+                burst(servers.sockets[0], answers, servers.seen[0][0][1])
+                self.assertEqual([player.recv(65536) for _ in answers], answers)
+            check_sums(proxy)
+
     def test_order_is_kept_both_ways(self):
         with Servers(1) as servers, Proxy([cluster(*servers.targets)]) as proxy, Player(proxy.port) as player:
             sent = [b"%06d" % i + bytes(i % 700) for i in range(scaled(20000))]
@@ -156,6 +182,53 @@ class PayloadTest(unittest.TestCase):
                 received += [player.socket.recv(65536) for _ in sent[first:first + 50]]
             self.assertEqual([data for data, _ in servers.seen[0]], sent)
             self.assertEqual(received, sent)
+
+
+class TrafficTest(unittest.TestCase):
+    def check(self, address, is_carried):
+        """Sends with each of some DSCP and ECN; returns what server and player saw."""
+        level, option, told = (socket.IPPROTO_IPV6, socket.IPV6_TCLASS, socket.IPV6_RECVTCLASS) if ":" in address else \
+            (socket.IPPROTO_IP, socket.IP_TOS, socket.IP_RECVTOS)
+
+        def receive(receiver):
+            data, control, _, source = receiver.recvmsg(99, 99)
+            return data, [int.from_bytes(found, sys.byteorder) for _, kind, found in control if kind == option], source
+        with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_DGRAM) as server:
+            server.bind((address, 0))
+            target = f"[{address}]:{server.getsockname()[1]}" if ":" in address else f"{address}:{server.getsockname()[1]}"
+            with Proxy([cluster(target)], udp={"dscp": is_carried}) as proxy, Player(proxy.port, address) as player:
+                for side in server, player.socket:
+                    side.setsockopt(level, told, 1)
+                    side.settimeout(support.ANSWER_SECONDS)
+                for there, back in (0xb8, 0x28), (0x03, 0x02), (0x01, 0x00), (0x00, 0xff), (0xff, 0x01):
+                    player.socket.setsockopt(level, option, there)
+                    server.setsockopt(level, option, back)
+                    player.socket.send(b"hello")
+                    data, seen, source = receive(server)
+                    self.assertEqual((data, seen), (b"hello", [there if is_carried else 0]))
+                    server.sendto(b"there", source)
+                    data, seen, _ = receive(player.socket)
+                    self.assertEqual((data, seen), (b"there", [back if is_carried else 0]))
+                check_sums(proxy)
+
+    def test_dscp_and_ecn_are_carried_both_ways_on_request(self):
+        for address in ["127.0.0.1"] + (["::1"] if support.has_ipv6() else []):
+            for is_carried in (True, False):
+                with self.subTest(address, is_carried=is_carried):
+                    self.check(address, is_carried)
+
+    @needs_ipv6
+    def test_they_are_carried_between_the_families(self):
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server:
+            server.bind(("127.0.0.1", 0))
+            server.setsockopt(socket.IPPROTO_IP, socket.IP_RECVTOS, 1)
+            server.settimeout(support.ANSWER_SECONDS)
+            with Proxy([cluster(f"127.0.0.1:{server.getsockname()[1]}")], udp={"dscp": True}) as proxy, \
+                    Player(proxy.port, "::1") as player:
+                player.socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_TCLASS, 0xb9)
+                player.socket.send(b"hello")
+                data, control, _, _ = server.recvmsg(99, 99)
+                self.assertEqual((data, control[0][2]), (b"hello", b"\xb9"))
 
 
 class AddressTest(unittest.TestCase):
@@ -175,9 +248,29 @@ class AddressTest(unittest.TestCase):
                 Proxy([cluster(*servers.targets)], udp={"listen": ["127.0.0.1", "127.0.0.2", "::1"]}) as proxy:
             self.check(proxy, ["127.0.0.1", "127.0.0.2", "::1"])
 
-    def test_a_host_without_ipv6_serves_ipv4(self):
-        with Servers(1) as servers, Proxy([cluster(*servers.targets)], preexec_fn=without_ipv6()) as proxy:
-            self.check(proxy, ["127.0.0.1", "127.0.0.2"])
+    def check_without_ipv6(self, **options):
+        """Servers of IPv4 are served, and one of IPv6 is nobody: not the IPv4 address in its last bytes either."""
+        with Servers(2) as servers:
+            six = f"[2001:db8::7f00:1]:{servers.sockets[1].getsockname()[1]}"
+            with Proxy([cluster(servers.targets[0], six, tokens=[[b"a"], [b"b"]])], by_token(size=1), **options) as proxy:
+                for address in "127.0.0.1", "127.0.0.2":
+                    with self.subTest(address), Player(proxy.port, address) as player:
+                        self.assertEqual(player.ask(b"hello a"), b"hello ")
+                        player.socket.send(b"hello b")
+                        self.assertEqual(player.ask(b"hello a"), b"hello ")
+                proxy.await_metric('quilkin_packets_dropped_total{event="read",source="unreachable"}', 2)
+                self.assertEqual(servers.seen[1], [])
+                check_sums(proxy)
+
+    def test_a_kernel_without_ipv6_serves_ipv4(self):
+        self.check_without_ipv6(preexec_fn=without_ipv6())
+
+    @needs_root
+    def test_a_host_whose_ipv6_is_off_serves_ipv4(self):
+        with contextlib.closing(Namespace()) as namespace, namespace:
+            sysctl("ipv6/conf/all/disable_ipv6", 1)
+            self.assertFalse(support.has_ipv6())
+            self.check_without_ipv6()
 
     @needs_ipv6
     def test_sessions_of_all_addresses_live_through_a_change_of_the_port(self):
@@ -249,10 +342,10 @@ class CountTest(unittest.TestCase):
 
             def settled():
                 metrics = proxy.metrics()
-                return value(metrics, "paddock_udp_received_total", event="read") + \
-                    value(metrics, "paddock_udp_kernel_drops_total", event="read") == 2 * count
-            wait_until(settled, "all datagrams are received or dropped")
-            time.sleep(0.2)
+                return all(value(metrics, "paddock_udp_received_total", event=event) +
+                           value(metrics, "paddock_udp_kernel_drops_total", event=event) == sent
+                           for event, sent in (("read", 2 * count), ("write", servers.answered)))
+            wait_until(settled, "all datagrams are received or dropped, each way")
             check_sums(proxy)
 
     def test_durations_count_each_datagram(self):

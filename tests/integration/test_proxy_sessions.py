@@ -3,18 +3,36 @@
 """The sessions of the UDP proxy: whose they are, how long they last, and what changes around them."""
 import contextlib
 import os
+import random
 import resource
 import signal
 import socket
+import struct
 import threading
 import time
 import unittest
 
 import support
-from proxying import PASS, Crowd, Player, Proxy, Servers, check_sums, cluster, dropped, identity, many_descriptors, value
-from support import scaled, wait_until
+from proxying import (PASS, Crowd, Player, Proxy, Servers, by_token, check_sums, cluster, dropped, identity, many_descriptors, own_hosts,
+                      stopped, value)
+from support import Namespace, needs_root, scaled, sysctl, wait_until
 
 SOCKETS = "paddock_udp_upstream_sockets"
+NEXT_ADDRESS = "a server was refused: the next address of its name is taken"
+
+
+def checksum(data):
+    total = sum(struct.unpack(f"!{len(data) // 2}H", data))
+    while total >> 16:
+        total = (total & 0xFFFF) + (total >> 16)
+    return total ^ 0xFFFF
+
+
+def refusal(source, server):
+    """ICMP about a datagram between these: port unreachable."""
+    quoted = struct.pack("!BBHHHBBH", 0x45, 0, 28, 0, 0, 64, 17, 0) + socket.inet_aton(source[0]) + \
+        socket.inet_aton(server[0]) + struct.pack("!HHHH", source[1], server[1], 8, 0)
+    return struct.pack("!BBHI", 3, 3, checksum(struct.pack("!BB", 3, 3) + quoted), 0) + quoted
 
 
 def descriptors(pid):
@@ -173,6 +191,69 @@ class TimeTest(unittest.TestCase):
                              "paddock.udp.sessions.max_per_address")
 
 
+    @unittest.skipUnless(many_descriptors() >= 18000, "a process may have too few descriptors for this many sessions")
+    def test_the_second_datagram_counts_while_many_players_come_once(self):
+        strangers = 16384
+        with Servers(1) as servers, Player(1) as early, Player(1) as late, \
+                Proxy([cluster(*servers.targets)], udp={"sessions": {"max": 17000}}, workers=1) as proxy:
+            early.socket.connect(("127.0.0.1", proxy.port))
+            late.socket.connect(("127.0.0.1", proxy.port))
+            for _ in range(2):
+                self.assertEqual(early.ask(b"real"), b"real")
+            for i in range(strangers):
+                with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as source:
+                    source.bind((f"127.0.{1 + i // 200}.{1 + i % 200}", 20000))  # no number of the proxy itself
+                    source.sendto(b"made up", ("127.0.0.1", proxy.port))
+                if i % 100 == 0 or i == strangers - 1:
+                    wait_until(lambda i=i: servers.count() > i + 2, f"{i} are there")
+            self.assertEqual(early.ask(b"real"), b"real")
+            late.socket.send(b"real")
+            proxy.await_metric('quilkin_packets_dropped_total{event="read",source="stranger"}', 1)
+            self.assertEqual(late.ask(b"real"), b"real")
+            self.assertEqual(value(proxy.metrics(), "paddock_udp_sessions_ended_total"), 0)
+            check_sums(proxy)
+
+
+class RateTest(unittest.TestCase):
+    PACKETS, BYTES = "max_packets_per_second", "max_bytes_per_second"
+
+    def test_a_session_has_no_more_than_it_may_each_way(self):
+        """A burst takes a second's worth, or more where it lasts; it lasts less than a tenth of the time that it would need."""
+        for key, rate, payload, passes in ((self.PACKETS, 20, b"x", 20), (self.BYTES, 2000, b"x" * 100, 20)):
+            with self.subTest(key), Servers(1, lambda _, data: [data] * 2) as servers, \
+                    Proxy([cluster(*servers.targets)], udp={"sessions": {key: rate}}) as proxy, \
+                    Player(proxy.port) as player, Player(proxy.port) as other:
+                start = time.monotonic()
+                for _ in range(1000):
+                    player.socket.send(payload)
+                wait_until(lambda: value(proxy.metrics(), "paddock_udp_received_total", event="read") == 1000, "all are there")
+                most = passes * (1 + time.monotonic() - start) + 1
+                seen = servers.count()
+                self.assertGreaterEqual(seen, passes)
+                self.assertLessEqual(seen, most)
+                wait_until(lambda: value(proxy.metrics(), "paddock_udp_received_total", event="write") == 2 * seen, "all answers are there")
+                check_sums(proxy)
+                metrics = proxy.metrics()
+                answers = value(metrics, "quilkin_packets_total", event="write")
+                self.assertGreaterEqual(answers, passes)
+                self.assertLessEqual(answers, passes * (1 + time.monotonic() - start) + 1)
+                self.assertEqual(dropped(metrics, "read", "session limit"), 1000 - seen)
+                self.assertEqual(dropped(metrics, "write", "session limit"), 2 * seen - answers)
+                self.assertEqual(other.ask(payload), payload)  # another session has its own
+                player.rest()
+                wait_until(lambda: player.socket.send(payload) and player.rest(0.1), "after a while there is more")
+                check_sums(proxy)
+
+    def test_a_datagram_larger_than_a_second_has_passes_and_is_paid_off(self):
+        with Servers(1) as servers, Proxy([cluster(*servers.targets)], udp={"sessions": {self.BYTES: 100}}) as proxy, \
+                Player(proxy.port) as player:
+            self.assertEqual(player.ask(b"x" * 1000), b"x" * 1000)
+            player.socket.send(b"y")
+            wait_until(lambda: dropped(proxy.metrics(), "read", "session limit") == 1, "it is over the limit")
+            proxy.reload({"sessions": {}})
+            self.assertEqual(player.ask(b"z"), b"z")
+
+
 class ChangeTest(unittest.TestCase):
     def test_a_hundred_reloads_end_no_session_and_lose_nothing(self):
         reloads = scaled(100)
@@ -288,6 +369,17 @@ class EndTest(unittest.TestCase):
             self.assertLess(time.monotonic() - start, 1)
 
 
+    def test_answers_that_wait_at_the_end_are_counted(self):
+        with Servers(1) as servers, Proxy([cluster(*servers.targets)], workers=1) as proxy, Player(proxy.port) as player:
+            player.ask(b"hello")
+            with stopped(proxy):
+                for _ in range(500):
+                    servers.sockets[0].sendto(b"late", servers.seen[0][0][1])
+                os.kill(proxy.pid, signal.SIGTERM)
+            last = proxy.stop()
+            self.assertEqual(last["received_from_servers"] + last["kernel_drops"], 501)
+
+
 class LimitTest(unittest.TestCase):
     def test_without_descriptors_new_players_are_refused_and_others_go_on(self):
         def few():
@@ -307,6 +399,33 @@ class LimitTest(unittest.TestCase):
             self.assertEqual(warning["reason"], "no_descriptors")
             self.assertIn("LimitNOFILE", warning["raise"])
         # The admin server has no descriptor to answer with while all are in use: counts are in the log of the end.
+
+    @needs_root
+    def test_where_strangers_have_all_port_numbers_a_player_gets_in(self):
+        """100 numbers, and 300 who are never answered. Who is answered keeps what he has."""
+        with contextlib.closing(Namespace()) as namespace, namespace:
+            with Servers(1, answer=lambda index, data: [data] if data.startswith(b"real") else []) as servers, \
+                    Proxy([cluster(*servers.targets)]) as proxy, contextlib.ExitStack() as stack:
+                strangers, real, late = ([stack.enter_context(Player(proxy.port)) for _ in range(count)] for count in (300, 10, 5))
+                sysctl("ipv4/ip_local_port_range", "40000 40099")
+                for i, player in enumerate(real):
+                    player.ask(b"real %d" % i)
+                for player in strangers:
+                    player.socket.send(b"none")
+                no_ports = 'quilkin_packets_dropped_total{event="read",source="no_ports"}'
+                wait_until(lambda: proxy.metrics()[no_ports] >= 200, "there is no number left")
+                for i, player in enumerate(late):
+                    def is_answered(player=player, data=b"real late %d" % i):
+                        for stranger in random.sample(strangers, 20):
+                            stranger.socket.send(b"none")
+                        player.socket.send(data)
+                        return data in player.rest(0.3)
+                    wait_until(is_answered, "a player gets in")
+                for i, player in enumerate(real):
+                    self.assertEqual(player.ask(b"real again %d" % i), b"real again %d" % i)
+                self.assertEqual(value(proxy.metrics(), "paddock_udp_sessions_ended_total", reason="idle"), 0)
+                self.assertGreater(value(proxy.metrics(), "paddock_udp_sessions_ended_total", reason="evicted"), 0)
+                check_sums(proxy)
 
     def test_datagrams_without_a_session_are_counted(self):
         def few():
@@ -352,6 +471,81 @@ class ServerTest(unittest.TestCase):
             metrics = proxy.metrics()
             self.assertEqual(value(metrics, "quilkin_session_total"), 1)
             check_sums(proxy)
+
+    @contextlib.contextmanager
+    def named(self, **options):
+        """Two addresses of a name, with a server each; and a proxy whose endpoint is the name. Gives the proxy, and the server
+        that it asks at first."""
+        with contextlib.ExitStack() as stack:
+            preexec = stack.enter_context(own_hosts("127.0.0.1 game.test\n127.0.0.2 game.test\n"))
+            first = stack.enter_context(Servers(1))
+            port = first.sockets[0].getsockname()[1]
+            second = stack.enter_context(Servers(1, address="127.0.0.2", port=port))
+            proxy = stack.enter_context(Proxy([cluster(f"game.test:{port}", **options)], by_token(size=1), workers=1,
+                                              preexec_fn=preexec))
+            with Player(proxy.port) as player:
+                player.ask(b"hello a")
+            yield proxy, first if first.count() else second
+
+    def test_a_name_goes_on_to_its_next_address_when_it_is_refused(self):
+        with Servers(1) as others, self.named(tokens=[[b"a"]]) as (proxy, first), Player(proxy.port) as player, \
+                Player(proxy.port) as other:
+            proxy.reload(clusters=proxy.document["clusters"] + [cluster(*others.targets, tokens=[[b"b"]]) | {"locality": "b"}])
+            player.ask(b"hello a")
+            first.close(0)
+
+            def is_answered():
+                """A player of another server, by the same socket, notices nothing."""
+                player.socket.send(b"hello a")
+                self.assertEqual(other.ask(b"there b"), b"there ")
+                return player.rest(0.1)
+            wait_until(is_answered, "the next address serves")
+            self.assertEqual(proxy.await_event(NEXT_ADDRESS)["fields"]["name"], "game.test")
+            self.assertEqual(player.ask(b"hello a"), b"hello ")
+            metrics = proxy.metrics()
+            self.assertEqual(dropped(metrics, "read"), 0)
+            self.assertEqual(value(metrics, "quilkin_errors_total"), 0)
+            self.assertEqual(value(metrics, "paddock_udp_upstream_sockets"), 2)
+            check_sums(proxy)
+
+    @needs_root
+    def test_a_stranger_who_says_refused_changes_nothing(self):
+        """ICMP that nobody of the path has sent: for a server that answers, for another one, and much of it."""
+        with self.named(tokens=[[b"a"]]) as (proxy, first), Player(proxy.port) as player, \
+                socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP) as raw:
+            player.ask(b"hello a")
+            address, server = first.sockets[0].getsockname()
+            source = first.seen[0][-1][1][1]
+
+            def refuse(port, count):
+                packet = refusal(("127.0.0.1", source), (address, port))
+                for _ in range(count):
+                    raw.sendto(packet, ("127.0.0.1", 0))
+            for port in server, 9:
+                for _ in range(20):
+                    player.ask(b"hello a")
+                    refuse(port, 1)
+                refuse(port, scaled(10000))
+                self.assertEqual(player.ask(b"hello a"), b"hello ")
+            seen = first.count()
+            time.sleep(1.5)  # what was noted would be in force by then
+            self.assertEqual(player.ask(b"hello a"), b"hello ")
+            self.assertEqual(first.count(), seen + 1)
+            metrics = proxy.metrics()
+            self.assertEqual(value(metrics, "quilkin_errors_total"), 0)
+            self.assertEqual(value(metrics, "paddock_udp_kernel_drops_total"), 0)
+            check_sums(proxy)
+
+    @needs_root
+    def test_a_refusal_of_a_server_that_is_silent_is_believed(self):
+        """The packet of the test before is one that is taken for the network's."""
+        with self.named(tokens=[[b"a"]]) as (proxy, first), Player(proxy.port) as player, \
+                socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP) as raw:
+            player.ask(b"hello a")
+            packet = refusal(("127.0.0.1", first.seen[0][-1][1][1]), first.sockets[0].getsockname())
+            time.sleep(1.1)
+            raw.sendto(packet, ("127.0.0.1", 0))
+            proxy.await_event(NEXT_ADDRESS)
 
 
 if __name__ == "__main__":

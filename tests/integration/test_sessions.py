@@ -8,8 +8,9 @@ import time
 import unittest
 
 import support
+from proxying import Player, Proxy, Servers, cluster
 from serving import public_folder
-from support import Server, run
+from support import Namespace, Server, ip, needs_root, run, wait_until
 from test_provider import Provided, clusters, echo
 
 ADMIN = ("sessions", "--admin")
@@ -53,6 +54,33 @@ class SessionsTest(unittest.TestCase):
             self.assertTrue(table[0].startswith("PLAYER"))
             self.assertEqual((len(table), table[-1]), (6, "4 of 10 sessions"))
             self.assertEqual(service.end(), 0)
+
+    @needs_root
+    def test_other_hosts_are_told_on_request_alone(self):
+        """One that asks by another address than loopback is taken for another host."""
+        with contextlib.closing(Namespace()) as namespace, namespace, Servers(1) as servers:
+            ip("addr add 10.9.0.1/32 dev lo")
+            for flags, status in ((), 403), (("--admin.show-sessions",), 200):
+                with self.subTest(flags), Proxy([cluster(*servers.targets)], None, None, *flags, admin="0.0.0.0:0") as proxy, \
+                        Player(proxy.port) as player:
+                    player.ask(b"hello")
+                    self.assertEqual(proxy.http("/sessions")[0], 200)
+                    found, body = proxy.http("/sessions", "10.9.0.1")
+                    self.assertEqual(found, status)
+                    self.assertEqual(status == 200, "127.0.0.1" in body)
+
+    def test_tokens_are_shown_on_request_alone_and_with_a_warning(self):
+        token, clusters_of_one = "c2VjcmV0", [cluster("10.0.0.1:7", tokens=[[b"secret"]])]
+        for flags, admin, is_shown, is_warned in (((), "0.0.0.0:0", False, False),
+                                                  (("--admin.show-tokens",), "127.0.0.1:0", True, False),
+                                                  (("--admin.show-tokens",), "[::ffff:127.0.0.1]:0", True, False),
+                                                  (("--admin.show-tokens",), "0.0.0.0:0", True, True)):
+            with self.subTest(flags, admin=admin), Proxy(clusters_of_one, None, None, *flags, admin=admin) as proxy:
+                shown = wait_until(lambda: json.loads(proxy.http("/config")[1])["clusters"], "clusters")  # pylint: disable=W0640
+                tokens = shown[0]["endpoints"][0]["metadata"]["quilkin.dev"]["tokens"]
+                self.assertEqual(tokens == [token], is_shown, tokens)
+                proxy.read_log()
+                self.assertEqual(len(proxy.events("/config shows tokens, and to other hosts")), is_warned)
 
     def test_a_proxy_that_is_not_there_is_an_error(self):
         done = run(*ADMIN, f"127.0.0.1:{support.closed_port()}")

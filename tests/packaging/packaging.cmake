@@ -7,6 +7,7 @@ foreach(case pages_render_without_warnings functions_have_pages_of_their_own pad
              paddock_ping_1_names_the_options_of_the_help paddock_load_1_names_the_options_of_the_help
              paddock_relay_1_names_the_options_of_the_help json_keys_of_load_are_those_that_the_program_prints
              other_pages_name_no_option_that_is_not_there
+             paddock_filters_7_has_each_filter_with_its_keys_and_an_example
              json_keys_are_those_that_the_program_prints json_keys_of_the_relay_are_those_that_it_prints)
     add_test(NAME paddock.packaging.man.${case}
              COMMAND ${Python3_EXECUTABLE} ${CMAKE_CURRENT_LIST_DIR}/test_man.py ${case} ${PROJECT_SOURCE_DIR}
@@ -31,8 +32,8 @@ foreach(case selectors_find_the_pods ports_are_those_of_the_program
              COMMAND ${Python3_EXECUTABLE} ${CMAKE_CURRENT_LIST_DIR}/test_kubernetes.py ${case} ${PROJECT_SOURCE_DIR})
     set_tests_properties(paddock.packaging.kubernetes.${case} PROPERTIES LABELS packaging TIMEOUT 60 SKIP_RETURN_CODE 77)
 endforeach()
-foreach(case metrics_in_use_are_those_of_the_service metrics_that_are_not_there_are_noticed dashboard_has_its_shape
-             promtool_accepts_alerts_and_dashboard)
+foreach(case metrics_in_use_are_those_of_the_service metrics_that_are_not_there_are_noticed dashboards_have_their_shape
+             promtool_accepts_alerts_and_dashboards)
     add_test(NAME paddock.packaging.monitoring.${case}
              COMMAND ${Python3_EXECUTABLE} ${CMAKE_CURRENT_LIST_DIR}/test_monitoring.py ${case} ${PROJECT_SOURCE_DIR})
     set_tests_properties(paddock.packaging.monitoring.${case} PROPERTIES LABELS packaging TIMEOUT 60 SKIP_RETURN_CODE 77)

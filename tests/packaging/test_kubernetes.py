@@ -16,7 +16,8 @@ try:
 except ModuleNotFoundError:
     skip("python3-yaml is not installed")
 
-KINDS = {"configmap": "ConfigMap", "deployment": "Deployment", "podmonitor": "PodMonitor", "service": "Service"}
+KINDS = {"configmap": "ConfigMap", "daemonset": "DaemonSet", "deployment": "Deployment", "podmonitor": "PodMonitor",
+         "service": "Service"}
 # Kinds that Kubernetes itself does not have, and so no schema of it.
 FOREIGN = {"PodMonitor": {"selector", "podMetricsEndpoints"}}
 
@@ -31,44 +32,58 @@ def manifests(source):
     return objects
 
 
-def pod(objects):
-    template = objects["Deployment"]["spec"]["template"]
-    containers = template["spec"]["containers"]
-    expect(len(containers) == 1, "more than one container")
-    return template["metadata"]["labels"], template["spec"], containers[0]
+def pods(objects):
+    """Labels, specification and container of each kind's pods."""
+    for kind in ("Deployment", "DaemonSet"):
+        template = objects[kind]["spec"]["template"]
+        containers = template["spec"]["containers"]
+        expect(len(containers) == 1, f"{kind}: more than one container")
+        yield kind, template["metadata"]["labels"], template["spec"], containers[0]
 
 
 def selectors_find_the_pods(objects, _source):
-    labels, _, _ = pod(objects)
-    for kind, selector in (("Deployment", objects["Deployment"]["spec"]["selector"]["matchLabels"]),
-                           ("Service", objects["Service"]["spec"]["selector"]),
-                           ("PodMonitor", objects["PodMonitor"]["spec"]["selector"]["matchLabels"])):
-        expect(selector and selector.items() <= labels.items(), f"{kind} selects {selector}, the pods have {labels}")
+    service = objects["Service"]["spec"]["selector"]
+    monitored = objects["PodMonitor"]["spec"]["selector"]["matchLabels"]
+    for kind, labels, _, _ in pods(objects):
+        for selector in objects[kind]["spec"]["selector"]["matchLabels"], monitored:
+            expect(selector and selector.items() <= labels.items(), f"{selector} of {kind}, the pods have {labels}")
+        expect((service.items() <= labels.items()) == (kind == "Deployment"), f"the service selects {service}, {kind} has {labels}")
 
 
 def ports_are_those_of_the_program(objects, source):
-    _, _, container = pod(objects)
-    ports = {port["name"]: port for port in container["ports"]}
-    default = int(re.search(r"#define QCMP_PORT (\d+)", (source / "include/qcmp/wire.h").read_text())[1])
-    configured = yaml.safe_load(objects["ConfigMap"]["data"]["paddock.yaml"])["qcmp_port"]
-    expect(ports["qcmp"]["containerPort"] == configured == default, f"{ports['qcmp']}, {configured} in the configuration")
-    for port in objects["Service"]["spec"]["ports"]:
-        expect(ports[port["targetPort"]]["protocol"] == port["protocol"], f"the service has {port}")
-    wanted = [endpoint["port"] for endpoint in objects["PodMonitor"]["spec"]["podMetricsEndpoints"]]
-    wanted += [container[probe]["httpGet"]["port"] for probe in ("livenessProbe", "readinessProbe")]
-    expect(set(wanted) <= set(ports), f"the pods have no ports {wanted}")
+    configured = yaml.safe_load(objects["ConfigMap"]["data"]["paddock.yaml"])
+    header = (source / "include/qcmp/wire.h").read_text()
+    settings = (source / "src/proxy/settings.c").read_text()
+    defaults = {"qcmp": int(re.search(r"#define QCMP_PORT (\d+)", header)[1]),
+                "udp": int(re.search(r'"service\.udp\.port".*?default_text = "(\d+)"', settings, re.DOTALL)[1])}
+    expect({"qcmp": configured["qcmp_port"], "udp": configured["paddock"]["udp"]["port"]} == defaults, f"{defaults}, {configured}")
+    for kind, _, spec, container in pods(objects):
+        ports = {port["name"]: port for port in container["ports"]}
+        for name, port in defaults.items():
+            expect((ports[name]["containerPort"], ports[name]["protocol"]) == (port, "UDP"), f"{kind}: {ports[name]}")
+            expect(f"--service.{name}" in container["args"], f"{kind} does not serve {name}")
+        for port in objects["Service"]["spec"]["ports"]:
+            expect(ports[port["targetPort"]]["protocol"] == port["protocol"], f"the service has {port}")
+        wanted = [endpoint["port"] for endpoint in objects["PodMonitor"]["spec"]["podMetricsEndpoints"]]
+        wanted += [container[probe]["httpGet"]["port"] for probe in ("livenessProbe", "readinessProbe")]
+        expect(set(wanted) <= set(ports), f"{kind}: the pods have no ports {wanted}")
+        of_the_host = [port for port in ports.values() if "hostPort" in port]
+        expect(all(port["hostPort"] == port["containerPort"] for port in of_the_host), f"{kind}: {of_the_host}")
+        expect(spec.get("hostNetwork", False) == (kind == "DaemonSet") == (len(of_the_host) == len(ports)), f"{kind}: hostNetwork")
+    expect({port["targetPort"]: port["port"] for port in objects["Service"]["spec"]["ports"]} == defaults, "ports of the service")
 
 
 def configuration_is_mounted_where_the_flag_says(objects, _source):
-    _, spec, container = pod(objects)
-    mount = container["volumeMounts"][0]
-    expect(spec["volumes"] == [{"name": mount["name"], "configMap": {"name": objects["ConfigMap"]["metadata"]["name"]}}],
-           f"volumes: {spec['volumes']}")
     names = list(objects["ConfigMap"]["data"])
-    expect("subPath" not in mount and f"--config={mount['mountPath']}/{names[0]}" in container["args"],
-           f"{container['args']}, but {names} is mounted at {mount}")
-    grace = next(int(match[1]) for word in container["args"] if (match := re.match(r"--termination-timeout=(\d+)s$", word)))
-    expect(grace < spec["terminationGracePeriodSeconds"], "it is killed before it ends")
+    for kind, _, spec, container in pods(objects):
+        mount = container["volumeMounts"][0]
+        expect(spec["volumes"] == [{"name": mount["name"], "configMap": {"name": objects["ConfigMap"]["metadata"]["name"]}}],
+               f"{kind}: volumes: {spec['volumes']}")
+        expect("subPath" not in mount and f"--config={mount['mountPath']}/{names[0]}" in container["args"],
+               f"{kind}: {container['args']}, but {names} is mounted at {mount}")
+        drain = next(int(match[1]) for word in container["args"] if (match := re.match(r"--termination-timeout=(\d+)s$", word)))
+        pause = int(container["lifecycle"]["preStop"]["exec"]["command"][1])
+        expect(pause + drain < spec["terminationGracePeriodSeconds"], f"{kind}: it is killed before it ends")
 
 
 def manifests_fit_the_schemas(objects, source):

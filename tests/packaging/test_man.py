@@ -18,7 +18,7 @@ from support import commands, expect, help_options, long_options, run, skip
 def pages(source):
     found = sorted((source / "docs/man").glob("*.scd"))
     names = [page.name for page in found]
-    expect(names == ["libqcmp.3.scd", "paddock-load.1.scd", "paddock-ping.1.scd", "paddock-relay.1.scd", "paddock.1.scd", "paddock.yaml.5.scd"],
+    expect(names == ["libqcmp.3.scd", "paddock-filters.7.scd", "paddock-load.1.scd", "paddock-ping.1.scd", "paddock-relay.1.scd", "paddock.1.scd", "paddock.yaml.5.scd"],
            f"pages: {names}")
     return found
 
@@ -118,9 +118,36 @@ def paddock_relay_1_names_the_options_of_the_help(source, paddock):
 
 
 def other_pages_name_no_option_that_is_not_there(source, paddock):
-    allowed = help_options(paddock) | {"--cflags", "--libs"}
-    for name in ("paddock.yaml.5.scd", "libqcmp.3.scd"):
+    allowed = help_options(paddock) | help_options(paddock, "check") | {"--cflags", "--libs"}
+    for name in ("paddock.yaml.5.scd", "paddock-filters.7.scd", "libqcmp.3.scd"):
         compare(name, described(source, name), allowed, set())
+
+
+def properties(schema):
+    """The keys of a schema and of the schemas within, but not of the filters that are within."""
+    found = set()
+    for key, inner in schema.get("properties", {}).items():
+        found |= {key} | properties(inner)
+    for inner in (schema.get("items"), *schema.get("anyOf", ())):
+        found |= properties(inner) if isinstance(inner, dict) else set()
+    return found
+
+
+def paddock_filters_7_has_each_filter_with_its_keys_and_an_example(source, paddock):
+    sections = (source / "docs/man/paddock-filters.7.scd").read_text().split("\n# ")[1:]
+    with tempfile.TemporaryDirectory(prefix="paddock-man-") as folder:
+        run(paddock, "generate-config-schema", "-o", folder)
+        schemas = {made.stem: json.loads(made.read_text()) for made in pathlib.Path(folder).glob("quilkin.filters.*")}
+        expect(len(schemas) > 10, f"schemas: {sorted(schemas)}")
+        for name, schema in schemas.items():
+            about = [text for text in sections if re.search(rf"^[\w .,]*_{re.escape(name)}_", text.replace("\\_", "_"), re.MULTILINE)]
+            expect(len(about) == 1, f"{name} has {len(about)} sections")
+            for key in properties(schema):
+                expect(f"*{key}*" in about[0], f"the section of {name} does not name {key}")
+            example = pathlib.Path(folder, "example.yaml")
+            example.write_text(about[0].split("\n```\n")[1])
+            expect(name.removesuffix("HashedTokenRouter") in example.read_text(), f"the example of {name} is about something else")
+            run(paddock, "check", "-c", example)
 
 
 def json_keys(source, name):
@@ -166,7 +193,7 @@ CASES = {case.__name__: case for case in (
     pages_render_without_warnings, functions_have_pages_of_their_own, paddock_1_names_the_options_of_the_help, pages_name_the_defaults_and_variables_of_the_help, paddock_ping_1_names_the_options_of_the_help,
     paddock_load_1_names_the_options_of_the_help, json_keys_of_load_are_those_that_the_program_prints,
     paddock_relay_1_names_the_options_of_the_help, other_pages_name_no_option_that_is_not_there, json_keys_are_those_that_the_program_prints,
-    json_keys_of_the_relay_are_those_that_it_prints)}
+    json_keys_of_the_relay_are_those_that_it_prints, paddock_filters_7_has_each_filter_with_its_keys_and_an_example)}
 
 if __name__ == "__main__":
     CASES[sys.argv[1]](pathlib.Path(sys.argv[2]), sys.argv[3])

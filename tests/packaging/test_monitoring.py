@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""test_monitoring.py CASE SOURCE: promtool accepts the alerts and their tests, and the dashboard; both use only metrics that there are.
+"""test_monitoring.py CASE SOURCE: promtool accepts the alerts and their tests, and the dashboards; all use only metrics that there are.
 
 CASE is a key of CASES. metrics.json has the metrics of the service with their labels.
 """
@@ -19,14 +19,14 @@ SCRAPED = {"job", "instance"}
 WORDS = {"and", "or", "unless", "on", "ignoring", "by", "without", "group_left", "group_right", "bool", "offset"}
 
 
-def dashboard(source):
-    return json.loads((source / "packaging/grafana/paddock.json").read_text())
+def dashboards(source):
+    return [json.loads(path.read_text()) for path in sorted((source / "packaging/grafana").glob("*.json"))]
 
 
 def dashboard_expressions(source):
     """(title, expression) of each query, with Grafana's variables replaced by what they may stand for."""
     found = [(panel["title"], target["expr"].replace("$__rate_interval", "5m").replace("$job", ".*").replace("$instance", ".*"))
-             for panel in dashboard(source)["panels"] for target in panel.get("targets", [])]
+             for board in dashboards(source) for panel in board["panels"] for target in panel.get("targets", [])]
     expect(len(found) > 10 and not any("$" in expression for _, expression in found), f"expressions: {found}")
     return found
 
@@ -67,7 +67,7 @@ def metrics_in_use_are_those_of_the_service(source):
         shown |= check_expression(where, expression, metrics)
     # The sums and counts of histograms say nothing that the buckets do not.
     wanted = {name for name in metrics if not re.search(r"_(sum|count)$", name)} - {"up", "process_virtual_memory_bytes"}
-    expect(wanted <= shown, f"the dashboard does not show {sorted(wanted - shown)}")
+    expect(wanted <= shown, f"no dashboard shows {sorted(wanted - shown)}")
 
 
 def metrics_that_are_not_there_are_noticed(_source):
@@ -82,8 +82,7 @@ def metrics_that_are_not_there_are_noticed(_source):
         sys.exit(f"passes: {bad}")
 
 
-def dashboard_has_its_shape(source):
-    board = dashboard(source)
+def check_shape(board):
     ids = [panel["id"] for panel in board["panels"]]
     expect(len(set(ids)) == len(ids), "panels share an id")
     taken = set()
@@ -98,7 +97,14 @@ def dashboard_has_its_shape(source):
     expect(names == used, f"variables made and used: {sorted(names)}, {sorted(used)}")
 
 
-def promtool_accepts_alerts_and_dashboard(source):
+def dashboards_have_their_shape(source):
+    boards = dashboards(source)
+    expect(len({board["uid"] for board in boards}) == len(boards) == 2, "dashboards share a uid, or one is missing")
+    for board in boards:
+        check_shape(board)
+
+
+def promtool_accepts_alerts_and_dashboards(source):
     if shutil.which("promtool") is None:
         skip("promtool (package prometheus) is not installed: nobody ran the tests of the alerts")
     folder = source / "packaging/prometheus"
@@ -117,8 +123,8 @@ def promtool_accepts_alerts_and_dashboard(source):
 
 
 CASES = {case.__name__: case for case in (
-    metrics_in_use_are_those_of_the_service, metrics_that_are_not_there_are_noticed, dashboard_has_its_shape,
-    promtool_accepts_alerts_and_dashboard)}
+    metrics_in_use_are_those_of_the_service, metrics_that_are_not_there_are_noticed, dashboards_have_their_shape,
+    promtool_accepts_alerts_and_dashboards)}
 
 if __name__ == "__main__":
     CASES[sys.argv[1]](pathlib.Path(sys.argv[2]))

@@ -38,7 +38,8 @@ struct model {
     unsigned closed_count;
     bool cannot_open, has_failed, has_churn;
     unsigned expected[SESSION_ENDS], ended[SESSION_ENDS];
-    struct model_session evicted;
+    struct model_session evicted; /* the last one */
+    unsigned evicted_server;
 };
 
 static struct endpoint model_player(unsigned i)
@@ -70,6 +71,15 @@ static int model_open(void *user, struct upstream **upstream, uint16_t *number)
     if (model->cannot_open || model->closed_count == 0) {
         model->has_failed = true;
         return model->cannot_open ? -EMFILE : -EADDRINUSE;
+    }
+    if (*number != 0) { /* it becomes the one that was closed last */
+        unsigned i = 0;
+        while (i < model->closed_count && model->closed[i] != *number)
+            i++;
+        if (i == model->closed_count)
+            return -EADDRINUSE;
+        model->closed[i] = model->closed[model->closed_count - 1];
+        model->closed[model->closed_count - 1] = *number;
     }
     *number = model->closed[--model->closed_count];
     CHECK(model->upstreams[*number].number == 0);
@@ -107,8 +117,10 @@ static void model_ended(void *user, const struct session *session, enum session_
     CHECK(own->last_ns == session->last_ns && own->answered_ns == session->answered_ns);
     if (end == SESSION_IDLE)
         CHECK(own->last_ns + model->options.timeout_ns <= model->now_ns);
-    if (end == SESSION_EVICTED)
+    if (end == SESSION_EVICTED) {
         model->evicted = *own;
+        model->evicted_server = server;
+    }
     own->is_live = false;
     model->ended[end]++;
     model->has_churn = true;
@@ -149,10 +161,14 @@ static void model_check_make(struct model *model, unsigned player, unsigned serv
     evicted = model->ended[SESSION_EVICTED] - evicted;
 
     CHECK((refusal == SESSION_TOO_MANY_OF_ONE) == is_too_many);
-    CHECK(evicted == (!is_too_many && before == model->options.max));
-    if (evicted > 0) {
+    /* One for which there is no number may push out one of its server. */
+    unsigned due = !is_too_many && before == model->options.max;
+    CHECK(refusal == SESSION_NO_PORT ? evicted <= due + 1 : evicted == due);
+    if (evicted == due + 1) {
+        CHECK(model->evicted_server == server && model->evicted.answered_ns == 0);
+    } else if (evicted > 0 && refusal != SESSION_NO_PORT) {
         CHECK((model->evicted.answered_ns != 0) == (oldest[0] == INT64_MAX));
-        CHECK(model->evicted.last_ns < oldest[model->evicted.answered_ns != 0] + MODEL_SECOND);
+        CHECK(model->evicted.last_ns <= oldest[model->evicted.answered_ns != 0] + SESSIONS_AGE_NS);
     }
     if (refusal != SESSION_MADE) {
         CHECK(session == NULL);
@@ -306,6 +322,7 @@ static void model_init(struct model *model, uint32_t max, uint32_t max_per_addre
         model->closed[model->closed_count++] = i;
     model->options = (struct sessions_options){.max = max,
                                                .max_per_address = max_per_address,
+                                               .max_resting = UINT32_MAX,
                                                .timeout_ns = 10 * MODEL_SECOND,
                                                .key = {{3, 5}},
                                                .open = model_open,

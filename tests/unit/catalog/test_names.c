@@ -197,6 +197,71 @@ static void names_that_are_not_followed_any_more_are_not_known(void **state)
     assert_false(names_find(bench->names, "two.example", &at));
 }
 
+static struct endpoint found_at(struct bench *bench, uint16_t port)
+{
+    struct endpoint at = {.port = htons(port)};
+    assert_true(names_find(bench->names, "game.example", &at));
+    return at;
+}
+
+/* The last byte of the address of a port, after a refusal at what it has now. */
+static unsigned refuse_at(struct bench *bench, uint16_t port)
+{
+    struct endpoint at = found_at(bench, port);
+    names_refuse(bench->names, "game.example", &at);
+    return found_at(bench, port).address.s6_addr[15];
+}
+
+static void a_port_that_is_refused_goes_on_to_the_next_address(void **state)
+{
+    struct bench *bench = *state;
+    bench->addresses[0] = "192.0.2.1";
+    bench->addresses[1] = "192.0.2.2";
+    bench->addresses[2] = "192.0.2.3";
+    follow(bench, "game.example:7000");
+    run(bench, clock_monotonic_ns());
+    unsigned first = found_at(bench, 1).address.s6_addr[15];
+    unsigned changes = bench->changes;
+    unsigned seen = 1U << first;
+    for (unsigned i = 0; i < 2; i++)
+        seen |= 1U << refuse_at(bench, 1);
+    assert_int_equal(seen, 0xe); /* each once */
+    names_tick(bench->names, clock_monotonic_ns());
+    assert_int_equal(bench->changes, changes + 1);
+    assert_int_equal(refuse_at(bench, 1), first); /* and round */
+    unsigned second = refuse_at(bench, 1);
+    assert_int_equal(found_at(bench, 2).address.s6_addr[15], first); /* another port stays */
+
+    struct endpoint stale = {.port = htons(1)};
+    names_refuse(bench->names, "game.example", &stale); /* it is not there any more */
+    assert_int_equal(found_at(bench, 1).address.s6_addr[15], second);
+
+    run(bench, clock_monotonic_ns() + 70 * SECOND);
+    assert_int_equal(found_at(bench, 1).address.s6_addr[15], second);
+    bench->addresses[0] = "192.0.2.9";
+    bench->addresses[1] = NULL;
+    run(bench, clock_monotonic_ns() + 140 * SECOND);
+    assert_int_equal(found_at(bench, 1).address.s6_addr[15], 9);
+    assert_int_equal(found_at(bench, 2).address.s6_addr[15], 9);
+    assert_int_equal(refuse_at(bench, 1), 9); /* there is no other */
+}
+
+static void where_many_ports_are_refused_all_go_on(void **state)
+{
+    struct bench *bench = *state;
+    bench->addresses[0] = "192.0.2.1";
+    bench->addresses[1] = "192.0.2.2";
+    follow(bench, "game.example:7000");
+    run(bench, clock_monotonic_ns());
+    unsigned first = found_at(bench, 7000).address.s6_addr[15];
+    for (uint16_t port = 1; port <= NAMES_MOST_MOVED; port++)
+        refuse_at(bench, port);
+    assert_int_equal(found_at(bench, 7000).address.s6_addr[15], first);
+    refuse_at(bench, 6999);
+    assert_int_equal(found_at(bench, 7000).address.s6_addr[15], 3 - first);
+    assert_int_equal(found_at(bench, 1).address.s6_addr[15], 3 - first);
+}
+
 static void what_is_no_address_of_a_host_is_not_taken(void **state)
 {
     struct bench *bench = *state;
@@ -240,6 +305,8 @@ int main(void)
         TEST(a_name_has_the_first_address_until_the_answers_have_it_no_more),
         TEST(an_address_stays_where_resolving_fails),
         TEST(names_that_are_not_followed_any_more_are_not_known),
+        TEST(a_port_that_is_refused_goes_on_to_the_next_address),
+        TEST(where_many_ports_are_refused_all_go_on),
         TEST(what_is_no_address_of_a_host_is_not_taken),
         TEST(the_file_of_hosts_is_known),
         TEST(names_of_data_centres_are_followed_too),

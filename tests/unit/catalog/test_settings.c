@@ -114,6 +114,17 @@ static const struct {
      "1:52: clusters[0].endpoints[0].metadata: expected a map, found a list"},
     {"clusters: [{endpoints: [{address: 'a:1', metadata: }]}]",
      "1:42: clusters[0].endpoints[0].metadata: expected a map, found nothing"},
+    {"clusters: [{endpoints: [{address: 'a:1', metadata: {paddock: [3]}}]}]",
+     "1:62: clusters[0].endpoints[0].metadata.paddock: expected a map, found a list"},
+    {"clusters: [{endpoints: [{address: 'a:1', metadata: {paddock: {wait: 3}}}]}]",
+     "1:63: clusters[0].endpoints[0].metadata.paddock: unknown key 'wait', expected one of "
+     "weight"},
+    {"clusters: [{endpoints: [{address: 'a:1', metadata: {paddock: {weight: 0}}}]}]",
+     "1:71: clusters[0].endpoints[0].metadata.paddock.weight: expected a number from 1 to 1000, "
+     "found '0'"},
+    {"clusters: [{endpoints: [{address: 'a:1', metadata: {paddock: {weight: 1001}}}]}]",
+     "1:71: clusters[0].endpoints[0].metadata.paddock.weight: expected a number from 1 to 1000, "
+     "found '1001'"},
     {"clusters: [{endpoints: [{address: 'a:1', metadata: {quilkin.dev: 5}}]}]",
      "1:66: clusters[0].endpoints[0].metadata.quilkin.dev: expected a map, found '5'"},
     {"clusters: [{endpoints: [{address: 'a:1', metadata: {quilkin.dev: {token: []}}}]}]",

@@ -362,26 +362,30 @@ static void json_has_file_and_flags_merged(void **state)
     assert_non_null(json);
     assert_int_equal(json_object_del(json, "flags"), 0);
     char *text = json_dumps(json, JSON_COMPACT);
-    assert_string_equal(text, "{\"version\":\"v1alpha1\",\"id\":\"file\",\"icao_code\":\"XXXX\","
-                              "\"paddock\":{\"pin\":false,\"realtime\":false,\"low_latency\":false,"
-                              "\"user\":\"nobody\",\"seccomp\":true,"
-                              "\"xdp\":{\"mode\":\"off\",\"attach\":\"native\"},"
-                              "\"qcmp\":{\"listen\":[\"127.0.0.1\",\"::1\"],"
-                              "\"receive_buffer\":\"20ms\",\"max_age\":\"1500us\","
-                              "\"guard\":{\"enabled\":true,\"loopback\":false,"
-                              "\"replies_per_second\":200000,"
-                              "\"ipv4\":[{\"prefix\":32,\"rate\":100,\"burst\":200},"
-                              "{\"prefix\":24,\"rate\":1000,\"burst\":2000}],"
-                              "\"ipv6\":[{\"prefix\":64,\"rate\":100,\"burst\":200},"
-                              "{\"prefix\":48,\"rate\":1000,\"burst\":2000}],\"leak\":64}},"
-                              "\"udp\":{\"port\":7777,\"listen\":[\"::\"],"
-                              "\"receive_buffer\":\"20ms\",\"loopback\":false,"
-                              "\"session_timeout\":\"60s\",\"sessions\":{\"max\":0,"
-                              "\"max_per_address\":0,\"removed_endpoint\":\"keep\"}},"
-                              "\"xds\":{\"max_response_bytes\":268435456,"
-                              "\"max_request_bytes\":4194304},"
-                              "\"mds\":{\"agents\":[],\"trusted_proxies\":[]}},"
-                              "\"qcmp_port\":9}");
+    assert_string_equal(
+        text, "{\"version\":\"v1alpha1\",\"id\":\"file\",\"icao_code\":\"XXXX\","
+              "\"paddock\":{\"pin\":false,\"realtime\":false,\"low_latency\":false,"
+              "\"user\":\"nobody\",\"seccomp\":true,"
+              "\"admin\":{\"show_tokens\":false,\"show_sessions\":false},"
+              "\"xdp\":{\"mode\":\"off\",\"attach\":\"native\"},"
+              "\"qcmp\":{\"listen\":[\"127.0.0.1\",\"::1\"],"
+              "\"receive_buffer\":\"20ms\",\"max_age\":\"1500us\","
+              "\"guard\":{\"enabled\":true,\"loopback\":false,"
+              "\"replies_per_second\":200000,"
+              "\"ipv4\":[{\"prefix\":32,\"rate\":100,\"burst\":200},"
+              "{\"prefix\":24,\"rate\":1000,\"burst\":2000}],"
+              "\"ipv6\":[{\"prefix\":64,\"rate\":100,\"burst\":200},"
+              "{\"prefix\":48,\"rate\":1000,\"burst\":2000}],\"leak\":64}},"
+              "\"udp\":{\"port\":7777,\"listen\":[\"::\"],"
+              "\"receive_buffer\":\"20ms\",\"gro\":false,\"dscp\":false,\"loopback\":false,"
+              "\"session_timeout\":\"60s\",\"sessions\":{\"max\":0,"
+              "\"max_per_address\":0,\"max_packets_per_second\":0,"
+              "\"max_bytes_per_second\":0,\"removed_endpoint\":\"keep\",\"log_rate\":0},"
+              "\"clusters\":{},\"listeners\":[]},"
+              "\"xds\":{\"max_response_bytes\":268435456,"
+              "\"max_request_bytes\":4194304},"
+              "\"mds\":{\"agents\":[],\"trusted_proxies\":[]}},"
+              "\"qcmp_port\":9}");
     free(text);
     json_decref(json);
 }

@@ -384,7 +384,7 @@ static void counts_outlive_the_chain_that_made_them(void **state)
         assert_in(text, "shared_metadata_1=\"t\",le=\"0.025\"} 2\n");
         assert_in(text, "shared_metadata_1=\"t\",le=\"+Inf\"} 3\n");
         assert_in(text, "label=\"packets_fallthrough_total\",help=\"Total number of packets that "
-                        "take the fallthrough\",event=\"read\"} 3\n");
+                        "are processed by the fallthrough configuration\",event=\"read\"} 3\n");
         assert_in(text, "quilkin_filter_read_duration_seconds_count{filter=\"quilkin.filters."
                         "capture.v1alpha1.Capture\"} 4\n");
         assert_in(text, "quilkin_filter_read_duration_seconds_count{filter=\"quilkin.filters."
@@ -485,7 +485,7 @@ static void bad_configurations_are_refused_with_their_place(void **state)
         {DEBUG("{\"id\":7}"), "config.id: expected"},
         {CAPTURE("{\"regex\":{}}"), "config.regex: expected the key 'pattern'"},
         {CAPTURE("{\"regex\":{\"pattern\":\"(?=a)\"}}"),
-         "filters[0].config: expected a regular expression: look-around"},
+         "filters[0].config.regex.pattern: expected a regular expression: look-around"},
         {CAPTURE("{\"regex\":{\"pattern\":\"a\"},\"prefix\":{\"size\":1}}"),
          "expected one of prefix, suffix, regex"},
     };

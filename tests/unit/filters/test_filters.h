@@ -19,7 +19,7 @@
 #define ID(name, Name) "quilkin.filters." name ".v1alpha1." Name
 #define CAPTURE ID("capture", "Capture")
 #define ROUTER ID("token_router", "TokenRouter")
-#define HASHED_ROUTER ID("hashed_token_router", "HashedTokenRouter")
+#define HASHED_ROUTER ID("token_router", "HashedTokenRouter")
 #define BALANCER ID("load_balancer", "LoadBalancer")
 #define DROP ID("drop", "Drop")
 #define PASS ID("pass", "Pass")

@@ -64,6 +64,10 @@ static const struct row rows[] = {
     ROW("(?-u)\\d+", "x\xd9\xa3", 0, 0, 0),
     ROW("[[:digit:]]+", "x\xd9\xa3", 0, 0, 0), /* ASCII in Rust */
     ROW("[[:digit:]a]+", "x1a2", 1, 1, 4),
+    ROW("[[:^digit:]]+", "12ab", 1, 2, 4),
+    ROW("[[:^alpha:]]", "\xc3\xa9", 1, 0, 2),
+    ROW("(?-u)[[:^alpha:]]", "a\xff", 1, 1, 2),
+    ROW("[^[:^punct:]]+", "ab!?c", 1, 2, 4),
     ROW("\\w+", "\xc3\xa9", 1, 0, 2),
     ROW("[\\w-]+", "a-\xc3\xa9", 1, 0, 4),
     ROW("\\W", "\xc3\xa9", 0, 0, 0),
@@ -167,6 +171,9 @@ static void what_has_no_bound_or_other_meaning_is_refused(void **state)
                                       "[[:nothing:]]",
                                       "(?-u)[\xc3\xa9]",
                                       "(?<name",
+                                      "(?<>a)",
+                                      "(?<1a>a)",
+                                      "(?<a>a)(?P<a>b)",
                                       "[z-a]",
                                       "\\b{start}",
                                       "((a{100}b){100}c){100}"};

@@ -72,6 +72,19 @@ static void a_counter_ends_with_total_and_its_seconds_are_exact(void **state)
           "seconds\n" SAMPLES "# EOF\n");
 }
 
+static void write_named_counter(struct metrics *out)
+{
+    metrics_family(out, "events", METRICS_NAMED_COUNTER, NULL, "How many.");
+    metrics_sample(out, 3, NULL);
+}
+
+static void a_counter_may_have_a_name_that_is_given(void **state)
+{
+    (void)state;
+    check(write_named_counter, "# HELP events How many.\n# TYPE events counter\nevents 3\n",
+          "# HELP events How many.\n# TYPE events unknown\nevents 3\n# EOF\n");
+}
+
 static void write_odd_texts(struct metrics *out)
 {
     metrics_info(out, "it_info", "What it is.", "id",
@@ -200,6 +213,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_gauge_has_the_same_name_in_both_formats),
         cmocka_unit_test(a_counter_ends_with_total_and_its_seconds_are_exact),
+        cmocka_unit_test(a_counter_may_have_a_name_that_is_given),
         cmocka_unit_test(values_of_labels_are_escaped_and_repaired),
         cmocka_unit_test(a_histogram_has_cumulative_buckets_and_its_labels_in_each_series),
         cmocka_unit_test(a_bound_is_written_so_that_it_is_read_back_as_itself),

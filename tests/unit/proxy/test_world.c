@@ -13,6 +13,7 @@
 #include "net/address.h"
 #include "proxy/world.h"
 #include "support/catalog_text.h"
+#include "support/random.h"
 
 /* A version of a file's text; the settings are given back. */
 static struct destinations *make(const char *text, const struct destinations *before)
@@ -82,8 +83,8 @@ static void tokens_have_owners(void **state)
     assert_int_equal(owners(world, ""), 1 << 2);
     assert_int_equal(owners(world, "d"), 0);
     assert_int_equal(owners(world, "aa"), 0);
-    assert_true(world_has(world, &there));
-    assert_false(world_has(world, &not_there));
+    assert_int_not_equal(world_find(world, &there), FILTER_NOWHERE);
+    assert_int_equal(world_find(world, &not_there), FILTER_NOWHERE);
     world_free(&world->retired);
 }
 
@@ -109,8 +110,90 @@ static void without_endpoints_there_is_nothing(void **state)
     (void)state;
     assert_int_equal(world->open.count, 0);
     assert_int_equal(owners(world, ""), 0);
-    assert_false(world_has(world, &there));
+    assert_int_equal(world_find(world, &there), FILTER_NOWHERE);
     world_free(&world->retired);
+}
+
+static uint64_t weight(const struct destinations *world, uint16_t port)
+{
+    struct endpoint at = at_port(port);
+    uint32_t place = world_find(world, &at);
+    assert_non_null(world->open.weights);
+    assert_int_not_equal(place, FILTER_NOWHERE);
+    return world->open.weights[place] - (place > 0 ? world->open.weights[place - 1] : 0);
+}
+
+static void endpoints_weigh_what_metadata_says(void **state)
+{
+    struct destinations *world =
+        make("clusters: [{endpoints: [{address: '10.0.0.1:1'}, {address: '10.0.0.1:2', metadata: "
+             "{paddock: {weight: 7}}}, {address: '10.0.0.1:3', metadata: {paddock: {}}}]}, "
+             "{locality: x, endpoints: [{address: '10.0.0.1:1', metadata: {paddock: {weight: "
+             "3}}}, {address: '10.0.0.1:2'}]}]",
+             NULL);
+
+    (void)state;
+    assert_int_equal(weight(world, 1), 3); /* the greatest of two clusters */
+    assert_int_equal(weight(world, 2), 7);
+    assert_int_equal(weight(world, 3), 1);
+    world_free(&world->retired);
+}
+
+static void equal_weights_are_none(void **state)
+{
+    struct destinations *world =
+        make("clusters: [{endpoints: [{address: '10.0.0.1:1', metadata: {paddock: {weight: 4}}}, "
+             "{address: '10.0.0.1:2', metadata: {paddock: {weight: 4}}}]}]",
+             NULL);
+
+    (void)state;
+    assert_null(world->open.weights);
+    world_free(&world->retired);
+}
+
+/* A random list of clusters: ports are those of endpoints, letters are tokens. */
+static void random_clusters(uint64_t *random, char *text, size_t room)
+{
+    size_t used = (size_t)snprintf(text, room, "clusters: [");
+    for (unsigned c = 0, clusters = (unsigned)(random_next(random) % 3); c < clusters; c++) {
+        used += (size_t)snprintf(text + used, room - used, "{locality: l%u, endpoints: [", c);
+        for (unsigned e = 0, count = (unsigned)(random_next(random) % 5); e < count; e++) {
+            used += (size_t)snprintf(text + used, room - used,
+                                     "{address: '10.0.0.1:%u', metadata: {quilkin.dev: {tokens: [",
+                                     (unsigned)(random_next(random) % 6));
+            for (unsigned t = 0, letters = (unsigned)random_next(random); t < 6; t++) {
+                if ((letters >> t & 1) != 0) /* from a to f in base64 */
+                    used += (size_t)snprintf(
+                        text + used, room - used, "%s, ",
+                        (const char *[]){"YQ==", "Yg==", "Yw==", "ZA==", "ZQ==", "Zg=="}[t]);
+            }
+            used += (size_t)snprintf(text + used, room - used, "]}}}, ");
+        }
+        used += (size_t)snprintf(text + used, room - used, "]}, ");
+    }
+    snprintf(text + used, room - used, "]");
+}
+
+static void a_version_is_the_same_whatever_was_before(void **state)
+{
+    uint64_t random = 3;
+    struct destinations *before = make("{}", NULL);
+
+    (void)state;
+    for (unsigned run = 0; run < 1000; run++) {
+        char text[4096];
+        random_clusters(&random, text, sizeof text);
+        for (char *port = text; (port = strstr(port, ":0'")) != NULL;)
+            port[1] = '9'; /* a port is not 0 */
+        struct destinations *fresh = make(text, NULL), *next = make(text, before);
+        assert_int_equal(fresh->open.count, next->open.count);
+        for (char token[2] = "a"; token[0] <= 'f'; token[0]++)
+            assert_int_equal(owners(fresh, token), owners(next, token));
+        world_free(&fresh->retired);
+        world_free(&before->retired);
+        before = next;
+    }
+    world_free(&before->retired);
 }
 
 /* What a chain remembers goes on while the chain is the same. */
@@ -183,6 +266,9 @@ int main(void)
         cmocka_unit_test(tokens_have_owners),
         cmocka_unit_test(no_more_owners_are_given_than_asked_for),
         cmocka_unit_test(without_endpoints_there_is_nothing),
+        cmocka_unit_test(endpoints_weigh_what_metadata_says),
+        cmocka_unit_test(equal_weights_are_none),
+        cmocka_unit_test(a_version_is_the_same_whatever_was_before),
         cmocka_unit_test(the_same_chain_is_kept_and_another_is_not),
         cmocka_unit_test(a_million_tokens_are_taken_in_time),
     };

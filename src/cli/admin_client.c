@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "cli/admin.h"
+#include "cli/admin_client.h"
 
-#include <errno.h>
 #include <netdb.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,15 +11,15 @@
 
 #define ADMIN_PORT 8000
 #define WAIT_SECONDS 5
-#define MAX_REPLY_BYTES ((size_t)16 << 20)
+#define MAX_REPLY_BYTES ((size_t)64 << 20)
 
 static int parse_admin(const char *text, void *value)
 {
     return target_parse(text, ADMIN_PORT, value) == TARGET_OK ? 0 : -1;
 }
 
-const struct field_type admin_type = {.parse = parse_admin,
-                                      .expected = "an address and a port, such as 127.0.0.1:8000"};
+const struct field_type admin_target_type = {
+    .parse = parse_admin, .expected = "an address and a port, such as 127.0.0.1:8000"};
 
 static int connect_to(const struct target *target)
 {
@@ -49,16 +48,16 @@ static int connect_to(const struct target *target)
 }
 
 /* The whole answer to one request, terminated; NULL where there is none. */
-static char *fetch(const struct target *admin, const char *path)
+static char *ask(const struct target *admin, const char *path)
 {
-    char request[128];
+    char request[512];
     size_t used = 0, capacity = 65536;
     ssize_t got = -1;
     int fd = connect_to(admin);
     if (fd < 0)
         return NULL;
 
-    int length = snprintf(request, sizeof request, "GET %.64s HTTP/1.0\r\n\r\n", path);
+    int length = snprintf(request, sizeof request, "GET %s HTTP/1.0\r\n\r\n", path);
     char *reply = malloc(capacity);
     if (reply != NULL && send(fd, request, (size_t)length, MSG_NOSIGNAL) == length) {
         while ((got = recv(fd, reply + used, capacity - used - 1, 0)) > 0) {
@@ -81,19 +80,18 @@ static char *fetch(const struct target *admin, const char *path)
     return reply;
 }
 
-json_t *admin_ask(const struct target *admin, const char *path, const char *what,
-                  char failure[ADMIN_FAILURE_BYTES])
+json_t *admin_ask(const struct target *admin, const char *path, char failure[ADMIN_FAILURE_BYTES])
 {
-    char *reply = fetch(admin, path);
+    char *reply = ask(admin, path);
     const char *body = reply != NULL ? strstr(reply, "\r\n\r\n") : NULL;
     bool is_fine =
         body != NULL && strncmp(reply, "HTTP/1.", 7) == 0 && strncmp(reply + 8, " 200", 4) == 0;
     json_t *json = is_fine ? json_loads(body, 0, NULL) : NULL;
-
-    snprintf(failure, ADMIN_FAILURE_BYTES,
-             body == NULL ? "nothing answers at %.64s, port %u"
-                          : "what answers at %.64s, port %u, tells no %s",
-             admin->host, (unsigned)admin->port, what);
+    if (json == NULL)
+        snprintf(failure, ADMIN_FAILURE_BYTES,
+                 body == NULL ? "nothing answers at %.64s, port %u"
+                              : "what answers at %.64s, port %u, does not tell",
+                 admin->host, (unsigned)admin->port);
     free(reply);
     return json;
 }
