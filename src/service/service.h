@@ -30,6 +30,10 @@ struct service_env {
     struct workers *workers;   /**< their threads run from start() on */
     struct fastpath *fastpath; /**< NULL: sockets alone */
     struct catalog *catalog;
+    /** To be called first in a thread that serves HTTP: it confines the thread. NULL: nothing is
+     * confined. */
+    void (*http_began)(void *http_user);
+    void *http_user;
 };
 
 /** By what a list is sorted, the highest first; idle ones last. */
