@@ -116,6 +116,10 @@ struct service_ops {
      * none. @return an array of the caller's, or NULL without memory. */
     json_t *(*peers)(void *self);
 
+    /** Writes how often its providers failed, as samples of quilkin_provider_task_failures. From
+     * any thread. May be NULL: it has none. */
+    void (*failures)(const void *self, struct metrics *out);
+
     /** Takes nothing new from now on. May be NULL: it goes on as before until stop(). */
     void (*drain)(void *self);
 
