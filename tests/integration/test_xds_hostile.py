@@ -221,11 +221,10 @@ class ServerTest(HostileTest):
         self.assertEqual(peer.status(), 8)
         self.assertLess(len(peer.messages), 100)
         peer = self.open(window=1 << 20).call(ADS)
-        with contextlib.suppress(OSError, EOFError):
-            peer.send(request(CLUSTER, agent="paddock", versions={f"{i:0100}": "1" for i in range(25000)}))
-            self.assertGreater(len(peer.answer().removed), 20000)
-            peer.send(request(CLUSTER, versions={f"{i:x}": "1" for i in range(250000)}))
-            self.assertEqual(peer.status(), 8)
+        peer.send(request(CLUSTER, agent="paddock", versions={f"{i:0100}": "1" for i in range(25000)}))
+        self.assertEqual(len(peer.answer().removed), 25000)
+        peer.send(request(CLUSTER, versions={f"{i:x}": "1" for i in range(250000)}))
+        self.assertEqual(peer.status(), 8)
         self.assertEqual(set(self.subscribe().answer().resources), {"eu", "us:a"})
 
     def test_half_a_preface_is_not_waited_for(self):
