@@ -177,7 +177,9 @@ class CounterTest(AdminTest):
         with public_folder() as folder, contextlib.ExitStack() as stack:
             path = folder / "all.yaml"
             path.write_text(ALL, encoding="utf-8")
-            service = stack.enter_context(Operated("--service.udp", "--service.phoenix", "--service.qcmp.port", "0", "-c", str(path)))
+            service = stack.enter_context(Operated("--service.udp", "--service.phoenix", "--service.qcmp.port", "0", "-c", str(path),
+                                                   "--service.xds", "--service.xds.port", "0", "--provider.xds.endpoints",
+                                                   f"http://127.0.0.1:{support.closed_port()}"))
             service.await_event("phoenix ready")
             text = service.http("/metrics")[2]
             for series in samples(text):
@@ -186,6 +188,9 @@ class CounterTest(AdminTest):
             service.stop()
         listed = json.loads((TREE / "tests/packaging/metrics.json").read_text(encoding="utf-8"))
         listed.pop("up")  # Prometheus makes it
+        for name, values in listed.items():
+            if name.startswith("xds_"):  # as soon as something passes between peers: test_xds.py
+                labels.setdefault(name, set(values))
         self.assertEqual({name: set(values) for name, values in listed.items()}, labels)
         parts = (TREE / "docs/operations.md").read_text(encoding="utf-8").split("\n## ")
         section = "\n".join(part for part in parts if part.startswith("Metrics"))

@@ -4,6 +4,8 @@
 token at the end."""
 import contextlib
 import json
+import pathlib
+import re
 import shutil
 import socket
 import subprocess
@@ -15,6 +17,8 @@ from fleet import SUFFIX, Agent, File, Gate, Manager, Relay, await_answer, await
 from proxying import Player, Servers, cluster
 from serving import public_folder
 from support import run, wait_until
+
+TREE = pathlib.Path(__file__).resolve().parents[2]
 
 
 def which(index, data):
@@ -311,6 +315,12 @@ class ControlTest(FleetTest):
             self.assertTrue(text[0].startswith(role))
             self.assertRegex(text[1], "clusters +version [0-9a-f]{16}, 1 resources, 1 responses, 1 acknowledged .[0-9]+ s ago")
             self.assertEqual(text[-1], "1 peers")
+        listed = json.loads((TREE / "tests/packaging/metrics.json").read_text(encoding="utf-8"))
+        series = [line for process in (manager, gate) for line in process.metrics() if line.startswith("xds_")]
+        for name, _, selector in (line.partition("{") for line in series):
+            self.assertEqual(re.findall(r'(\w+)="', selector), listed[name])
+        self.assertEqual({line.partition("{")[0] for line in series} | {"xds_nacks_total", "xds_errors_total"},
+                         {name for name in listed if name.startswith("xds_")})
         for kind in ("clusters", "filters"):
             self.assertEqual(types["server"][kind]["version"], types["subscriber"][kind]["version"])
             self.assertEqual((types["server"][kind]["nacks"], types["server"][kind]["last_error"]), (0, None))
