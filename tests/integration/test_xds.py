@@ -10,6 +10,7 @@ import shutil
 import socket
 import subprocess
 import unittest
+import urllib.request
 
 import fleet
 import support
@@ -145,10 +146,16 @@ class RelayTest(FleetTest):
         self.file = File(self.folder, "agent.yaml", clusters=[self.at(0, b"abc")])
         self.relay = self.enter(Relay(*self.filters.flags(), *flags))
 
+    @staticmethod
+    def latencies(gate):
+        with urllib.request.urlopen(f"http://127.0.0.1:{gate.logged('phoenix ready')['port']}/", timeout=10) as answer:
+            return json.load(answer)
+
     def test_what_an_agent_pushes_reaches_proxies(self):
         self.start()
         agent = self.enter(Agent(self.file, self.relay.mds_url))
-        gates = [self.enter(Gate(url)) for url in (self.relay.url, self.relay.mds_url)]
+        gates = [self.enter(Gate(url, flags=("--service.phoenix", "--service.phoenix.port", "0")))
+                 for url in (self.relay.url, self.relay.mds_url)]
         players = [self.player(gate) for gate in gates]
         for player in players:
             await_answer(player, b"helloabc", b"0:hello")
@@ -159,9 +166,11 @@ class RelayTest(FleetTest):
         node = {"127.0.0.1": {"qcmp_port": agent.qcmp_port, "icao_code": "EDDF"}}
         for gate in gates:
             wait_until(lambda gate=gate: gate.config()["datacenters"]["map"] == node, "the agent's data centre")
+            wait_until(lambda gate=gate: list(self.latencies(gate)) == ["EDDF"], "Phoenix has measured it")
         agent.end()
         for gate in gates:
             wait_until(lambda gate=gate: gate.config()["datacenters"]["map"] == {}, "no data centre")
+            wait_until(lambda gate=gate: self.latencies(gate) == {}, "Phoenix has forgotten it")
         self.assertEqual(players[0].ask(b"helloabc"), b"1:hello")  # endpoints stay
 
     def test_a_locality_belongs_to_who_brought_it(self):
