@@ -334,7 +334,7 @@ class ClientTest(HostileTest):
                         http2.field(1, "192.0.2.9") + http2.field(2, 7600) + http2.field(3, "EDDF"))
         self.assertIsNone(self.tell(connection, DATACENTER, [node]))
         self.assertIsNone(self.tell(connection, CLUSTER, [self.server(1, b"xyz", "us")]))
-        await_answer(self.player, b"helloxyz", b"1:hello")
+        self.assertEqual(self.player.ask(b"helloxyz"), b"1:hello")  # what is acknowledged is in force in all workers
         self.assertEqual(list(self.gate.config()["datacenters"]["map"]), ["192.0.2.9"])
         self.assertIsNone(self.tell(connection, CLUSTER, [], removed=["us", "mars"]))
         self.assertIsNone(self.tell(connection, DATACENTER, [], removed=["192.0.2.9"]))
