@@ -2,6 +2,7 @@
 #include "xds/h2.h"
 
 #include <arpa/inet.h>
+#include <assert.h>
 #include <errno.h>
 #include <netinet/tcp.h>
 #include <nghttp2/nghttp2.h>
@@ -26,7 +27,7 @@
 #define READS_A_TURN 8
 #define FRAME_HEAD_BYTES 9
 #define FRAME_BYTES (16384 + FRAME_HEAD_BYTES)
-#define WRITE_BYTES (3 * FRAME_BYTES)
+#define WRITE_BYTES ((size_t)3 * FRAME_BYTES)
 #define HEADER_BLOCK_BYTES 16384
 
 #define SERVER_WINDOW (1 << 20)
@@ -175,8 +176,8 @@ static void take_pieces(struct h2_stream *stream, uint8_t *to, size_t wanted)
     stream->queued -= wanted;
     while (wanted > 0) {
         struct piece *piece = stream->first;
+        assert(piece != NULL);
         size_t bytes = piece->blob->bytes - piece->sent;
-
         bytes = bytes < wanted ? bytes : wanted;
         memcpy(to, piece->blob->data + piece->sent, bytes);
         to += bytes;
