@@ -340,7 +340,6 @@ static const struct field fields[] = {
     UNSUPPORTED_VALUE("provider.k8s.agones.namespaces", "PROVIDERS_K8S_AGONES_NAMESPACES"),
     UNSUPPORTED_VALUE("provider.k8s.agones.address-type", "PROVIDERS_K8S_AGONES_ADDRESS_TYPE"),
     UNSUPPORTED_VALUE("provider.k8s.agones.ip-kind", "PROVIDERS_K8S_AGONES_IP_KIND"),
-    UNSUPPORTED_VALUE("provider.mmdb.endpoints", "PROVIDERS_MMDB_ENDPOINTS"),
     {0},
 };
 

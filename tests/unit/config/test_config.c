@@ -489,7 +489,6 @@ static const struct {
     {"provider.k8s.agones.namespaces", "QUILKIN_PROVIDERS_K8S_AGONES_NAMESPACES", false},
     {"provider.k8s.agones.address-type", "QUILKIN_PROVIDERS_K8S_AGONES_ADDRESS_TYPE", false},
     {"provider.k8s.agones.ip-kind", "QUILKIN_PROVIDERS_K8S_AGONES_IP_KIND", false},
-    {"provider.mmdb.endpoints", "QUILKIN_PROVIDERS_MMDB_ENDPOINTS", false},
 };
 
 #define UNSUPPORTED_COUNT (sizeof unsupported / sizeof unsupported[0])
