@@ -44,6 +44,7 @@ struct proxy {
     struct proxy_worker *workers[WORKERS_MAX];
     struct chain_meter *meter;
     struct names *names;
+    struct catalog_watch watch;
     struct health *health;
     struct policies *policies, *next_policies; /* in force; prepared */
     struct session_log *lines;
@@ -375,7 +376,8 @@ static int open_proxy(void **self, const struct service_env *env, const struct c
     }
     for (unsigned i = 0; i < proxy->entrances_count; i++)
         ports_slot_commit(&proxy->entrances[i].ports);
-    catalog_watch(env->catalog, follow_catalog, proxy);
+    proxy->watch = (struct catalog_watch){.changed = follow_catalog, .user = proxy};
+    catalog_watch(env->catalog, &proxy->watch);
     *self = proxy;
     return 0;
 }
@@ -635,7 +637,7 @@ static bool is_drained(const void *self)
 static void stop(void *self)
 {
     struct proxy *proxy = self;
-    catalog_watch(proxy->env.catalog, NULL, NULL);
+    catalog_unwatch(proxy->env.catalog, &proxy->watch);
     if (proxy->is_started) {
         for (unsigned i = 0; i < proxy->entrances_count; i++)
             ports_slot_stop(&proxy->entrances[i].ports);

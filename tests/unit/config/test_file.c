@@ -386,7 +386,10 @@ static void json_has_file_and_flags_merged(void **state)
               "\"phoenix\":{\"port\":7600,\"listen\":[\"::\"],"
               "\"interval\":{\"min\":\"1s\",\"max\":\"60s\"},"
               "\"cors\":false,\"requests_per_second\":100,"
-              "\"loopback\":false}},"
+              "\"loopback\":false},"
+              "\"xds\":{\"max_response_bytes\":268435456,"
+              "\"max_request_bytes\":4194304},"
+              "\"mds\":{\"agents\":[],\"trusted_proxies\":[]}},"
               "\"qcmp_port\":9}");
     free(text);
     json_decref(json);
