@@ -136,10 +136,13 @@ static void end_call(struct grpc_call *ended, enum grpc_status status, const cha
               log_text("method", methods[client->method]), log_int("status", status),
               log_text("error", message));
     count(client, XDS_ACTIONS, "remote_terminate");
-    if (!client->is_greeted && !client->has_tried_both) {
+    if (!client->is_greeted) {
+        bool may_take_other = !client->has_tried_both && status != GRPC_DEADLINE_EXCEEDED;
+
         client->has_tried_both = true;
         client->method = !client->method;
-        call(client);
+        if (may_take_other)
+            call(client);
     }
     if (client->call == NULL)
         h2_close(client->connection, "the stream ended");
@@ -184,7 +187,9 @@ static bool lost(void *user)
     client->connection = NULL;
     client->failures++;
     count(client, XDS_ACTIONS, "terminate");
-    return client->was_good;
+    /* A server may have nothing to tell that is not known yet. */
+    return client->was_good ||
+           (client->is_greeted && clock_monotonic_ns() - client->called_ns >= READY_NS);
 }
 
 int ads_client_new(struct ads_client **client, const struct ads_client_options *options)

@@ -12,6 +12,7 @@
 #include "config/types.h"
 #include "net/address.h"
 
+/* A relay that says nothing for so long is left, first before its headers, then before it asks. */
 #define ANSWER_NS INT64_C(5000000000)
 
 /* ---- a relay ---- */
@@ -390,8 +391,10 @@ void mds_client_start(struct mds_client *client)
 
 void mds_client_tick(struct mds_client *client, int64_t now_ns)
 {
-    if (client->call != NULL && !grpc_is_answered(client->call) &&
-        now_ns - client->called_ns >= ANSWER_NS)
+    int64_t patience_ns =
+        client->call != NULL && grpc_is_answered(client->call) ? 2 * ANSWER_NS : ANSWER_NS;
+
+    if (client->call != NULL && !client->was_good && now_ns - client->called_ns >= patience_ns)
         grpc_finish(client->call, GRPC_DEADLINE_EXCEEDED, "the relay does not answer");
     dialer_tick(client->dialer, now_ns);
 }

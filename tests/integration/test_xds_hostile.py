@@ -3,6 +3,7 @@
 """Peers of the control plane that the test plays, frame by frame: what each may say, and what a hostile one can do."""
 import contextlib
 import struct
+import threading
 import time
 import unittest
 
@@ -397,6 +398,51 @@ class ClientTest(HostileTest):
                 self.listener.socket.accept()[0].close()
                 count += 1
         self.assertLessEqual(count, 25)
+
+
+class RotationTest(HostileTest):
+    def test_a_server_that_brings_nothing_does_not_win_again(self):
+        """It refuses whoever comes, and is always the quicker one."""
+        servers = self.enter(Servers(1, which))
+        bad, good = self.enter(Listener()), self.enter(Listener())
+        stops = threading.Event()
+        self.addCleanup(stops.set)
+        comes = threading.Semaphore(0)
+
+        def refuse():
+            bad.socket.settimeout(0.1)
+            while not stops.is_set():
+                with contextlib.suppress(OSError, EOFError), bad.accept() as connection:
+                    comes.release()
+                    connection.message()
+                    connection.trailers(14)
+                    connection.message()
+
+        thread = threading.Thread(target=refuse)
+        thread.start()
+        self.addCleanup(thread.join)
+        self.addCleanup(stops.set)
+        gate = self.enter(Gate(bad.url, good.url))
+        player = self.enter(Player(gate.port))
+        self.assertTrue(comes.acquire(timeout=support.START_SECONDS))
+        deadline = time.monotonic() + 20
+        while True:
+            self.assertLess(time.monotonic(), deadline, "the good server is not used")
+            peer = self.enter(good.socket.accept()[0])
+            if comes.acquire(timeout=0.3):  # the bad one was dialled, too, and has answered
+                peer.close()
+                continue
+            with contextlib.suppress(OSError, EOFError):
+                connection = self.enter(http2.Connection(peer, is_server=True))
+                connection.message()
+                break
+        connection.respond()
+        connection.send(response("ignore-me", nonce=""))
+        for _ in range(3):
+            connection.message()
+        connection.send(response(CLUSTER, [resource(CLUSTER, "eu", "1", http2.cluster(
+            endpoint(servers.targets[0], b"abc"), locality="eu"))]))
+        await_answer(player, b"hello", b"0:hello")
 
 
 class AgentTest(HostileTest):
