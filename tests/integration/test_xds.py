@@ -301,6 +301,15 @@ class TlsTest(FleetTest):
         await_answer(self.player(self.gate(url, authority="other")), b"helloabc", b"0:hello")
 
 
+    def test_an_encrypted_key_is_refused_and_no_passphrase_asked_for(self):
+        locked = self.folder / "locked.key"
+        self.openssl("pkcs8", "-topk8", "-in", self.folder / "server.key", "-passout", "pass:secret", "-out", locked)
+        done = run("--service.xds", "--service.tls.cert-path", str(self.folder / "server.pem"), "--service.tls.key-path",
+                   str(locked))
+        self.assertEqual(done.returncode, 255)
+        self.assertIn(f"{locked}: the key is encrypted with a passphrase", done.stderr)
+
+
 class ControlTest(FleetTest):
     def control(self, process, *flags):
         return run("control", "--admin", f"127.0.0.1:{process.admin_port}", *flags).stdout
