@@ -238,6 +238,22 @@ class ServerTest(HostileTest):
                 while silent.recv(65536):
                     pass
 
+    def test_who_stops_half_way_is_not_waited_for(self):
+        """In a frame's head, in a frame, in a message, and between the frames of a header block; all at a time."""
+        peers = [self.open().call(ADS) for _ in range(3)] + [self.open()]
+        peers[0].socket.sendall(bytes(5))
+        peers[1].socket.sendall(b"\0\0\7\0\0\0\0\0\1\0\0")
+        peers[2].frame(http2.DATA, 0, 1, b"\0\0\0\0\7abc")
+        peers[3].frame(HEADERS, 0, 1, peers[3].encoder.encode([(":method", "POST")]))
+        good = self.subscribe()
+        good.answer()
+        for peer in peers:
+            peer.socket.settimeout(2 * support.ANSWER_SECONDS)
+            with self.assertRaises((EOFError, ConnectionResetError)):
+                while True:
+                    peer.turn()
+        self.assertTrue(good.silent(0.1))
+
 
 class ClientTest(HostileTest):
     """A client of ours before servers of the test's."""
