@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/text.h"
 
 #define SECOND_NS INT64_C(1000000000)
 
@@ -89,8 +90,8 @@ static bool take_greeting(struct ads_client *client, const Xds__DeltaDiscoveryRe
     subscriber->is_wanted[RESOURCE_CLUSTER] = subscriber->is_wanted[RESOURCE_DATACENTER] = true;
     subscriber->is_wanted[RESOURCE_FILTER_CHAIN] = *version != '\0';
     if (response->control_plane != NULL)
-        snprintf(subscriber->control_plane, sizeof subscriber->control_plane, "%s",
-                 response->control_plane->identifier);
+        text_escape(response->control_plane->identifier, subscriber->control_plane,
+                    sizeof subscriber->control_plane);
     snprintf(client->counted, sizeof client->counted, "%s", subscriber->control_plane);
     client->is_counted = true;
     xds_metrics_add(client->options.metrics, XDS_ACTIVE, client->counted, NULL, 1);

@@ -3,12 +3,14 @@
 """The control plane between processes of this program: management server, relay, agent, proxies; datagrams are routed by
 token at the end."""
 import contextlib
+import http.server
 import json
 import pathlib
 import re
 import shutil
 import socket
 import subprocess
+import threading
 import unittest
 import urllib.request
 
@@ -347,6 +349,33 @@ class ControlTest(FleetTest):
         self.assertEqual((peer["role"], peer["address"], peer["failure"]), ("relay", None, "Connection refused"))
         self.assertIn("Connection refused", self.control(agent))
         self.assertEqual(run("control", "--admin", f"127.0.0.1:{support.closed_port()}").returncode, 255)
+
+
+    def test_what_a_stranger_answers_has_no_say_over_the_terminal(self):
+        said = {"role": "server\x1b[2J", "id": "\x07", "failures": 1, "failure": "\x1b]0;",
+                "types": {"\x1b": {"nacks": 1, "last_error": "\x1b"}}}
+        answer = b"[]"
+
+        class Stranger(http.server.BaseHTTPRequestHandler):
+            def do_GET(self):
+                self.send_response(200)
+                self.end_headers()
+                self.wfile.write(answer)
+
+            def log_message(self, *_):
+                pass
+
+        with http.server.HTTPServer(("127.0.0.1", 0), Stranger) as server:
+            threading.Thread(target=server.serve_forever).start()
+            try:
+                refused = run("control", "--admin", f"127.0.0.1:{server.server_port}")
+                answer = json.dumps({"peers": [said]}).encode()
+                shown = run("control", "--admin", f"127.0.0.1:{server.server_port}")
+            finally:
+                server.shutdown()
+        self.assertEqual((refused.returncode, refused.stdout), (255, ""))
+        self.assertTrue(shown.stdout.startswith("server\\u{1b}[2J"))
+        self.assertTrue(shown.stdout.replace("\n", "").isprintable())
 
 
 class FlagsTest(unittest.TestCase):

@@ -391,6 +391,16 @@ class ClientTest(HostileTest):
             self.gate.await_ready(500)
         self.route(self.greet())
 
+    def test_a_servers_name_is_shown_as_text(self):
+        connection = self.enter(self.listener.accept())
+        connection.message()
+        connection.respond()
+        connection.send(response("ignore-me", nonce="", identifier=b"\x1b[2J\xff"))
+        connection.message()
+        self.assertIn('xds_active_control_planes{control_plane="\\\\u{1b}[2J\\\\xff"}', self.gate.http("/metrics")[1])
+        peer, = support.json.loads(self.gate.http("/control")[1])["peers"]
+        self.assertEqual(peer["id"], "\\u{1b}[2J\\xff")
+
     def test_versions_come_with_the_next_connection(self):
         connection = self.greet()
         self.route(connection)
