@@ -516,6 +516,18 @@ class AgentTest(HostileTest):
         first.socket.close()
         wait_until(lambda: self.tell(second, CLUSTER, self.cluster("eu", "192.0.2.7:3")) is None, "the owner is gone")
 
+    def test_an_agents_address_is_its_own(self):
+        def claim(host):
+            return resource(DATACENTER, "mine", "EDDF-9", http2.field(1, host) + http2.field(2, 9) + http2.field(3, "EDDF"))
+        first, second = self.push(x_forwarded_for="192.0.2.1"), self.push(x_forwarded_for="192.0.2.2")
+        self.assertIsNone(self.tell(first, DATACENTER, self.node(7600)))
+        self.assertIn("another agent's", self.tell(second, DATACENTER, claim("192.0.2.1")))
+        self.assertIsNone(self.tell(second, DATACENTER, claim("192.0.2.3")))  # where nobody is yet
+        third = self.push(x_forwarded_for="192.0.2.3")
+        self.assertIsNone(self.tell(third, DATACENTER, self.node(7601)))
+        self.assertEqual({host: node["qcmp_port"] for host, node in self.nodes().items()},
+                         {"192.0.2.1": 7600, "192.0.2.3": 7601})
+
     def test_a_filter_chain_of_an_agent_is_refused(self):
         agent = self.push()
         self.assertTrue(self.tell(agent, CHAIN, resource(CHAIN, "x", "1", b"")))
