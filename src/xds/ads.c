@@ -116,6 +116,7 @@ static void take_message(struct grpc_call *call, const uint8_t *data, size_t byt
         is_fine = take_greeting(client, response) && subscriber_ask(&client->subscriber) == 0;
     }
     arena_fini(&arena);
+    client->options.changed(client->options.user);
     if (is_fine)
         return;
     count(client, XDS_ERRORS, "unexpected");
@@ -132,6 +133,7 @@ static void end_call(struct grpc_call *ended, enum grpc_status status, const cha
     client->is_counted = false;
     if (client->connection == NULL)
         return;
+    client->options.changed(client->options.user);
     LOG_EVENT(client->options.dialer.log, LOG_LEVEL_INFO,
               log_text("message", "control plane stream ended"),
               log_text("method", methods[client->method]), log_int("status", status),

@@ -289,6 +289,7 @@ static void take_request(struct grpc_call *call, const uint8_t *data, size_t byt
     enum grpc_status status = publisher_take(client->publisher, data, bytes, &error);
 
     client->was_good |= status == GRPC_OK;
+    client->options.changed(client->options.user);
     ads_judge(call, status, &error);
 }
 
@@ -301,6 +302,7 @@ static void end_call(struct grpc_call *call, enum grpc_status status, const char
     client->call = NULL;
     if (client->connection == NULL)
         return;
+    client->options.changed(client->options.user);
     LOG_EVENT(client->options.dialer.log, LOG_LEVEL_INFO,
               log_text("message", "control plane stream ended"), log_text("method", MDS_PATH),
               log_int("status", status), log_text("error", message));

@@ -404,8 +404,11 @@ class ClientTest(HostileTest):
     def test_versions_come_with_the_next_connection(self):
         connection = self.greet()
         self.route(connection)
+        self.assertIsNone(self.tell(connection, DATACENTER, []))
+        self.gate.await_ready()
         connection.socket.close()
         again = self.enter(self.listener.accept())
+        self.assertEqual(self.gate.http("/ready")[0], 500)  # at once
         again.message()
         again.respond()
         again.send(response("ignore-me", nonce=""))
