@@ -298,7 +298,7 @@ static void bench_tokens(const struct destinations *world)
     bench_print("Capture, TokenRouter", results[0], bare_results[0].median_ns);
     printf("    the median of %d such ratios: %.2fx (%.2fx to %.2fx)\n", ROUNDS, ratios[ROUNDS / 2],
            ratios[0], ratios[ROUNDS - 1]);
-    if (work.passed != ROUNDS * (BENCH_ROUNDS + 1) * (uint64_t)ITERATIONS ||
+    if (work.passed != (uint64_t)ITERATIONS * ROUNDS * (BENCH_ROUNDS + 1) ||
         bare.found != work.passed)
         fail("a token was not found");
     free(bare.entries);

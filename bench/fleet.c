@@ -1,213 +1,223 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* fleet PUSH_PORT SUBSCRIBE_PORT SUBSCRIBERS RATE SECONDS: an agent that changes one locality RATE
- * times a second at a relay on this host, and subscribers that take and acknowledge whatever comes.
- * Waits for a line on stdin between connecting and changing. Prints what the subscribers got. */
-#include <arpa/inet.h>
+/* A fleet: so many proxies measure so many data centres, each proxy with its own prober, as Phoenix
+ * has it, all of them in one loop of one thread; a child answers for all data centres. Over
+ * loopback, in real time. Prints the table of docs/performance-phoenix.md. usage: fleet [PROXIES
+ * SITES]... */
+#include <assert.h>
 #include <errno.h>
+#include <inttypes.h>
+#include <netinet/in.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
+#include <qcmp/wire.h>
+
 #include "base/clock.h"
-#include "base/number.h"
-#include "xds/mds.h"
+#include "phoenix/prober.h"
 
 #define SECOND_NS INT64_C(1000000000)
+#define MAX_PROXIES 1000
+#define MAX_SITES 1000
+
+/* From the start until the windows are full; until the pings that were due then are over; and a
+ * whole interval, as long as it gets. */
+#define SETTLING_NS (12 * SECOND_NS)
+#define CHANGING_NS (50 * SECOND_NS)
+#define CALM_NS (60 * SECOND_NS)
+
+static const struct pace_bounds usual = {SECOND_NS, 60 * SECOND_NS};
+static const struct pace_bounds calm = {60 * SECOND_NS, 60 * SECOND_NS};
 
 struct fleet {
-    struct loop *loop;
     struct log log;
-    struct catalog *catalog;
-    struct xds_metrics *metrics;
-    struct publications *publications;
-    struct grpc_memory memory;
-    uint64_t ready, messages, bytes, ended;
+    struct loop *loop;
+    struct prober *probers[MAX_PROXIES];
+    unsigned proxies, sites;
+    int fds[MAX_SITES];
+    struct datacenters *datacenters;
+    uint64_t tables; /* that were told to be others */
 };
 
-struct subscriber_end {
-    struct fleet *fleet;
-    struct grpc_client client;
-    struct h2_connection *connection;
-    struct grpc_call *call;
-    bool is_greeted;
+static void check(int code, const char *what)
+{
+    if (code >= 0)
+        return;
+    fprintf(stderr, "fleet: %s: %s\n", what, strerrordesc_np(-code));
+    exit(1);
+}
+
+/* The sockets of the data centres. */
+static void open_sites(struct fleet *fleet)
+{
+    fleet->datacenters = datacenters_new();
+    assert(fleet->datacenters != NULL);
+    for (unsigned i = 0; i < fleet->sites; i++) {
+        struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
+        socklen_t bytes = sizeof at;
+        int room = 1 << 22;
+
+        fleet->fds[i] = socket(AF_INET, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+        if (fleet->fds[i] < 0 || bind(fleet->fds[i], (struct sockaddr *)&at, sizeof at) != 0 ||
+            getsockname(fleet->fds[i], (struct sockaddr *)&at, &bytes) != 0)
+            check(-errno, "a data centre's socket");
+        setsockopt(fleet->fds[i], SOL_SOCKET, SO_RCVBUF, &room, sizeof room);
+        struct datacenter node = {.address = "127.0.0.1", .qcmp_port = ntohs(at.sin_port)};
+        snprintf(node.icao_code, sizeof node.icao_code, "A%c%c%c", 'A' + i / 676 % 26,
+                 'A' + i / 26 % 26, 'A' + i % 26);
+        check(datacenters_add(fleet->datacenters, &node), "a data centre");
+    }
+}
+
+static void answer(int fd)
+{
+    uint8_t data[QCMP_MAX_BYTES];
+    struct sockaddr_in from;
+    socklen_t from_bytes = sizeof from;
+    ssize_t bytes;
+
+    while ((bytes = recvfrom(fd, data, sizeof data, 0, (struct sockaddr *)&from, &from_bytes)) >
+           0) {
+        struct qcmp_packet packet;
+        if (qcmp_packet_decode(data, (size_t)bytes, &packet, NULL) != QCMP_PING)
+            continue;
+        packet.kind = QCMP_PONG;
+        packet.server_start_ns = packet.server_transmit_ns = clock_wall_ns();
+        qcmp_packet_encode(&packet, data, sizeof data);
+        sendto(fd, data, QCMP_PONG_BYTES, 0, (struct sockaddr *)&from, from_bytes);
+    }
+}
+
+/* Answers for all data centres, in a child that ends with its parent. */
+static pid_t start_sites(const struct fleet *fleet)
+{
+    pid_t child = fork();
+    if (child != 0)
+        return child;
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    int epoll = epoll_create1(0);
+    for (unsigned i = 0; i < fleet->sites; i++) {
+        struct epoll_event event = {.events = EPOLLIN, .data.fd = fleet->fds[i]};
+        epoll_ctl(epoll, EPOLL_CTL_ADD, fleet->fds[i], &event);
+    }
+    for (;;) {
+        struct epoll_event events[64];
+        int count = epoll_wait(epoll, events, 64, -1);
+        for (int i = 0; i < count; i++)
+            answer(events[i].data.fd);
+    }
+}
+
+static void count_table(const struct nodes *nodes, void *user)
+{
+    (void)nodes;
+    ((struct fleet *)user)->tables++;
+}
+
+struct sum {
+    uint64_t sent, answered, lost;
+    int64_t cpu_ns;
 };
 
-static void send_request(struct grpc_call *call, const char *type, const char *nonce)
+static void add_nodes(const struct nodes *nodes, const uint64_t *others, void *user)
 {
-    Xds__DeltaDiscoveryRequest request;
-    Xds__Node node;
-
-    xds__delta_discovery_request__init(&request);
-    xds__node__init(&node);
-    node.id = "bench";
-    node.user_agent_name = "quilkin";
-    request.node = nonce == NULL ? &node : NULL;
-    request.type_url = (char *)(uintptr_t)type;
-    request.response_nonce = (char *)(uintptr_t)(nonce != NULL ? nonce : "");
-    size_t bytes = xds__delta_discovery_request__get_packed_size(&request);
-    char *data = malloc(bytes);
-    xds__delta_discovery_request__pack(&request, (uint8_t *)data);
-    struct http_blob *blob = http_blob_new(data, bytes);
-    (void)grpc_send(call, &blob, 1);
-    grpc_flush(call);
-}
-
-static void take_message(struct grpc_call *call, const uint8_t *data, size_t bytes)
-{
-    struct subscriber_end *end = grpc_user(call);
-    struct arena arena;
-
-    arena_init(&arena, bytes);
-    Xds__DeltaDiscoveryResponse *response =
-        xds__delta_discovery_response__unpack(&arena.allocator, bytes, data);
-    if (!end->is_greeted) {
-        end->is_greeted = true;
-        end->fleet->ready++;
-        send_request(call, resource_type_url(RESOURCE_CLUSTER), NULL);
-    } else if (response != NULL) {
-        end->fleet->messages++;
-        end->fleet->bytes += bytes;
-        send_request(call, response->type_url, response->nonce);
+    struct sum *sum = user;
+    (void)others;
+    for (size_t i = 0; i < nodes->count; i++) {
+        sum->sent += nodes->items[i]->sent;
+        sum->answered += nodes->items[i]->answered;
+        sum->lost += nodes->items[i]->lost;
     }
-    arena_fini(&arena);
 }
 
-static void end_call(struct grpc_call *call, enum grpc_status status, const char *message)
+static struct sum sum_up(const struct fleet *fleet)
 {
-    struct subscriber_end *end = grpc_user(call);
-
-    fprintf(stderr, "fleet: a stream ended: %d, %s\n", status, message);
-    end->fleet->ended++;
+    struct sum sum = {.cpu_ns = clock_read_ns(CLOCK_THREAD_CPUTIME_ID)};
+    for (unsigned i = 0; i < fleet->proxies; i++)
+        prober_look(fleet->probers[i], add_nodes, &sum);
+    return sum;
 }
 
-static const struct grpc_events events = {.message = take_message, .closed = end_call};
-
-static void ready(void *user)
+/* Runs for a time, and prints what that took. */
+static void measure(struct fleet *fleet, int64_t for_ns, const char *phase)
 {
-    struct subscriber_end *end = user;
+    struct sum before = sum_up(fleet);
+    uint64_t tables = fleet->tables;
+    int64_t began_ns = clock_monotonic_ns(), now_ns;
 
-    end->call = grpc_call(end->connection, ADS_PATH, &events, &end->client, end);
-    send_request(end->call, "ignore-me", NULL);
+    while ((now_ns = clock_monotonic_ns()) < began_ns + for_ns)
+        loop_turn(fleet->loop, began_ns + for_ns);
+    struct sum after = sum_up(fleet);
+    double seconds = (double)(now_ns - began_ns) / SECOND_NS;
+    double pings = (double)(after.sent - before.sent);
+    double packets = pings + (double)(after.answered - before.answered);
+    double cpu_us = (double)(after.cpu_ns - before.cpu_ns) / 1000;
+    printf("| %u x %u | %s | %.0f | %.1f | %.1f | %.1f | %.2f | %" PRIu64 " | %" PRIu64 " |\n",
+           fleet->proxies, fleet->sites, phase, packets / seconds,
+           packets / seconds / fleet->proxies, pings / seconds / fleet->sites,
+           pings > 0 ? cpu_us / pings : 0, cpu_us / seconds / 1e6 * 100 / fleet->proxies,
+           after.lost - before.lost, fleet->tables - tables);
+    fflush(stdout);
 }
 
-static void ended(const char *reason, void *user)
+static void run(unsigned proxies, unsigned sites)
 {
-    struct subscriber_end *end = user;
-
-    (void)reason;
-    end->connection = NULL;
-}
-
-static void open_end(struct subscriber_end *end, uint16_t port)
-{
-    const struct sockaddr_in to = {
-        .sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    struct fleet *fleet = end->fleet;
-    const struct h2_options options = {.loop = fleet->loop,
-                                       .events = &grpc_client_events,
-                                       .user = &end->client,
-                                       .host = "127.0.0.1"};
-
-    end->client = (struct grpc_client){.ready = ready,
-                                       .ended = ended,
-                                       .user = end,
-                                       .message_bytes = 1 << 20,
-                                       .memory = &fleet->memory};
-    if (connect(fd, (const struct sockaddr *)&to, sizeof to) != 0 && errno != EINPROGRESS)
-        perror("connect");
-    if (h2_open(&end->connection, fd, &options) != 0)
-        exit(EXIT_FAILURE);
-}
-
-static void change(struct fleet *fleet, uint64_t number)
-{
-    struct catalog_change told = {.clusters = clusters_new()};
-    struct cluster *cluster = cluster_new("eu");
-    struct cluster_endpoint *endpoint;
-    char text[64];
-
-    for (unsigned i = 0; i < 100; i++) {
-        uint64_t token = i == 0 ? number : i;
-
-        snprintf(text, sizeof text, "10.0.%u.1:7000", i);
-        (void)cluster_add_endpoint(cluster, text, &endpoint);
-        (void)cluster_add_token(cluster, endpoint, &token, sizeof token);
+    static struct fleet fleet;
+    fleet = (struct fleet){.proxies = proxies, .sites = sites};
+    log_init(&fleet.log, &(struct log_options){.fd = STDERR_FILENO, .level = LOG_LEVEL_OFF});
+    check(loop_new(&fleet.loop), "a loop");
+    open_sites(&fleet);
+    pid_t child = start_sites(&fleet);
+    const struct prober_options options = {.loop = fleet.loop,
+                                           .log = &fleet.log,
+                                           .bounds = usual,
+                                           .changed = count_table,
+                                           .user = &fleet};
+    for (unsigned i = 0; i < proxies; i++) {
+        check(prober_new(&fleet.probers[i], &options), "a prober");
+        check(prober_follow(fleet.probers[i], fleet.datacenters), "data centres");
     }
-    (void)clusters_add(told.clusters, cluster);
-    (void)catalog_update(fleet->catalog, CATALOG_FS, &told);
-}
-
-static void run_until(struct fleet *fleet, int64_t until_ns)
-{
+    for (unsigned i = 0; i < proxies; i++)
+        check(prober_start(fleet.probers[i]), "a start");
+    measure(&fleet, SETTLING_NS, "the first 12 s");
+    for (unsigned i = 0; i < proxies; i++)
+        prober_set_bounds(fleet.probers[i], &calm);
+    int64_t until_ns = clock_monotonic_ns() + CHANGING_NS; /* the pings that are due go out */
     while (clock_monotonic_ns() < until_ns)
-        loop_turn(fleet->loop, until_ns);
+        loop_turn(fleet.loop, until_ns);
+    measure(&fleet, CALM_NS, "calm");
+    for (unsigned i = 0; i < proxies; i++)
+        prober_free(fleet.probers[i]);
+    kill(child, SIGKILL);
+    waitpid(child, NULL, 0);
+    for (unsigned i = 0; i < sites; i++)
+        close(fleet.fds[i]);
+    datacenters_free(fleet.datacenters);
+    loop_free(fleet.loop);
 }
 
 int main(int argc, char **argv)
 {
-    uint64_t numbers[5] = {0};
-    struct fleet fleet = {.memory = {.most = UINT64_C(1) << 30}};
-    struct mds_client *agent;
-    char line[16];
+    static const unsigned fleets[][2] = {{125, 50}, {250, 50}, {500, 50}, {500, 25}};
+    struct rlimit limit = {.rlim_cur = 0};
 
-    for (int i = 1; i < 6; i++) {
-        if (argc != 6 || number_parse(argv[i], 1, 100000, &numbers[i - 1]) != 0) {
-            fprintf(stderr, "fleet PUSH_PORT SUBSCRIBE_PORT SUBSCRIBERS RATE SECONDS\n");
-            return 2;
-        }
-    }
-    log_init(&fleet.log, &(struct log_options){.fd = 2, .level = LOG_LEVEL_WARN});
-    fleet.metrics = xds_metrics_new();
-    if (loop_new(&fleet.loop) != 0 || catalog_new(&fleet.catalog, NULL, &fleet.log) != 0)
-        return EXIT_FAILURE;
-    catalog_set_self(fleet.catalog, &(struct catalog_self){.id = "bench"});
-    change(&fleet, 0);
-    const struct publications_options publications = {
-        .loop = fleet.loop, .log = &fleet.log, .catalog = fleet.catalog, .metrics = fleet.metrics};
-    const struct xds_urls urls = {.items = {{.host = "127.0.0.1", .port = (uint16_t)numbers[0]}},
-                                  .count = 1};
-    if (publications_new(&fleet.publications, &publications) != 0)
-        return EXIT_FAILURE;
-    const struct mds_client_options options = {.dialer = {.loop = fleet.loop,
-                                                          .log = &fleet.log,
-                                                          .name = "mds",
-                                                          .urls = &urls,
-                                                          .message_bytes = 1 << 20,
-                                                          .memory = &fleet.memory},
-                                               .catalog = fleet.catalog,
-                                               .publications = fleet.publications,
-                                               .metrics = fleet.metrics};
-    if (mds_client_new(&agent, &options) != 0)
-        return EXIT_FAILURE;
-    mds_client_start(agent);
-    struct subscriber_end *ends = calloc(numbers[2], sizeof *ends);
-    for (uint64_t i = 0; i < numbers[2]; i++) {
-        ends[i].fleet = &fleet;
-        open_end(&ends[i], (uint16_t)numbers[1]);
-        run_until(&fleet, clock_monotonic_ns() + 1000000);
-    }
-    run_until(&fleet, clock_monotonic_ns() + 3 * SECOND_NS);
-    printf("{\"subscribers\": %llu, \"first\": %llu}\n", (unsigned long long)fleet.ready,
-           (unsigned long long)fleet.messages);
-    fflush(stdout);
-    if (fgets(line, sizeof line, stdin) == NULL)
-        return EXIT_FAILURE;
-
-    uint64_t before = fleet.messages, bytes = fleet.bytes;
-    int64_t began_ns = clock_monotonic_ns();
-    uint64_t changes = numbers[3] * numbers[4];
-    for (uint64_t i = 0; i < changes; i++) {
-        change(&fleet, i + 1000);
-        run_until(&fleet, began_ns + (int64_t)(i + 1) * SECOND_NS / (int64_t)numbers[3]);
-    }
-    run_until(&fleet, clock_monotonic_ns() + SECOND_NS / 2);
-    printf("{\"changes\": %llu, \"messages\": %llu, \"bytes\": %llu, \"seconds\": %.3f, "
-           "\"ended\": %llu}\n",
-           (unsigned long long)changes, (unsigned long long)(fleet.messages - before),
-           (unsigned long long)(fleet.bytes - bytes),
-           (double)(clock_monotonic_ns() - began_ns) / 1e9, (unsigned long long)fleet.ended);
-    return 0; /* the system takes all of it back */
+    getrlimit(RLIMIT_NOFILE, &limit);
+    limit.rlim_cur = limit.rlim_max;
+    setrlimit(RLIMIT_NOFILE, &limit);
+    puts(
+        "| proxies x data centres | | packets a second | of one proxy | pings a second to one data "
+        "centre | CPU a ping, us | CPU of one proxy, % of a core | lost | tables |\n"
+        "|---|---|---|---|---|---|---|---|---|");
+    for (int i = 1; i + 1 < argc; i += 2)
+        run((unsigned)strtoul(argv[i], NULL, 10), (unsigned)strtoul(argv[i + 1], NULL, 10));
+    for (size_t i = 0; argc == 1 && i < sizeof fleets / sizeof fleets[0]; i++)
+        run(fleets[i][0], fleets[i][1]);
+    return 0;
 }

@@ -194,7 +194,7 @@ static void play(struct run *run, uint64_t in_flight, double rate, int64_t lengt
 static void join(struct run *run)
 {
     uint64_t sessions = (uint64_t)run->players * run->servers;
-    struct hdr_histogram delays;
+    struct hdr_histogram delays = run->delays;
     for (uint64_t i = 0; i < sessions; i++) {
         uint64_t in_flight = i < MEASURED_JOINS ? 0 : BATCH;
         int64_t begin_ns = clock_monotonic_ns();

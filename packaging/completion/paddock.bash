@@ -72,6 +72,10 @@ _paddock() {
             {first[$1]} END {if (!found) for (word in first) print word}')
     elif [[ ${command[-1]} == ping || ${command[-1]} == load ]]; then
         words=$(compgen -A hostname)
+    elif [[ ${command[-1]} == sites ]]; then
+        mapfile -t COMPREPLY < <(compgen -f -- "$word")
+        compopt -o filenames 2>/dev/null
+        return
     else
         return
     fi

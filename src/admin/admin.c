@@ -133,22 +133,30 @@ int admin_start(struct admin **admin, const struct admin_options *options, struc
         {"/sessions", answer_sessions}, {"/trace", answer_trace},
         {"/control", answer_control},   {NULL, NULL}};
 
-    struct admin *started = malloc(sizeof *started);
+    struct admin *started = calloc(1, sizeof *started);
     if (started == NULL)
         return error_system(error, -ENOMEM, "cannot serve HTTP");
     started->callbacks = options->callbacks;
     started->shows_sessions = options->shows_sessions;
     started->began = options->began;
     started->user = options->user;
-    struct http_options http = {.name = "admin",
-                                .address = options->address,
-                                .routes = routes,
-                                .limits = options->limits,
-                                .began = options->began != NULL ? began : NULL,
-                                .user = started};
-    int code = http_server_start(&started->server, &http, error);
+    const struct http_options http = {.name = "admin",
+                                      .routes = routes,
+                                      .limits = options->limits,
+                                      .began = options->began != NULL ? began : NULL,
+                                      .user = started};
+    int code = http_server_new(&started->server, &http);
+    if (code != 0)
+        error_system(error, code, "cannot serve HTTP");
+    else
+        code = http_server_listen(started->server, options->address, error);
+    if (code == 0) {
+        code = http_server_start(started->server);
+        if (code != 0)
+            error_system(error, code, "cannot serve HTTP");
+    }
     if (code != 0) {
-        free(started);
+        admin_stop(started);
         return code;
     }
     *admin = started;

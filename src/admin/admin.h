@@ -42,7 +42,7 @@ struct admin_callbacks {
 
 /** How to start a server. */
 struct admin_options {
-    const struct sockaddr *address; /**< as that of struct http_options */
+    const struct sockaddr *address; /**< as that of http_server_listen() */
     struct http_limits limits;      /**< zeroed: the defaults */
     struct admin_callbacks callbacks;
     bool shows_sessions; /**< /sessions and /trace to every host; otherwise to the host itself alone
@@ -54,7 +54,7 @@ struct admin_options {
 struct admin;
 
 /**
- * Starts a server as http_server_start() does.
+ * Starts a server as http_server_start() does, and listens as http_server_listen() does.
  * @param[out] admin allocated; untouched on failure. Ended with admin_stop().
  * @param[out] error NULL is fine.
  * @return 0 or the code of @p error.

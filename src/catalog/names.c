@@ -24,8 +24,8 @@ struct name {
     struct names *names;
     struct name *next;
     char *text;
-    struct endpoint at;                              /* of the ports that have not moved */
-    struct endpoint addresses[NAMES_MOST_ADDRESSES]; /* of the last answer */
+    struct endpoint at;                              /* where ports go that were never refused */
+    struct endpoint addresses[NAMES_MOST_ADDRESSES]; /* the resolver gave them last */
     struct endpoint *moved; /* of ports that were refused, with the port; NULL: none was */
     unsigned addresses_count, moved_count;
     bool has_address, is_pending, is_wanted, has_failed;

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /** @file
- * The addresses of endpoints and data centres that are given by name, from /etc/hosts and the
- * DNS, by the control thread and without waiting. A name has one address at a time, which stays as long as the answers
- * have it, and also where they fail; but an endpoint whose address is refused goes on to the next
- * one, in the order of getaddrinfo(3), and from the last one to the first.
+ * The addresses of endpoints and data centres that are given by name, from /etc/hosts and the DNS,
+ * by the control thread and without waiting. A name has one address at a time, which stays as long
+ * as the answers have it, and also where they fail; but an endpoint whose address is refused goes
+ * on to the next one, in the order of getaddrinfo(3), and from the last one to the first.
  */
 #ifndef PADDOCK_CATALOG_NAMES_H
 #define PADDOCK_CATALOG_NAMES_H

@@ -24,7 +24,8 @@ static const struct command command = {
     .about = "Usage: paddock control [OPTION...]\n"
              "\n"
              "Lists the peers of a service on this host in the control plane: servers, relays,\n"
-             "agents and subscribers, with what they were told, acknowledged and refused.\n",
+             "agents and subscribers, with the versions that they have, and what was acknowledged\n"
+             "and refused, and why. Two peers with the same version have the same resources.\n",
     .exit_status = "0 if the service has answered, 2 for a usage error, 255 otherwise.",
     .fields = fields};
 
@@ -40,13 +41,24 @@ static const char *text(const json_t *json, const char *key)
     return value != NULL ? value : "-";
 }
 
-static void print_counts(const char *what, const json_t *json)
+static void print_ago(const json_t *seconds)
 {
-    printf("    %-12s %9" JSON_INTEGER_FORMAT " responses %9" JSON_INTEGER_FORMAT
-           " acknowledged %9" JSON_INTEGER_FORMAT " refused",
-           what, number(json, "responses"), number(json, "acks"), number(json, "nacks"));
-    if (number(json, "nacks") > 0)
-        printf(", the last: %s", text(json, "last_error"));
+    if (json_is_number(seconds))
+        printf(" (%.0f s ago)", json_number_value(seconds));
+}
+
+static void print_type(const char *name, const json_t *type)
+{
+    printf("    %-12s version %s, %" JSON_INTEGER_FORMAT " resources, %" JSON_INTEGER_FORMAT
+           " responses, %" JSON_INTEGER_FORMAT " acknowledged",
+           name, text(type, "version"), number(type, "resources"), number(type, "responses"),
+           number(type, "acks"));
+    print_ago(json_object_get(type, "last_ack_s"));
+    if (number(type, "nacks") > 0) {
+        printf(", %" JSON_INTEGER_FORMAT " refused", number(type, "nacks"));
+        print_ago(json_object_get(type, "last_nack_s"));
+        printf(": %s", text(type, "last_error"));
+    }
     puts("");
 }
 
@@ -55,18 +67,11 @@ static void print_peer(json_t *peer)
     json_t *type;
     const char *name;
 
-    printf("%-11s %-28s %s\n", text(peer, "role"), text(peer, "address"),
-           json_object_get(peer, "id") != NULL ? text(peer, "id") : text(peer, "control_plane"));
-    if (json_object_get(peer, "responses") != NULL)
-        print_counts("all", peer);
-    json_object_foreach(json_object_get(peer, "types"), name, type)
-    {
-        if (json_is_integer(type))
-            printf("    %-12s %9" JSON_INTEGER_FORMAT " resources\n", name,
-                   json_integer_value(type));
-        else
-            print_counts(name, type);
-    }
+    printf("%-11s %-28s %s\n", text(peer, "role"), text(peer, "address"), text(peer, "id"));
+    if (number(peer, "failures") > 0)
+        printf("    lost or not reached %" JSON_INTEGER_FORMAT " times, the last time: %s\n",
+               number(peer, "failures"), text(peer, "failure"));
+    json_object_foreach(json_object_get(peer, "types"), name, type) print_type(name, type);
 }
 
 int cmd_control(int argc, char *const *argv)

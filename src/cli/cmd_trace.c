@@ -244,25 +244,27 @@ static bool write_packets(struct written *written, const json_t *answer, uint64_
     return fflush(written->file) == 0;
 }
 
-/* A signal ends the wait, and the trace. Returns whether there was none. */
-static bool wait_for(int64_t duration_ns)
+static sigset_t end_signals(void)
 {
-    const struct timespec wait = {duration_ns / SECOND_NS, duration_ns % SECOND_NS};
     sigset_t signals;
 
     sigemptyset(&signals);
     sigaddset(&signals, SIGINT);
     sigaddset(&signals, SIGTERM);
+    return signals;
+}
+
+/* A signal ends the wait, and the trace. Returns whether there was none. */
+static bool wait_for(int64_t duration_ns)
+{
+    const struct timespec wait = {duration_ns / SECOND_NS, duration_ns % SECOND_NS};
+    const sigset_t signals = end_signals();
     return sigtimedwait(&signals, NULL, &wait) < 0;
 }
 
 static void block_signals(void)
 {
-    sigset_t signals;
-
-    sigemptyset(&signals);
-    sigaddset(&signals, SIGINT);
-    sigaddset(&signals, SIGTERM);
+    const sigset_t signals = end_signals();
     sigprocmask(SIG_BLOCK, &signals, NULL);
 }
 

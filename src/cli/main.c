@@ -48,22 +48,22 @@ static int print_help(void)
 {
     const struct section_list sections = daemon_sections();
     config_print_help(stdout, sections.items);
-    puts("\n"
-         "Commands:\n"
-         "  ping TARGET...      measure the round trip to QCMP responders ('paddock ping --help')\n"
-         "  qcmp ping ENDPOINT  the same, with Quilkin's arguments and log events\n"
-         "  load TARGET         load a QCMP responder of yours ('paddock load --help')\n"
-         "  relay OPTION...     relay UDP as badly as a network can ('paddock relay --help')\n"
-         "  sessions [OPTION...]\n"
-         "                      list the sessions of a proxy on this host\n"
-         "  control [OPTION...]\n"
-         "                      list the peers of a service in the control plane\n"
-         "  trace WHAT [OPTION...]\n"
-         "                      what a proxy on this host drops, who sends the most, a session's\n"
-         "                      datagrams as a file\n"
-         "  check [-c FILE]     check a configuration file\n"
-         "  generate-config-schema [-o DIR] [ID...]\n"
-         "                      print the JSON Schema of the configuration file, or of filters");
+    puts(
+        "\n"
+        "Commands:\n"
+        "  ping TARGET...      measure the round trip to QCMP responders ('paddock ping --help')\n"
+        "  qcmp ping ENDPOINT  the same, with Quilkin's arguments and log events\n"
+        "  load TARGET         load a QCMP responder of yours ('paddock load --help')\n"
+        "  relay OPTION...     relay UDP as badly as a network can ('paddock relay --help')\n"
+        "  sessions [OPTION...]\n"
+        "                      list the sessions of a proxy on this host\n"
+        "  sites URL|FILE      rank data centres by the way over proxies ('paddock sites --help')\n"
+        "  trace WHAT [OPTION...]\n"
+        "                      what a proxy on this host drops, who sends the most, a session's\n"
+        "                      datagrams as a file\n"
+        "  check [-c FILE]     check a configuration file\n"
+        "  generate-config-schema [-o DIR] [ID...]\n"
+        "                      print the JSON Schema of the configuration file, or of filters");
     return output_finish();
 }
 
@@ -152,6 +152,11 @@ static int run_control(const struct invocation *call)
     return cmd_control(call->argc, call->argv);
 }
 
+static int run_sites(const struct invocation *call)
+{
+    return cmd_sites(call->argc, call->argv);
+}
+
 static int run_trace(const struct invocation *call)
 {
     return cmd_trace(call->argc, call->argv);
@@ -167,10 +172,11 @@ static int run_command(const struct invocation *call, bool service_asked)
     static const struct {
         const char *name;
         int (*run)(const struct invocation *call);
-    } commands[] = {
-        {"ping", run_ping},   {"load", run_load},         {"qcmp", run_qcmp},
-        {"relay", run_relay}, {"sessions", run_sessions}, {"control", run_control},
-        {"trace", run_trace}, {"check", run_check},       {"generate-config-schema", run_schema}};
+    } commands[] = {{"ping", run_ping},         {"load", run_load},
+                    {"qcmp", run_qcmp},         {"relay", run_relay},
+                    {"sessions", run_sessions}, {"control", run_control},
+                    {"sites", run_sites},       {"trace", run_trace},
+                    {"check", run_check},       {"generate-config-schema", run_schema}};
     char error[SHOWN_BYTES + 32];
     for (size_t i = 0; i < sizeof commands / sizeof commands[0]; i++) {
         if (strcmp(call->argv[0], commands[i].name) != 0)

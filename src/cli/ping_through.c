@@ -24,9 +24,9 @@
 /* A way that pings take. */
 struct way {
     int fd;
-    int64_t *rtt_ns; /* of those that came back */
+    int64_t *rtt_ns; /* round trips of answered pings */
     size_t sent, received;
-    struct stats_summary summary; /* of rtt_ns, where there are any */
+    struct stats_summary summary; /* sums up rtt_ns, where there are any */
 };
 
 static int open_way(struct way *way, const struct target *to, int family, struct error *error)

@@ -233,11 +233,12 @@ static void confine_worker(void *user)
         tell_confined(daemon, error, "confine the workers by seccomp");
 }
 
-static void confine_admin(void *user)
+/* In each thread that serves HTTP. */
+static void confine_http(void *user)
 {
-    int error = privileges_confine_admin();
+    int error = privileges_confine_http();
     if (error != 0)
-        tell_confined(user, error, "confine the admin server by seccomp");
+        tell_confined(user, error, "confine the servers of HTTP by seccomp");
 }
 
 /* Keeps the CPUs of this host from sleep states that take time to wake from, as long as the
@@ -308,7 +309,7 @@ static int open_admin(struct daemon *daemon, struct error *error)
     const struct admin_options options = {.address = address->ai_addr,
                                           .callbacks = operator_callbacks(),
                                           .shows_sessions = daemon->settings->shows_sessions,
-                                          .began = daemon->settings->seccomp ? confine_admin : NULL,
+                                          .began = daemon->settings->seccomp ? confine_http : NULL,
                                           .user = daemon};
     struct in6_addr host = endpoint_from_socket(address->ai_addr).address;
     int code = admin_start(&daemon->admin, &options, &reason);
@@ -476,7 +477,9 @@ int daemon_run(struct config *config, const struct daemon_start *start, struct l
                                     .control = daemon.loop,
                                     .workers = daemon.workers,
                                     .fastpath = daemon.fastpath,
-                                    .catalog = daemon.catalog};
+                                    .catalog = daemon.catalog,
+                                    .http_began = daemon.settings->seccomp ? confine_http : NULL,
+                                    .http_user = &daemon};
     for (size_t i = 0; start->services[i] != NULL && code == 0; i++) {
         struct running *service = &daemon.running[daemon.running_count];
         if (!start->services[i]->is_wanted(config))

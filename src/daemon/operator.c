@@ -98,6 +98,10 @@ static void write_metrics(struct metrics *out, void *user)
                    "Times that a provider failed.");
     metrics_sample(out, atomic_load_explicit(&daemon->provider_failures, memory_order_relaxed),
                    "task", "fs_watch_provider", NULL);
+    for (size_t i = 0; i < daemon->running_count; i++) {
+        if (daemon->running[i].ops->failures != NULL)
+            daemon->running[i].ops->failures(daemon->running[i].self, out);
+    }
     const struct fastpath *fastpath = daemon->fastpath;
     metrics_family(out, "paddock_xdp_attached", METRICS_GAUGE, NULL,
                    "Whether the XDP program is on its interface.");

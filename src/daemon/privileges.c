@@ -340,7 +340,7 @@ static const struct confine_rule process_rules[] = {
     KILL(bpf), /* the last one, which a process with XDP goes without */
 };
 
-static const struct confine_rule admin_rules[] = {KILL(socket), KILL(connect), KILL(bpf)};
+static const struct confine_rule http_rules[] = {KILL(socket), KILL(connect), KILL(bpf)};
 
 int privileges_confine_process(bool needs_bpf)
 {
@@ -349,9 +349,9 @@ int privileges_confine_process(bool needs_bpf)
     return confine(&filter);
 }
 
-int privileges_confine_admin(void)
+int privileges_confine_http(void)
 {
-    return confine(&FILTER(admin_rules, SECCOMP_RET_ALLOW));
+    return confine(&FILTER(http_rules, SECCOMP_RET_ALLOW));
 }
 
 int privileges_confine_worker(void)

@@ -40,9 +40,9 @@ int privileges_drop(const char *user, uint64_t keep, struct log *log, struct err
  */
 int privileges_confine_process(bool needs_bpf);
 
-/** Forbids the calling thread, which is the admin server's, to open sockets and to use bpf(2).
+/** Forbids the calling thread, which serves HTTP, to open sockets and to use bpf(2).
  * @return as privileges_confine_process(). */
-int privileges_confine_admin(void);
+int privileges_confine_http(void);
 
 /**
  * Allows the calling thread the system calls of a worker for good; any other ends the process. A

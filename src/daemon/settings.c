@@ -327,8 +327,6 @@ static const struct field fields[] = {
      .kind = FIELD_NUMBER,
      .max = INT64_MAX,
      .flags = FIELD_HIDDEN},
-    UNSUPPORTED_SWITCH("service.phoenix", "SERVICE_PHOENIX"),
-    UNSUPPORTED_VALUE("service.phoenix.port", "SERVICE_PHOENIX_PORT"),
     UNSUPPORTED_VALUE("service.tls.cert", "SERVICE_TLS_CERT"),
     UNSUPPORTED_VALUE("service.tls.key", "SERVICE_TLS_KEY"),
     UNSUPPORTED_VALUE("provider.mmdb.endpoints", "PROVIDERS_MMDB_ENDPOINTS"),

@@ -74,7 +74,7 @@ struct daemon {
         pthread_mutex_t lock; /**< over the others */
         pthread_cond_t changed;
         bool is_asked, is_answered;
-        uint64_t number; /**< of the question, as one may be withdrawn */
+        uint64_t number; /**< tells this question from one that was withdrawn */
         bool is_refresh; /**< only that what is shown is what is in force; without an answer */
         struct service_list wanted;
         struct http_blob *answer; /**< NULL: it failed, or there is none yet */

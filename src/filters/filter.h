@@ -94,7 +94,7 @@ struct filter_call {
     const struct endpoint *server;              /**< of a server's datagram; NULL of a player's */
     const struct endpoint *player;              /**< to whom a server's datagram goes; else NULL */
     const struct filter_world *world;           /**< of a player's datagram */
-    const struct filter_sessions *sessions;     /**< of the worker; NULL: nobody has any */
+    const struct filter_sessions *sessions;     /**< the worker has them; NULL: there are none */
     struct metadata metadata[FILTER_MAX_NAMES]; /**< by filter_name(); empty at first */
     bool is_chosen; /**< whether the destinations are those below; else they are all */
     uint32_t chosen_count;

@@ -41,7 +41,7 @@ struct limit_worker {
     /* Where a time is in its part, computed once for the datagrams of a batch. */
     struct moment {
         int64_t now_ns, part;
-        unsigned newest, oldest; /* of counts */
+        unsigned newest, oldest; /* indices in counts */
         uint32_t us;             /* since the part's beginning */
     } moment;
     void *memory;     /* pages are used as sources come */

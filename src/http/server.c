@@ -52,15 +52,15 @@ struct connection {
 
 struct http_server {
     int epoll_fd; /* for all connections */
-    int listen_fd;
+    int listen_fds[HTTP_ADDRESSES];
+    unsigned listen_count;
     int wake_fd;
     pthread_t thread;
-    const struct http_route *routes;
-    void (*began)(void *user);
-    void *user;
-    struct http_limits limits;
-    int64_t accept_after_ns; /* not before, after an error */
-    int64_t relief_after_ns; /* no other connection is dropped for want of descriptors before */
+    bool is_started;
+    struct http_options options;
+    struct http_limits limits; /* without zeros */
+    int64_t accept_after_ns;   /* not before, after an error */
+    int64_t relief_after_ns;   /* no other connection is dropped for want of descriptors before */
     struct connection connections[];
 };
 
@@ -133,6 +133,7 @@ static const char *reason_of(unsigned status)
                    {400, "Bad Request"},
                    {404, "Not Found"},
                    {405, "Method Not Allowed"},
+                   {429, "Too Many Requests"},
                    {431, "Request Header Fields Too Large"},
                    {500, "Internal Server Error"},
                    {503, "Service Unavailable"},
@@ -172,8 +173,13 @@ static unsigned count_large(const struct http_server *server)
 static void route(const struct http_server *server, const struct http_request *request,
                   struct http_reply *reply)
 {
-    const struct http_route *found = server->routes;
+    const struct http_route *found = server->options.routes;
 
+    if (server->options.admits != NULL && !server->options.admits(request, server->options.user)) {
+        refuse(reply, 429, "too many requests");
+        reply->retry_after_s = 1;
+        return;
+    }
     while (found->path != NULL && strcmp(found->path, request->path) != 0)
         found++;
     if (found->path == NULL) {
@@ -186,7 +192,7 @@ static void route(const struct http_server *server, const struct http_request *r
         return;
     }
     /* What was written when a handler failed must not be taken for the whole. */
-    if (found->answer(request, reply, server->user) != 0) {
+    if (found->answer(request, reply, server->options.user) != 0) {
         refuse(reply, 500, "failed");
         return;
     }
@@ -365,14 +371,14 @@ static void pause_accepting(struct http_server *server, int error)
         drop(spare);
 }
 
-static void accept_one(struct http_server *server)
+static void accept_one(struct http_server *server, int listen_fd)
 {
     unsigned count;
     struct sockaddr_storage peer;
     socklen_t peer_bytes = sizeof peer;
 
-    int fd = accept4(server->listen_fd, (struct sockaddr *)&peer, &peer_bytes,
-                     SOCK_NONBLOCK | SOCK_CLOEXEC);
+    int fd =
+        accept4(listen_fd, (struct sockaddr *)&peer, &peer_bytes, SOCK_NONBLOCK | SOCK_CLOEXEC);
     if (fd < 0) {
         /* After these there is nothing to do but to accept again: the error took the connection
          * with it, or there was none. */
@@ -406,8 +412,8 @@ static void *serve(void *argument)
     struct http_server *server = argument;
     struct epoll_event events[EVENTS];
 
-    if (server->began != NULL)
-        server->began(server->user);
+    if (server->options.began != NULL)
+        server->options.began(server->options.user);
     for (;;) {
         int64_t now_ns = clock_monotonic_ns();
         int64_t next_ns = drop_late(server, now_ns);
@@ -415,37 +421,27 @@ static void *serve(void *argument)
         if (!accepting && server->accept_after_ns < next_ns)
             next_ns = server->accept_after_ns;
 
-        struct pollfd fds[] = {{.fd = server->wake_fd, .events = POLLIN},
-                               {.fd = server->epoll_fd, .events = POLLIN},
-                               {.fd = accepting ? server->listen_fd : -1, .events = POLLIN}};
+        struct pollfd fds[2 + HTTP_ADDRESSES] = {{.fd = server->wake_fd, .events = POLLIN},
+                                                 {.fd = server->epoll_fd, .events = POLLIN}};
+        nfds_t fds_count = accepting ? 2 + server->listen_count : 2;
+        for (nfds_t i = 2; i < fds_count; i++)
+            fds[i] = (struct pollfd){.fd = server->listen_fds[i - 2], .events = POLLIN};
         struct timespec timeout = {.tv_sec = (next_ns - now_ns) / 1000000000,
                                    .tv_nsec = (next_ns - now_ns) % 1000000000};
-        ppoll(fds, 3, next_ns < INT64_MAX ? &timeout : NULL, NULL);
+        ppoll(fds, fds_count, next_ns < INT64_MAX ? &timeout : NULL, NULL);
         if (fds[0].revents != 0)
             return NULL;
 
         int count = epoll_wait(server->epoll_fd, events, EVENTS, 0);
         for (int i = 0; i < count; i++)
             serve_connection(server, events[i].data.ptr);
-        if (fds[2].revents != 0)
-            accept_one(server);
+        for (nfds_t i = 2; i < fds_count; i++)
+            if (fds[i].revents != 0)
+                accept_one(server, fds[i].fd);
     }
 }
 
-static int thread_start(struct http_server *server, const char *name)
-{
-    sigset_t all, before;
-
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before); /* the new thread inherits it */
-    int error = pthread_create(&server->thread, NULL, serve, server);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    if (error == 0)
-        pthread_setname_np(server->thread, name);
-    return -error;
-}
-
-static struct http_server *server_new(const struct http_options *options)
+int http_server_new(struct http_server **server, const struct http_options *options)
 {
     struct http_limits limits = options->limits;
 
@@ -460,80 +456,81 @@ static struct http_server *server_new(const struct http_options *options)
     if (limits.large_replies == 0)
         limits.large_replies = HTTP_LARGE_REPLIES;
 
-    struct http_server *server =
-        calloc(1, sizeof *server + limits.connections * sizeof server->connections[0]);
-    if (server == NULL)
-        return NULL;
-    server->limits = limits;
-    server->routes = options->routes;
-    server->began = options->began;
-    server->user = options->user;
-    server->epoll_fd = server->listen_fd = server->wake_fd = -1;
+    struct http_server *made =
+        calloc(1, sizeof *made + limits.connections * sizeof made->connections[0]);
+    if (made == NULL)
+        return -ENOMEM;
+    made->options = *options;
+    made->limits = limits;
     for (unsigned i = 0; i < limits.connections; i++)
-        server->connections[i].fd = -1;
-    return server;
+        made->connections[i].fd = -1;
+    made->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    made->epoll_fd = made->wake_fd < 0 ? -1 : epoll_create1(EPOLL_CLOEXEC);
+    if (made->epoll_fd < 0) {
+        int error = -errno;
+        http_server_stop(made);
+        return error;
+    }
+    *server = made;
+    return 0;
 }
 
-/* What is open; the thread has ended, or never was. */
-static void server_free(struct http_server *server)
-{
-    for (unsigned i = 0; i < server->limits.connections; i++)
-        if (server->connections[i].fd >= 0)
-            drop(&server->connections[i]);
-    if (server->wake_fd >= 0)
-        close(server->wake_fd);
-    if (server->epoll_fd >= 0)
-        close(server->epoll_fd);
-    if (server->listen_fd >= 0)
-        close(server->listen_fd);
-    free(server);
-}
-
-int http_server_start(struct http_server **server, const struct http_options *options,
-                      struct error *error)
+int http_server_listen(struct http_server *server, const struct sockaddr *address,
+                       struct error *error)
 {
     char where[ADDRESS_TEXT_BYTES] = "an address that is no IP address";
-    int code = 0;
 
-    struct http_server *started = server_new(options);
-    if (started == NULL)
-        return error_system(error, -ENOMEM, "cannot serve HTTP");
-    started->listen_fd = code = listener_open(options->address);
-    if (code < 0)
-        goto fail;
-    started->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
-    started->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    code = started->epoll_fd < 0 || started->wake_fd < 0 ? -errno : 0;
-    if (code == 0)
-        code = thread_start(started, options->name);
-    if (code < 0)
-        goto fail;
-    *server = started;
-    return 0;
-
-fail:
-    server_free(started);
-    if (options->address->sa_family == AF_INET || options->address->sa_family == AF_INET6) {
-        struct sockaddr_storage address = {0};
-        memcpy(&address, options->address,
-               options->address->sa_family == AF_INET ? sizeof(struct sockaddr_in)
-                                                      : sizeof(struct sockaddr_in6));
-        struct in6_addr ip = address_from_socket(&address);
-        address_format(&ip, ntohs(((const struct sockaddr_in *)&address)->sin_port), where);
+    int fd = server->listen_count < HTTP_ADDRESSES ? listener_open(address) : -E2BIG;
+    if (fd >= 0) {
+        server->listen_fds[server->listen_count++] = fd;
+        return 0;
     }
-    return error_system(error, code, "cannot serve HTTP on %s", where);
+    if (address->sa_family == AF_INET || address->sa_family == AF_INET6) {
+        struct sockaddr_storage storage = {0};
+        memcpy(&storage, address,
+               address->sa_family == AF_INET ? sizeof(struct sockaddr_in)
+                                             : sizeof(struct sockaddr_in6));
+        struct in6_addr ip = address_from_socket(&storage);
+        address_format(&ip, ntohs(((const struct sockaddr_in *)&storage)->sin_port), where);
+    }
+    return error_system(error, fd, "cannot serve HTTP on %s", where);
+}
+
+int http_server_start(struct http_server *server)
+{
+    sigset_t all, before;
+
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before); /* the new thread inherits it */
+    int error = pthread_create(&server->thread, NULL, serve, server);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    server->is_started = error == 0;
+    if (server->is_started)
+        pthread_setname_np(server->thread, server->options.name);
+    return -error;
 }
 
 uint16_t http_server_port(const struct http_server *server)
 {
-    return address_bound_port(server->listen_fd);
+    return address_bound_port(server->listen_fds[0]);
 }
 
 void http_server_stop(struct http_server *server)
 {
     if (server == NULL)
         return;
-    eventfd_write(server->wake_fd, 1);
-    pthread_join(server->thread, NULL);
-    server_free(server);
+    if (server->is_started) {
+        eventfd_write(server->wake_fd, 1);
+        pthread_join(server->thread, NULL);
+    }
+    for (unsigned i = 0; i < server->limits.connections; i++)
+        if (server->connections[i].fd >= 0)
+            drop(&server->connections[i]);
+    for (unsigned i = 0; i < server->listen_count; i++)
+        close(server->listen_fds[i]);
+    if (server->wake_fd >= 0)
+        close(server->wake_fd);
+    if (server->epoll_fd >= 0)
+        close(server->epoll_fd);
+    free(server);
 }

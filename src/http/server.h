@@ -12,6 +12,7 @@
 #ifndef PADDOCK_HTTP_SERVER_H
 #define PADDOCK_HTTP_SERVER_H
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <sys/socket.h>
@@ -23,6 +24,7 @@
 #define HTTP_DEADLINE_MS 10000
 #define HTTP_HEADER_BYTES 32768
 #define HTTP_LARGE_REPLIES 8
+#define HTTP_ADDRESSES 16
 
 /** A reply with more bytes is large. */
 #define HTTP_LARGE_BYTES 262144
@@ -83,35 +85,44 @@ struct http_limits {
                                #HTTP_LARGE_REPLIES */
 };
 
-/** How to start a server. */
+/** How a server serves. */
 struct http_options {
-    const char *name;                /**< the thread's, at most 15 bytes; borrowed by the call */
-    const struct sockaddr *address;  /**< AF_INET or AF_INET6; port 0 takes a free one; :: is for
-                                        IPv4 as well, and is 0.0.0.0 where the host has no IPv6.
-                                        Borrowed by the call. */
+    const char *name;                /**< the thread's, at most 15 bytes; must outlive the server */
     const struct http_route *routes; /**< ended by a NULL path; must outlive the server */
     struct http_limits limits;
     void (*began)(void *user); /**< called first in the thread; may be NULL */
-    void *user;                /**< for the handlers; must outlive the server */
+    /** Whether a request is to be answered now; otherwise 429 is the answer. Called for every one
+     * that is well-formed, as its handler is. NULL: all are. */
+    bool (*admits)(const struct http_request *request, void *user);
+    void *user; /**< for the handlers, and the two before; must outlive the server */
 };
 
 struct http_server;
 
-/**
- * Listens and starts the thread, which takes no signals.
+/** Makes a server that does not listen yet.
  * @param[out] server allocated; untouched on failure. Ended with http_server_stop().
+ * @return 0 or a negative errno value. */
+int http_server_new(struct http_server **server, const struct http_options *options);
+
+/**
+ * Listens on one more address, before http_server_start(). Who connects waits until then.
+ * @param address AF_INET or AF_INET6; port 0 takes a free one; :: is for IPv4 as well, and is
+ * 0.0.0.0 where the host has no IPv6. Borrowed by the call.
  * @param[out] error NULL is fine. -EADDRINUSE when another process has the port, -EAFNOSUPPORT for
- * another family of addresses.
+ * another family of addresses, -E2BIG beyond #HTTP_ADDRESSES.
  * @return 0 or the code of @p error.
  */
-int http_server_start(struct http_server **server, const struct http_options *options,
-                      struct error *error);
+int http_server_listen(struct http_server *server, const struct sockaddr *address,
+                       struct error *error);
 
-/** The port in use, host order. */
+/** Starts the thread, which takes no signals. @return 0 or a negative errno value. */
+int http_server_start(struct http_server *server);
+
+/** The port of the first address, host order. */
 uint16_t http_server_port(const struct http_server *server);
 
-/** Drops all connections, ends the thread, closes and frees. Blocks until that is done; a handler
- * that runs is waited for. NULL is fine. */
+/** Drops all connections, ends the thread where it has started, closes and frees. Blocks until that
+ * is done; a handler that runs is waited for. NULL is fine. */
 void http_server_stop(struct http_server *server);
 
 #endif

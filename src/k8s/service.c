@@ -421,6 +421,13 @@ static void metrics(void *self, bool is_alive, struct metrics *out)
     k8s_metrics_write(&k8s->metrics, k8s->settings.elects, out);
 }
 
+static void failures(const void *self, struct metrics *out)
+{
+    const struct k8s *k8s = self;
+
+    metrics_sample(out, counter_read(&k8s->metrics.failures), "task", "k8s_provider", NULL);
+}
+
 static void stop(void *self)
 {
     struct k8s *k8s = self;
@@ -450,4 +457,5 @@ const struct service_ops k8s_service = {.name = "k8s",
                                         .tick = tick,
                                         .is_ready = is_ready,
                                         .metrics = metrics,
+                                        .failures = failures,
                                         .stop = stop};

@@ -110,6 +110,16 @@ void metrics_seconds(struct metrics *out, uint64_t ns, ...)
     write_seconds(out, ns);
 }
 
+void metrics_unknown(struct metrics *out, ...)
+{
+    va_list labels;
+
+    va_start(labels, out);
+    write_series(out, "", labels, NULL);
+    va_end(labels);
+    fputs("NaN\n", out->out);
+}
+
 /* A bound as OpenMetrics writes it, in both formats: with another text it would be another series.
  * The shortest that is read back as the same number, since bounds may be sums of many powers. */
 static void format_bound(char *text, size_t capacity, double bound)

@@ -58,6 +58,9 @@ void metrics_sample(struct metrics *out, uint64_t value, ... /* labels, NULL */)
 void metrics_seconds(struct metrics *out, uint64_t ns, ... /* labels, NULL */)
     __attribute__((sentinel));
 
+/** Writes a sample of a gauge whose value is not known, as NaN. */
+void metrics_unknown(struct metrics *out, ... /* labels, NULL */) __attribute__((sentinel));
+
 /** Writes all series of a histogram. @param bounds those that its recorders had. */
 void metrics_histogram(struct metrics *out, const struct histogram_bounds *bounds,
                        const struct histogram_sum *sum, ... /* labels, NULL */)

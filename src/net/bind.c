@@ -203,7 +203,7 @@ void bind_hear_errors(int fd, bool hears)
     int pending;
     socklen_t bytes = sizeof pending;
     set_option(fd, IPPROTO_IP, IP_RECVERR, hears);
-    set_option(fd, IPPROTO_IPV6, IPV6_RECVERR, hears); /* of IPv6 sockets alone */
+    set_option(fd, IPPROTO_IPV6, IPV6_RECVERR, hears); /* IPv4 sockets refuse it */
     if (!hears)
         getsockopt(fd, SOL_SOCKET, SO_ERROR, &pending, &bytes);
 }

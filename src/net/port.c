@@ -59,6 +59,9 @@ _Static_assert(SLOT_BYTES % 4096 != 0, "slots share no cache set");
 /* Calls for one datagram, of those that fail for an earlier one. */
 #define ERROR_TRIES 4
 
+/* More calls than errors that a port hears before it is deaf. */
+#define RECEIVE_TRIES (2 * ERRORS_MOST)
+
 /* The messages of a dual-stack socket that the kernel stamps. */
 #define CONTROL_BYTES                                                                              \
     (CMSG_SPACE(sizeof(struct scm_timestamping)) + CMSG_SPACE(sizeof(struct in6_pktinfo)) +        \
@@ -66,7 +69,7 @@ _Static_assert(SLOT_BYTES % 4096 != 0, "slots share no cache set");
 
 struct slot {
     struct sockaddr_in6 peer;
-    uint32_t segment_bytes; /* of each datagram that the kernel has gathered here; 0: it is one */
+    uint32_t segment_bytes; /* one datagram of several that the kernel has gathered; 0: it is one */
     struct iovec vector;
     alignas(struct cmsghdr) char control[CONTROL_BYTES];
 };
@@ -391,7 +394,7 @@ unsigned port_hear(struct port *port)
         struct sockaddr_in6 to;
         alignas(struct cmsghdr) char control[CMSG_SPACE(sizeof(struct sock_extended_err) +
                                                         sizeof(struct sockaddr_in6))];
-    } notices[ERROR_BATCH];
+    } notices[ERROR_BATCH] = {0};
 
     for (unsigned i = 0; i < ERROR_BATCH; i++)
         messages[i].msg_hdr = (struct msghdr){.msg_name = &notices[i].to,
@@ -421,16 +424,33 @@ void port_hear_again(struct port *port)
     port->heard = 0;
 }
 
-/* Whether a call that has failed should be tried again, as the network may have said something of
- * an earlier datagram, which takes the place of a call. The error may still be this datagram's. */
-static bool is_earlier(struct port *port, int error, unsigned tries)
+/* Whether the network may have said an error, which then takes the place of a call. */
+static bool may_be_heard(const struct port *port, int error)
 {
     enum port_error class = classify(error);
+    return port->options.refused != NULL && class != PORT_ERROR_IO &&
+           class != PORT_ERROR_NO_BUFFERS;
+}
+
+/* Whether a send that has failed should be tried again, as the error may be that of an earlier
+ * datagram. It may still be this datagram's. */
+static bool is_earlier(struct port *port, int error, unsigned tries)
+{
     if (port->options.is_connected)
         return tries == 0;
-    if (port->options.refused == NULL || class == PORT_ERROR_IO || class == PORT_ERROR_NO_BUFFERS)
+    if (!may_be_heard(port, error))
         return false;
     return port_hear(port) > 0 ? tries < ERROR_TRIES : tries == 0;
+}
+
+/* Whether a failure to receive is that of a datagram which was sent. None is the call's own, so it
+ * is tried until all is heard, or the port is deaf; an error can come before its message. */
+static bool is_of_sending(struct port *port, int error, unsigned tries)
+{
+    if (tries == RECEIVE_TRIES || !may_be_heard(port, error))
+        return false;
+    port_hear(port);
+    return true;
 }
 
 static void count_sent(const struct out *out, int64_t sent_ns)
@@ -762,8 +782,7 @@ static int receive(struct port *port)
         received = recvmmsg(port->options.fd, &batch->messages[first], most,
                             MSG_DONTWAIT | MSG_TRUNC, NULL);
         error = received < 0 ? errno : 0;
-    } while (error == EINTR ||
-             (port->options.refused != NULL && error != 0 && is_earlier(port, error, tries++)));
+    } while (error == EINTR || (error != 0 && is_of_sending(port, error, tries++)));
     if (error == EAGAIN)
         return 0;
     if (error != 0) {

@@ -30,10 +30,10 @@
 struct health {
     struct loop *loop;
     struct log *log;
-    struct loop_watch watch; /* of the socket for probes; its fd is negative before there are any */
+    struct loop_watch watch; /* the socket for probes; its fd is negative before there are any */
     struct loop_timer timer;
     sa_family_t family;
-    struct siphash_key key; /* of buckets, and of stamps, which nobody can guess */
+    struct siphash_key key; /* makes buckets and stamps that nobody can guess */
     uint64_t stamps;
     uint32_t servers;
     bool is_closed; /* the last server that is given back frees it */
@@ -124,7 +124,7 @@ static int open_socket(struct health *health)
 {
     struct sockaddr_storage own = {0};
     socklen_t length = sizeof own;
-    uint16_t port;
+    uint16_t port = 0;
     int fd = bind_free_port(&port, false);
     if (fd < 0)
         return fd;

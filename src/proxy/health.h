@@ -29,7 +29,7 @@ struct server_health {
     uint32_t refusals_seen, failures, successes; /**< the latter two in a row */
     bool is_waiting;                             /**< for the answer to a probe */
     int64_t due_ns, sent_ns, failed_ns, down_ns; /**< the next probe; the last events */
-    uint64_t stamp;                              /**< of the probe */
+    uint64_t stamp;                              /**< tells the probe under way from others */
     struct server_health *next_of_target;
 };
 

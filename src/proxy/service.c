@@ -137,10 +137,8 @@ static int prepare_entrance(struct proxy *proxy, unsigned index,
 {
     struct entrance *entrance = &proxy->entrances[index];
     void *users[WORKERS_MAX];
-    for (unsigned i = 0; i < workers_count(proxy->env.workers); i++) {
-        entrance->entries[i] = (struct proxy_entry){proxy->workers[i], (uint16_t)index};
+    for (unsigned i = 0; i < workers_count(proxy->env.workers); i++)
         users[i] = &entrance->entries[i];
-    }
 
     uint16_t port = index == 0 ? settings->port : settings->listeners.items[index - 1].port;
     const struct ports_options options = {.name = "players",
@@ -242,6 +240,8 @@ static int make_workers(struct proxy *proxy, const struct proxy_settings *settin
                                                      .tells_traffic = settings->dscp,
                                                      .is_gathering = settings->gro};
         code = proxy_worker_new(&proxy->workers[i], &options);
+        for (unsigned j = 0; j < proxy->entrances_count; j++)
+            proxy->entrances[j].entries[i] = (struct proxy_entry){proxy->workers[i], (uint16_t)j};
     }
     return code;
 }

@@ -131,6 +131,7 @@ static bool is_token(const struct place *place, const struct entry *entry,
 static struct entry *find_pair(const struct place *place, const struct wanted *wanted,
                                uint32_t owner, struct entry **other)
 {
+    assert(place->page != NULL);
     struct entry *entries = place->page->entries;
     *other = NULL;
     for (uint32_t i = home_of(wanted->tag, place->mask);; i = (i + 1) & place->mask) {

@@ -30,6 +30,10 @@ struct service_env {
     struct workers *workers;   /**< their threads run from start() on */
     struct fastpath *fastpath; /**< NULL: sockets alone */
     struct catalog *catalog;
+    /** To be called first in a thread that serves HTTP: it confines the thread. NULL: nothing is
+     * confined. */
+    void (*http_began)(void *http_user);
+    void *http_user;
 };
 
 /** By what a list is sorted, the highest first; idle ones last. */
@@ -111,6 +115,10 @@ struct service_ops {
     /** Lists its peers in the control plane, and what has passed between them. May be NULL: it has
      * none. @return an array of the caller's, or NULL without memory. */
     json_t *(*peers)(void *self);
+
+    /** Writes how often its providers failed, as samples of quilkin_provider_task_failures. From
+     * any thread. May be NULL: it has none. */
+    void (*failures)(const void *self, struct metrics *out);
 
     /** Takes nothing new from now on. May be NULL: it goes on as before until stop(). */
     void (*drain)(void *self);

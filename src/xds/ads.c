@@ -257,14 +257,13 @@ uint64_t ads_client_failures(const struct ads_client *client)
 
 json_t *ads_client_show(const struct ads_client *client)
 {
-    const char *peer = dialer_peer(client->dialer);
-    json_t *json = client->call != NULL && client->is_greeted ? subscriber_show(&client->subscriber)
-                                                              : json_object();
+    json_t *json = dialer_show(client->dialer, "server");
 
-    json_object_set_new(json, "role", json_string("server"));
-    json_object_set_new(json, "address", peer != NULL ? json_string(peer) : json_null());
-    json_object_set_new(json, "is_connected",
-                        json_boolean(client->call != NULL && client->is_greeted));
-    json_object_set_new(json, "failures", json_integer((json_int_t)client->failures));
+    if (client->call != NULL && client->is_greeted) {
+        json_t *state = subscriber_show(&client->subscriber);
+
+        json_object_update(json, state);
+        json_decref(state);
+    }
     return json;
 }

@@ -39,7 +39,8 @@ struct dialer {
     struct loop_timer again;
     struct names *names;
     struct siphash_key key;
-    uint64_t rounds;
+    uint64_t rounds, failures;
+    char failure[128]; /* the last */
     int64_t backoff_ns, connected_ns;
     bool is_stopping, is_stopped;
 };
@@ -77,6 +78,16 @@ static bool is_dialling(const struct dialer *dialer)
     return false;
 }
 
+static void note_failure(struct dialer *dialer, const char *message, const char *peer,
+                         const char *reason)
+{
+    dialer->failures++;
+    snprintf(dialer->failure, sizeof dialer->failure, "%s", reason);
+    LOG_EVENT(dialer->options.log, LOG_LEVEL_WARN, log_text("message", message),
+              log_text("provider", dialer->options.name), log_text("peer", peer),
+              log_text("error", reason));
+}
+
 static void ready(void *user)
 {
     struct attempt *attempt = user;
@@ -110,15 +121,10 @@ static void ended(const char *reason, void *user)
         return;
     if (dialer->used == attempt) {
         dialer->used = NULL;
-        LOG_EVENT(dialer->options.log, LOG_LEVEL_WARN, log_text("message", "control plane lost"),
-                  log_text("provider", dialer->options.name), log_text("peer", attempt->peer),
-                  log_text("error", reason));
+        note_failure(dialer, "control plane lost", attempt->peer, reason);
         wait_again(dialer, dialer->options.lost(dialer->options.user), lived_ns);
     } else if (dialer->used == NULL && !is_dialling(dialer)) {
-        LOG_EVENT(dialer->options.log, LOG_LEVEL_WARN,
-                  log_text("message", "control plane not reached"),
-                  log_text("provider", dialer->options.name), log_text("peer", attempt->peer),
-                  log_text("error", reason));
+        note_failure(dialer, "control plane not reached", attempt->peer, reason);
         wait_again(dialer, false, 0);
     }
 }
@@ -178,9 +184,7 @@ static void dial_all(void *user)
     if (is_dialling(dialer))
         return;
     if (error != -EAGAIN)
-        LOG_EVENT(
-            dialer->options.log, LOG_LEVEL_WARN, log_text("message", "control plane not reached"),
-            log_text("provider", dialer->options.name), log_text("error", strerrordesc_np(-error)));
+        note_failure(dialer, "control plane not reached", NULL, strerrordesc_np(-error));
     wait_again(dialer, false, 0);
 }
 
@@ -294,7 +298,10 @@ void dialer_tick(struct dialer *dialer, int64_t now_ns)
     names_tick(dialer->names, now_ns);
 }
 
-const char *dialer_peer(const struct dialer *dialer)
+json_t *dialer_show(const struct dialer *dialer, const char *role)
 {
-    return dialer->used != NULL ? dialer->used->peer : NULL;
+    return json_pack("{s:s, s:s?, s:I, s:s?}", "role", role, "address",
+                     dialer->used != NULL ? dialer->used->peer : NULL, "failures",
+                     (json_int_t)dialer->failures, "failure",
+                     dialer->failures > 0 ? dialer->failure : NULL);
 }

@@ -6,6 +6,8 @@
 #ifndef PADDOCK_XDS_DIAL_H
 #define PADDOCK_XDS_DIAL_H
 
+#include <jansson.h>
+
 #include "base/log.h"
 #include "loop/loop.h"
 #include "xds/grpc.h"
@@ -47,8 +49,10 @@ void dialer_stop(struct dialer *dialer);
 /** To be called every second. */
 void dialer_tick(struct dialer *dialer, int64_t now_ns);
 
-/** The peer in use as `host:port`, or NULL. Until the next turn. */
-const char *dialer_peer(const struct dialer *dialer);
+/** Its state for people: an object with `role`, `address` (`host:port`, or null as long as there is
+ * none), `failures` (times that it was lost or not reached) and `failure` (the last, or null).
+ * @param role static storage. @return a reference of the caller's, or NULL without memory. */
+json_t *dialer_show(const struct dialer *dialer, const char *role);
 
 /** The time before a connection is tried again.
  * @param[in,out] backoff_ns 0 at first: what the next wait begins with.

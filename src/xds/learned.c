@@ -8,14 +8,21 @@
 
 #include "catalog/lookup.h"
 #include "net/address.h"
+#include "xds/exchange.h"
 
 #define VERSION_BYTES 17
+
+/* What all agents of a relay may have told in all, as bytes of messages; and the data centres of
+ * one of them, each of which Phoenix of every proxy pings. */
+#define AGENTS_MAX_BYTES ((size_t)64 << 20)
+#define AGENT_MAX_NODES 1000
 
 /* What is known of a resource besides what it says. */
 struct item {
     char *name; /* of the resource */
     char *version;
     struct learned_owner *owner;
+    size_t bytes;           /* of the message */
     struct datacenter node; /* of a data centre */
 };
 
@@ -39,7 +46,8 @@ struct draft {
     struct items next;
     struct clusters *clusters;
     json_t *filters;
-    struct lookup *removed;
+    struct lookup *removed; /* names */
+    struct lookup *names;   /* the items of data centres that the response has */
 };
 
 static void items_fini(struct items *items)
@@ -59,11 +67,12 @@ static int items_init(struct items *items, size_t room)
 }
 
 static int add_item(struct items *items, const char *name, const char *version,
-                    struct learned_owner *owner)
+                    struct learned_owner *owner, size_t bytes)
 {
     struct item *item = &items->items[items->count];
 
-    *item = (struct item){.name = strdup(name), .version = strdup(version), .owner = owner};
+    *item = (struct item){
+        .name = strdup(name), .version = strdup(version), .owner = owner, .bytes = bytes};
     items->count++; /* so that it is freed, whatever it has */
     return item->name != NULL && item->version != NULL ? 0 : -ENOMEM;
 }
@@ -74,6 +83,7 @@ static void draft_fini(struct draft *draft)
     clusters_free(draft->clusters);
     json_decref(draft->filters);
     lookup_free(draft->removed);
+    lookup_free(draft->names);
 }
 
 int learned_new(struct learned **learned, struct catalog *catalog, enum catalog_source source)
@@ -169,6 +179,18 @@ static const ProtobufCBinaryData *content(const Xds__Resource *resource, enum re
     return &resource->resource->value;
 }
 
+static int check_bytes(const struct items *items, struct error *error)
+{
+    size_t bytes = 0;
+
+    for (size_t i = 0; i < items->count; i++)
+        bytes += items->items[i].bytes + strlen(items->items[i].name);
+    return bytes <= AGENTS_MAX_BYTES
+               ? 0
+               : error_set(error, -E2BIG, "agents have told this relay more than %zu bytes",
+                           AGENTS_MAX_BYTES);
+}
+
 /* New clusters first, then those that stay, so that a list shows whose locality comes twice. */
 static int draft_clusters(struct draft *draft, const struct learned *learned,
                           const Xds__DeltaDiscoveryResponse *response, struct learned_owner *owner,
@@ -206,7 +228,7 @@ static int draft_clusters(struct draft *draft, const struct learned *learned,
             return -EINVAL;
         }
         if (clusters_add(draft->clusters, cluster) != 0 ||
-            add_item(&draft->next, resource->name, resource->version, owner) != 0)
+            add_item(&draft->next, resource->name, resource->version, owner, message->len) != 0)
             return no_memory(error);
     }
     for (size_t i = 0; learned->clusters != NULL && i < before->count; i++) {
@@ -217,35 +239,84 @@ static int draft_clusters(struct draft *draft, const struct learned *learned,
             clusters_find(draft->clusters, cluster->locality) != NULL)
             continue;
         if (clusters_share(draft->clusters, cluster, 0) != 0 ||
-            add_item(&draft->next, item->name, item->version, item->owner) != 0)
+            add_item(&draft->next, item->name, item->version, item->owner, item->bytes) != 0)
             return no_memory(error);
     }
+    return owner == NULL ? 0 : check_bytes(&draft->next, error);
+}
+
+static bool item_has_name(const void *item, const struct lookup_key *key)
+{
+    return has_name(((const struct item *)item)->name, key);
+}
+
+static struct lookup *list_names(const struct items *items)
+{
+    struct lookup *names = lookup_new(item_has_name);
+
+    for (size_t i = 0; names != NULL && i < items->count; i++) {
+        struct lookup_key key = key_of(items->items[i].name);
+        void **place = lookup_place(names, &key);
+
+        if (place == NULL) {
+            lookup_free(names);
+            return NULL;
+        }
+        *place = &items->items[i];
+    }
+    return names;
+}
+
+static int add_node(struct draft *draft, const Xds__Resource *resource,
+                    const struct datacenter *node, struct learned_owner *owner, struct error *error)
+{
+    struct lookup_key key = key_of(resource->name);
+    void **place = lookup_place(draft->names, &key);
+
+    if (place == NULL)
+        return no_memory(error);
+    if (*place != NULL)
+        return error_set(error, -EINVAL, "data centre '%.80s' comes twice", resource->name);
+    *place = &draft->next.items[draft->next.count];
+    if (add_item(&draft->next, resource->name, resource->version, owner, 0) != 0)
+        return no_memory(error);
+    draft->next.items[draft->next.count - 1].node = *node;
     return 0;
 }
 
-static struct item *find_name(const struct items *items, const char *name)
+/* Takes over the data centres that the response says nothing of. */
+static int keep_nodes(struct draft *draft, const struct items *before, struct learned_owner *owner,
+                      struct error *error)
 {
-    for (size_t i = 0; i < items->count; i++) {
-        if (strcmp(items->items[i].name, name) == 0)
-            return &items->items[i];
+    for (size_t i = 0; i < before->count; i++) {
+        const struct item *item = &before->items[i];
+        struct lookup_key key = key_of(item->name);
+        const struct item *newer = lookup_find(draft->names, &key);
+
+        if (is_removed(draft, item, owner) || (newer != NULL && newer->owner == item->owner))
+            continue;
+        if (add_item(&draft->next, item->name, item->version, item->owner, 0) != 0)
+            return no_memory(error);
+        draft->next.items[draft->next.count - 1].node = item->node;
     }
-    return NULL;
+    size_t owned = 0;
+    for (size_t i = 0; owner != NULL && i < draft->next.count; i++)
+        owned += draft->next.items[i].owner == owner;
+    return owned <= AGENT_MAX_NODES
+               ? 0
+               : error_set(error, -E2BIG, "more than %d data centres", AGENT_MAX_NODES);
 }
 
 /* A relay knows an agent's own data centre by the agent's address; from a server it is nobody's. */
-static int draft_datacenters(struct draft *draft, const struct learned *learned,
-                             const Xds__DeltaDiscoveryResponse *response,
-                             struct learned_owner *owner, struct arena *arena, struct error *error)
+static int read_nodes(struct draft *draft, const struct lookup *before,
+                      const Xds__DeltaDiscoveryResponse *response, struct learned_owner *owner,
+                      struct arena *arena, struct error *error)
 {
-    const struct items *before = &learned->sets[RESOURCE_DATACENTER];
-
-    if (response->n_resources > UINT16_MAX)
-        return error_set(error, -E2BIG, "more than 65535 data centres");
-    if (items_init(&draft->next, before->count + response->n_resources) != 0)
-        return no_memory(error);
     for (size_t i = 0; i < response->n_resources; i++) {
         const Xds__Resource *resource = response->resources[i];
         const ProtobufCBinaryData *message = content(resource, RESOURCE_DATACENTER, error);
+        struct lookup_key key = key_of(resource->name);
+        const struct item *there = lookup_find(before, &key);
         struct datacenter node;
         bool is_address;
 
@@ -256,29 +327,31 @@ static int draft_datacenters(struct draft *draft, const struct learned *learned,
             continue;
         if (!is_address)
             address_format_host(&owner->address, node.address);
-        struct item *there = find_name(before, resource->name);
         if (there != NULL && !may_change(there, owner) && is_address)
             return error_set(error, -EPERM, "data centre '%.80s' is another agent's",
                              resource->name);
-        if (find_name(&draft->next, resource->name) != NULL)
-            return error_set(error, -EINVAL, "data centre '%.80s' comes twice", resource->name);
-        if (add_item(&draft->next, resource->name, resource->version, owner) != 0)
-            return no_memory(error);
-        draft->next.items[draft->next.count - 1].node = node;
-    }
-    size_t fresh = draft->next.count;
-    for (size_t i = 0; i < before->count; i++) {
-        const struct item *item = &before->items[i];
-        const struct items news = {draft->next.items, fresh};
-        const struct item *newer = find_name(&news, item->name);
-
-        if (is_removed(draft, item, owner) || (newer != NULL && newer->owner == item->owner))
-            continue;
-        if (add_item(&draft->next, item->name, item->version, item->owner) != 0)
-            return no_memory(error);
-        draft->next.items[draft->next.count - 1].node = item->node;
+        int code = add_node(draft, resource, &node, owner, error);
+        if (code != 0)
+            return code;
     }
     return 0;
+}
+
+static int draft_datacenters(struct draft *draft, const struct learned *learned,
+                             const Xds__DeltaDiscoveryResponse *response,
+                             struct learned_owner *owner, struct arena *arena, struct error *error)
+{
+    const struct items *before = &learned->sets[RESOURCE_DATACENTER];
+    struct lookup *names;
+
+    if (response->n_resources > UINT16_MAX)
+        return error_set(error, -E2BIG, "more than %d data centres", UINT16_MAX);
+    if (items_init(&draft->next, before->count + response->n_resources) != 0 ||
+        (draft->names = lookup_new(item_has_name)) == NULL || (names = list_names(before)) == NULL)
+        return no_memory(error);
+    int code = read_nodes(draft, names, response, owner, arena, error);
+    lookup_free(names);
+    return code == 0 ? keep_nodes(draft, before, owner, error) : code;
 }
 
 static int draft_filters(struct draft *draft, const struct learned *learned,
@@ -291,7 +364,7 @@ static int draft_filters(struct draft *draft, const struct learned *learned,
         draft->filters = json_incref(learned->filters);
         if (items_init(&draft->next, before->count) != 0 ||
             (before->count > 0 &&
-             add_item(&draft->next, before->items[0].name, before->items[0].version, NULL) != 0))
+             add_item(&draft->next, before->items[0].name, before->items[0].version, NULL, 0) != 0))
             return no_memory(error);
         return 0;
     }
@@ -302,7 +375,7 @@ static int draft_filters(struct draft *draft, const struct learned *learned,
     if (message == NULL || resource_read_filters(message, arena, &draft->filters, error) != 0)
         return -EINVAL;
     if (items_init(&draft->next, 1) != 0 ||
-        add_item(&draft->next, resource->name, resource->version, NULL) != 0)
+        add_item(&draft->next, resource->name, resource->version, NULL, 0) != 0)
         return no_memory(error);
     return 0;
 }
@@ -439,7 +512,7 @@ static void forget_nodes(struct learned *learned, const struct learned_owner *ow
 
         if (item->owner == owner)
             continue;
-        error = add_item(&draft.next, item->name, item->version, item->owner);
+        error = add_item(&draft.next, item->name, item->version, item->owner, 0);
         draft.next.items[draft.next.count - 1].node = item->node;
     }
     if (error == 0 && draft.next.count < before->count &&
@@ -474,7 +547,18 @@ void learned_leave(struct learned *learned, struct learned_owner *owner)
     free(owner);
 }
 
-size_t learned_count(const struct learned *learned, enum resource_type type)
+size_t learned_count(const struct learned *learned, enum resource_type type,
+                     const struct learned_owner *owner, uint64_t *digest)
 {
-    return learned->sets[type].count;
+    const struct items *set = &learned->sets[type];
+    size_t count = 0;
+
+    *digest = 0;
+    for (size_t i = 0; i < set->count; i++) {
+        if (owner != NULL && set->items[i].owner != owner)
+            continue;
+        exchange_add_version(digest, set->items[i].name, set->items[i].version);
+        count++;
+    }
+    return count;
 }

@@ -51,7 +51,10 @@ struct learned_owner *learned_join(struct learned *learned, const struct in6_add
 /** Ends a stream of an owner. With the last its data centres go; its clusters stay. */
 void learned_leave(struct learned *learned, struct learned_owner *owner);
 
-/** Resources of a type, for people. */
-size_t learned_count(const struct learned *learned, enum resource_type type);
+/** Resources of a type, for people.
+ * @param owner whose; NULL: all.
+ * @param[out] digest of their versions, as exchange_add_version() makes it. */
+size_t learned_count(const struct learned *learned, enum resource_type type,
+                     const struct learned_owner *owner, uint64_t *digest);
 
 #endif

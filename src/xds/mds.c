@@ -426,3 +426,9 @@ uint64_t mds_client_failures(const struct mds_client *client)
 {
     return client->failures;
 }
+
+void mds_client_show(const struct mds_client *client, json_t *list)
+{
+    if (client->publisher == NULL)
+        json_array_append_new(list, dialer_show(client->dialer, "relay"));
+}

@@ -72,5 +72,7 @@ void mds_client_tick(struct mds_client *client, int64_t now_ns);
 bool mds_client_is_ready(const struct mds_client *client);
 /** Times that the stream was lost. */
 uint64_t mds_client_failures(const struct mds_client *client);
+/** Adds itself to a list for people, where publications_show() does not: without a relay. */
+void mds_client_show(const struct mds_client *client, json_t *list);
 
 #endif

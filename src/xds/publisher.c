@@ -11,6 +11,7 @@
 #include "base/siphash.h"
 #include "base/text.h"
 #include "net/address.h"
+#include "xds/exchange.h"
 
 #define MS_NS INT64_C(1000000)
 
@@ -21,6 +22,14 @@
 #define ACK_NS (1000 * MS_NS)
 
 #define HELLO_TYPE "ignore-me"
+
+/* A peer that asks so often while it reads nothing is left. */
+#define MAX_UNREAD 64
+
+/* What one peer, and all of them, may say that they have; with what an item takes by itself. */
+#define MAX_CLAIMED_BYTES ((size_t)16 << 20)
+#define MAX_ALL_CLAIMED_BYTES ((size_t)256 << 20)
+#define CLAIM_BYTES 128
 #define NONCE_BYTES 37
 #define LABEL_BYTES 128
 
@@ -48,6 +57,7 @@ struct publications {
     bool is_armed;   /* the timer is set */
     bool is_settled; /* see publications_options.settled_ns */
     int64_t pushed_ns;
+    size_t claimed_bytes;   /* of all peers */
     struct siphash_key key; /* of nonces */
     uint64_t nonces;
 };
@@ -60,9 +70,9 @@ struct topic {
     struct snapshot *acknowledged, *sent; /* sent: not answered yet */
     struct snapshot *refused;             /* the state of the catalog that was */
     char nonce[NONCE_BYTES];
+    size_t claimed_bytes;
     int64_t sent_ns;
-    uint64_t responses, acks, nacks;
-    char error[LABEL_BYTES];
+    struct exchange exchange;
 };
 
 struct publisher {
@@ -71,6 +81,7 @@ struct publisher {
     struct grpc_call *call;
     const char *role;
     bool is_agent, has_node, is_old;
+    unsigned unread; /* requests since all that was sent had left */
     char id[LABEL_BYTES];
     struct topic topics[RESOURCE_TYPES];
 };
@@ -193,7 +204,7 @@ static int send_step(struct publisher *publisher, struct topic *topic, const str
     snapshot_unref(topic->sent);
     topic->sent = snapshot_ref(diff->step);
     topic->sent_ns = clock_monotonic_ns();
-    topic->responses++;
+    topic->exchange.responses++;
     xds_metrics_add(all->options.metrics, XDS_ACTIONS, "server", "push", 1);
     return 0;
 }
@@ -211,7 +222,7 @@ static bool push_topic(struct publisher *publisher, enum resource_type type, int
     if (diff != NULL) {
         bool is_refused = topic->refused != NULL && snapshot_equal(current, topic->refused);
         bool is_sent = topic->sent != NULL && snapshot_equal(diff->step, topic->sent);
-        bool is_first = publisher->is_agent && topic->responses == 0;
+        bool is_first = publisher->is_agent && topic->exchange.responses == 0;
 
         if (!is_sent && ((!diff->is_nothing && !is_refused) || is_first)) {
             /* One that does not read, or not acknowledge, holds one response of a type at most. */
@@ -391,16 +402,40 @@ static enum grpc_status take_names(struct topic *topic, enum resource_type type,
     return GRPC_OK;
 }
 
+static size_t claimed_bytes(const Xds__DeltaDiscoveryRequest *request)
+{
+    size_t bytes = 0;
+
+    for (size_t i = 0; i < request->n_initial_resource_versions; i++)
+        bytes += CLAIM_BYTES + strlen(request->initial_resource_versions[i]->key) +
+                 strlen(request->initial_resource_versions[i]->value);
+    return bytes;
+}
+
+static void count_claimed(struct publications *all, struct topic *topic, size_t bytes)
+{
+    all->claimed_bytes += bytes - topic->claimed_bytes;
+    topic->claimed_bytes = bytes;
+}
+
 /* What the peer says that it has; the same as what there is stands for itself. */
-static int take_versions(struct publisher *publisher, enum resource_type type,
-                         const Xds__DeltaDiscoveryRequest *request)
+static enum grpc_status take_versions(struct publisher *publisher, enum resource_type type,
+                                      const Xds__DeltaDiscoveryRequest *request,
+                                      struct error *error)
 {
     struct topic *topic = &publisher->topics[type];
-    struct snapshot *claimed = snapshot_claimed(type, request);
-    struct snapshot *now = publisher->all->now[type];
+    struct publications *all = publisher->all;
+    struct snapshot *now = all->now[type];
+    size_t bytes = claimed_bytes(request);
 
+    if (bytes > MAX_CLAIMED_BYTES ||
+        all->claimed_bytes - topic->claimed_bytes + bytes > MAX_ALL_CLAIMED_BYTES) {
+        error_set(error, -E2BIG, "too many versions of resources");
+        return GRPC_RESOURCE_EXHAUSTED;
+    }
+    struct snapshot *claimed = snapshot_claimed(type, request);
     if (claimed == NULL)
-        return -ENOMEM;
+        return GRPC_RESOURCE_EXHAUSTED;
     snapshot_unref(topic->acknowledged);
     snapshot_unref(topic->sent);
     snapshot_unref(topic->refused);
@@ -410,8 +445,10 @@ static int take_versions(struct publisher *publisher, enum resource_type type,
     if (now != NULL && snapshot_equal(now, claimed)) {
         topic->acknowledged = snapshot_ref(now);
         snapshot_unref(claimed);
+        bytes = 0;
     }
-    return 0;
+    count_claimed(all, topic, bytes);
+    return GRPC_OK;
 }
 
 static void take_answer(struct publisher *publisher, enum resource_type type,
@@ -423,18 +460,17 @@ static void take_answer(struct publisher *publisher, enum resource_type type,
     if (topic->sent == NULL || strcmp(topic->nonce, request->response_nonce) != 0)
         return; /* an answer to an older one */
     if (request->error_detail == NULL) {
-        topic->acks++;
+        exchange_ack(&topic->exchange);
         snapshot_unref(topic->acknowledged);
         topic->acknowledged = topic->sent;
         topic->sent = NULL;
         return;
     }
-    topic->nacks++;
-    text_escape(request->error_detail->message, topic->error, sizeof topic->error);
+    exchange_nack(&topic->exchange, request->error_detail->message);
     xds_metrics_add(options->metrics, XDS_NACKS, publisher->id, resource_type_url(type), 1);
     LOG_EVENT(options->log, LOG_LEVEL_WARN, log_text("message", "a peer refuses resources"),
               log_text("peer", publisher->id), log_text("type", resource_type_url(type)),
-              log_text("error", topic->error));
+              log_text("error", topic->exchange.error));
     snapshot_unref(topic->refused);
     topic->refused = wanted(publisher, type);
     snapshot_unref(topic->sent);
@@ -509,8 +545,8 @@ static enum grpc_status take_request(struct publisher *publisher,
     topic->is_wanted = true;
     if (is_answer)
         take_answer(publisher, type, request);
-    else if (take_versions(publisher, type, request) != 0)
-        return GRPC_RESOURCE_EXHAUSTED;
+    else if ((status = take_versions(publisher, type, request, error)) != GRPC_OK)
+        return status;
     if (push_topic(publisher, type, clock_monotonic_ns()))
         arm(publisher->all, clock_monotonic_ns() + ACK_NS);
     grpc_flush(publisher->call);
@@ -544,6 +580,7 @@ void publisher_free(struct publisher *publisher)
         struct topic *topic = &publisher->topics[type];
 
         drop_names(topic);
+        count_claimed(publisher->all, topic, 0);
         snapshot_unref(topic->acknowledged);
         snapshot_unref(topic->sent);
         snapshot_unref(topic->refused);
@@ -559,6 +596,11 @@ enum grpc_status publisher_take(struct publisher *publisher, const uint8_t *data
 {
     struct arena arena;
 
+    publisher->unread = grpc_queued(publisher->call) > 0 ? publisher->unread + 1 : 0;
+    if (publisher->unread > MAX_UNREAD) {
+        error_set(error, -EBUSY, "requests follow each other, and responses are not read");
+        return GRPC_RESOURCE_EXHAUSTED;
+    }
     arena_init(&arena, bytes);
     const Xds__DeltaDiscoveryRequest *request =
         xds__delta_discovery_request__unpack(&arena.allocator, bytes, data);
@@ -574,11 +616,12 @@ enum grpc_status publisher_take(struct publisher *publisher, const uint8_t *data
 
 static json_t *show_topic(const struct topic *topic)
 {
-    return json_pack("{s:i, s:I, s:I, s:I, s:s?, s:b}", "resources",
-                     topic->acknowledged != NULL ? (int)topic->acknowledged->count : 0, "responses",
-                     (json_int_t)topic->responses, "acks", (json_int_t)topic->acks, "nacks",
-                     (json_int_t)topic->nacks, "last_error", topic->nacks > 0 ? topic->error : NULL,
-                     "is_waiting", topic->sent != NULL);
+    const struct snapshot *has = topic->acknowledged;
+    json_t *json = has != NULL ? exchange_show(&topic->exchange, has->count, snapshot_digest(has))
+                               : exchange_show(&topic->exchange, 0, 0);
+
+    json_object_set_new(json, "is_waiting", json_boolean(topic->sent != NULL));
+    return json;
 }
 
 json_t *publications_show(const struct publications *all)

@@ -281,6 +281,18 @@ static void metrics(void *self, bool is_alive, struct metrics *out)
     xds_metrics_write(xds->metrics, out);
 }
 
+static void failures(const void *self, struct metrics *out)
+{
+    const struct xds *xds = self;
+
+    if (xds->agent != NULL)
+        metrics_sample(out, atomic_load_explicit(&xds->mds_failures, memory_order_relaxed), "task",
+                       "mds_provider", NULL);
+    if (xds->ads != NULL)
+        metrics_sample(out, atomic_load_explicit(&xds->xds_failures, memory_order_relaxed), "task",
+                       "xds_provider", NULL);
+}
+
 static void show(const void *self, json_t *json)
 {
     const struct xds *xds = self;
@@ -302,6 +314,8 @@ static json_t *peers(void *self)
 
     if (list != NULL && xds->ads != NULL)
         json_array_append_new(list, ads_client_show(xds->ads));
+    if (list != NULL && xds->agent != NULL)
+        mds_client_show(xds->agent, list);
     if (list != NULL && xds->relay != NULL)
         mds_relay_show(xds->relay, list);
     return list;
@@ -336,4 +350,5 @@ const struct service_ops xds_service = {.name = "xds",
                                         .metrics = metrics,
                                         .show = show,
                                         .peers = peers,
+                                        .failures = failures,
                                         .stop = stop};

@@ -7,6 +7,8 @@
 #include <string.h>
 
 #include "base/siphash.h"
+#include "catalog/lookup.h"
+#include "xds/exchange.h"
 
 #define RESOURCES_TAG 0x12 /* field 2 of a response, of which the rest is a message */
 #define VARINT_BYTES 10
@@ -189,23 +191,36 @@ static int add_clusters(struct snapshot *snapshot, const struct snapshot *before
     return error;
 }
 
+static bool is_address(const void *item, const struct lookup_key *key)
+{
+    return strcmp(item, key->data) == 0;
+}
+
+/* A resource is named by its address; further ones of that address by the port too. */
 static int add_datacenters(struct snapshot *snapshot, const struct snapshot *before,
                            const struct datacenters *datacenters, const struct catalog_self *self)
 {
+    struct lookup *addresses = lookup_new(is_address);
     char name[TARGET_HOST_BYTES + 16], version[32];
-    int error = 0;
+    int error = addresses != NULL ? 0 : -1;
 
     for (size_t i = 0; datacenters != NULL && i < datacenters->count && error == 0; i++) {
-        const struct datacenter *node = &datacenters->items[i];
-        bool is_first = true;
+        struct datacenter *node = &datacenters->items[i];
+        const struct lookup_key key = {.data = node->address, .bytes = strlen(node->address)};
+        void **place = lookup_place(addresses, &key);
 
-        for (size_t j = 0; j < i && is_first; j++)
-            is_first = strcmp(datacenters->items[j].address, node->address) != 0;
+        if (place == NULL) {
+            error = -1;
+            break;
+        }
+        bool is_first = *place == NULL;
+        *place = node->address;
         snprintf(name, sizeof name, is_first ? "%s" : "%s-%u", node->address, node->qcmp_port);
         snprintf(version, sizeof version, "%s-%u", node->icao_code, node->qcmp_port);
         error = add(snapshot, before, name, version,
                     resource_write_datacenter(node->address, node->qcmp_port, node->icao_code));
     }
+    lookup_free(addresses);
     if (error == 0 && self->qcmp_port != 0) {
         snprintf(version, sizeof version, "%s-%u", self->icao_code, self->qcmp_port);
         error = add(snapshot, before, self->id, version,
@@ -362,6 +377,15 @@ struct snapshot *snapshot_step(struct snapshot *from, struct snapshot *to, bool 
         j += order >= 0;
     }
     return step;
+}
+
+uint64_t snapshot_digest(const struct snapshot *snapshot)
+{
+    uint64_t digest = 0;
+
+    for (size_t i = 0; i < snapshot->count; i++)
+        exchange_add_version(&digest, snapshot->items[i]->name, snapshot->items[i]->version);
+    return digest;
 }
 
 static bool item_equal(const struct snapshot_item *a, const struct snapshot_item *b)

@@ -70,6 +70,9 @@ bool snapshot_equal(const struct snapshot *a, const struct snapshot *b);
 struct http_blob *snapshot_diff(const struct snapshot *from, const struct snapshot *to,
                                 const char *identifier);
 
+/** What exchange_add_version() makes of all items. */
+uint64_t snapshot_digest(const struct snapshot *snapshot);
+
 struct snapshot *snapshot_ref(struct snapshot *snapshot);
 /** NULL is fine. */
 void snapshot_unref(struct snapshot *snapshot);

@@ -92,17 +92,19 @@ int subscriber_take(struct subscriber *subscriber, const Xds__DeltaDiscoveryResp
     enum resource_type type = RESOURCE_CLUSTER;
     struct error error = {0};
     bool is_known = resource_type_find(response->type_url, &type) == 0;
+    bool is_wanted = is_known && subscriber->is_wanted[type];
+    struct exchange *exchange = &subscriber->exchanges[is_wanted ? type : RESOURCE_TYPES];
     int code;
 
     xds__delta_discovery_request__init(&answer);
     xds__status__init(&status);
     subscriber->heard_ns = clock_monotonic_ns();
-    subscriber->responses++;
+    exchange->responses++;
     if (response->control_plane != NULL)
         text_escape(response->control_plane->identifier, subscriber->control_plane,
                     sizeof subscriber->control_plane);
     count(subscriber, XDS_RESPONSES, response, is_known);
-    if (!is_known || !subscriber->is_wanted[type])
+    if (!is_wanted)
         code = error_set(&error, -EINVAL, "this type was not asked for");
     else
         code = learned_take(subscriber->learned, type, response, subscriber->owner, arena, &error);
@@ -110,17 +112,16 @@ int subscriber_take(struct subscriber *subscriber, const Xds__DeltaDiscoveryResp
     answer.type_url = response->type_url;
     answer.response_nonce = response->nonce;
     if (code == 0) {
-        subscriber->acks++;
+        exchange_ack(exchange);
         subscriber->is_told[type] = true;
     } else {
         char shown[ERROR_TEXT_BYTES];
 
         text_escape(error.text, shown, sizeof shown);
-        subscriber->nacks++;
         status.code = GRPC_INVALID_ARGUMENT;
         status.message = shown;
         answer.error_detail = &status;
-        text_escape(error.text, subscriber->error, sizeof subscriber->error);
+        exchange_nack(exchange, error.text);
         LOG_EVENT(subscriber->log, LOG_LEVEL_WARN, log_text("message", "resources are refused"),
                   log_text("control_plane", subscriber->control_plane),
                   log_text("type", is_known ? response->type_url : "other"),
@@ -149,17 +150,20 @@ void subscriber_tick(struct subscriber *subscriber, int64_t now_ns)
 
 json_t *subscriber_show(const struct subscriber *subscriber)
 {
+    const struct exchange *others = &subscriber->exchanges[RESOURCE_TYPES];
     json_t *types = json_object();
 
-    for (unsigned type = 0; type < RESOURCE_TYPES; type++) {
-        if (subscriber->is_wanted[type])
-            json_object_set_new(types, resource_type_name((enum resource_type)type),
-                                json_integer((json_int_t)learned_count(subscriber->learned,
-                                                                       (enum resource_type)type)));
+    for (unsigned i = 0; i < RESOURCE_TYPES; i++) {
+        enum resource_type type = (enum resource_type)i;
+        uint64_t digest;
+
+        if (!subscriber->is_wanted[type])
+            continue;
+        size_t count = learned_count(subscriber->learned, type, subscriber->owner, &digest);
+        json_object_set_new(types, resource_type_name(type),
+                            exchange_show(&subscriber->exchanges[type], count, digest));
     }
-    return json_pack("{s:s, s:I, s:I, s:I, s:s?, s:o}", "control_plane", subscriber->control_plane,
-                     "responses", (json_int_t)subscriber->responses, "acks",
-                     (json_int_t)subscriber->acks, "nacks", (json_int_t)subscriber->nacks,
-                     "last_error", subscriber->nacks > 0 ? subscriber->error : NULL, "types",
-                     types);
+    if (others->responses > 0)
+        json_object_set_new(types, "other", exchange_show(others, 0, 0));
+    return json_pack("{s:s, s:o}", "id", subscriber->control_plane, "types", types);
 }

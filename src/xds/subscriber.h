@@ -9,6 +9,7 @@
 #include <jansson.h>
 
 #include "base/log.h"
+#include "xds/exchange.h"
 #include "xds/grpc.h"
 #include "xds/learned.h"
 #include "xds/metrics.h"
@@ -25,10 +26,9 @@ struct subscriber {
     const char *node_id; /**< borrowed */
 
     bool is_wanted[RESOURCE_TYPES], is_told[RESOURCE_TYPES];
-    int64_t asked_ns, heard_ns; /**< monotonic; 0: not yet */
-    uint64_t responses, acks, nacks;
-    char control_plane[SUBSCRIBER_LABEL_BYTES]; /**< of the last response */
-    char error[SUBSCRIBER_LABEL_BYTES];         /**< of the last NACK */
+    int64_t asked_ns, heard_ns;                    /**< monotonic; 0: not yet */
+    struct exchange exchanges[RESOURCE_TYPES + 1]; /**< the last: of types not asked for */
+    char control_plane[SUBSCRIBER_LABEL_BYTES];    /**< of the last response */
 };
 
 /** Says hello, as the delta protocol of the reference begins. @return 0 or -ENOMEM. */

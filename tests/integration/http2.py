@@ -158,12 +158,14 @@ class Connection:
     def __init__(self, peer, is_server=False, window=1 << 20, settings=b""):
         self.socket = peer
         self.socket.settimeout(support.ANSWER_SECONDS)
+        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.is_server = is_server
         self.encoder, self.decoder = hpack.Encoder(), hpack.Decoder()
         self.buffer, self.body = b"", b""
         self.messages, self.headers = collections.deque(), []
         self.reset, self.goaway, self.ended = None, None, False
         self.stream, self.window = 1, window
+        self.sent, self.credit, self.room = 0, 0, 65535
         self.acknowledges = True
         if not is_server:
             self.socket.sendall(PREFACE)
@@ -199,6 +201,9 @@ class Connection:
     def send(self, message, compressed=0):
         data = bytes([compressed]) + struct.pack(">I", len(message)) + message
         for at in range(0, len(data), 16384):
+            while self.sent + 16384 > self.room + self.credit:  # of the stream; a connection has more
+                self.turn()
+            self.sent += len(data[at:at + 16384])
             self.frame(DATA, 0, self.stream, data[at:at + 16384])
 
     def read(self, count):
@@ -216,9 +221,14 @@ class Connection:
         length, kind, flags, stream = int.from_bytes(head[:3], "big"), head[3], head[4], int.from_bytes(head[5:], "big")
         data = self.read(length)
         if kind == SETTINGS and not flags & ACK:
+            for at in range(0, length, 6):
+                if data[at:at + 2] == b"\0\4":
+                    self.room = int.from_bytes(data[at + 2:at + 6], "big")
             self.frame(SETTINGS, ACK, 0)
         elif kind == PING and not flags & ACK and self.acknowledges:
             self.frame(PING, ACK, 0, data)
+        elif kind == WINDOW and stream != 0:
+            self.credit += int.from_bytes(data, "big")
         elif kind == GOAWAY:
             self.goaway = data
         elif kind == RESET:

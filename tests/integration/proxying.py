@@ -89,24 +89,20 @@ class Administered(Process):
         return samples(self.http("/metrics")[1])
 
 
-class Proxy(Administered):
-    """`paddock --service.udp` on a free port, with its admin server on another. The file is JSON, which is YAML."""
+class Configured(Administered):
+    """A service with its own configuration file, which is JSON and so YAML, and with its admin server on a free port."""
 
-    def __init__(self, clusters=(), filters=None, udp=None, *flags, workers=2, loopback=True, env=None,
-                 admin="127.0.0.1:0", **options):
+    def __init__(self, document, *flags, ready, env=None, admin="127.0.0.1:0", **options):
         self.folder = tempfile.TemporaryDirectory(prefix="paddock-test-")
         os.chmod(self.folder.name, 0o755)
         self.path = pathlib.Path(self.folder.name, "quilkin.yaml")
         self.loads = 0
-        self.document = {"version": "v1alpha1", "clusters": list(clusters),
-                         "paddock": {"workers": workers, "udp": {"port": 0, "loopback": loopback, **(udp or {})}}}
-        if filters is not None:
-            self.document["filters"] = filters
+        self.document = {"version": "v1alpha1", **document}
         self.write()
         variables = (env or environment()) | {"QUILKIN_ADMIN_ENABLED": "true"}
-        super().__init__("--service.udp", "-c", str(self.path), "--admin.address", admin, *flags, env=variables, **options)
+        super().__init__(*flags, "-c", str(self.path), "--admin.address", admin, env=variables, **options)
         try:
-            self.port = json.loads(self.await_line("udp ready"))["fields"]["port"]
+            self.port = json.loads(self.await_line(ready))["fields"]["port"]
             self.admin_port = json.loads(self.await_line("admin ready"))["fields"]["port"]
         except BaseException:
             self.__exit__()
@@ -132,13 +128,27 @@ class Proxy(Administered):
         wait_until(found, f"event '{message}' ({count})")
         return self.events(message)[count - 1]
 
-    def reload(self, udp=None, **document):
+    def reload(self, **document):
         """Writes the file anew, and waits until it is in force."""
         self.document |= document
-        self.document["paddock"]["udp"] |= udp or {}
         self.write()
         self.loads += 1
         self.await_event(RELOADED, self.loads)
+
+
+class Proxy(Configured):
+    """`paddock --service.udp` on a free port."""
+
+    def __init__(self, clusters=(), filters=None, udp=None, *flags, workers=2, loopback=True, **options):
+        document = {"clusters": list(clusters),
+                    "paddock": {"workers": workers, "udp": {"port": 0, "loopback": loopback, **(udp or {})}}}
+        if filters is not None:
+            document["filters"] = filters
+        super().__init__(document, "--service.udp", *flags, ready="udp ready", **options)
+
+    def reload(self, udp=None, **document):
+        self.document["paddock"]["udp"] |= udp or {}
+        super().reload(**document)
 
     def await_metric(self, series, value):
         return wait_until(lambda: self.metrics()[series] == value, f"{series} is {value}: {self.metrics()[series]}")

@@ -27,7 +27,8 @@ KERNEL_DROPS = "paddock_qcmp_kernel_drops_total"
 ALL = """\
 filters: [{name: quilkin.filters.timestamp.v1alpha1.Timestamp, config: {metadataKey: t}}]
 clusters: [{locality: eu, endpoints: [{address: "127.0.0.1:9"}]}]
-paddock: {udp: {port: 0}}
+datacenters: [{address: 127.0.0.1, qcmp_port: 9, icao_code: EFHK}]
+paddock: {udp: {port: 0}, phoenix: {port: 0}}
 """
 
 
@@ -176,7 +177,8 @@ class CounterTest(AdminTest):
         with public_folder() as folder, contextlib.ExitStack() as stack:
             path = folder / "all.yaml"
             path.write_text(ALL, encoding="utf-8")
-            service = stack.enter_context(Operated("--service.udp", "--service.qcmp.port", "0", "-c", str(path)))
+            service = stack.enter_context(Operated("--service.udp", "--service.phoenix", "--service.qcmp.port", "0", "-c", str(path)))
+            service.await_event("phoenix ready")
             text = service.http("/metrics")[2]
             for series in samples(text):
                 name, _, selector = series.partition("{")

@@ -92,6 +92,8 @@ class ConfigFile(unittest.TestCase):
         self.assertEqual(set(document["paddock"]["xdp"]) | {"interface"}, set(own["xdp"]["properties"]))
         self.assertEqual(set(document["paddock"]["qcmp"]), set(own["qcmp"]["properties"]))
         self.assertEqual(set(document["paddock"]["udp"]), set(own["udp"]["properties"]))
+        self.assertEqual(set(document["paddock"]["phoenix"]), set(own["phoenix"]["properties"]))
+        self.assertEqual(set(document["paddock"]["phoenix"]["interval"]), set(own["phoenix"]["properties"]["interval"]["properties"]))
         self.assertEqual(set(document["paddock"]["udp"]["sessions"]), set(own["udp"]["properties"]["sessions"]["properties"]))
 
     def test_service_with_a_bad_file_ends_with_255_and_one_line(self):

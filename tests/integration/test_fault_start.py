@@ -12,6 +12,7 @@ import unittest
 
 import support
 from faults import FAULTY, Faults
+from phoenixing import code
 from serving import Manager, Operated, free_ports, public_folder
 from support import Process, Server, honest, packed_ping, udp_ports
 
@@ -20,8 +21,9 @@ version: v1alpha1
 id: start
 filters: [{name: quilkin.filters.capture.v1alpha1.Capture, config: {metadataKey: text, prefix: {size: 1}}}]
 clusters: [{endpoints: [{address: "10.0.0.2:7777"}]}]
-datacenters: {map: {"10.0.0.1": {icao_code: EDDF, qcmp_port: 7600}}}
-paddock: {workers: 2, pin: true, qcmp: {listen: ["127.0.0.1", "127.0.0.2"], max_age: 1m}}
+datacenters: [{address: "127.0.0.1", icao_code: EDDF, qcmp_port: 9}, {address: localhost, qcmp_port: 9}]
+paddock:
+  {workers: 2, pin: true, qcmp: {listen: ["127.0.0.1", "127.0.0.2"], max_age: 1m}, phoenix: {listen: ["127.0.0.1", "127.0.0.2"]}}
 """
 
 FAILED, WORKED = 255, 0
@@ -86,7 +88,8 @@ class FailingTest(unittest.TestCase):
 
 class StartTest(FailingTest):
     def start(self, *more):
-        arguments = ("--service.qcmp", "--service.qcmp.port", "0", "--admin.enabled", "--admin.address", "127.0.0.1:0", *more)
+        arguments = ("--service.qcmp", "--service.qcmp.port", "0", "--admin.enabled", "--admin.address", "127.0.0.1:0",
+                     "--service.phoenix", "--service.phoenix.port", "0", *more)
         with Process("-c", str(self.file), *arguments, program=FAULTY,
                      env=self.faults.environment(NOTIFY_SOCKET=str(self.folder / "none"))) as service:
             support.wait_until(lambda: service.process.poll() is not None or is_answered(service.pid),
@@ -132,15 +135,16 @@ class ReloadTest(FailingTest):
         self.number, self.counts, self.can_tell = 0, (0, 0), True
         self.ports = free_ports(2)
         self.current = self.write(self.ports[0])
-        self.service = self.enterContext(Operated("-c", str(self.file), program=FAULTY,
-                                                  env=self.faults.environment(NOTIFY_SOCKET=name)))
+        self.service = self.enterContext(Operated("-c", str(self.file), "--service.phoenix", "--service.phoenix.port", "0",
+                                                  program=FAULTY, env=self.faults.environment(NOTIFY_SOCKET=name)))
         self.assertEqual(self.manager.receive(), {"READY": "1"})
 
     def write(self, port):
         """Puts another file in place; returns what a configuration of it shows."""
         self.number += 1
         new = self.folder / "new.yaml"
-        text = FILE.replace("id: start", f"id: number-{self.number}") + f"qcmp_port: {port}\n"
+        text = FILE.replace("id: start", f"id: number-{self.number}").replace("EDDF", code(self.number))
+        text += f"qcmp_port: {port}\n"
         new.write_text(text, encoding="utf-8")
         os.replace(new, self.file)
         return f"number-{self.number}", port

@@ -104,6 +104,19 @@ class DropTest(PrivilegeTest):
             self.assertEqual(kept_capabilities(service), ["cap_net_bind_service"])
             service.stop()
 
+    def test_phoenix_has_its_port_and_is_confined_as_the_admin_server(self):
+        flags = ("--service.udp.workers", "1", "--service.phoenix", "--service.phoenix.port", str(privileged_port()))
+        with Operated(*PORT_0, *flags) as service:
+            service.await_event("phoenix ready")
+
+            def filters():
+                found = {name: status.get("Seccomp_filters") for name, status in threads(service.pid)}
+                return found if found["phoenix"] == found["admin"] != found["paddock"] else None
+            support.wait_until(filters, "the thread has its filter")
+            for _, status in threads(service.pid):
+                self.check_thread(status)
+            service.end()
+
     def test_workers_of_a_port_taken_later_are_confined_too(self):
         path = self.file("qcmp_port: 0\npaddock: { workers: 2 }\n")
         with Operated("-c", str(path)) as service:

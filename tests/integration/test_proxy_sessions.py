@@ -508,12 +508,18 @@ class ServerTest(unittest.TestCase):
             self.assertEqual(value(metrics, "paddock_udp_upstream_sockets"), 2)
             check_sums(proxy)
 
-    @needs_root
-    def test_a_stranger_who_says_refused_changes_nothing(self):
-        """ICMP that nobody of the path has sent: for a server that answers, for another one, and much of it."""
+    @contextlib.contextmanager
+    def stranger(self):
+        """A proxy with a server by its name, a player whom that has answered, and a socket for ICMP in the network's name."""
         with self.named(tokens=[[b"a"]]) as (proxy, first), Player(proxy.port) as player, \
                 socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP) as raw:
             player.ask(b"hello a")
+            yield proxy, first, player, raw
+
+    @needs_root
+    def test_a_stranger_who_says_refused_changes_nothing(self):
+        """ICMP that nobody of the path has sent: for a server that answers, for another one, and much of it."""
+        with self.stranger() as (proxy, first, player, raw):
             address, server = first.sockets[0].getsockname()
             source = first.seen[0][-1][1][1]
 
@@ -539,9 +545,7 @@ class ServerTest(unittest.TestCase):
     @needs_root
     def test_a_refusal_of_a_server_that_is_silent_is_believed(self):
         """The packet of the test before is one that is taken for the network's."""
-        with self.named(tokens=[[b"a"]]) as (proxy, first), Player(proxy.port) as player, \
-                socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP) as raw:
-            player.ask(b"hello a")
+        with self.stranger() as (proxy, first, _, raw):
             packet = refusal(("127.0.0.1", first.seen[0][-1][1][1]), first.sockets[0].getsockname())
             time.sleep(1.1)
             raw.sendto(packet, ("127.0.0.1", 0))

@@ -81,6 +81,7 @@ class ManagerTest(FleetTest):
         self.manager.process.kill()
         self.manager.process.wait()
         self.gate.await_ready(500)
+        wait_until(lambda: self.gate.value('quilkin_provider_task_failures_total{task="xds_provider"}') == 1, "it is counted")
         self.assertEqual(player.ask(b"helloabc"), b"0:hello")
         self.file.write(clusters=[located(self.at(1, b"abc"), "eu"), located(self.at(2, b"xyz"), "us")])
         again = self.enter(Manager(self.file, port=port))
@@ -288,18 +289,35 @@ class TlsTest(FleetTest):
 
 
 class ControlTest(FleetTest):
+    def control(self, process, *flags):
+        return run("control", "--admin", f"127.0.0.1:{process.admin_port}", *flags).stdout
+
+    def peers(self, process):
+        return json.loads(self.control(process, "--format", "json"))["peers"]
+
     def test_peers_are_listed(self):
         file = File(self.folder, filters=SUFFIX, clusters=[self.at(0, b"abc")])
         manager = self.enter(Manager(file, "--service.mds", "--service.mds.port", "0"))
         gate = self.enter(Gate(manager.url))
+        agent = self.enter(Agent(file, f"http://127.0.0.1:{support.closed_port()}"))
+        await_answer(self.player(gate), b"helloabc", b"0:hello")
         gate.await_ready()
-        for process, roles in ((manager, ["subscriber"]), (gate, ["server"])):
-            command = ("control", "--admin", f"127.0.0.1:{process.admin_port}")
-            found = json.loads(run(*command, "--format", "json").stdout)["peers"]
-            self.assertEqual([peer["role"] for peer in found], roles)
-            text = run(*command).stdout.splitlines()
-            self.assertTrue(text[0].startswith(roles[0]))
+        types = {}
+        for process, role in ((manager, "subscriber"), (gate, "server")):
+            peer, = self.peers(process)
+            self.assertEqual(peer["role"], role)
+            types[role] = peer["types"]
+            text = self.control(process).splitlines()
+            self.assertTrue(text[0].startswith(role))
+            self.assertRegex(text[1], "clusters +version [0-9a-f]{16}, 1 resources, 1 responses, 1 acknowledged .[0-9]+ s ago")
             self.assertEqual(text[-1], "1 peers")
+        for kind in ("clusters", "filters"):
+            self.assertEqual(types["server"][kind]["version"], types["subscriber"][kind]["version"])
+            self.assertEqual((types["server"][kind]["nacks"], types["server"][kind]["last_error"]), (0, None))
+        wait_until(lambda: self.peers(agent)[0]["failures"], "no relay is reached")
+        peer, = self.peers(agent)
+        self.assertEqual((peer["role"], peer["address"], peer["failure"]), ("relay", None, "Connection refused"))
+        self.assertIn("Connection refused", self.control(agent))
         self.assertEqual(run("control", "--admin", f"127.0.0.1:{support.closed_port()}").returncode, 255)
 
 

@@ -213,6 +213,20 @@ class ServerTest(HostileTest):
             self.file.write(clusters=fill(port))
         self.assertEqual(len(good.answer().resources), 20)
 
+    def test_requests_of_who_does_not_read_are_not_answered_without_end(self):
+        peer = self.open(window=65535, settings=struct.pack(">HI", 4, 0)).call(ADS)
+        for _ in range(1000):
+            peer.send(request("ignore-me"))
+        peer.frame(http2.WINDOW, 0, 1, struct.pack(">I", 1 << 20))
+        self.assertEqual(peer.status(), 8)
+        self.assertLess(len(peer.messages), 100)
+        peer = self.open(window=1 << 20).call(ADS)
+        peer.send(request(CLUSTER, agent="paddock", versions={f"{i:0100}": "1" for i in range(25000)}))
+        self.assertEqual(len(peer.answer().removed), 25000)
+        peer.send(request(CLUSTER, versions={f"{i:x}": "1" for i in range(250000)}))
+        self.assertEqual(peer.status(), 8)
+        self.assertEqual(set(self.subscribe().answer().resources), {"eu", "us:a"})
+
     def test_half_a_preface_is_not_waited_for(self):
         silent = support.socket.create_connection(("127.0.0.1", self.manager.port))
         with contextlib.closing(silent):
@@ -299,6 +313,18 @@ class ClientTest(HostileTest):
         self.assertEqual(self.player.ask(b"helloabc"), b"0:hello")
         config = self.gate.config()
         self.assertEqual([item["locality"] for item in config["clusters"] if item["endpoints"]], ["eu"])
+
+    def test_ten_thousand_localities_are_taken_and_gone(self):
+        connection = self.greet()
+        self.route(connection)
+        many = [resource(CLUSTER, f"r{i}", "1", http2.cluster(endpoint(f"192.0.2.1:{i + 1}", b"%06d" % i), locality=f"r{i}"))
+                for i in range(10000)]
+        self.assertIsNone(self.tell(connection, CLUSTER, many))
+        self.assertEqual(self.player.ask(b"helloabc"), b"0:hello")
+        self.assertEqual(len(self.gate.config()["clusters"]), 10001)
+        self.assertIsNone(self.tell(connection, CLUSTER, [], removed=[f"r{i}" for i in range(10000)]))
+        wait_until(lambda: len(self.gate.config()["clusters"]) == 1, "they are gone")
+        self.assertEqual(self.player.ask(b"helloabc"), b"0:hello")
 
     def test_what_is_removed_is_gone(self):
         connection = self.greet()
@@ -422,6 +448,16 @@ class AgentTest(HostileTest):
         self.assertTrue(self.tell(agent, CHAIN, resource(CHAIN, "x", "1", b"")))
         self.assertEqual(len(self.relay.config()["filters"]), 2)
         self.assertIsNone(self.tell(agent, CLUSTER, self.cluster("eu", "192.0.2.7:1")))
+
+    def test_an_agent_has_a_thousand_data_centres_at_most(self):
+        agent = self.push()
+        nodes = [resource(DATACENTER, f"n{i}", "1", http2.field(1, f"192.0.{i >> 8}.{i & 255}") + http2.field(2, 7600) +
+                          http2.field(3, "EDDF")) for i in range(30000)]
+        self.assertIn("more than 1000", self.tell(agent, DATACENTER, *nodes))
+        self.assertEqual(self.nodes(), {})
+        self.assertIsNone(self.tell(agent, DATACENTER, *nodes[:1000]))
+        self.assertIn("more than 1000", self.tell(agent, DATACENTER, nodes[1000]))
+        self.assertEqual(len(self.nodes()), 1000)
 
     def test_a_data_centre_goes_with_the_last_stream_of_its_agent(self):
         old = self.push(x_envoy_external_address="192.0.2.1")

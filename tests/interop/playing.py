@@ -17,7 +17,7 @@ sys.path.append(str(pathlib.Path(__file__).parent.parent / "integration"))
 # pylint: disable=wrong-import-position
 from rows import FIRST_PORT, SERVERS
 from serving import samples
-from support import PADDOCK, Process, environment, make_room, wait_until
+from support import PADDOCK, Process, environment, make_room, udp_ports, wait_until
 
 QUILKIN = shutil.which("quilkin")
 PLAYERS = 8
@@ -121,7 +121,10 @@ class Stage:
             for program in self.programs:
                 wait_until(lambda program=program: program.is_ready() or has_refused(program), f"{program.name} says what it makes of {row.name}",
                            START_SECONDS)
-            yield {program: process for program, process in started.items() if not has_refused(program)}
+            running = {program: process for program, process in started.items() if not has_refused(program)}
+            for program, process in running.items():  # the reference is ready before it listens
+                wait_until(lambda program=program, process=process: program.port in udp_ports(process.pid), f"{program.name} listens", START_SECONDS)
+            yield running
 
     def play(self, row):
         """What was seen of both programs: by their names."""

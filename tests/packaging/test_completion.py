@@ -96,6 +96,7 @@ def files_are_completed_as_the_shell_does_it(completion, _paddock):
     with tempfile.TemporaryDirectory() as folder:
         pathlib.Path(folder, "two words.yaml").touch()
         pathlib.Path(folder, "folder").mkdir()
+        completion.expect(["sites", f"{folder}/fol"], {f"{folder}/folder"})
         for keys, wanted in (("--config two\t", ["--config", "two words.yaml", "X"]), ("--config fol\t", ["--config", "folder/X"]),
                              ("--config=two\t", ["--config=two words.yaml", "X"]), ("--config=fol\t", ["--config=folder/X"]),
                              ("-c two\t", ["-c", "two words.yaml", "X"])):

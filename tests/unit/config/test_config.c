@@ -476,8 +476,6 @@ static const struct {
     const char *variable;
     bool is_switch;
 } unsupported[] = {
-    {"service.phoenix", "QUILKIN_SERVICE_PHOENIX", true},
-    {"service.phoenix.port", "QUILKIN_SERVICE_PHOENIX_PORT", false},
     {"service.tls.cert", "QUILKIN_SERVICE_TLS_CERT", false},
     {"service.tls.key", "QUILKIN_SERVICE_TLS_KEY", false},
     {"provider.k8s", "QUILKIN_PROVIDERS_K8S", true},
@@ -568,7 +566,6 @@ static void help_lists_what_is_supported_and_nothing_else(void **state)
     fclose(stream);
     for (size_t i = 0; i < sizeof supported / sizeof supported[0]; i++)
         assert_non_null(strstr(text, supported[i]));
-    assert_null(strstr(text, "--service.phoenix"));
     assert_non_null(strstr(text, "--provider.fs"));
     assert_null(strstr(text, "--provider.k8s"));
     assert_non_null(strstr(text, "--provider.xds"));

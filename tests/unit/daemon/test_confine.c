@@ -150,9 +150,9 @@ static void bpf_is_for_the_control_thread_and_only_where_it_is_needed(void **sta
     (void)state;
     assert_int_equal(end_of(confine_process, use_bpf), -SIGSYS);
     assert_int_equal(end_of(confine_process_with_bpf, use_bpf), 0);
-    assert_int_equal(end_of(privileges_confine_admin, use_bpf), -SIGSYS);
+    assert_int_equal(end_of(privileges_confine_http, use_bpf), -SIGSYS);
     assert_int_equal(end_of(privileges_confine_worker, use_bpf), -SIGSYS);
-    assert_int_equal(end_of(privileges_confine_admin, open_a_udp_socket), -SIGSYS);
+    assert_int_equal(end_of(privileges_confine_http, open_a_udp_socket), -SIGSYS);
 }
 
 static void a_worker_has_udp_sockets_and_memory_and_nothing_else(void **state)

@@ -73,10 +73,18 @@ static int start(struct http_server **server, const void *address)
                                                {"/failure", answer_failure},
                                                {NULL, NULL}};
     static char user[] = "user";
-    struct http_options options = {
-        .name = "test", .address = address, .routes = routes, .user = user};
+    const struct http_options options = {.name = "test", .routes = routes, .user = user};
+    struct http_server *made;
 
-    return http_server_start(server, &options, NULL);
+    assert_int_equal(http_server_new(&made, &options), 0);
+    int code = http_server_listen(made, address, NULL);
+    if (code == 0)
+        code = http_server_start(made);
+    if (code == 0)
+        *server = made;
+    else
+        http_server_stop(made);
+    return code;
 }
 
 static struct sockaddr_in ipv4(in_addr_t address, uint16_t port)
@@ -283,28 +291,95 @@ static void an_error_names_the_address(void **state)
 {
     struct sockaddr_in any = ipv4(INADDR_LOOPBACK, 0);
     struct sockaddr_un local = {.sun_family = AF_UNIX};
-    struct http_options options = {.name = "test", .address = (const struct sockaddr *)&any};
-    struct http_server *first = NULL, *second = NULL;
+    const struct http_options options = {.name = "test"};
+    struct http_server *server = NULL;
     struct error error = {0};
     char expected[128];
     (void)state;
-    assert_int_equal(http_server_start(&first, &options, &error), 0);
-    any.sin_port = htons(http_server_port(first));
-    assert_int_equal(http_server_start(&second, &options, &error), -EADDRINUSE);
+    assert_int_equal(http_server_new(&server, &options), 0);
+    assert_int_equal(http_server_listen(server, (const struct sockaddr *)&any, &error), 0);
+    any.sin_port = htons(http_server_port(server));
+    assert_int_equal(http_server_listen(server, (const struct sockaddr *)&any, &error),
+                     -EADDRINUSE);
     assert_int_equal(error.code, -EADDRINUSE);
     snprintf(expected, sizeof expected, "cannot serve HTTP on 127.0.0.1:%u: Address already in use",
-             http_server_port(first));
+             http_server_port(server));
     assert_string_equal(error.text, expected);
-    options.address = (const struct sockaddr *)&local;
-    assert_int_equal(http_server_start(&second, &options, &error), -EAFNOSUPPORT);
+    assert_int_equal(http_server_listen(server, (const struct sockaddr *)&local, &error),
+                     -EAFNOSUPPORT);
     assert_non_null(strstr(error.text, "no IP address"));
-    http_server_stop(first);
+    http_server_stop(server);
+}
+
+static void one_server_listens_on_several_addresses(void **state)
+{
+    static const struct http_route routes[] = {{"/live", answer_ok}, {NULL, NULL}};
+    const struct http_options options = {.name = "test", .routes = routes};
+    struct sockaddr_in at[HTTP_ADDRESSES + 1] = {ipv4(INADDR_LOOPBACK, 0)};
+    struct http_server *server = NULL;
+    (void)state;
+    assert_int_equal(http_server_new(&server, &options), 0);
+    for (in_addr_t i = 0; i <= HTTP_ADDRESSES; i++) {
+        at[i] = ipv4(INADDR_LOOPBACK + i, i > 0 ? http_server_port(server) : 0);
+        assert_int_equal(http_server_listen(server, (const struct sockaddr *)&at[i], NULL),
+                         i < HTTP_ADDRESSES ? 0 : -E2BIG);
+    }
+    at[0].sin_port = htons(http_server_port(server));
+    assert_int_equal(http_server_start(server), 0);
+    for (size_t i = 0; i < HTTP_ADDRESSES; i++)
+        assert_true(answers(&at[i], sizeof at[i]));
+    http_server_stop(server);
+}
+
+static bool admits_the_first(const struct http_request *request, void *user)
+{
+    assert_int_equal(request->peer->sa_family, AF_INET);
+    return ++*(unsigned *)user == 1;
+}
+
+static void what_is_not_admitted_is_told_to_come_again(void **state)
+{
+    static const struct http_route routes[] = {{"/live", answer_ok}, {NULL, NULL}};
+    static const char question[] = "GET /live HTTP/1.1\r\n\r\n";
+    unsigned asked = 0;
+    const struct http_options options = {
+        .name = "test", .routes = routes, .admits = admits_the_first, .user = &asked};
+    struct sockaddr_in at = ipv4(INADDR_LOOPBACK, 0);
+    struct http_server *server = NULL;
+    char answer[512] = "";
+    (void)state;
+    assert_int_equal(http_server_new(&server, &options), 0);
+    assert_int_equal(http_server_listen(server, (const struct sockaddr *)&at, NULL), 0);
+    at.sin_port = htons(http_server_port(server));
+    assert_int_equal(http_server_start(server), 0);
+    assert_true(answers(&at, sizeof at));
+    int fd = __real_socket(AF_INET, SOCK_STREAM, 0);
+    assert_int_equal(connect(fd, (const struct sockaddr *)&at, sizeof at), 0);
+    assert_int_equal(write(fd, question, sizeof question - 1), sizeof question - 1);
+    assert_true(recv(fd, answer, sizeof answer - 1, MSG_WAITALL) > 0);
+    close(fd);
+    http_server_stop(server);
+    assert_non_null(strstr(answer, "HTTP/1.1 429 Too Many Requests\r\n"));
+    assert_non_null(strstr(answer, "\r\nRetry-After: 1\r\n"));
+}
+
+static void a_server_that_was_never_started_is_stopped_as_well(void **state)
+{
+    const struct http_options options = {.name = "test"};
+    struct sockaddr_in any = ipv4(INADDR_LOOPBACK, 0);
+    struct http_server *server = NULL;
+    unsigned before = open_fds();
+    (void)state;
+    assert_int_equal(http_server_new(&server, &options), 0);
+    assert_int_equal(http_server_listen(server, (const struct sockaddr *)&any, NULL), 0);
+    http_server_stop(server);
+    assert_int_equal(open_fds(), before);
 }
 
 static void several_servers_run_side_by_side(void **state)
 {
     struct sockaddr_in any = ipv4(INADDR_LOOPBACK, 0);
-    struct http_server *servers[3];
+    struct http_server *servers[3] = {NULL};
     (void)state;
     for (size_t i = 0; i < 3; i++)
         assert_int_equal(start(&servers[i], &any), 0);
@@ -327,6 +402,9 @@ int main(void)
         cmocka_unit_test(a_handler_sees_the_request_and_its_fields_are_sent),
         cmocka_unit_test(nothing_is_left_of_what_a_handler_that_fails_had_made),
         cmocka_unit_test(an_error_names_the_address),
+        cmocka_unit_test(one_server_listens_on_several_addresses),
+        cmocka_unit_test(what_is_not_admitted_is_told_to_come_again),
+        cmocka_unit_test(a_server_that_was_never_started_is_stopped_as_well),
         cmocka_unit_test(several_servers_run_side_by_side),
         cmocka_unit_test(stop_closes_connections_and_every_descriptor),
     };

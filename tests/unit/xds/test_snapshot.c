@@ -195,13 +195,14 @@ static void a_response_is_taken_whole_or_not_at_all(void **state)
 {
     struct bench *bench = *state;
     struct learned *learned;
+    uint64_t digest;
 
     assert_int_equal(learned_new(&learned, bench->catalog, CATALOG_XDS), 0);
     assert_int_not_equal(take(learned, "no hex"), 0);
-    assert_int_equal(learned_count(learned, RESOURCE_CLUSTER), 0);
+    assert_int_equal(learned_count(learned, RESOURCE_CLUSTER, NULL, &digest), 0);
     assert_int_equal(catalog_read(bench->catalog)->clusters->count, 0);
     assert_int_equal(take(learned, "2"), 0);
-    assert_int_equal(learned_count(learned, RESOURCE_CLUSTER), 2);
+    assert_int_equal(learned_count(learned, RESOURCE_CLUSTER, NULL, &digest), 2);
     assert_int_equal(catalog_read(bench->catalog)->clusters->count, 2);
     learned_free(learned);
 }

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""fleet_report.py FOLDER [SUBSCRIBERS [RATE [SECONDS]]]: one relay with many subscribers, of this program and, where it is on
-PATH, of the reference; the same peers for both, one after the other. FOLDER has `paddock` and `paddock_fleet`."""
+"""relay_fleet_report.py FOLDER [SUBSCRIBERS [RATE [SECONDS]]]: one relay with many subscribers, of this program and, where it is on
+PATH, of the reference; the same peers for both, one after the other. FOLDER has `paddock` and `paddock_relay_fleet`."""
 import contextlib
 import json
 import os
@@ -43,7 +43,7 @@ def measure(program, folder, subscribers, rate, length):
     try:
         time.sleep(2)
         idle = resident(relay.pid)
-        with subprocess.Popen([folder / "paddock_fleet", *map(str, (mds, xds, subscribers, rate, length))],
+        with subprocess.Popen([folder / "paddock_relay_fleet", *map(str, (mds, xds, subscribers, rate, length))],
                               stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as fleet:
             first = json.loads(fleet.stdout.readline())
             held, before = resident(relay.pid), seconds(relay.pid)
