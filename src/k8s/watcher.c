@@ -67,7 +67,8 @@ static void fail(struct watcher *watcher, const struct api_result *result, const
 
     counter_add(&metrics->errors[watcher->options.kind][failure], 1);
     counter_add(&metrics->failures, 1);
-    if (!watcher->is_failing || watcher->failed_status != result->status)
+    unsigned status = result->status >= 300 ? result->status : 0;
+    if (!watcher->is_failing || watcher->failed_status != status)
         LOG_EVENT(watcher->options.api->log, LOG_LEVEL_WARN,
                   log_text("message", "kubernetes not watched: what it told stays"),
                   log_text("kind", k8s_kind_name(watcher->options.kind)),
@@ -75,7 +76,7 @@ static void fail(struct watcher *watcher, const struct api_result *result, const
                   log_text("step", watcher->is_listing ? "list" : "watch"),
                   log_text("error", error));
     watcher->is_failing = true;
-    watcher->failed_status = result->status;
+    watcher->failed_status = status;
     wait(watcher, result->retry_ns);
 }
 

@@ -39,9 +39,10 @@ class File:
 
 class Role(Administered):
     """A process with its admin server on a free port."""
+    variables = environment()
 
     def __init__(self, *flags, wait="admin ready", **options):
-        variables = environment() | {"QUILKIN_ADMIN_ENABLED": "true"}
+        variables = self.variables | {"QUILKIN_ADMIN_ENABLED": "true"}
         super().__init__("--admin.address", "127.0.0.1:0", *flags, env=variables, **options)
         try:
             self.await_line(wait)

@@ -110,7 +110,7 @@ class StandIn:
     which happens until the pair is taken out: a status, "hang", "close", or bytes in place of a body."""
 
     def __init__(self, tls=None, client_authorities=None):
-        self.lock = threading.Condition()
+        self.lock = threading.Condition(threading.RLock())
         self.objects, self.events, self.faults, self.requests = {}, [], [], []
         self.version, self.oldest, self.token, self.page = 100, 0, TOKEN, 500
         self.bookmarks = False

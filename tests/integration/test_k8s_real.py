@@ -1,0 +1,114 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Kubernetes as a provider, before the real API server: $KUBE_APISERVER names the binary, and etcd is Debian's."""
+import concurrent.futures
+import pathlib
+import subprocess
+import tempfile
+import threading
+import time
+
+import support
+from fleet import await_answer, await_silence, by_token
+from kubernetes import GAME_SERVERS, LEASES, MAPS, Cluster, game_server
+from proxying import Player, Servers
+from support import scaled, wait_until
+from watching import SERVERS, Gate, KubernetesTest, Routing
+
+
+class ClusterTest(KubernetesTest):
+    @classmethod
+    def setUpClass(cls):
+        folder = tempfile.TemporaryDirectory()
+        cls.addClassCleanup(folder.cleanup)
+        cluster = Cluster(pathlib.Path(folder.name))
+        cls.addClassCleanup(cluster.__exit__)
+        cls.api = cluster.__enter__()
+
+    def setUp(self):
+        super().setUp()
+        for path in (SERVERS, MAPS % "default"):
+            self.api.expect("DELETE", path)
+        self.api.call("DELETE", f"{LEASES % 'default'}/quilkin")
+
+
+class RealTest(ClusterTest, Routing):
+    def test_a_thousand_game_servers_come_and_go_under_traffic(self):
+        count, wrong, stop = scaled(1000), [], threading.Event()
+        servers = self.enter(Servers(5, lambda index, data: [data] if int(data[-5:-1]) % 5 == index else wrong.append(data) or []))
+        self.filters(by_token(size=5, remove=False))
+        self.start()
+        tokens = [b"%04dx" % i for i in range(count)]
+
+        def play():
+            """A player of every game, there or not."""
+            with Player(self.gate.port) as player:
+                while not stop.is_set():
+                    for token in tokens:
+                        player.socket.send(b"hello" + token)
+                    player.rest(0.05)
+        thread = threading.Thread(target=play)
+        thread.start()
+        self.addCleanup(thread.join)
+        self.addCleanup(stop.set)
+
+        def live(i):
+            name = f"gs-{i}"
+            self.api.put(SERVERS, game_server(name, servers.targets[i % 5], tokens[i], state="Ready"))
+            self.api.merge(SERVERS, name, {"status": {"state": "Allocated"}})
+            if i % 2:
+                self.api.delete(SERVERS, name)
+        with concurrent.futures.ThreadPoolExecutor(8) as pool:
+            list(pool.map(live, range(count)))
+        left = {f"gs-{i}" for i in range(0, count, 2)}
+        wait_until(lambda: set(self.endpoints()) == left, "the even ones are left")
+        for i in (0, count // 2 & ~1, (count - 1) & ~1):
+            await_answer(self.player, b"well" + tokens[i], b"well" + tokens[i])
+        await_silence(self.player, b"well" + tokens[1])
+        self.api.expect("DELETE", SERVERS)
+        wait_until(lambda: not self.endpoints(), "none is left")
+        await_silence(self.player, b"well" + tokens[0])
+        self.assertEqual(wrong, [])
+
+    def test_rights_are_refused_and_granted(self):
+        self.filters()
+        self.server("one", 0, b"abc")
+        gate = self.enter(Gate(self.api.kubeconfig(self.folder, "u1token")))
+        player = self.enter(Player(gate.port))
+        error = gate.logged("kubernetes not watched: what it told stays", 2)["error"]
+        self.assertRegex(error, r'403 (configmaps|gameservers.agones.dev) is forbidden: User "u1" cannot list resource')
+        self.assertEqual(gate.http("/ready")[0], 500)
+        self.api.grant("u1", "default", ("configmaps", ["list", "watch"]), ("gameservers.agones.dev", ["list", "watch"]))
+        await_answer(player, b"helloabc", b"0:hello")
+        gate.await_ready()
+
+    def test_the_server_and_etcd_are_killed_and_come_back(self):
+        self.filters()
+        self.server("one", 0, b"abc")
+        self.start()
+        await_answer(self.player, b"helloabc", b"0:hello")
+        self.api.api.kill()
+        self.api.api.wait()
+        self.gate.await_ready(500)
+        self.assertEqual(self.player.ask(b"helloabc"), b"0:hello")
+        self.api.start_api()
+        self.server("two", 1, b"xyz")
+        await_answer(self.player, b"helloxyz", b"1:hello")
+        self.gate.await_ready()
+        self.api.etcd.kill()
+        self.api.etcd.wait()
+        self.assertEqual(self.player.ask(b"helloabc"), b"0:hello")
+        self.api.start_etcd()
+        wait_until(self.api.is_ready, "kube-apiserver is ready again", 60)
+
+        def merged():
+            status, _ = self.api.call("PATCH", f"{SERVERS}/two", {"status": {"state": "Shutdown"}}, "application/merge-patch+json")
+            return status == 200
+        wait_until(merged, "kube-apiserver writes again", 60)
+        await_silence(self.player, b"helloxyz")
+        self.assertEqual(self.player.ask(b"helloabc"), b"0:hello")
+        self.gate.await_ready()
+
+
+if __name__ == "__main__":
+    support.main()
