@@ -70,6 +70,9 @@ class Role(Administered):
     def await_ready(self, status=200):
         wait_until(lambda: self.http("/ready")[0] == status, f"/ready is {status}")
 
+    def await_value(self, pattern, value):
+        wait_until(lambda: self.value(pattern) == value, f"{pattern} is {value}")
+
     def value(self, pattern):
         """The sum of all series that match."""
         return sum(number for series, number in self.metrics().items() if re.search(pattern, series))

@@ -411,7 +411,8 @@ class Cluster:
                 data = answer.read()
                 return answer.status, json.loads(data) if data[:1] == b"{" else data
         except urllib.error.HTTPError as error:
-            return error.code, json.load(error)
+            data = error.read()
+            return error.code, json.loads(data) if data[:1] == b"{" else data
 
     def expect(self, *arguments):
         status, answer = self.call(*arguments)
