@@ -3,10 +3,10 @@
 """Kubernetes as a provider, before the real API server: $KUBE_APISERVER names the binary, and etcd is Debian's."""
 import concurrent.futures
 import pathlib
-import subprocess
 import tempfile
 import threading
-import time
+
+import yaml
 
 import support
 from fleet import await_answer, await_silence, by_token
@@ -14,6 +14,9 @@ from kubernetes import GAME_SERVERS, LEASES, MAPS, Cluster, game_server
 from proxying import Player, Servers
 from support import scaled, wait_until
 from watching import SERVERS, Gate, KubernetesTest, Routing
+
+
+MANIFESTS = pathlib.Path(__file__).resolve().parents[2] / "packaging/agones"
 
 
 class ClusterTest(KubernetesTest):
@@ -72,14 +75,34 @@ class RealTest(ClusterTest, Routing):
     def test_rights_are_refused_and_granted(self):
         self.filters()
         self.server("one", 0, b"abc")
-        gate = self.enter(Gate(self.api.kubeconfig(self.folder, "u1token")))
+        gate = self.enter(Gate(self.api.kubeconfig(self.folder, "u1token"), "--provider.k8s.leader-election"))
         player = self.enter(Player(gate.port))
         error = gate.logged("kubernetes not watched: what it told stays", 2)["error"]
         self.assertRegex(error, r'403 (configmaps|gameservers.agones.dev) is forbidden: User "u1" cannot list resource')
         self.assertEqual(gate.http("/ready")[0], 500)
-        self.api.grant("u1", "default", ("configmaps", ["list", "watch"]), ("gameservers.agones.dev", ["list", "watch"]))
+        self.api.grant("u1", "default", ("configmaps", ["list", "watch"]), ("gameservers.agones.dev", ["list", "watch"]),
+                       ("leases.coordination.k8s.io", ["get", "create", "patch"]))
         await_answer(player, b"helloabc", b"0:hello")
         gate.await_ready()
+        gate.await_value("^quilkin_provider_leader_election", 1)
+
+    def test_the_manifests_are_what_the_server_takes(self):
+        self.api.put("/api/v1/namespaces", {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "paddock"}})
+        taken = 0
+        for file in sorted(MANIFESTS.glob("*.yaml")):
+            for thing in yaml.safe_load_all(file.read_text(encoding="utf-8")):
+                if thing["kind"] in ("Kustomization", "Namespace"):
+                    continue
+                base = "/api/v1" if thing["apiVersion"] == "v1" else "/apis/" + thing["apiVersion"]
+                place = "" if thing["kind"].startswith("Cluster") else "/namespaces/paddock"
+                path = f"{base}{place}/{thing['kind'].lower()}s?dryRun=All&fieldValidation=Strict"
+                status, answer = self.api.call("POST", path, thing)
+                self.assertEqual(status, 201, f"{file.name}: {thing['kind']}: {answer}")
+                taken += 1
+        self.assertEqual(taken, 14)
+        status, _ = self.api.call("POST", "/api/v1/namespaces/paddock/services?dryRun=All&fieldValidation=Strict",
+                                  {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "x"}, "spec": {"prots": []}})
+        self.assertEqual(status, 400)
 
     def test_the_server_and_etcd_are_killed_and_come_back(self):
         self.filters()
