@@ -140,7 +140,7 @@ static const struct field rows[] = {
            .default_help = "default", .flags = FIELD_FIXED | FIELD_REPEATED,
            FIELD_GIVEN(struct k8s_settings, has_namespaces)),
     CUSTOM("provider.k8s.agones.namespace", "QUILKIN_PROVIDERS_K8S_AGONES_NAMESPACE",
-           "the same, by an older name", "NAME,...", namespaces_type, old_namespaces,
+           "an older name of --provider.k8s.agones.namespaces", "NAME,...", namespaces_type, old_namespaces,
            .flags = FIELD_FIXED | FIELD_REPEATED | FIELD_HIDDEN),
     {.flag = "provider.k8s.agones.address-type",
      .variable = "QUILKIN_PROVIDERS_K8S_AGONES_ADDRESS_TYPE",

@@ -27,7 +27,7 @@ class StandInTest(KubernetesTest):
 
 class RoutingTest(StandInTest, Routing):
     def test_namespaces_stand_beside_each_other_and_what_is_unfit_is_left_out(self):
-        self.api.page = 2  # of a list that comes in pieces
+        self.api.page = 2  # the list comes in pieces
         self.filters()
         self.server("one", 0, b"abc", namespace="a")
         self.server("one", 1, b"xyz", namespace="b")

@@ -78,13 +78,14 @@ static int set_up(void **state)
     static struct place place;
     const struct sockaddr_in any = {.sin_family = AF_INET,
                                     .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    const struct http_options options = {
-        .name = "test", .address = (const struct sockaddr *)&any, .routes = routes};
+    static const struct http_options options = {.name = "test", .routes = routes};
 
     place = (struct place){.most = sizeof place.body};
     assert_int_equal(loop_new(&place.loop), 0);
     assert_int_equal(fetcher_new(&place.fetcher, place.loop), 0);
-    assert_int_equal(http_server_start(&place.server, &options, NULL), 0);
+    assert_int_equal(http_server_new(&place.server, &options), 0);
+    assert_int_equal(http_server_listen(place.server, (const struct sockaddr *)&any, NULL), 0);
+    assert_int_equal(http_server_start(place.server), 0);
     *state = &place;
     return 0;
 }

@@ -25,8 +25,8 @@ static void what_agones_leaves_out_is_not_missed(void **state)
 {
     static const char *const nothing[] = {
         "{}", "{\"status\":3}", "{\"metadata\":{\"name\":\"n\",\"namespace\":\"a\"}}",
-        "{\"metadata\":{\"name\":\"n\",\"namespace\":\"a\"},\"status\":{\"state\":\"Ready\","
-        "\"address\":\"192.0.2.1\",\"ports\":[{\"port\":1}]}}"};
+        ("{\"metadata\":{\"name\":\"n\",\"namespace\":\"a\"},\"status\":{\"state\":\"Ready\","
+         "\"address\":\"192.0.2.1\",\"ports\":[{\"port\":1}]}}")};
     static const char *const unfit[] = {"{}",
                                         "{\"address\":\"192.0.2.1\"}",
                                         "{\"address\":\"192.0.2.1\",\"ports\":[{\"port\":0}]}",
