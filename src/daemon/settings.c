@@ -128,10 +128,6 @@ static const char *const xdp_attachs[] = {"native", "generic", NULL};
 static const char *const only_false[] = {"false", NULL};
 
 /* One of the reference's that is not supported yet. */
-#define UNSUPPORTED_SWITCH(flag_, variable_)                                                       \
-    {                                                                                              \
-        .flag = (flag_), .variable = "QUILKIN_" variable_, .flags = FIELD_UNSUPPORTED              \
-    }
 #define UNSUPPORTED_VALUE(flag_, variable_)                                                        \
     {                                                                                              \
         .flag = (flag_), .variable = "QUILKIN_" variable_, .kind = FIELD_TEXT,                     \

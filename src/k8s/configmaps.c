@@ -44,30 +44,37 @@ void config_maps_free(struct config_maps *maps)
     free(maps);
 }
 
+/* A file without filters has an empty chain. */
+static int take_filters(const struct yaml_node *root, json_t **filters, struct error *error)
+{
+    struct field_walk walk = {.error = error, .path = "filters"};
+    struct chain *chain = NULL;
+    int code = 0;
+
+    if (root == NULL || root->type != YAML_MAP)
+        return error_set(error, -EINVAL, "1:1: expected a map with filters");
+    const struct yaml_node *list = yaml_find(root, "filters");
+    if (list != NULL && list->type != YAML_NULL)
+        code = chain_take(&chain, list, &walk);
+    if (code != 0)
+        return code;
+    *filters = chain != NULL ? chain_show(chain) : json_array();
+    chain_unref(chain);
+    return *filters != NULL ? 0 : error_set(error, -ENOMEM, " out of memory");
+}
+
 static json_t *read_text(const char *text, const char *name, const char *key, struct error *error)
 {
     struct yaml_document document = {0};
     struct error inner = {0};
-    struct field_walk walk = {.error = &inner, .path = "filters"};
     json_t *filters = NULL;
-    struct chain *chain;
     int code = yaml_parse(text, strlen(text), &document, &inner);
 
-    if (code == 0 && (document.root == NULL || document.root->type != YAML_MAP))
-        code = error_set(&inner, -EINVAL, "1:1: expected a map with filters");
-    const struct yaml_node *list = code == 0 ? yaml_find(document.root, "filters") : NULL;
-    if (list != NULL && list->type != YAML_NULL)
-        code = chain_take(&chain, list, &walk);
-    else if (code == 0)
-        filters = json_array();
-    if (code == 0 && filters == NULL) {
-        filters = chain_show(chain);
-        chain_unref(chain);
-    }
+    if (code == 0)
+        code = take_filters(document.root, &filters, &inner);
     yaml_fini(&document);
-    if (filters == NULL)
-        error_set(error, code != 0 ? code : -ENOMEM, "ConfigMap %.200s: %s:%.700s", name, key,
-                  code != 0 ? inner.text : " out of memory");
+    if (code != 0)
+        error_set(error, code, "ConfigMap %.200s: %s:%.700s", name, key, inner.text);
     return filters;
 }
 

@@ -40,29 +40,38 @@ void credentials_facts_fini(struct credentials_facts *facts)
     *facts = (struct credentials_facts){0};
 }
 
-static int read_file(const char *path, struct credentials_text *text, struct error *error)
+/* At most one byte more than there may be. */
+static int read_all(int fd, struct credentials_text *text)
 {
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-    char *data = fd >= 0 ? malloc(MAX_FILE_BYTES + 1) : NULL;
-    size_t bytes = 0;
-    ssize_t got = -1;
-    int code;
+    size_t room = MAX_FILE_BYTES + 1, bytes = 0;
+    char *data = malloc(room + 1);
+    ssize_t got;
 
-    while (data != NULL && bytes <= MAX_FILE_BYTES &&
-           (got = read(fd, data + bytes, MAX_FILE_BYTES + 1 - bytes)) > 0)
+    if (data == NULL)
+        return -ENOMEM;
+    while ((got = read(fd, data + bytes, room - bytes)) > 0)
         bytes += (size_t)got;
-    code = got < 0 ? -errno : bytes > MAX_FILE_BYTES ? -EFBIG : 0;
-    if (fd >= 0)
-        close(fd);
-    if (code != 0) {
+    if (got < 0 || bytes == room) {
+        int code = got < 0 ? -errno : -EFBIG;
+
         free(data);
-        return error_system(error, code, "cannot read %s", path);
+        return code;
     }
     data[bytes] = '\0';
     char *fitting = realloc(data, bytes + 1);
-    free(text->data);
     *text = (struct credentials_text){fitting != NULL ? fitting : data, bytes};
     return 0;
+}
+
+/* Of a pipe, as of a device, nothing is waited for. */
+static int read_file(const char *path, struct credentials_text *text, struct error *error)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    int code = fd >= 0 ? read_all(fd, text) : -errno;
+
+    if (fd >= 0)
+        close(fd);
+    return code == 0 ? 0 : error_system(error, code, "cannot read %s", path);
 }
 
 /* Of a map's member that is a text and not empty; else NULL. */
@@ -98,9 +107,7 @@ static const struct yaml_node *find_part(const struct yaml_node *root, const cha
 
 /* A reading of a kubeconfig under way. */
 struct reading {
-    const char *folder;
-    void (*opened)(const char *path, void *user);
-    void *user;
+    const struct credentials_files *files;
     struct error *error;
 };
 
@@ -108,13 +115,14 @@ static int read_named(const struct reading *reading, const char *path,
                       struct credentials_text *text)
 {
     char whole[CONFIG_PATH_BYTES];
-    int length = path[0] == '/' ? snprintf(whole, sizeof whole, "%s", path)
-                                : snprintf(whole, sizeof whole, "%s/%s", reading->folder, path);
+    int length = path[0] == '/'
+                     ? snprintf(whole, sizeof whole, "%s", path)
+                     : snprintf(whole, sizeof whole, "%s/%s", reading->files->folder, path);
 
     if (length >= (int)sizeof whole)
         return error_set(reading->error, -ENAMETOOLONG, "the path of a file is too long");
-    if (reading->opened != NULL)
-        reading->opened(whole, reading->user);
+    if (reading->files->opened != NULL)
+        reading->files->opened(whole, reading->files->user);
     return read_file(whole, text, reading->error);
 }
 
@@ -230,11 +238,10 @@ static int take_root(const struct reading *reading, const struct yaml_node *root
                         : error_set(reading->error, -EINVAL, "users: none is '%.80s'", user_name);
 }
 
-int credentials_parse(const char *text, size_t bytes, const char *folder,
-                      void (*opened)(const char *path, void *user), void *user,
+int credentials_parse(const char *text, size_t bytes, const struct credentials_files *files,
                       struct credentials_facts *facts, struct error *error)
 {
-    const struct reading reading = {folder, opened, user, error};
+    const struct reading reading = {files, error};
     struct yaml_document document = {0};
     struct credentials_facts taken = {0};
     int code = yaml_parse(text, bytes, &document, error);
@@ -275,11 +282,11 @@ static int load_kubeconfig(struct credentials *credentials, const char *path,
         *slash = '\0';
     else
         snprintf(folder, sizeof folder, ".");
+    const struct credentials_files files = {folder, note_file, credentials};
     note_file(path, credentials);
     int code = read_file(path, &text, error);
     if (code == 0) {
-        code =
-            credentials_parse(text.data, text.bytes, folder, note_file, credentials, facts, &inner);
+        code = credentials_parse(text.data, text.bytes, &files, facts, &inner);
         if (code != 0)
             error_set(error, code, "%s: %.900s", path, inner.text);
     }

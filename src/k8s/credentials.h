@@ -50,14 +50,18 @@ void credentials_refresh(struct credentials *credentials, struct log *log);
 
 const struct credentials_facts *credentials_facts(const struct credentials *credentials);
 
+/** Where files that a kubeconfig names are found, and who is to know of them. */
+struct credentials_files {
+    const char *folder;                           /**< from which relative paths go */
+    void (*opened)(const char *path, void *user); /**< before each is read; NULL: nobody */
+    void *user;
+};
+
 /** Reads a kubeconfig, and the files that it names.
  * @param text YAML or JSON.
- * @param folder from which relative paths go.
- * @param opened is called with each path that is read; may be NULL.
  * @param[out] facts untouched on failure; released by credentials_facts_fini().
  * @return 0; or a negative errno value, with a text. */
-int credentials_parse(const char *text, size_t bytes, const char *folder,
-                      void (*opened)(const char *path, void *user), void *user,
+int credentials_parse(const char *text, size_t bytes, const struct credentials_files *files,
                       struct credentials_facts *facts, struct error *error);
 
 /** Zeroed facts are fine. */

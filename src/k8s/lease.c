@@ -132,7 +132,7 @@ static void start(struct lease *lease, const char *method, bool is_new)
     int length = snprintf(path, sizeof path, BASE, options->namespace);
 
     if (!is_new)
-        length += snprintf(path + length, sizeof path - (size_t)length, "/%s", options->name);
+        (void)snprintf(path + length, sizeof path - (size_t)length, "/%s", options->name);
     lease->is_writing = method != NULL;
     if (lease->is_writing) {
         request.body = make_body(lease, is_new);

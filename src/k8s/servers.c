@@ -27,7 +27,7 @@ void server_object_name(json_t *object, char *name)
     const char *namespace = text(object, "metadata", "namespace"),
                *own = text(object, "metadata", "name");
 
-    snprintf(name, 2 * K8S_NAME_BYTES, "%.253s/%.253s", namespace != NULL ? namespace : "",
+    snprintf(name, (size_t)2 * K8S_NAME_BYTES, "%.253s/%.253s", namespace != NULL ? namespace : "",
              own != NULL ? own : "");
 }
 

@@ -76,7 +76,7 @@ bool server_store_is_changed(const struct server_store *store);
 /** All of them as a cluster. @return NULL without memory; nothing has changed then. */
 struct cluster *server_store_cluster(struct server_store *store, const char *locality);
 
-/** The name of an object as `NAMESPACE/NAME`. @param text 2 * #K8S_NAME_BYTES of room. */
-void server_object_name(json_t *object, char *text);
+/** The name of an object as `NAMESPACE/NAME`. @param name 2 * #K8S_NAME_BYTES of room. */
+void server_object_name(json_t *object, char *name);
 
 #endif

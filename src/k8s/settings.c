@@ -69,7 +69,7 @@ static json_t *show_namespaces(const void *value)
 
 static int parse_service(const char *text, void *value)
 {
-    struct k8s_service_name service;
+    struct k8s_service_name service = {.name = ""};
     size_t length = strcspn(text, "/");
 
     if (text[length] == '\0' || take_name(text, length, service.namespace) != 0 ||
@@ -140,8 +140,8 @@ static const struct field rows[] = {
            .default_help = "default", .flags = FIELD_FIXED | FIELD_REPEATED,
            FIELD_GIVEN(struct k8s_settings, has_namespaces)),
     CUSTOM("provider.k8s.agones.namespace", "QUILKIN_PROVIDERS_K8S_AGONES_NAMESPACE",
-           "an older name of --provider.k8s.agones.namespaces", "NAME,...", namespaces_type, old_namespaces,
-           .flags = FIELD_FIXED | FIELD_REPEATED | FIELD_HIDDEN),
+           "an older name of --provider.k8s.agones.namespaces", "NAME,...", namespaces_type,
+           old_namespaces, .flags = FIELD_FIXED | FIELD_REPEATED | FIELD_HIDDEN),
     {.flag = "provider.k8s.agones.address-type",
      .variable = "QUILKIN_PROVIDERS_K8S_AGONES_ADDRESS_TYPE",
      .help = "take the first address of this type, such as InternalIP or PodIP",

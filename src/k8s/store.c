@@ -66,8 +66,13 @@ void server_store_free(struct server_store *store)
 {
     if (store == NULL)
         return;
-    while (store->first != NULL)
-        remove_entry(store, store->first);
+    while (store->first != NULL) {
+        struct entry *entry = store->first;
+
+        store->first = entry->next;
+        servers_fini(&entry->servers);
+        free(entry);
+    }
     lookup_free(store->by_name);
     free(store);
 }

@@ -22,8 +22,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct credentials_facts facts = {0};
     struct error error = {0};
-    int code = credentials_parse((const char *)data, size, "/proc/self/fdinfo/none", NULL, NULL,
-                                 &facts, &error);
+    const struct credentials_files files = {.folder = "/proc/self/fdinfo/none"};
+    int code = credentials_parse((const char *)data, size, &files, &facts, &error);
 
     CHECK((code == 0) == (error.text[0] == '\0'));
     CHECK((code == 0) == (facts.server != NULL));

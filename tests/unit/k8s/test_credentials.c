@@ -18,7 +18,9 @@
 
 static int parse(const char *text, struct credentials_facts *facts, struct error *error)
 {
-    return credentials_parse(text, strlen(text), "/nowhere", NULL, NULL, facts, error);
+    const struct credentials_files files = {.folder = "/nowhere"};
+
+    return credentials_parse(text, strlen(text), &files, facts, error);
 }
 
 static void a_token_and_a_server_are_found(void **state)
