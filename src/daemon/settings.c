@@ -325,7 +325,6 @@ static const struct field fields[] = {
      .flags = FIELD_HIDDEN},
     UNSUPPORTED_VALUE("service.tls.cert", "SERVICE_TLS_CERT"),
     UNSUPPORTED_VALUE("service.tls.key", "SERVICE_TLS_KEY"),
-    UNSUPPORTED_VALUE("provider.mmdb.endpoints", "PROVIDERS_MMDB_ENDPOINTS"),
     {0},
 };
 

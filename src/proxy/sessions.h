@@ -22,6 +22,7 @@
 #include <stdint.h>
 
 #include "base/siphash.h"
+#include "geo/table.h"
 #include "net/endpoint.h"
 
 #define SESSIONS_SHORT_REST_NS INT64_C(2000000000)
@@ -61,6 +62,10 @@ struct session {
     int64_t placed_ns;                      /**< in the order by age */
     uint16_t number;                        /**< of the upstream socket, host order */
     bool has_come, has_come_again; /**< whether the player sent one datagram, and a second one */
+    uint32_t migrations;           /**< new addresses of the player */
+    uint64_t key;                  /**< the owner's: as of homes_key(); 0: none */
+    struct geo_place place;        /**< the owner's: the player's */
+    uint16_t network;              /**< the owner's: where its place is counted */
     uint32_t index;
     uint32_t next_of_player, next_of_pair; /**< in the buckets of the two tables */
     struct session_links {
@@ -124,6 +129,14 @@ struct session *sessions_find(struct sessions *sessions, const struct endpoint *
 const struct session *sessions_next_of_player(const struct sessions *sessions,
                                               const struct endpoint *player,
                                               const struct session *after);
+
+/** The session of an index, unless it has ended: then NULL, or another one. Any index is fine. */
+struct session *sessions_at(struct sessions *sessions, uint32_t index);
+
+/** Gives a session to another address of its player, which has none with its server.
+ * @return false where that has as many as it may have. */
+bool sessions_migrate(struct sessions *sessions, struct session *session,
+                      const struct endpoint *player);
 
 /** How many sessions a server has; those that rest are none. */
 uint32_t sessions_of_server(const struct sessions *sessions, const struct endpoint *where);

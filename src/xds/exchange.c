@@ -33,8 +33,9 @@ void exchange_add_version(uint64_t *digest, const char *name, const char *versio
 
 static json_t *ago(int64_t at_ns)
 {
-    return at_ns != 0 ? json_real((double)((clock_monotonic_ns() - at_ns) / 1000000) / 1000)
-                      : json_null();
+    int64_t ago_ms = (clock_monotonic_ns() - at_ns) / 1000000;
+
+    return at_ns != 0 ? json_real((double)ago_ms / 1000) : json_null();
 }
 
 json_t *exchange_show(const struct exchange *exchange, size_t resources, uint64_t digest)

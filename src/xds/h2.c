@@ -2,6 +2,7 @@
 #include "xds/h2.h"
 
 #include <arpa/inet.h>
+#include <assert.h>
 #include <errno.h>
 #include <netinet/tcp.h>
 #include <nghttp2/nghttp2.h>
@@ -24,8 +25,9 @@
 /* What one turn reads of a connection, so that a flood on one does not starve the others. */
 #define READ_BYTES 65536
 #define READS_A_TURN 8
-#define FRAME_BYTES (16384 + 9)
-#define WRITE_BYTES (3 * FRAME_BYTES)
+#define FRAME_HEAD_BYTES 9
+#define FRAME_BYTES (16384 + FRAME_HEAD_BYTES)
+#define WRITE_BYTES ((size_t)3 * FRAME_BYTES)
 #define HEADER_BLOCK_BYTES 16384
 
 #define SERVER_WINDOW (1 << 20)
@@ -61,6 +63,8 @@ struct h2_connection {
     char host[256];
     struct sockaddr_in6 peer;
     struct h2_stream *streams;
+    uint8_t *batch; /* during h2_flush() */
+    size_t batch_bytes;
     uint8_t *unsent; /* written by the session, not taken by the socket */
     size_t unsent_bytes, unsent_done;
     uint32_t events;
@@ -149,27 +153,12 @@ static ssize_t read_queue(nghttp2_session *session, int32_t id, uint8_t *to, siz
                           uint32_t *flags, nghttp2_data_source *source, void *user)
 {
     struct h2_stream *stream = source->ptr;
-    size_t used = 0;
+    size_t used = stream->queued < room ? stream->queued : room;
 
+    (void)to;
     (void)user;
-    while (stream->first != NULL && used < room) {
-        struct piece *piece = stream->first;
-        size_t bytes = piece->blob->bytes - piece->sent;
-
-        bytes = bytes < room - used ? bytes : room - used;
-        memcpy(to + used, piece->blob->data + piece->sent, bytes);
-        used += bytes;
-        piece->sent += bytes;
-        if (piece->sent < piece->blob->bytes)
-            break;
-        stream->first = piece->next;
-        if (stream->first == NULL)
-            stream->last = &stream->first;
-        http_blob_unref(piece->blob);
-        free(piece);
-    }
-    stream->queued -= used;
-    if (stream->first == NULL && stream->is_finishing) {
+    *flags |= NGHTTP2_DATA_FLAG_NO_COPY;
+    if (used == stream->queued && stream->is_finishing) {
         nghttp2_nv headers[2];
         char number[12];
         size_t count = status_headers(stream, number, headers);
@@ -180,6 +169,48 @@ static ssize_t read_queue(nghttp2_session *session, int32_t id, uint8_t *to, siz
         return (ssize_t)used;
     }
     return used > 0 ? (ssize_t)used : NGHTTP2_ERR_DEFERRED;
+}
+
+static void take_pieces(struct h2_stream *stream, uint8_t *to, size_t wanted)
+{
+    stream->queued -= wanted;
+    while (wanted > 0) {
+        struct piece *piece = stream->first;
+        assert(piece != NULL);
+        size_t bytes = piece->blob->bytes - piece->sent;
+        bytes = bytes < wanted ? bytes : wanted;
+        memcpy(to, piece->blob->data + piece->sent, bytes);
+        to += bytes;
+        wanted -= bytes;
+        piece->sent += bytes;
+        if (piece->sent < piece->blob->bytes)
+            return;
+        stream->first = piece->next;
+        if (stream->first == NULL)
+            stream->last = &stream->first;
+        http_blob_unref(piece->blob);
+        free(piece);
+    }
+}
+
+/* A frame of data goes into the batch that h2_flush() makes, and not first into a buffer of the
+ * session, which would keep 16 KiB for each connection. */
+/* NOLINTNEXTLINE(readability-function-size): the library's interface */
+static int write_data(nghttp2_session *session, nghttp2_frame *frame, const uint8_t *head,
+                      size_t bytes, nghttp2_data_source *source, void *user)
+{
+    struct h2_connection *connection = user;
+    struct h2_stream *stream = source->ptr;
+
+    (void)session;
+    (void)frame; /* never padded */
+    /* The session may go on to a frame that it hands out, for which there has to be room. */
+    if (connection->batch_bytes + FRAME_HEAD_BYTES + bytes + FRAME_BYTES > WRITE_BYTES)
+        return NGHTTP2_ERR_WOULDBLOCK;
+    memcpy(connection->batch + connection->batch_bytes, head, FRAME_HEAD_BYTES);
+    take_pieces(stream, connection->batch + connection->batch_bytes + FRAME_HEAD_BYTES, bytes);
+    connection->batch_bytes += FRAME_HEAD_BYTES + bytes;
+    return 0;
 }
 
 /* ---- what the session says ---- */
@@ -400,26 +431,32 @@ void h2_flush(struct h2_connection *connection)
 {
     uint8_t batch[WRITE_BYTES];
     const uint8_t *data;
-    ssize_t bytes = 1;
+    bool is_done = false;
 
     /* Within a callback the session must not be asked; who called it flushes afterwards. */
     if (connection->is_busy || connection->is_connecting || connection->is_handshaking)
         return;
     connection->is_busy = true;
-    while (bytes > 0 && put_unsent(connection)) {
-        size_t used = 0;
+    connection->batch = batch;
+    while (!is_done && put_unsent(connection)) {
+        connection->batch_bytes = 0;
+        while (!is_done && connection->batch_bytes + FRAME_BYTES <= sizeof batch) {
+            size_t before = connection->batch_bytes;
+            ssize_t bytes = nghttp2_session_mem_send(connection->session, &data);
 
-        while (used + FRAME_BYTES <= sizeof batch &&
-               (bytes = nghttp2_session_mem_send(connection->session, &data)) > 0) {
-            memcpy(batch + used, data, (size_t)bytes);
-            used += (size_t)bytes;
+            if (bytes < 0)
+                end(connection, nghttp2_strerror((int)bytes));
+            if (bytes > 0) {
+                memcpy(batch + connection->batch_bytes, data, (size_t)bytes);
+                connection->batch_bytes += (size_t)bytes;
+            }
+            is_done = bytes < 0 || connection->batch_bytes == before;
         }
-        if (bytes < 0)
-            end(connection, nghttp2_strerror((int)bytes));
-        size_t done = put(connection, batch, used);
-        if (done < used)
-            keep(connection, batch + done, used - done);
+        size_t done = put(connection, batch, connection->batch_bytes);
+        if (done < connection->batch_bytes)
+            keep(connection, batch + done, connection->batch_bytes - done);
     }
+    connection->batch = NULL;
     connection->is_busy = false;
     if (!connection->is_ending && nghttp2_session_want_read(connection->session) == 0 &&
         nghttp2_session_want_write(connection->session) == 0)
@@ -584,9 +621,11 @@ static int make_session(struct h2_connection *connection)
         nghttp2_session_callbacks_set_on_frame_recv_callback(callbacks, take_frame);
         nghttp2_session_callbacks_set_on_data_chunk_recv_callback(callbacks, take_data);
         nghttp2_session_callbacks_set_on_stream_close_callback(callbacks, take_close);
+        nghttp2_session_callbacks_set_send_data_callback(callbacks, write_data);
         nghttp2_session_callbacks_set_on_frame_send_callback(callbacks, sent_frame);
         nghttp2_option_set_max_outbound_ack(option, 100);
         nghttp2_option_set_stream_reset_rate_limit(option, 100, 10);
+        nghttp2_option_set_max_deflate_dynamic_table_size(option, 0); /* few headers, many peers */
         nghttp2_option_set_peer_max_concurrent_streams(option, H2_MAX_STREAMS);
         error =
             connection->options.is_server

@@ -22,7 +22,7 @@ struct item {
     char *name; /* of the resource */
     char *version;
     struct learned_owner *owner;
-    size_t bytes;           /* of the message */
+    size_t bytes;           /* of a cluster's message and name */
     struct datacenter node; /* of a data centre */
 };
 
@@ -184,7 +184,7 @@ static int check_bytes(const struct items *items, struct error *error)
     size_t bytes = 0;
 
     for (size_t i = 0; i < items->count; i++)
-        bytes += items->items[i].bytes + strlen(items->items[i].name);
+        bytes += items->items[i].bytes;
     return bytes <= AGENTS_MAX_BYTES
                ? 0
                : error_set(error, -E2BIG, "agents have told this relay more than %zu bytes",
@@ -228,7 +228,8 @@ static int draft_clusters(struct draft *draft, const struct learned *learned,
             return -EINVAL;
         }
         if (clusters_add(draft->clusters, cluster) != 0 ||
-            add_item(&draft->next, resource->name, resource->version, owner, message->len) != 0)
+            add_item(&draft->next, resource->name, resource->version, owner,
+                     message->len + strlen(resource->name)) != 0)
             return no_memory(error);
     }
     for (size_t i = 0; learned->clusters != NULL && i < before->count; i++) {

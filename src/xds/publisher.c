@@ -16,7 +16,7 @@
 #define MS_NS INT64_C(1000000)
 
 /* Changes that follow each other faster go as one. */
-#define PUSH_NS (20 * MS_NS)
+#define PUSH_NS (100 * MS_NS)
 
 /* So long a peer may take to acknowledge before newer changes are sent all the same. */
 #define ACK_NS (1000 * MS_NS)
@@ -538,7 +538,8 @@ static enum grpc_status take_request(struct publisher *publisher,
     xds_metrics_add(options->metrics, XDS_REQUESTS, publisher->id, request->type_url, 1);
     bool is_first = !topic->is_wanted;
     bool is_answer = topic->is_wanted && request->response_nonce[0] != '\0';
-    refresh(publisher->all);
+    if (!is_answer) /* an answer does not hurry what is due soon for all */
+        refresh(publisher->all);
     status = take_names(topic, type, is_first, request, error);
     if (status != GRPC_OK)
         return status;

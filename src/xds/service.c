@@ -30,7 +30,7 @@ struct xds {
     struct tls *server_tls, *client_tls;
     struct grpc_memory server_memory, client_memory;
     const struct xds_settings *next;             /* prepared */
-    atomic_bool is_ready;                        /* relaxed: looked at for itself */
+    atomic_bool xds_is_ready, mds_is_ready;      /* relaxed: looked at for themselves */
     _Atomic uint64_t xds_failures, mds_failures; /* relaxed, likewise */
 };
 
@@ -240,7 +240,6 @@ static void abandon(void *self)
 static void tick(void *self, int64_t now_ns)
 {
     struct xds *xds = self;
-    bool is_ready = true;
 
     tls_tick(xds->server_tls, xds->env.log);
     tls_tick(xds->client_tls, xds->env.log);
@@ -252,25 +251,27 @@ static void tick(void *self, int64_t now_ns)
         mds_relay_tick(xds->relay, now_ns);
     if (xds->ads != NULL) {
         ads_client_tick(xds->ads, now_ns);
-        is_ready &= ads_client_is_ready(xds->ads, now_ns);
+        atomic_store_explicit(&xds->xds_is_ready, ads_client_is_ready(xds->ads, now_ns),
+                              memory_order_relaxed);
         atomic_store_explicit(&xds->xds_failures, ads_client_failures(xds->ads),
                               memory_order_relaxed);
     }
     if (xds->agent != NULL) {
         mds_client_tick(xds->agent, now_ns);
-        is_ready &= mds_client_is_ready(xds->agent);
+        atomic_store_explicit(&xds->mds_is_ready, mds_client_is_ready(xds->agent),
+                              memory_order_relaxed);
         atomic_store_explicit(&xds->mds_failures, mds_client_failures(xds->agent),
                               memory_order_relaxed);
     }
     publications_tick(xds->publications, now_ns);
-    atomic_store_explicit(&xds->is_ready, is_ready, memory_order_relaxed);
 }
 
 static bool is_ready(const void *self)
 {
     const struct xds *xds = self;
 
-    return atomic_load_explicit(&xds->is_ready, memory_order_relaxed);
+    return (xds->ads == NULL || atomic_load_explicit(&xds->xds_is_ready, memory_order_relaxed)) &&
+           (xds->agent == NULL || atomic_load_explicit(&xds->mds_is_ready, memory_order_relaxed));
 }
 
 static void metrics(void *self, bool is_alive, struct metrics *out)
@@ -279,6 +280,15 @@ static void metrics(void *self, bool is_alive, struct metrics *out)
 
     (void)is_alive;
     xds_metrics_write(xds->metrics, out);
+    metrics_family(
+        out, "paddock_provider_ready", METRICS_GAUGE, NULL,
+        "Whether a provider of the control plane has a peer, and has passed on what there is.");
+    if (xds->agent != NULL)
+        metrics_sample(out, atomic_load_explicit(&xds->mds_is_ready, memory_order_relaxed), "task",
+                       "mds_provider", NULL);
+    if (xds->ads != NULL)
+        metrics_sample(out, atomic_load_explicit(&xds->xds_is_ready, memory_order_relaxed), "task",
+                       "xds_provider", NULL);
 }
 
 static void failures(const void *self, struct metrics *out)

@@ -201,7 +201,7 @@ class Connection:
     def send(self, message, compressed=0):
         data = bytes([compressed]) + struct.pack(">I", len(message)) + message
         for at in range(0, len(data), 16384):
-            while self.sent + 16384 > self.room + self.credit:  # of the stream; a connection has more
+            while self.sent + 16384 > self.room + self.credit:
                 self.turn()
             self.sent += len(data[at:at + 16384])
             self.frame(DATA, 0, self.stream, data[at:at + 16384])

@@ -128,7 +128,7 @@ class StartTest(ServiceTest):
 
     def test_a_bad_variable_is_named_and_ends_the_start_with_2(self):
         cases = {"QUILKIN_SERVICE_QCMP": "1", "QUILKIN_SERVICE_QCMP_PORT": "70000", "QUIET": "yes",
-                 "QUILKIN_SERVICE_UDP_WORKERS": "many", "QUILKIN_SERVICE_PHOENIX_PORT": "-1", "QUILKIN_PROVIDERS_MMDB_ENDPOINTS": "http://a:1"}
+                 "QUILKIN_SERVICE_UDP_WORKERS": "many", "QUILKIN_SERVICE_PHOENIX_PORT": "-1", "QUILKIN_SERVICE_TLS_KEY": "x"}
         for name, value in cases.items():
             with self.subTest(name):
                 self.check_line(run(env=environment(**{name: value})), 2, name)

@@ -4,10 +4,13 @@
 token at the end."""
 import contextlib
 import json
+import pathlib
+import re
 import shutil
 import socket
 import subprocess
 import unittest
+import urllib.request
 
 import fleet
 import support
@@ -15,6 +18,8 @@ from fleet import SUFFIX, Agent, File, Gate, Manager, Relay, await_answer, await
 from proxying import Player, Servers, cluster
 from serving import public_folder
 from support import run, wait_until
+
+TREE = pathlib.Path(__file__).resolve().parents[2]
 
 
 def which(index, data):
@@ -141,10 +146,16 @@ class RelayTest(FleetTest):
         self.file = File(self.folder, "agent.yaml", clusters=[self.at(0, b"abc")])
         self.relay = self.enter(Relay(*self.filters.flags(), *flags))
 
+    @staticmethod
+    def latencies(gate):
+        with urllib.request.urlopen(f"http://127.0.0.1:{gate.logged('phoenix ready')['port']}/", timeout=10) as answer:
+            return json.load(answer)
+
     def test_what_an_agent_pushes_reaches_proxies(self):
         self.start()
         agent = self.enter(Agent(self.file, self.relay.mds_url))
-        gates = [self.enter(Gate(url)) for url in (self.relay.url, self.relay.mds_url)]
+        gates = [self.enter(Gate(url, flags=("--service.phoenix", "--service.phoenix.port", "0")))
+                 for url in (self.relay.url, self.relay.mds_url)]
         players = [self.player(gate) for gate in gates]
         for player in players:
             await_answer(player, b"helloabc", b"0:hello")
@@ -155,9 +166,11 @@ class RelayTest(FleetTest):
         node = {"127.0.0.1": {"qcmp_port": agent.qcmp_port, "icao_code": "EDDF"}}
         for gate in gates:
             wait_until(lambda gate=gate: gate.config()["datacenters"]["map"] == node, "the agent's data centre")
+            wait_until(lambda gate=gate: list(self.latencies(gate)) == ["EDDF"], "Phoenix has measured it")
         agent.end()
         for gate in gates:
             wait_until(lambda gate=gate: gate.config()["datacenters"]["map"] == {}, "no data centre")
+            wait_until(lambda gate=gate: self.latencies(gate) == {}, "Phoenix has forgotten it")
         self.assertEqual(players[0].ask(b"helloabc"), b"1:hello")  # endpoints stay
 
     def test_a_locality_belongs_to_who_brought_it(self):
@@ -311,6 +324,12 @@ class ControlTest(FleetTest):
             self.assertTrue(text[0].startswith(role))
             self.assertRegex(text[1], "clusters +version [0-9a-f]{16}, 1 resources, 1 responses, 1 acknowledged .[0-9]+ s ago")
             self.assertEqual(text[-1], "1 peers")
+        listed = json.loads((TREE / "tests/packaging/metrics.json").read_text(encoding="utf-8"))
+        series = [line for process in (manager, gate) for line in process.metrics() if line.startswith("xds_")]
+        for name, _, selector in (line.partition("{") for line in series):
+            self.assertEqual(re.findall(r'(\w+)="', selector), listed[name])
+        self.assertEqual({line.partition("{")[0] for line in series} | {"xds_nacks_total", "xds_errors_total"},
+                         {name for name in listed if name.startswith("xds_")})
         for kind in ("clusters", "filters"):
             self.assertEqual(types["server"][kind]["version"], types["subscriber"][kind]["version"])
             self.assertEqual((types["server"][kind]["nacks"], types["server"][kind]["last_error"]), (0, None))

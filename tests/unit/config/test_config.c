@@ -477,7 +477,6 @@ static const struct {
 } unsupported[] = {
     {"service.tls.cert", "QUILKIN_SERVICE_TLS_CERT"},
     {"service.tls.key", "QUILKIN_SERVICE_TLS_KEY"},
-    {"provider.mmdb.endpoints", "QUILKIN_PROVIDERS_MMDB_ENDPOINTS"},
 };
 
 #define UNSUPPORTED_COUNT (sizeof unsupported / sizeof unsupported[0])

@@ -119,8 +119,10 @@ static void a_line_says_what_a_session_was(void **state)
 {
     struct bench *bench = *state;
     struct session *session = make(bench);
+    struct endpoint moved = endpoint("192.0.2.7", 5001);
     char line[1024];
 
+    assert_true(sessions_migrate(bench->table, session, &moved));
     session->read = (struct session_count){3, 400};
     session->written = (struct session_count){2, 100};
     sessions_touch(bench->table, session, true, 3 * SECOND + SECOND / 2);
@@ -128,9 +130,10 @@ static void a_line_says_what_a_session_was(void **state)
     session_log_write(bench->lines, &bench->log, 10);
     assert_int_equal(count(bench, "\"udp session ended\"", line), 1);
     assert_non_null(strstr(line,
-                           "\"reason\":\"moved\",\"player\":\"192.0.2.7:5000\","
+                           "\"reason\":\"moved\",\"player\":\"192.0.2.7:5001\","
                            "\"local\":\"198.51.100.1:7777\",\"server\":\"[2001:db8::1]:7000\","
-                           "\"upstream_port\":4711,\"duration_ms\":2500,\"read_packets\":3,"
+                           "\"upstream_port\":4711,\"migrations\":1,\"duration_ms\":2500,"
+                           "\"read_packets\":3,"
                            "\"read_bytes\":400,\"write_packets\":2,\"write_bytes\":100"));
 }
 

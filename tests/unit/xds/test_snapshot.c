@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -207,6 +209,63 @@ static void a_response_is_taken_whole_or_not_at_all(void **state)
     learned_free(learned);
 }
 
+/* One cluster of an agent, with a field of so many bytes that nobody knows. */
+static int push(struct learned *learned, struct learned_owner *owner, const char *locality,
+                size_t bytes)
+{
+    struct cluster *cluster = cluster_new(locality);
+    struct http_blob *content = resource_write_cluster(cluster);
+    uint8_t *data = calloc(1, content->bytes + 6 + bytes), *at = data + content->bytes;
+    Xds__DeltaDiscoveryResponse response;
+    Xds__Resource resource, *list[] = {&resource};
+    Xds__Any any;
+    struct error error = {0};
+    struct arena arena;
+
+    assert_non_null(data);
+    memcpy(data, content->data, content->bytes);
+    *at++ = 15 << 3 | 2;
+    for (unsigned i = 0; i < 5; i++)
+        *at++ = (uint8_t)((bytes >> 7 * i & 0x7f) | (i < 4 ? 0x80 : 0));
+    xds__delta_discovery_response__init(&response);
+    xds__resource__init(&resource);
+    xds__any__init(&any);
+    any.type_url = (char *)(uintptr_t)resource_type_url(RESOURCE_CLUSTER);
+    any.value = (ProtobufCBinaryData){content->bytes + 6 + bytes, data};
+    resource.name = (char *)(uintptr_t)locality;
+    resource.version = "1";
+    resource.resource = &any;
+    response.n_resources = 1;
+    response.resources = list;
+    arena_init(&arena, content->bytes + 6 + bytes);
+    int code = learned_take(learned, RESOURCE_CLUSTER, &response, owner, &arena, &error);
+    arena_fini(&arena);
+    free(data);
+    http_blob_unref(content);
+    cluster_free(cluster);
+    return code;
+}
+
+static void agents_have_so_much_room_together(void **state)
+{
+    struct bench *bench = *state;
+    struct learned *learned;
+    const struct in6_addr here = {.s6_addr = {1}}, there = {.s6_addr = {2}};
+
+    assert_int_equal(learned_new(&learned, bench->catalog, CATALOG_MDS), 0);
+    struct learned_owner *first = learned_join(learned, &here);
+    struct learned_owner *second = learned_join(learned, &there);
+    assert_int_equal(push(learned, first, "a", 40U << 20), 0);
+    assert_int_equal(push(learned, second, "b", 30U << 20), -E2BIG);
+    assert_int_equal(catalog_read(bench->catalog)->clusters->count, 1);
+    assert_int_equal(push(learned, first, "a", 30U << 20), 0);
+    assert_int_equal(push(learned, second, "b", 30U << 20), 0);
+    assert_int_equal(catalog_read(bench->catalog)->clusters->count, 2);
+    learned_leave(learned, first);
+    learned_leave(learned, second);
+    learned_free(learned);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -215,6 +274,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(what_is_gone_goes_by_way_of_an_empty_list, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(a_response_is_taken_whole_or_not_at_all, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(agents_have_so_much_room_together, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
