@@ -8,7 +8,6 @@
 
 #include "base/clock.h"
 
-#define MILLISECOND_NS INT64_C(1000000)
 #define SECOND_NS INT64_C(1000000000)
 #define DURATION_NS SECOND_NS
 #define RENEW_NS (DURATION_NS / 2)

@@ -357,17 +357,20 @@ static int open_k8s(void **self, const struct service_env *env, const struct con
 static int start(void *self, struct error *error)
 {
     struct k8s *k8s = self;
-    const struct lease_options lease = {
-        .api = &k8s->api,
-        .loop = k8s->env.control,
-        .metrics = &k8s->metrics,
-        .namespace = k8s->settings.namespace,
-        .name = k8s->settings.lease,
-        .id = k8s->settings.id[0] != '\0' ? k8s->settings.id : catalog_self(k8s->env.catalog)->id,
-        .changed = lead,
-        .user = k8s};
+    struct k8s_settings *settings = &k8s->settings;
 
     (void)error;
+    if (settings->id[0] == '\0') /* as it is now: a reload does not make another replica of it */
+        snprintf(settings->id, sizeof settings->id, "%s", catalog_self(k8s->env.catalog)->id);
+    const struct lease_options lease = {.api = &k8s->api,
+                                        .loop = k8s->env.control,
+                                        .metrics = &k8s->metrics,
+                                        .namespace = settings->namespace,
+                                        .name = settings->lease,
+                                        .id = settings->id,
+                                        .changed = lead,
+                                        .user = k8s};
+
     for (unsigned i = 0; i < k8s->sources_count; i++)
         watcher_start(&k8s->sources[i].watcher);
     if (k8s->settings.elects) {
