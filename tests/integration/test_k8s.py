@@ -11,7 +11,7 @@ import support
 from fleet import SUFFIX, await_answer, await_silence, by_token
 from kubernetes import (GAME_SERVERS, LEASES, MAPS, SLICES, StandIn, config_map, endpoint_slice, game_server, make_certificates,
                         write_kubeconfig)
-from proxying import Player
+from proxying import Player, own_hosts
 from support import environment, run, wait_until
 from watching import SERVERS, Agent, Gate, KubernetesTest, Routing
 
@@ -249,6 +249,13 @@ class CredentialsTest(StandInTest):
             os.chmod(fresh, 0o644)
             os.replace(fresh, token)
             gate.logged("kubernetes credentials read again")
+            gate.await_ready()
+
+    def test_a_server_is_found_by_its_name(self):
+        hosts = self.enter(own_hosts("127.0.0.1 api.test\n"))
+        self.filters()
+        config = write_kubeconfig(self.folder / "config", f"http://api.test:{self.api.port}/", {"token": self.api.token})
+        with Gate(config, agones=False, preexec_fn=hosts) as gate:
             gate.await_ready()
 
     def refused(self, config, *flags):
