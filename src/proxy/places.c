@@ -6,11 +6,11 @@
 
 #define ONE UINT64_C(1)
 
-static unsigned country_of(struct geo_place place)
+static unsigned country_of(const char country[2])
 {
-    return place.country[0] == '\0'
+    return country[0] == '\0'
                ? 0
-               : 1 + (unsigned)(place.country[0] - 'A') * 26 + (unsigned)(place.country[1] - 'A');
+               : 1 + (unsigned)(country[0] - 'A') * 26 + (unsigned)(country[1] - 'A');
 }
 
 static void add(struct counter *counter, uint64_t n)
@@ -21,7 +21,7 @@ static void add(struct counter *counter, uint64_t n)
 uint16_t places_add(struct places *places, struct geo_place place)
 {
     unsigned found = PLACES_NETWORKS;
-    add(&places->countries[country_of(place)], 1);
+    add(&places->countries[country_of(place.country)], 1);
     for (unsigned i = 0; i < PLACES_NETWORKS && place.asn != 0; i++) {
         uint64_t word = counter_read(&places->networks[i]);
         if (word == 0 && found == PLACES_NETWORKS)
@@ -40,9 +40,9 @@ uint16_t places_add(struct places *places, struct geo_place place)
     return (uint16_t)found;
 }
 
-void places_remove(struct places *places, struct geo_place place, uint16_t network)
+void places_remove(struct places *places, const char country[2], uint16_t network)
 {
-    add(&places->countries[country_of(place)], -ONE);
+    add(&places->countries[country_of(country)], -ONE);
     if (network == PLACES_NETWORKS) {
         add(&places->others, -ONE);
         return;

@@ -36,7 +36,7 @@ struct places_sum {
 uint16_t places_add(struct places *places, struct geo_place place);
 
 /** Counts a session no more. */
-void places_remove(struct places *places, struct geo_place place, uint16_t network);
+void places_remove(struct places *places, const char country[2], uint16_t network);
 
 /** Adds one worker's counts; from any thread. Networks that find no room are among the others. */
 void places_collect(struct places_sum *sum, const struct places *places);

@@ -82,7 +82,6 @@ static void add(const struct session *session, void *user)
                                  .last_ns = session->last_ns,
                                  .answered_ns = session->answered_ns,
                                  .migrations = session->migrations,
-                                 .place = session->place,
                                  .number = session->number};
     if (i == 0) {
         sink(heap);
@@ -95,8 +94,11 @@ static void add(const struct session *session, void *user)
 static void collect(struct worker *worker, void *user)
 {
     struct lists *lists = user;
-    sessions_each(proxy_worker_sessions(lists->own[worker->index]), add,
-                  &lists->heaps[worker->index]);
+    struct proxy_worker *own = lists->own[worker->index];
+    struct heap *heap = &lists->heaps[worker->index];
+    sessions_each(proxy_worker_sessions(own), add, heap);
+    for (size_t i = 0; i < heap->count; i++)
+        heap->rows[i].place = proxy_worker_place(own, &heap->rows[i].player.address);
 }
 
 static int compare(const void *a, const void *b)

@@ -52,7 +52,7 @@ void session_log_free(struct session_log *lines)
 }
 
 void session_log_note(struct session_log *lines, unsigned worker, const struct session *session,
-                      enum session_end end)
+                      struct geo_place place, enum session_end end)
 {
     struct line *line = ring_reserve(&lines->rings[worker]);
     if (line == NULL)
@@ -65,7 +65,7 @@ void session_log_note(struct session_log *lines, unsigned worker, const struct s
                           .began_ns = session->began_ns,
                           .last_ns = session->last_ns,
                           .migrations = session->migrations,
-                          .place = session->place,
+                          .place = place,
                           .number = session->number,
                           .end = end};
     ring_commit(&lines->rings[worker]);

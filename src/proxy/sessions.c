@@ -645,7 +645,8 @@ bool sessions_migrate(struct sessions *sessions, struct session *session,
     uncount_player(sessions, session);
     session->player = *player;
     count_player(sessions, session);
-    session->migrations++;
+    if (session->migrations < UINT16_MAX)
+        session->migrations++;
     return true;
 }
 

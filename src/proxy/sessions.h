@@ -22,7 +22,6 @@
 #include <stdint.h>
 
 #include "base/siphash.h"
-#include "geo/table.h"
 #include "net/endpoint.h"
 
 #define SESSIONS_SHORT_REST_NS INT64_C(2000000000)
@@ -52,7 +51,10 @@ struct session {
     struct upstream *upstream; /**< NULL while its pair rests */
     void *port;                /**< the owner's: where the player's datagrams came in */
     uint16_t listener;         /**< the owner's: the port's, see struct proxy_entry */
-    bool has_header;           /**< the owner's: whether the server learns the player's address */
+    bool has_header : 1;       /**< the owner's: whether the server learns the player's address */
+    bool has_come : 1, has_come_again : 1; /**< the player's first datagram, and a second one */
+    uint16_t number;                       /**< of the upstream socket, host order */
+    char country[2];                       /**< the owner's, where the session is counted */
     struct session_count read, written;
     /** The owner's: up to when the datagrams that were read and written have used what they may. */
     struct session_limits {
@@ -60,12 +62,9 @@ struct session {
     } limits[2];
     int64_t began_ns, last_ns, answered_ns; /**< monotonic; answered_ns 0: never */
     int64_t placed_ns;                      /**< in the order by age */
-    uint16_t number;                        /**< of the upstream socket, host order */
-    bool has_come, has_come_again; /**< whether the player sent one datagram, and a second one */
-    uint32_t migrations;           /**< new addresses of the player */
-    uint64_t key;                  /**< the owner's: as of homes_key(); 0: none */
-    struct geo_place place;        /**< the owner's: the player's */
-    uint16_t network;              /**< the owner's: where its place is counted */
+    uint64_t key;                           /**< the owner's: as of homes_key(); 0: none */
+    uint16_t migrations; /**< new addresses of the player; the most stands for more */
+    uint16_t network;    /**< the owner's, where the session is counted: as of places_add() */
     uint32_t index;
     uint32_t next_of_player, next_of_pair; /**< in the buckets of the two tables */
     struct session_links {

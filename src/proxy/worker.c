@@ -277,13 +277,14 @@ static void note_end(void *user, const struct session *session, enum session_end
 {
     struct proxy_worker *worker = user;
     struct proxy_counters *counters = worker->options.counters;
-    places_remove(&counters->places, session->place, session->network);
+    places_remove(&counters->places, session->country, session->network);
     int64_t length_ns = session->last_ns - session->began_ns;
     worker->has_changed = true;
     if (session->key != 0)
         homes_remove(shared(worker)->homes, session->key, home_of(worker, session));
     if (atomic_load_explicit(&shared(worker)->logs_sessions, memory_order_relaxed))
-        session_log_note(worker->options.lines, worker->options.worker->index, session, end);
+        session_log_note(worker->options.lines, worker->options.worker->index, session,
+                         proxy_worker_place(worker, &session->player.address), end);
     counter_add(&counters->ended[end], 1);
     histogram_record(&counters->duration_ns, length_ns > 0 ? (uint64_t)length_ns : 0);
 }
@@ -603,11 +604,18 @@ static struct session *session_at_home(struct proxy_worker *worker, struct home 
     return session != NULL && session->key == key ? session : NULL;
 }
 
-/* Notes where a session's player is, if that is known. */
+struct geo_place proxy_worker_place(const struct proxy_worker *worker,
+                                    const struct in6_addr *player)
+{
+    return geo_find(shared(worker)->geo, player);
+}
+
+/* Counts a session where its player is, if that is known. */
 static void place(struct proxy_worker *worker, struct session *session)
 {
-    session->place = geo_find(shared(worker)->geo, &session->player.address);
-    session->network = places_add(&worker->options.counters->places, session->place);
+    struct geo_place place = proxy_worker_place(worker, &session->player.address);
+    memcpy(session->country, place.country, sizeof session->country);
+    session->network = places_add(&worker->options.counters->places, place);
 }
 
 /* Makes a session for a player, under a key where there is one. Returns NULL where it is refused,
@@ -672,7 +680,7 @@ static struct session *find_or_begin(struct proxy_worker *worker, const struct a
         return NULL;
     }
     counter_add(&worker->options.counters->migrations, 1);
-    places_remove(&worker->options.counters->places, session->place, session->network);
+    places_remove(&worker->options.counters->places, session->country, session->network);
     place(worker, session);
     return session;
 }

@@ -113,6 +113,10 @@ void proxy_worker_move(struct proxy_worker *worker, const struct ports *from, st
  * @return the one before, the caller's; or NULL. */
 struct trace *proxy_worker_trace(struct proxy_worker *worker, struct trace *trace);
 
+/** Where a player is, as far as that is known. By its own thread. */
+struct geo_place proxy_worker_place(const struct proxy_worker *worker,
+                                    const struct in6_addr *player);
+
 /** The sessions, to be looked at by its own thread. */
 const struct sessions *proxy_worker_sessions(const struct proxy_worker *worker);
 
