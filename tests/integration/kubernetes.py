@@ -9,7 +9,6 @@ import json
 import os
 import re
 import shutil
-import signal
 import socket
 import ssl
 import subprocess
@@ -348,10 +347,6 @@ class Cluster:
     """The real one: kube-apiserver and etcd on loopback, with RBAC. The token u1token is of a user without rights."""
 
     def __init__(self, folder):
-        if not REAL:
-            raise unittest.SkipTest("KUBE_APISERVER names no kube-apiserver (scripts/kube-apiserver builds one)")
-        if shutil.which("etcd") is None:
-            raise unittest.SkipTest("etcd is not installed, so no kube-apiserver was started")
         self.folder = folder
         self.etcd = self.api = None
         self.etcd_port, self.peer_port, self.port = free_ports(3)

@@ -3,6 +3,8 @@
 """Kubernetes as a provider, before the real API server: $KUBE_APISERVER names the binary, and etcd is Debian's."""
 import concurrent.futures
 import pathlib
+import shutil
+import sys
 import tempfile
 import threading
 
@@ -10,7 +12,7 @@ import yaml
 
 import support
 from fleet import await_answer, await_silence, by_token
-from kubernetes import GAME_SERVERS, LEASES, MAPS, Cluster, game_server
+from kubernetes import LEASES, MAPS, REAL, Cluster, game_server
 from proxying import Player, Servers
 from support import scaled, wait_until
 from watching import SERVERS, Gate, KubernetesTest, Routing
@@ -133,4 +135,7 @@ class RealTest(ClusterTest, Routing):
 
 
 if __name__ == "__main__":
+    if not REAL or shutil.which("etcd") is None:
+        print("KUBE_APISERVER names no kube-apiserver (scripts/kube-apiserver builds one), or there is no etcd", file=sys.stderr)
+        sys.exit(77)
     support.main()
