@@ -172,6 +172,17 @@ void proxy_metrics_write(struct metrics *out, const struct proxy_sum *sum,
                    "Sessions that ended without their line in the log, which was asked for.");
     metrics_sample(out, sum->lines_lost, NULL);
     write_health(out, sum->health);
+    metrics_family(out, "paddock_udp_xdp_packets", METRICS_COUNTER, NULL,
+                   "Datagrams that XDP carried to servers (read) and players (write); they are "
+                   "among all others.");
+    for (unsigned i = 0; i < 2; i++)
+        metrics_sample(out, sum->fast_packets[i], "event", EVENTS[i], NULL);
+    metrics_family(out, "paddock_udp_xdp_sessions", METRICS_GAUGE, NULL,
+                   "Sessions that XDP may carry at the moment.");
+    metrics_sample(out, sum->fast_sessions, NULL);
+    metrics_family(out, "paddock_udp_xdp_active", METRICS_GAUGE, NULL,
+                   "Whether XDP is on its interface and can do a chain of filters in force.");
+    metrics_sample(out, sum->is_fast, NULL);
     metrics_family(out, "paddock_udp_upstream_sockets", METRICS_GAUGE, NULL,
                    "Sockets towards servers that are open.");
     metrics_sample(out, sum->sockets, NULL);

@@ -60,6 +60,9 @@ struct session {
     int64_t began_ns, last_ns, answered_ns; /**< monotonic; answered_ns 0: never */
     int64_t placed_ns;                      /**< in the order by age */
     uint16_t number;                        /**< of the upstream socket, host order */
+    uint32_t carried;              /**< the owner's: as proxy_lane_offer(); 0: by sockets alone */
+    uint64_t seen_version;         /**< the owner's: under which an answer passed last */
+    struct in6_addr away;          /**< the owner's: the own address to which that came */
     bool has_come, has_come_again; /**< whether the player sent one datagram, and a second one */
     uint32_t index;
     uint32_t next_of_player, next_of_pair; /**< in the buckets of the two tables */
@@ -106,6 +109,9 @@ struct sessions_options {
     void (*freed)(void *user, uint16_t number);
     /** Hears of each session that ends, before it does. */
     void (*ended)(void *user, const struct session *session, enum session_end end);
+    /** Brings an answered session's last_ns, answered_ns and the owner's members up to date, where
+     * datagrams pass that the table is not told of; NULL: none do. */
+    void (*refresh)(void *user, struct session *session);
     void *user;
 };
 

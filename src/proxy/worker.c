@@ -63,6 +63,7 @@ struct proxy_worker {
     struct proxy_worker_options options;
     struct sessions *sessions;
     struct knocks *knocks;
+    struct proxy_lane *lane; /* NULL: sockets alone */
     struct loop_timer tick, sweep, flush;
     struct upstream *open, *closed;   /* the next one to be looked at; the first one */
     const struct destinations *world; /* of the batch in hand */
@@ -71,7 +72,8 @@ struct proxy_worker {
     bool has_changed;                 /* sessions began or ended in the batch in hand */
     uint64_t world_number;
     enum proxy_removed removed;
-    int64_t now_ns; /* monotonic: of the batch in hand */
+    int64_t now_ns;        /* monotonic: of the batch in hand */
+    uint64_t fast_version; /* as well; 0: the driver carries nothing */
     struct timing {
         int64_t began_ns, before_ns; /* of the batch in hand, if it is timed; of the one before */
         uint64_t duration_ns;        /* of a datagram */
@@ -136,7 +138,7 @@ static int open_wanted(struct proxy_worker *worker, uint16_t *number)
         place, &owner, own, memory_order_relaxed, memory_order_relaxed);
     if (!is_taken && owner != own)
         return -EADDRINUSE;
-    int fd = bind_free_port(number, worker->options.tells_traffic);
+    int fd = bind_free_port(number, worker->options.tells_traffic, worker->lane != NULL);
     if (fd < 0 && is_taken)
         atomic_store_explicit(place, 0, memory_order_relaxed);
     return fd;
@@ -153,7 +155,7 @@ static int open_any(struct proxy_worker *worker, uint16_t *number)
     while (tries < NUMBER_TRIES) {
         uint16_t owner = 0;
         *number = 0;
-        fd = bind_free_port(number, worker->options.tells_traffic);
+        fd = bind_free_port(number, worker->options.tells_traffic, worker->lane != NULL);
         if (fd < 0 ||
             atomic_compare_exchange_strong_explicit(&shared(worker)->owners[*number], &owner, own,
                                                     memory_order_relaxed, memory_order_relaxed) ||
@@ -173,13 +175,44 @@ static void free_number(void *user, uint16_t number)
     atomic_store_explicit(&shared(worker)->owners[number], 0, memory_order_relaxed);
 }
 
+/* Brings a session up to date with what the driver has carried. */
+static void refresh(void *user, struct session *session)
+{
+    struct proxy_worker *worker = user;
+    uint64_t packets[2], bytes[2];
+    int64_t last_ns[2];
+    if (session->carried == 0)
+        return;
+    proxy_lane_take(worker->lane, session->carried, packets, bytes, last_ns);
+    session->read.packets += packets[0];
+    session->read.bytes += bytes[0];
+    session->written.packets += packets[1];
+    session->written.bytes += bytes[1];
+    if (last_ns[1] > session->answered_ns)
+        session->answered_ns = last_ns[1];
+    for (unsigned i = 0; i < 2; i++)
+        session->last_ns = last_ns[i] > session->last_ns ? last_ns[i] : session->last_ns;
+}
+
+/* Leaves a session to the sockets. */
+static void withdraw(struct proxy_worker *worker, struct session *session)
+{
+    if (session->carried == 0)
+        return;
+    proxy_lane_withdraw(worker->lane, session->carried, worker->now_ns);
+    refresh(worker, session);
+    session->carried = 0;
+}
+
 /* Any host can make a packet that speaks for the network: it is believed of a server that a session
  * of this socket is with, and that has not answered it for a second. */
 static void note_refusal(const struct endpoint *server, void *user)
 {
     const struct upstream *upstream = user;
     const struct proxy_worker *worker = upstream->owner;
-    const struct session *session = sessions_of_pair(worker->sessions, server, upstream->number);
+    struct session *session = sessions_of_pair(worker->sessions, server, upstream->number);
+    if (session != NULL)
+        refresh(upstream->owner, session);
     if (session != NULL && clock_coarse_ns() - session->answered_ns >= SECOND_NS)
         world_refuse(quiescent_read(&shared(worker)->world), server);
 }
@@ -215,6 +248,8 @@ static int open_upstream(void *user, struct upstream **opened, uint16_t *number)
         return error;
     }
     set_own(worker, *number, true);
+    if (worker->lane != NULL)
+        proxy_fast_claim(worker->options.fast, *number, true);
     upstream->next = worker->open != NULL ? worker->open : upstream;
     upstream->before = worker->open != NULL ? worker->open->before : upstream;
     upstream->next->before = upstream->before->next = upstream;
@@ -258,6 +293,8 @@ static void sweep(void *user)
         struct upstream *upstream = worker->closed;
         worker->closed = upstream->next;
         set_own(worker, upstream->number, false);
+        if (worker->lane != NULL)
+            proxy_fast_claim(worker->options.fast, upstream->number, false);
         bind_stop_receiving(port_fd(upstream->port));
         port_drain(upstream->port, DRAIN_DATAGRAMS); /* nobody's any more, and counted as that */
         look_at_drops(upstream);
@@ -270,6 +307,8 @@ static void note_end(void *user, const struct session *session, enum session_end
 {
     struct proxy_worker *worker = user;
     struct proxy_counters *counters = worker->options.counters;
+    /* The table's own member, of which it hears before it takes it off. */
+    withdraw(worker, (struct session *)(uintptr_t)session);
     int64_t length_ns = session->last_ns - session->began_ns;
     worker->has_changed = true;
     if (atomic_load_explicit(&shared(worker)->logs_sessions, memory_order_relaxed))
@@ -301,6 +340,8 @@ static void begin_batch(struct proxy_worker *worker)
 {
     enum proxy_removed removed =
         atomic_load_explicit(&shared(worker)->removed, memory_order_relaxed);
+    if (worker->lane != NULL)
+        worker->fast_version = proxy_fast_version(worker->options.fast);
     worker->world = quiescent_read(&shared(worker)->world);
     worker->view = NULL;
     worker->now_ns = worker->call.now_ns = clock_coarse_ns();
@@ -396,6 +437,7 @@ int proxy_worker_new(struct proxy_worker **made, const struct proxy_worker_optio
                                         .close = close_upstream,
                                         .freed = free_number,
                                         .ended = note_end,
+                                        .refresh = options->fast != NULL ? refresh : NULL,
                                         .user = worker};
     int error = siphash_key_init(&sessions.key);
     if (error == 0)
@@ -408,6 +450,8 @@ int proxy_worker_new(struct proxy_worker **made, const struct proxy_worker_optio
         return error;
     }
     worker->options = *options;
+    if (options->fast != NULL)
+        worker->lane = proxy_fast_lane(options->fast, options->worker->index);
     worker->tick = (struct loop_timer){.fire = tick, .user = worker};
     worker->sweep = (struct loop_timer){.fire = sweep, .user = worker};
     worker->flush = (struct loop_timer){.fire = send_answers, .user = worker};
@@ -444,8 +488,14 @@ void proxy_worker_free(struct proxy_worker *worker)
     free(worker);
 }
 
-const struct sessions *proxy_worker_sessions(const struct proxy_worker *worker)
+static void refresh_shown(const struct session *session, void *user)
 {
+    refresh(user, (struct session *)(uintptr_t)session); /* as its owner */
+}
+
+const struct sessions *proxy_worker_sessions(struct proxy_worker *worker)
+{
+    sessions_each(worker->sessions, refresh_shown, worker);
     return worker->sessions;
 }
 
@@ -576,9 +626,10 @@ static bool is_within_limits(struct proxy_worker *worker, struct session *sessio
     return true;
 }
 
-/* A player's datagram, and where it came in. */
+/* A player's datagram, as filters leave it and as it came, and where it came in. */
 struct arrival {
     struct packet *packet;
+    const struct packet *original;
     struct port *port;
     uint16_t listener;
 };
@@ -600,9 +651,10 @@ static uint32_t put_header(const struct destination *to, struct session *session
     return bytes;
 }
 
-/* Sends one copy of a player's datagram by the session with a server. */
-static void send_copy(struct proxy_worker *worker, const struct arrival *arrival,
-                      const struct destination *to)
+/* Sends one copy of a player's datagram by the session with a server. Returns that, or NULL where
+ * the datagram was refused. */
+static struct session *send_copy(struct proxy_worker *worker, const struct arrival *arrival,
+                                 const struct destination *to)
 {
     const struct packet *packet = arrival->packet;
     static const enum proxy_refusal refusals[] = {
@@ -615,22 +667,22 @@ static void send_copy(struct proxy_worker *worker, const struct arrival *arrival
     if (session == NULL) {
         if (!server_health_is_up(to->health)) {
             refuse(worker, PROXY_REFUSED_UNHEALTHY, packet);
-            return;
+            return NULL;
         }
         if (atomic_load_explicit(&shared(worker)->is_draining, memory_order_relaxed)) {
             refuse(worker, PROXY_REFUSED_DRAINING, packet);
-            return;
+            return NULL;
         }
         if (is_crowded(worker, &to->at) &&
             !knocks_again(worker->knocks, &packet->peer, worker->now_ns)) {
             refuse(worker, PROXY_REFUSED_STRANGER, packet);
-            return;
+            return NULL;
         }
         enum session_refusal refusal =
             sessions_make(worker->sessions, &packet->peer, &to->at, worker->now_ns, &session);
         if (refusal != SESSION_MADE) {
             refuse(worker, refusals[refusal], packet);
-            return;
+            return NULL;
         }
         counter_add(&worker->options.counters->began, 1);
         worker->has_changed = true;
@@ -639,7 +691,7 @@ static void send_copy(struct proxy_worker *worker, const struct arrival *arrival
     sessions_touch(worker->sessions, session, false, worker->now_ns);
     if (!is_within_limits(worker, session, false, packet->bytes)) {
         refuse(worker, PROXY_REFUSED_OVER_LIMIT, packet);
-        return;
+        return NULL;
     }
     session->local = packet->local;
     session->port = arrival->port;
@@ -656,6 +708,48 @@ static void send_copy(struct proxy_worker *worker, const struct arrival *arrival
     port_send(session->upstream->port, &message);
     if (worker->trace != NULL)
         trace_message(worker->trace, false, session, &message);
+    return session;
+}
+
+/* Lets the driver carry a session on whose way this datagram went to one server, once an answer has
+ * come back by the same version; or goes on with it. */
+static void offer(struct proxy_worker *worker, const struct arrival *arrival,
+                  const struct destination *to, struct session *session)
+{
+    const struct world_chain *chain = worker->view->chain;
+    const struct packet *original = arrival->original;
+    const struct filter_repeat *repeat = chain->repeat.has_value ? &chain->repeat : NULL;
+    struct proxy_passage passage = {
+        .player = session->player,
+        .local = session->local,
+        .away = {.address = session->away, .port = htons(session->number)},
+        .server = to->at,
+        .repeat = repeat};
+
+    if (worker->fast_version == 0 || session->seen_version != worker->fast_version)
+        return;
+    bool is_steady = chain->unsteady == NULL && to->header == POLICY_NO_HEADER &&
+                     !session->has_header && proxy_passage_is_possible(&passage);
+    if (!is_steady) {
+        withdraw(worker, session);
+        return;
+    }
+    if (repeat != NULL)
+        passage.token = original->data + (repeat->is_suffix ? original->bytes - repeat->size : 0);
+    if (session->carried != 0) {
+        if (proxy_lane_renew(worker->lane, session->carried, &passage, worker->fast_version))
+            return;
+        withdraw(worker, session);
+    }
+    /* What the player had with another server before the version came has its place. */
+    const struct session *other = NULL;
+    while ((other = sessions_next_of_player(worker->sessions, &session->player, other)) != NULL) {
+        if (other->carried != 0 &&
+            proxy_lane_version(worker->lane, other->carried) != worker->fast_version)
+            withdraw(worker, (struct session *)(uintptr_t)other); /* as its owner */
+    }
+    session->carried =
+        proxy_lane_offer(worker->lane, &passage, worker->fast_version, worker->now_ns);
 }
 
 /* A datagram that has grown out of its own memory makes room for the next one. */
@@ -697,8 +791,14 @@ static unsigned carry(struct proxy_worker *worker, const struct arrival *arrival
     uint32_t count = call->is_chosen ? call->chosen_count : world->open.count;
     if (count == 0)
         return PROXY_NO_ENDPOINTS;
-    for (uint32_t i = 0; i < count; i++)
-        send_copy(worker, arrival, &world->items[call->is_chosen ? call->chosen[i] : i]);
+    for (uint32_t i = 0; i < count; i++) {
+        const struct destination *to = &world->items[call->is_chosen ? call->chosen[i] : i];
+        struct session *session = send_copy(worker, arrival, to);
+        if (worker->lane != NULL && session != NULL && count == 1)
+            offer(worker, arrival, to, session);
+        else if (session != NULL)
+            withdraw(worker, session);
+    }
     flush_spare(worker, arrival->port, packet);
     counter_add(&worker->options.counters->copies, count - 1);
     if (worker->removed == PROXY_MOVE)
@@ -717,7 +817,8 @@ void proxy_receive(struct port *port, struct packet *packets, unsigned count, vo
     for (struct packet *packet = packets; packet < packets + count; packet++) {
         /* Filters change the size, and a datagram is counted as it came. */
         struct packet original = *packet;
-        unsigned outcome = carry(worker, &(struct arrival){packet, port, entry->listener});
+        unsigned outcome =
+            carry(worker, &(struct arrival){packet, &original, port, entry->listener});
         port_count(port, outcome, &original);
         if (worker->trace != NULL)
             trace_datagram(worker->trace, false, outcome, &original);
@@ -758,6 +859,11 @@ static unsigned carry_back(struct proxy_worker *worker, const struct upstream *u
     sessions_touch(worker->sessions, session, true, worker->now_ns);
     if (!is_within_limits(worker, session, true, packet->bytes))
         return PROXY_OVER_LIMIT;
+    if (memcmp(&session->away, &packet->local.address, sizeof session->away) != 0) {
+        withdraw(worker, session);
+        session->away = packet->local.address;
+    }
+    session->seen_version = worker->fast_version;
     session->written.packets++;
     session->written.bytes += packet->bytes;
     const struct port_message message = {.data = packet->data,

@@ -14,6 +14,7 @@
 #include "loop/worker.h"
 #include "metrics/histogram.h"
 #include "net/port.h"
+#include "proxy/fast.h"
 #include "proxy/outcome.h"
 #include "proxy/session_log.h"
 #include "proxy/sessions.h"
@@ -65,6 +66,7 @@ struct proxy_worker_options {
     struct proxy_counters *counters; /**< must outlive it, as the next one */
     struct port_counters *upstream;  /**< of all its upstream sockets */
     struct session_log *lines;       /**< must outlive it */
+    struct proxy_fast *fast;         /**< as well; NULL: sockets alone */
     uint32_t max_sessions, max_per_address;
     uint32_t max_strangers; /**< of one server, as of sessions_strangers(); from then on a player's
                                 second datagram makes a session, and not the first one */
@@ -103,7 +105,7 @@ void proxy_worker_move(struct proxy_worker *worker, const struct ports *from, st
  * @return the one before, the caller's; or NULL. */
 struct trace *proxy_worker_trace(struct proxy_worker *worker, struct trace *trace);
 
-/** The sessions, to be looked at by its own thread. */
-const struct sessions *proxy_worker_sessions(const struct proxy_worker *worker);
+/** The sessions, to be looked at by its own thread, with what the driver has carried of them. */
+const struct sessions *proxy_worker_sessions(struct proxy_worker *worker);
 
 #endif
