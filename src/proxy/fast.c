@@ -185,6 +185,11 @@ void proxy_fast_resume(struct proxy_fast *fast)
     __atomic_store_n(&settings_of(fast)->version, ++fast->number, __ATOMIC_SEQ_CST);
 }
 
+void proxy_fast_sample(struct proxy_fast *fast, bool is_sampled)
+{
+    __atomic_store_n(&settings_of(fast)->is_sampled, is_sampled, __ATOMIC_RELAXED);
+}
+
 uint64_t proxy_fast_version(const struct proxy_fast *fast)
 {
     return __atomic_load_n(&settings_of(fast)->version, __ATOMIC_ACQUIRE);

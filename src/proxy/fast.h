@@ -55,6 +55,9 @@ void proxy_fast_suspend(struct proxy_fast *fast);
 /** Puts another version in force, after the change. */
 void proxy_fast_resume(struct proxy_fast *fast);
 
+/** Leaves one datagram in #PROXY_FAST_SAMPLE of proxy/shared.h to the sockets, or no more. */
+void proxy_fast_sample(struct proxy_fast *fast, bool is_sampled);
+
 /** The version in force, 0 for none: to be asked before what the proxy goes by is read, which is
  * that version's or a newer one then. From any thread. */
 uint64_t proxy_fast_version(const struct proxy_fast *fast);

@@ -15,6 +15,7 @@ NOTHING(proxy_fast_close);
 NOTHING(proxy_fast_bytes);
 NOTHING(proxy_fast_suspend);
 NOTHING(proxy_fast_resume);
+NOTHING(proxy_fast_sample);
 NOTHING(proxy_fast_version);
 NOTHING(proxy_fast_count);
 NOTHING(proxy_fast_sessions);

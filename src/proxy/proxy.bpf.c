@@ -109,6 +109,12 @@ ALWAYS_INLINE bool learn(const struct fastpath_datagram *datagram, const struct 
     return way->out->link != 0;
 }
 
+/* Whether a datagram is the sockets', where somebody looks at what they do. */
+ALWAYS_INLINE bool is_sample(void)
+{
+    return settings.is_sampled && bpf_get_prandom_u32() % PROXY_FAST_SAMPLE == 0;
+}
+
 /* Whether the datagram has the token of its session, which a player's must. Notes what to cut. */
 ALWAYS_INLINE bool read_token(struct xdp_md *context, const struct fastpath_datagram *datagram,
                               struct way *way)
@@ -255,7 +261,7 @@ int paddock_proxy(struct xdp_md *context)
         return XDP_PASS;
     struct fastpath_datagram *datagram = &own->datagram;
     if (!find_way(datagram, &way) || !is_its_way(datagram, &way) || !learn(datagram, &way) ||
-        datagram->hops <= 1 || datagram->udp_bytes > MAX_UDP_BYTES ||
+        is_sample() || datagram->hops <= 1 || datagram->udp_bytes > MAX_UDP_BYTES ||
         !read_token(context, datagram, &way))
         return XDP_PASS;
 

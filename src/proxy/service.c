@@ -50,6 +50,7 @@ struct proxy {
     struct session_log *lines;
     struct proxy_fast *fast;           /* NULL: sockets alone */
     _Atomic(const char *) obstacle;    /* why the driver carries nothing, or NULL; static storage */
+    int64_t traced_ns;                 /* when somebody looked last */
     uint32_t log_rate;                 /* lines a second of it */
     int64_t lines_ns;                  /* when some were written last */
     uint32_t max_sessions;             /* of each worker */
@@ -613,6 +614,8 @@ static void tick(void *self, int64_t now_ns)
     report_filters(proxy, proxy->shared.world.version);
     write_lines(proxy, now_ns);
     warn_of_refused(proxy, now_ns);
+    if (proxy->fast != NULL && now_ns - proxy->traced_ns > TRACE_KEPT_NS)
+        proxy_fast_sample(proxy->fast, false);
     world_pass_refused(proxy->shared.world.version, proxy->names);
     if (proxy->is_behind)
         follow_catalog(proxy);
@@ -674,6 +677,9 @@ static json_t *list_traced(struct proxy *proxy, const struct service_list *wante
         is_whole = exchange.traces[i] != NULL;
     }
     if (is_whole) {
+        if (proxy->fast != NULL)
+            proxy_fast_sample(proxy->fast, true);
+        proxy->traced_ns = now_ns;
         workers_call(proxy->env.workers, exchange_trace, &exchange);
         json = trace_show(exchange.traces, count, wanted, now_ns);
     }

@@ -17,11 +17,15 @@
 /** Entries of a bucket of the directory, which is a cache line. */
 #define PROXY_FAST_ENTRIES 8
 
+/** Of so many datagrams a trace sees one. */
+#define PROXY_FAST_SAMPLE 16
+
 /** Written by the process, read by the program. */
 struct proxy_fast_settings {
     uint64_t version;       /**< in force: no slot of another one is used; 0: none is */
     uint64_t key[2];        /**< of proxy_fast_hash(), as players choose what is hashed */
     uint64_t mask;          /**< of the buckets' indexes */
+    uint64_t is_sampled;    /**< 1: one datagram in #PROXY_FAST_SAMPLE goes to the sockets */
     uint64_t keeps_traffic; /**< 1: DSCP and ECN are carried through; else 0 */
 };
 
