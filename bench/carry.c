@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* carry bare INTERFACE PROXY PLAYERS-AND-SERVER COUNT: a bare XDP forwarder, until its input ends.
+ * carry pass INTERFACE PROXY PLAYERS-AND-SERVER COUNT: a program that passes everything, as long.
  * carry flood INTERFACE PROXY PLAYERS-AND-SERVER COUNT MAC SECONDS [TOKEN]: round trips of so many
  * players through the proxy at PROXY, whose MAC address is given, as fast as one CPU makes them; as
  * JSON. The sessions have to be there. TOKEN ends each datagram. */
@@ -11,6 +12,7 @@
 #include <linux/ip.h>
 #include <linux/udp.h>
 #include <net/if.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,7 +25,7 @@
 
 #define PAYLOAD_BYTES 22 /* frames of 64 bytes */
 #define HEADER_BYTES (sizeof(struct ethhdr) + sizeof(struct iphdr) + sizeof(struct udphdr))
-#define FRAMES_A_CALL 65536
+#define FRAMES_A_CALL 1000000
 #define BATCH 64
 
 static void fail(const char *what)
@@ -164,9 +166,10 @@ int main(int argc, char **argv)
         fail("load");
     unsigned players = (unsigned)strtoul(argv[5], NULL, 10);
     bpf->bss->settings.players = players;
-    if (strcmp(argv[1], "bare") == 0) {
+    bool is_bare = strcmp(argv[1], "bare") == 0;
+    if (is_bare || strcmp(argv[1], "pass") == 0) {
         forward(bpf, proxy, far, players);
-        attach(bpf->progs.carry_bare, argv[2]);
+        attach(is_bare ? bpf->progs.carry_bare : bpf->progs.carry_pass, argv[2]);
         while (getchar() != EOF)
             continue;
         return EXIT_SUCCESS;
@@ -174,6 +177,7 @@ int main(int argc, char **argv)
     if (argc < 8)
         return 2;
     size_t bytes = make_frame(frame, proxy, far, argv[6], argc > 8 ? argv[8] : "");
+    memcpy(bpf->bss->settings.frame, frame, sizeof frame);
     attach(bpf->progs.carry_far, argv[2]);
     flood(bpf, frame, bytes, argv[2], strtod(argv[7], NULL));
     return EXIT_SUCCESS;

@@ -15,8 +15,12 @@
 #define CARRY_IN_FLIGHT 128    /**< round trips at a time */
 #define CARRY_PATIENCE 1000000 /**< looks after which those in flight count as lost */
 
+#define CARRY_FRAME_BYTES 64
+
 struct carry_settings {
     uint32_t players;
+    uint32_t unused;
+    uint64_t frame[CARRY_FRAME_BYTES / 8]; /**< of the first player */
 };
 
 /** A way through the bare forwarder; network order, and words added as Internet checksums do. */
