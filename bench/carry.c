@@ -105,7 +105,8 @@ static size_t make_frame(uint8_t *frame, uint32_t proxy, uint32_t far, const cha
     for (unsigned i = 0; i < ETH_ALEN; i++)
         ethernet.h_dest[i] = (uint8_t)octets[i];
     memcpy(payload, &balance, sizeof balance);
-    memcpy(payload + sizeof payload - strlen(token), token, strlen(token));
+    for (size_t i = 0, length = strlen(token); i < length; i++)
+        payload[sizeof payload - length + i] = (uint8_t)token[i];
     ip.tot_len = htons((uint16_t)(sizeof ip + bytes));
     ip.saddr = far;
     ip.daddr = proxy;

@@ -7,9 +7,9 @@
 
 #include <stdint.h>
 
-#define CARRY_PORT 7777          /**< of the proxy */
-#define CARRY_SERVER_PORT 7000   /**< of the one server */
-#define CARRY_FIRST_PORT 2000    /**< of the players; the others' follow */
+#define CARRY_PORT 7777          /**< that of the proxy */
+#define CARRY_SERVER_PORT 7000   /**< that of the one server */
+#define CARRY_FIRST_PORT 2000    /**< that of the first player; the others follow */
 #define CARRY_FIRST_NUMBER 30000 /**< the bare forwarder's ports towards the server */
 #define CARRY_MAX_PLAYERS 28000
 #define CARRY_IN_FLIGHT 128    /**< round trips at a time */
@@ -20,7 +20,7 @@
 struct carry_settings {
     uint32_t players;
     uint32_t unused;
-    uint64_t frame[CARRY_FRAME_BYTES / 8]; /**< of the first player */
+    uint64_t frame[CARRY_FRAME_BYTES / 8]; /**< what the first player sends */
 };
 
 /** A way through the bare forwarder; network order, and words added as Internet checksums do. */

@@ -74,7 +74,7 @@ static void size_up(struct proxy_fast *fast, const struct proxy_fast_options *op
 
     fast->workers = options->workers;
     fast->slots_count = (uint32_t)(a_worker * options->workers);
-    while (buckets * PROXY_FAST_ENTRIES < (uint64_t)fast->slots_count * ENTRIES_A_SLOT)
+    while ((uint64_t)buckets * PROXY_FAST_ENTRIES < (uint64_t)fast->slots_count * ENTRIES_A_SLOT)
         buckets *= 2;
     fast->buckets = buckets;
 }

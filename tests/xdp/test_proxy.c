@@ -65,7 +65,7 @@ int64_t __wrap_fastpath_monotonic_offset_ns(const struct fastpath *fastpath)
     return 0;
 }
 
-/* Of one family each: an address of the host without a tag, and one in a VLAN. */
+/* By family: an address of the host without a tag, and one in a VLAN. */
 static const struct in6_addr own[2][2] = {{PROGRAM_IPV4(10, 1, 2, 3), PROGRAM_IPV4(10, 5, 2, 3)},
                                           {PROGRAM_IPV6(1), PROGRAM_IPV6(51)}};
 #define TAG 5
@@ -146,7 +146,9 @@ static int set_up(void **state)
     const struct proxy_fast_options options = {.workers = 1, .max_sessions = SESSIONS};
 
     programs = program_load();
-    if (fixture == NULL || proxy_fast_open(&fixture->fast, &options, &error) != 0)
+    if (fixture == NULL)
+        return -1;
+    if (proxy_fast_open(&fixture->fast, &options, &error) != 0)
         fail_msg("%s", error.text);
     for (unsigned i = 0; i < 2; i++) {
         program_add_address(programs, &own[i][0], i == 1 ? FASTPATH_TAGS_IPV6 : 0);
