@@ -370,14 +370,29 @@ bool proxy_lane_renew(struct proxy_lane *lane, uint32_t carried,
 {
     struct proxy_fast_slot *slot = &lane->fast->slots[carried - 1];
     const struct proxy_fast_slot next = make_slot(passage);
-    if (!is_same_end(&slot->ends[0], &next.ends[0]) ||
-        !is_same_end(&slot->ends[1], &next.ends[1]) || slot->token_bytes != next.token_bytes ||
-        slot->is_suffix != next.is_suffix || slot->is_removed != next.is_removed ||
+    if (!is_same_end(&slot->ends[0], &next.ends[0]) || !is_same_end(&slot->ends[1], &next.ends[1]))
+        return false;
+    if (slot->version == version)
+        return true;
+    if (slot->token_bytes != next.token_bytes || slot->is_suffix != next.is_suffix ||
+        slot->is_removed != next.is_removed ||
         memcmp(slot->token, next.token, sizeof next.token) != 0)
         return false;
-    if (slot->version != version)
-        set_version(slot, version);
+    for (unsigned i = 0; i < 2; i++)
+        __atomic_store_n(&slot->counts[i].gate, 0, __ATOMIC_RELAXED);
+    set_version(slot, version);
     return true;
+}
+
+bool proxy_lane_open(struct proxy_lane *lane, uint32_t carried)
+{
+    bool has_changed = false;
+    for (unsigned i = 0; i < 2; i++) {
+        uint64_t *gate = &lane->fast->slots[carried - 1].counts[i].gate;
+        has_changed |=
+            __atomic_exchange_n(gate, PROXY_FAST_OPEN, __ATOMIC_RELAXED) != PROXY_FAST_OPEN;
+    }
+    return has_changed;
 }
 
 uint64_t proxy_lane_version(const struct proxy_lane *lane, uint32_t carried)

@@ -86,15 +86,21 @@ struct proxy_passage {
 /** Whether a session can be carried at all: by its addresses and its token. */
 bool proxy_passage_is_possible(const struct proxy_passage *passage);
 
-/** Lets a session be carried under a version that has seen it pass both ways.
+/** Lets a session be carried under a version that has seen it pass both ways: each direction after
+ * the first pause, as earlier datagrams may wait in a socket.
  * @return what to call it by, or 0: there is no room, or another session has its place. */
 uint32_t proxy_lane_offer(struct proxy_lane *lane, const struct proxy_passage *passage,
                           uint64_t version, int64_t now_ns);
 
-/** Lets a session be carried under a later version, if the passage is the same as before.
- * @return whether it is. */
+/** Lets a session be carried under a later version, if the passage is the same as before. Under the
+ * same one another token changes nothing: its datagrams are the sockets'.
+ * @return whether it is carried. */
 bool proxy_lane_renew(struct proxy_lane *lane, uint32_t carried,
                       const struct proxy_passage *passage, uint64_t version);
+
+/** Lets a session be carried at once, though earlier datagrams of it may be overtaken. @return
+ * whether that changed anything. */
+bool proxy_lane_open(struct proxy_lane *lane, uint32_t carried);
 
 /** The version under which a session is carried. */
 uint64_t proxy_lane_version(const struct proxy_lane *lane, uint32_t carried);

@@ -24,6 +24,7 @@ NOTHING(proxy_fast_lane);
 NOTHING(proxy_passage_is_possible);
 NOTHING(proxy_lane_offer);
 NOTHING(proxy_lane_renew);
+NOTHING(proxy_lane_open);
 NOTHING(proxy_lane_version);
 NOTHING(proxy_lane_withdraw);
 NOTHING(proxy_lane_take);

@@ -178,6 +178,19 @@ ALWAYS_INLINE uint16_t next_checksum(const struct fastpath_datagram *datagram,
     return next != 0 ? next : 0xffff;
 }
 
+/* Whether nothing that came before can wait in a socket. */
+ALWAYS_INLINE bool is_open(struct proxy_fast_count *count)
+{
+    uint64_t gate = *(volatile uint64_t *)&count->gate;
+
+    if (gate == PROXY_FAST_OPEN)
+        return true;
+    uint64_t now = bpf_ktime_get_ns();
+    bool opens = gate != 0 && now - gate > PROXY_FAST_GAP_NS;
+    count->gate = opens ? PROXY_FAST_OPEN : now;
+    return opens;
+}
+
 /* Makes the datagram in memory of the CPU the one that leaves. */
 ALWAYS_INLINE void turn(struct fastpath_datagram *datagram, const struct way *way)
 {
@@ -271,7 +284,7 @@ int paddock_proxy(struct xdp_md *context)
     if (at + sizeof(struct udphdr) > end)
         return XDP_PASS;
     uint16_t checksum = next_checksum(datagram, &way, ((struct udphdr *)at)->check);
-    if (checksum == 0)
+    if (checksum == 0 || !is_open(way.count))
         return XDP_PASS;
 
     uint32_t frame_bytes = (uint32_t)shared_word_opaque((uint64_t)(end - start));

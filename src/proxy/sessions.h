@@ -61,6 +61,7 @@ struct session {
     int64_t placed_ns;                      /**< in the order by age */
     uint16_t number;                        /**< of the upstream socket, host order */
     uint32_t carried;              /**< the owner's: as proxy_lane_offer(); 0: by sockets alone */
+    int64_t offered_ns;            /**< the owner's: when it was offered last, or again */
     uint64_t seen_version;         /**< the owner's: under which an answer passed last */
     struct in6_addr away;          /**< the owner's: the own address to which that came */
     bool has_come, has_come_again; /**< whether the player sent one datagram, and a second one */

@@ -12,13 +12,20 @@
 #include <stdint.h>
 
 /** The most bytes of a token that the program compares. */
-#define PROXY_FAST_TOKEN_BYTES 32
+#define PROXY_FAST_TOKEN_BYTES 16
 
 /** Entries of a bucket of the directory, which is a cache line. */
 #define PROXY_FAST_ENTRIES 8
 
 /** Of so many datagrams a trace sees one. */
 #define PROXY_FAST_SAMPLE 16
+
+/** A direction is carried from the first datagram on that comes so long after the one before: until
+ * then earlier ones may wait in a socket, and would be overtaken. */
+#define PROXY_FAST_GAP_NS 2000000
+
+/** proxy_fast_count.gate: it is carried. */
+#define PROXY_FAST_OPEN UINT64_MAX
 
 /** Written by the process, read by the program. */
 struct proxy_fast_settings {
@@ -43,7 +50,9 @@ struct proxy_fast_end {
 /** Of one direction, with frames that were sent alone. The program adds, workers take. */
 struct proxy_fast_count {
     uint64_t packets, bytes; /**< UDP payload as it was sent */
-    int64_t last_ns;         /**< the coarse monotonic clock of the kernel */
+    uint64_t gate;   /**< #PROXY_FAST_OPEN; else when a datagram was passed on last, kernel's clock;
+                        0:   none was yet */
+    int64_t last_ns; /**< the coarse monotonic clock of the kernel */
 };
 
 /** A session. Nothing but versions and what is the program's changes while one is in it, nor within

@@ -73,6 +73,7 @@ struct proxy_worker {
     uint64_t world_number;
     enum proxy_removed removed;
     int64_t now_ns;        /* monotonic: of the batch in hand */
+    bool is_caught_up;     /* as well: it was all that there was */
     uint64_t fast_version; /* as well; 0: the driver carries nothing */
     struct timing {
         int64_t began_ns, before_ns; /* of the batch in hand, if it is timed; of the one before */
@@ -192,6 +193,16 @@ static void refresh(void *user, struct session *session)
         session->answered_ns = last_ns[1];
     for (unsigned i = 0; i < 2; i++)
         session->last_ns = last_ns[i] > session->last_ns ? last_ns[i] : session->last_ns;
+}
+
+/* Lets the driver carry a session without waiting for a pause any longer, when no more than what
+ * came during this batch can be overtaken. */
+static void hurry(struct proxy_worker *worker, const struct session *session)
+{
+    if (session->carried != 0 && worker->is_caught_up &&
+        worker->now_ns - session->offered_ns >= SECOND_NS &&
+        proxy_lane_open(worker->lane, session->carried))
+        counter_add(&worker->options.counters->overtakings, 1);
 }
 
 /* Leaves a session to the sockets. */
@@ -737,10 +748,17 @@ static void offer(struct proxy_worker *worker, const struct arrival *arrival,
     if (repeat != NULL)
         passage.token = original->data + (repeat->is_suffix ? original->bytes - repeat->size : 0);
     if (session->carried != 0) {
-        if (proxy_lane_renew(worker->lane, session->carried, &passage, worker->fast_version))
+        bool is_new = proxy_lane_version(worker->lane, session->carried) != worker->fast_version;
+        if (proxy_lane_renew(worker->lane, session->carried, &passage, worker->fast_version)) {
+            session->offered_ns = is_new ? worker->now_ns : session->offered_ns;
+            hurry(worker, session);
             return;
+        }
         withdraw(worker, session);
     }
+    /* A place is free again after a second: a session that keeps changing takes no others. */
+    if (worker->now_ns - session->offered_ns < SECOND_NS)
+        return;
     /* What the player had with another server before the version came has its place. */
     const struct session *other = NULL;
     while ((other = sessions_next_of_player(worker->sessions, &session->player, other)) != NULL) {
@@ -748,6 +766,7 @@ static void offer(struct proxy_worker *worker, const struct arrival *arrival,
             proxy_lane_version(worker->lane, other->carried) != worker->fast_version)
             withdraw(worker, (struct session *)(uintptr_t)other); /* as its owner */
     }
+    session->offered_ns = worker->now_ns;
     session->carried =
         proxy_lane_offer(worker->lane, &passage, worker->fast_version, worker->now_ns);
 }
@@ -812,6 +831,7 @@ void proxy_receive(struct port *port, struct packet *packets, unsigned count, vo
     const struct proxy_entry *entry = user;
     struct proxy_worker *worker = entry->worker;
     begin_batch(worker);
+    worker->is_caught_up = count < PACKET_BATCH;
     begin_timing(worker, false);
     enter(worker, entry->listener, false);
     for (struct packet *packet = packets; packet < packets + count; packet++) {
@@ -864,6 +884,7 @@ static unsigned carry_back(struct proxy_worker *worker, const struct upstream *u
         session->away = packet->local.address;
     }
     session->seen_version = worker->fast_version;
+    hurry(worker, session);
     session->written.packets++;
     session->written.bytes += packet->bytes;
     const struct port_message message = {.data = packet->data,
@@ -886,6 +907,7 @@ static void write_back(struct port *port, struct packet *packets, unsigned count
     const struct upstream *upstream = user;
     struct proxy_worker *worker = upstream->owner;
     begin_batch(worker);
+    worker->is_caught_up = count < PACKET_BATCH;
     begin_timing(worker, true);
     for (struct packet *packet = packets; packet < packets + count; packet++) {
         struct packet original = *packet;

@@ -46,6 +46,7 @@ struct proxy_counters {
     struct counter began;                  /**< sessions */
     struct counter ended[SESSION_ENDS];
     struct counter sessions, sockets, resting; /**< at the moment */
+    struct counter overtakings;                /**< sessions that the driver took without a pause */
     struct counter kernel_drops;               /**< of upstream sockets, at the last look */
     struct counter gap_ns[2];                  /**< between datagrams, read and written: the mean of
                                                   the last batch */

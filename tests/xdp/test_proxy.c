@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include <bpf/bpf.h>
 
@@ -16,6 +17,7 @@
 #include "fastpath/parts.h"
 #include "fastpath/shared.h"
 #include "proxy/fast.h"
+#include "proxy/shared.h"
 #include "support/cmocka.h"
 #include "support/random.h"
 #include "xdp/frame.h"
@@ -132,7 +134,7 @@ static void make_model(struct fixture *fixture, uint32_t i)
     model->repeat = (struct filter_repeat){.has_value = true,
                                            .is_suffix = choose(fixture, 2),
                                            .is_removed = choose(fixture, 3) > 0,
-                                           .size = choose(fixture, 33)};
+                                           .size = choose(fixture, 17)};
     for (uint32_t j = 0; j < model->repeat.size; j++)
         model->token[j] = (uint8_t)choose(fixture, 256);
     model->passage.token = model->token;
@@ -166,6 +168,8 @@ static int set_up(void **state)
         model->carried =
             proxy_lane_offer(fixture->lane, &model->passage, proxy_fast_version(fixture->fast), 0);
         assert_true(model->carried != 0);
+        assert_true(proxy_lane_open(fixture->lane, model->carried));
+        assert_false(proxy_lane_open(fixture->lane, model->carried));
         model->is_renewed = true;
     }
     *state = fixture;
@@ -420,6 +424,7 @@ static void renew(struct fixture *fixture, struct model *model)
 {
     assert_true(proxy_lane_renew(fixture->lane, model->carried, &model->passage,
                                  proxy_fast_version(fixture->fast)));
+    proxy_lane_open(fixture->lane, model->carried);
     model->is_renewed = true;
 }
 
@@ -459,6 +464,7 @@ static void every_random_frame_is_forwarded_right_or_passed_on_unchanged(void **
 static bool passes(struct fixture *fixture, struct model *model)
 {
     bool has_passed = false;
+    proxy_lane_open(fixture->lane, model->carried);
     for (unsigned i = 0; i < 4; i++) {
         struct fields fields = make_fields(fixture, model, i % 2);
         fields.data_bytes = i % 2 == 0 ? model->repeat.size : 1;
@@ -520,6 +526,37 @@ static void a_passage_that_has_changed_is_not_renewed(void **state)
     other = model->passage;
     other.away.address = own[model->is_ipv6][!model->is_tagged[1]];
     assert_false(proxy_lane_renew(fixture->lane, model->carried, &other, version));
+    static const uint8_t token[] = "other";
+    const struct filter_repeat repeat = {.has_value = true, .size = 5};
+    other = model->passage;
+    other.token = token;
+    other.repeat = &repeat;
+    assert_true(proxy_lane_renew(fixture->lane, model->carried, &model->passage, version));
+    assert_true(proxy_lane_renew(fixture->lane, model->carried, &other, version));
+    assert_false(proxy_lane_renew(fixture->lane, model->carried, &other, version + 1));
+}
+
+static bool runs(struct fixture *fixture, const struct model *model, unsigned end)
+{
+    struct fields fields = make_fields(fixture, model, end);
+    struct frame frame = frame_make(&fields);
+    return program_run(programs, &frame) == XDP_TX;
+}
+
+static void a_direction_is_carried_after_a_pause(void **state)
+{
+    struct fixture *fixture = *state;
+    struct model *model = &fixture->models[3];
+    const struct timespec pause = {.tv_nsec = 2 * PROXY_FAST_GAP_NS};
+    change(fixture);
+    assert_true(proxy_lane_renew(fixture->lane, model->carried, &model->passage,
+                                 proxy_fast_version(fixture->fast)));
+    for (unsigned end = 0; end < 2; end++) {
+        assert_false(runs(fixture, model, end));
+        nanosleep(&pause, NULL);
+        assert_true(runs(fixture, model, end));
+        assert_true(runs(fixture, model, end));
+    }
 }
 
 static void what_crosses_families_or_has_a_scope_is_not_possible(void **state)
@@ -531,7 +568,7 @@ static void what_crosses_families_or_has_a_scope_is_not_possible(void **state)
     passage = fixture->models[1].passage;
     passage.player.scope = 2;
     assert_false(proxy_passage_is_possible(&passage));
-    struct filter_repeat repeat = {.has_value = true, .size = 33};
+    struct filter_repeat repeat = {.has_value = true, .size = 17};
     passage = fixture->models[0].passage;
     passage.repeat = &repeat;
     assert_false(proxy_passage_is_possible(&passage));
@@ -544,6 +581,7 @@ int main(void)
         cmocka_unit_test(what_is_withdrawn_passes_no_more_and_has_its_slot_for_a_second),
         cmocka_unit_test(a_second_session_that_looks_alike_at_one_end_is_not_carried),
         cmocka_unit_test(a_passage_that_has_changed_is_not_renewed),
+        cmocka_unit_test(a_direction_is_carried_after_a_pause),
         cmocka_unit_test(what_crosses_families_or_has_a_scope_is_not_possible),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
