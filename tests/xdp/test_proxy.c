@@ -574,6 +574,96 @@ static void what_crosses_families_or_has_a_scope_is_not_possible(void **state)
     assert_false(proxy_passage_is_possible(&passage));
 }
 
+/* One of very many sessions: a player and a number of an upstream socket each. */
+static struct proxy_passage one_of_many(uint32_t i)
+{
+    struct in6_addr player = peer(false, (uint8_t)(100 + i / 50000), (uint8_t)(1 + i / 40000));
+    struct in6_addr server = peer(false, 30, (uint8_t)(2 + i / 20000));
+    return (struct proxy_passage){.player = at(&player, (uint16_t)(1000 + i % 40000)),
+                                  .local = at(&own[0][0], PORT),
+                                  .away = at(&own[0][0], (uint16_t)(FIRST_NUMBER + i % 20000)),
+                                  .server = at(&server, 7000)};
+}
+
+/* What becomes of a frame of such a session that comes in at an end. The checksum of one in 65,536
+ * looks like that of the addresses alone: then of another one. */
+static uint32_t run_one(const struct proxy_passage *passage, unsigned end, struct fields *found)
+{
+    const struct endpoint *from = end == 0 ? &passage->player : &passage->server;
+    const struct endpoint *to = end == 0 ? &passage->local : &passage->away;
+    struct fields fields = {.to_mac = PROGRAM_MAC,
+                            .from_mac = PROGRAM_PEER_MAC,
+                            .source = from->address,
+                            .destination = to->address,
+                            .source_port = ntohs(from->port),
+                            .port = ntohs(to->port),
+                            .data_bytes = 1};
+    uint32_t verdict = XDP_PASS;
+    for (uint8_t tries = 0; tries < 2 && verdict == XDP_PASS; tries++) {
+        fields.data[0] = tries;
+        struct frame frame = frame_make(&fields);
+        verdict = program_run(programs, &frame);
+        assert_true(frame_read(&frame, found));
+    }
+    return verdict;
+}
+
+static void check_carried(const struct proxy_passage *passage)
+{
+    struct fields found;
+    run_one(passage, 0, &found);
+    assert_int_equal(run_one(passage, 1, &found), XDP_TX);
+    assert_memory_equal(&found.destination, &passage->player.address, 16);
+    assert_int_equal(found.port, ntohs(passage->player.port));
+    assert_int_equal(run_one(passage, 0, &found), XDP_TX);
+    assert_memory_equal(&found.destination, &passage->server.address, 16);
+    assert_int_equal(found.source_port, ntohs(passage->away.port));
+}
+
+#define MANY 100000U
+#define CHURN 10000U
+#define CHURN_SECONDS 12U
+
+static void a_hundred_thousand_sessions_come_and_go_and_none_gets_anothers(void **state)
+{
+    const struct proxy_fast_options options = {.workers = 1, .max_sessions = MANY};
+    struct proxy_fast *fast;
+    struct error error;
+    struct fields found;
+    uint32_t *carried = calloc(MANY, sizeof *carried), refused = 0;
+    (void)state;
+
+    assert_non_null(carried);
+    assert_int_equal(proxy_fast_open(&fast, &options, &error), 0);
+    print_message("%u sessions: %llu bytes\n", MANY, (unsigned long long)proxy_fast_bytes(fast));
+    proxy_fast_claim(fast, PORT, true);
+    for (uint32_t i = 0; i < 20000; i++)
+        proxy_fast_claim(fast, (uint16_t)(FIRST_NUMBER + i), true);
+    proxy_fast_resume(fast);
+    struct proxy_lane *lane = proxy_fast_lane(fast, 0);
+    for (uint32_t i = 0; i < MANY + CHURN * CHURN_SECONDS; i++) {
+        int64_t now_ns = (int64_t)(i / CHURN) * SECOND_NS;
+        uint32_t *place = &carried[i % MANY];
+        const struct proxy_passage passage = one_of_many(i % (MANY + CHURN)),
+                                   before = one_of_many((i - MANY) % (MANY + CHURN));
+        if (i >= MANY && *place != 0) {
+            proxy_lane_withdraw(lane, *place, now_ns);
+            if (i % 16 == 0) {
+                assert_int_equal(run_one(&before, 0, &found), XDP_PASS);
+                assert_int_equal(run_one(&before, 1, &found), XDP_PASS);
+            }
+        }
+        *place = proxy_lane_offer(lane, &passage, proxy_fast_version(fast), now_ns);
+        refused += *place == 0;
+        if (*place != 0 && proxy_lane_open(lane, *place) && i % 16 == 0)
+            check_carried(&passage);
+    }
+    print_message("%u found their bucket full\n", refused);
+    assert_true(refused <= MANY / 1000);
+    proxy_fast_close(fast);
+    free(carried);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -583,6 +673,7 @@ int main(void)
         cmocka_unit_test(a_passage_that_has_changed_is_not_renewed),
         cmocka_unit_test(a_direction_is_carried_after_a_pause),
         cmocka_unit_test(what_crosses_families_or_has_a_scope_is_not_possible),
+        cmocka_unit_test(a_hundred_thousand_sessions_come_and_go_and_none_gets_anothers),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }
