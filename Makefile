@@ -11,7 +11,7 @@ TEST_PRESETS := tsan asan dev
 TEST_TARGETS := $(TEST_PRESETS:%=test-%)
 
 .DEFAULT_GOAL := build
-.PHONY: build demo demo-phoenix test $(TEST_TARGETS) test-platforms amalgamation bench soak lint fuzz install deb clean help
+.PHONY: build demo demo-phoenix demo-fleet test $(TEST_TARGETS) test-platforms amalgamation bench soak lint fuzz install deb clean help
 .NOTPARALLEL:
 
 build:
@@ -21,6 +21,9 @@ build:
 
 demo: build
 	@scripts/demo build/release/bin/paddock
+
+demo-fleet: build
+	@scripts/demo-fleet build/release/bin/paddock
 
 demo-phoenix: build
 	@scripts/demo-phoenix build/release/bin/paddock
@@ -74,6 +77,7 @@ clean:
 help:
 	@echo 'make            build libqcmp and the programs into build/release/ (programs in build/release/bin/)'
 	@echo 'make demo       two game servers, a proxy before them, two players, and pings; all on loopback'
+	@echo 'make demo-fleet      an agent, a relay, two proxies and a player, and a server that is added; all on loopback'
 	@echo 'make demo-phoenix    three data centres, a proxy that measures them, and what a player sees; all on loopback'
 	@echo 'make test       build and run every test: ThreadSanitizer, AddressSanitizer, then without'
 	@echo '                (one alone: make test-tsan, make test-asan, make test-dev)'

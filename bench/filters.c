@@ -383,7 +383,8 @@ static void bench_updates(void)
     log_init(&log, &(struct log_options){.fd = -1, .level = LOG_LEVEL_OFF});
     if (catalog_new(&control.catalog, NULL, &log) != 0)
         fail("no memory");
-    catalog_watch(control.catalog, follow, &control);
+    struct catalog_watch watch = {.changed = follow, .user = &control};
+    catalog_watch(control.catalog, &watch);
 
     for (unsigned i = 0; i <= UPDATES; i++) {
         struct catalog_change change = {.clusters = make_clusters(TOKENS + i % 2, ENDPOINTS),

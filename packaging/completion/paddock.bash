@@ -27,7 +27,7 @@ _paddock_value() {
     --via) mapfile -t COMPREPLY < <(compgen -W 'sockets xdp' -- "$word") ;;
     --interface) mapfile -t COMPREPLY < <(cd /sys/class/net && compgen -W "$(echo *)" -- "$word") ;;
     --sort) mapfile -t COMPREPLY < <(compgen -W 'idle age packets bytes' -- "$word") ;;
-    --config | -c | --provider.fs.path)
+    --config | -c | --provider.fs.path | --*.tls.*-path)
         mapfile -t COMPREPLY < <(compgen -f -- "$word")
         compopt -o filenames 2>/dev/null # quotes blanks, and puts a slash behind a folder
         ;;

@@ -112,6 +112,11 @@ static int answer_sessions(const struct http_request *request, struct http_reply
     return answer_list(request, reply, "sessions", user);
 }
 
+static int answer_control(const struct http_request *request, struct http_reply *reply, void *user)
+{
+    return answer_list(request, reply, "peers", user);
+}
+
 static int answer_trace(const struct http_request *request, struct http_reply *reply, void *user)
 {
     char subject[16];
@@ -122,9 +127,11 @@ static int answer_trace(const struct http_request *request, struct http_reply *r
 int admin_start(struct admin **admin, const struct admin_options *options, struct error *error)
 {
     static const struct http_route routes[] = {
-        {"/live", answer_live},         {"/livez", answer_live},      {"/ready", answer_ready},
-        {"/readyz", answer_ready},      {"/metrics", answer_metrics}, {"/config", answer_config},
-        {"/sessions", answer_sessions}, {"/trace", answer_trace},     {NULL, NULL}};
+        {"/live", answer_live},         {"/livez", answer_live},
+        {"/ready", answer_ready},       {"/readyz", answer_ready},
+        {"/metrics", answer_metrics},   {"/config", answer_config},
+        {"/sessions", answer_sessions}, {"/trace", answer_trace},
+        {"/control", answer_control},   {NULL, NULL}};
 
     struct admin *started = calloc(1, sizeof *started);
     if (started == NULL)

@@ -34,7 +34,7 @@ struct admin_callbacks {
      */
     struct http_blob *(*config)(bool with_access, void *user);
     /**
-     * /sessions and /trace: the JSON of a list. May wait for a second.
+     * /sessions, /trace and /control: the JSON of a list. May wait for a second.
      * @return a reference, which goes to the server; NULL for a 500.
      */
     struct http_blob *(*list)(const struct admin_question *question, void *user);

@@ -4,7 +4,8 @@
  * locks, no waiting; what finds no room is lost, and counted.
  *
  * The writer fills what ring_reserve() gives, then calls ring_commit(); the reader looks at what
- * ring_peek() gives, then calls ring_release(). Each of the two counts is released by its writer
+ * ring_peek() gives, then calls ring_release(). What is too large for an item may take several,
+ * which are handed over and given back at once. Each of the two counts is released by its writer
  * and acquired by the other side: a complete item is seen whole, and an item is free again only
  * when it was looked at.
  */
@@ -13,6 +14,7 @@
 
 #include <errno.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -41,22 +43,42 @@ static inline void ring_fini(struct ring *ring)
     free(ring->memory);
 }
 
+/** Whether there is room for so many items more; where not, one is counted as lost. By the writer.
+ */
+static inline bool ring_has_room(struct ring *ring, uint32_t count)
+{
+    uint64_t written = atomic_load_explicit(&ring->written, memory_order_relaxed);
+    uint64_t read = atomic_load_explicit(&ring->read, memory_order_acquire);
+    bool has_room = written - read + count <= ring->items;
+    if (!has_room)
+        atomic_fetch_add_explicit(&ring->lost, 1, memory_order_relaxed);
+    return has_room;
+}
+
+/** The next item to be filled, or one so many after it; there must be room. By the writer. */
+static inline void *ring_next(struct ring *ring, uint32_t ahead)
+{
+    uint64_t written = atomic_load_explicit(&ring->written, memory_order_relaxed);
+    return ring->memory + (written + ahead) % ring->items * ring->item_bytes;
+}
+
 /** The next item to be filled; NULL: there is no room, which is counted. By the writer. */
 static inline void *ring_reserve(struct ring *ring)
 {
+    return ring_has_room(ring, 1) ? ring_next(ring, 0) : NULL;
+}
+
+/** Hands over so many items, all at once. By the writer. */
+static inline void ring_commit_all(struct ring *ring, uint32_t count)
+{
     uint64_t written = atomic_load_explicit(&ring->written, memory_order_relaxed);
-    if (written - atomic_load_explicit(&ring->read, memory_order_acquire) == ring->items) {
-        atomic_fetch_add_explicit(&ring->lost, 1, memory_order_relaxed);
-        return NULL;
-    }
-    return ring->memory + written % ring->items * ring->item_bytes;
+    atomic_store_explicit(&ring->written, written + count, memory_order_release);
 }
 
 /** Hands over what ring_reserve() gave. By the writer. */
 static inline void ring_commit(struct ring *ring)
 {
-    uint64_t written = atomic_load_explicit(&ring->written, memory_order_relaxed);
-    atomic_store_explicit(&ring->written, written + 1, memory_order_release);
+    ring_commit_all(ring, 1);
 }
 
 /** The oldest item, until ring_release(); NULL: there is none. By the reader. */
@@ -68,11 +90,24 @@ static inline const void *ring_peek(const struct ring *ring)
     return ring->memory + read % ring->items * ring->item_bytes;
 }
 
+/** An item that was handed over with that of ring_peek(), so many after it. By the reader. */
+static inline const void *ring_peek_after(const struct ring *ring, uint32_t ahead)
+{
+    uint64_t read = atomic_load_explicit(&ring->read, memory_order_relaxed);
+    return ring->memory + (read + ahead) % ring->items * ring->item_bytes;
+}
+
+/** Gives so many items back, from that of ring_peek() on. By the reader. */
+static inline void ring_release_all(struct ring *ring, uint32_t count)
+{
+    uint64_t read = atomic_load_explicit(&ring->read, memory_order_relaxed);
+    atomic_store_explicit(&ring->read, read + count, memory_order_release);
+}
+
 /** Gives the item of ring_peek() back. By the reader. */
 static inline void ring_release(struct ring *ring)
 {
-    uint64_t read = atomic_load_explicit(&ring->read, memory_order_relaxed);
-    atomic_store_explicit(&ring->read, read + 1, memory_order_release);
+    ring_release_all(ring, 1);
 }
 
 /** How many items were lost since the last call. By the reader. */

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/siphash.h"
 
@@ -26,12 +27,15 @@ struct catalog {
     struct siphash_key key;
     struct quiescent_slot slot;
     struct told told[CATALOG_SOURCES];
-    void (*changed)(void *user);
-    void *user;
+    struct catalog_watch *watches;
+    struct catalog_self self;
 };
 
-static const char *const source_names[] = {
-    [CATALOG_CONFIG] = "config", [CATALOG_FS] = "fs", [CATALOG_STATIC] = "static"};
+static const char *const source_names[] = {[CATALOG_CONFIG] = "config",
+                                           [CATALOG_FS] = "fs",
+                                           [CATALOG_STATIC] = "static",
+                                           [CATALOG_MDS] = "mds",
+                                           [CATALOG_XDS] = "xds"};
 
 static bool filters_equal(json_t *a, json_t *b)
 {
@@ -97,10 +101,48 @@ void catalog_free(struct catalog *catalog)
     free(catalog);
 }
 
-void catalog_watch(struct catalog *catalog, void (*changed)(void *user), void *user)
+void catalog_watch(struct catalog *catalog, struct catalog_watch *watch)
 {
-    catalog->changed = changed;
-    catalog->user = user;
+    watch->next = catalog->watches;
+    catalog->watches = watch;
+}
+
+void catalog_unwatch(struct catalog *catalog, struct catalog_watch *watch)
+{
+    struct catalog_watch **place = &catalog->watches;
+
+    while (*place != NULL && *place != watch)
+        place = &(*place)->next;
+    if (*place != NULL)
+        *place = watch->next;
+}
+
+static void tell_watches(const struct catalog *catalog)
+{
+    for (struct catalog_watch *watch = catalog->watches; watch != NULL; watch = watch->next)
+        watch->changed(watch->user);
+}
+
+const struct catalog_self *catalog_self(const struct catalog *catalog)
+{
+    return &catalog->self;
+}
+
+void catalog_set_self(struct catalog *catalog, const struct catalog_self *self)
+{
+    bool is_changed = strcmp(self->id, catalog->self.id) != 0 ||
+                      strcmp(self->region, catalog->self.region) != 0 ||
+                      strcmp(self->icao_code, catalog->self.icao_code) != 0 ||
+                      self->qcmp_port != catalog->self.qcmp_port;
+
+    catalog->self = *self;
+    if (is_changed)
+        tell_watches(catalog);
+}
+
+const char *catalog_source_name(enum catalog_source source)
+{
+    return source_names[source];
 }
 
 const struct catalog_version *catalog_read(const struct catalog *catalog)
@@ -230,13 +272,21 @@ int catalog_update(struct catalog *catalog, enum catalog_source source,
         return 0;
     }
     struct catalog_version *old = quiescent_publish(&catalog->slot, next);
-    if (catalog->changed != NULL)
-        catalog->changed(catalog->user);
+    tell_watches(catalog);
     if (catalog->workers != NULL)
         workers_retire(catalog->workers, &old->retired, version_free);
     else
         version_free(&old->retired);
     return 0;
+}
+
+uint64_t catalog_changes(const struct catalog *catalog)
+{
+    uint64_t changes = 0;
+
+    for (size_t i = 0; i < CATALOG_SOURCES; i++)
+        changes += catalog->told[i].number;
+    return changes;
 }
 
 /* Each filter with all three members, of which a file may leave two out. */

@@ -26,6 +26,8 @@ enum catalog_source {
     CATALOG_CONFIG, /**< the configuration file of -c */
     CATALOG_FS,     /**< the file of --provider.fs */
     CATALOG_STATIC, /**< --provider.static.endpoints */
+    CATALOG_MDS,    /**< agents that push to this relay */
+    CATALOG_XDS,    /**< --provider.xds.endpoints */
     CATALOG_SOURCES
 };
 
@@ -70,13 +72,44 @@ void catalog_free(struct catalog *catalog);
 int catalog_update(struct catalog *catalog, enum catalog_source source,
                    const struct catalog_change *change);
 
-/** Calls a function, from catalog_update(), whenever another version is in force. There is one such
- * function at most. */
-void catalog_watch(struct catalog *catalog, void (*changed)(void *user), void *user);
+/** Who wants to hear of changes, in the caller's memory. The last member is the catalog's. */
+struct catalog_watch {
+    void (*changed)(void *user);
+    void *user;
+    struct catalog_watch *next;
+};
+
+/** Calls a function, from catalog_update() and catalog_set_self(), whenever another version is in
+ * force, or the process itself has changed. */
+void catalog_watch(struct catalog *catalog, struct catalog_watch *watch);
+
+/** Ends that; one that does not watch is fine. */
+void catalog_unwatch(struct catalog *catalog, struct catalog_watch *watch);
+
+/** What this process is to others. */
+struct catalog_self {
+    char id[256];
+    char region[LOCALITY_PART_BYTES]; /**< "" for none */
+    char icao_code[5];
+    uint16_t qcmp_port; /**< host order; 0: it answers no pings */
+};
+
+/** What was set last; zeroed before. Until the next catalog_set_self(). */
+const struct catalog_self *catalog_self(const struct catalog *catalog);
+
+/** Sets it; what has not changed is told to nobody. @param self copied. */
+void catalog_set_self(struct catalog *catalog, const struct catalog_self *self);
+
+/** The name of a source, as it is shown; static storage. */
+const char *catalog_source_name(enum catalog_source source);
 
 /** The version in force; a worker may use it until the end of its turn, the control thread until
  * the next catalog_update(). From any worker. */
 const struct catalog_version *catalog_read(const struct catalog *catalog);
+
+/** How often a source has told something else than before: another number says that catalog_show()
+ * shows something else. */
+uint64_t catalog_changes(const struct catalog *catalog);
 
 /** Sets `filters`, `clusters`, `datacenters` and `paddock.sources` in an object, as
  * docs/operations.md has it, in place of what is there under these names. A token is shown as

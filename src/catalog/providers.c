@@ -121,6 +121,8 @@ int catalog_settings_change(const struct catalog_settings *settings, enum catalo
     case CATALOG_STATIC:
         error = tell_static(settings, locality, &told);
         break;
+    case CATALOG_MDS:
+    case CATALOG_XDS:
     case CATALOG_SOURCES:
         break;
     }

@@ -61,21 +61,25 @@ static void print_table(const json_t *list)
     json_t *row;
     size_t i;
 
-    printf("%-24s %-24s %9s %9s %10s %12s %10s %12s  %s\n", "PLAYER", "SERVER", "AGE", "IDLE",
-           "TO SERVER", "BYTES", "TO PLAYER", "BYTES", "STATE");
+    printf("%-24s %-24s %9s %9s %10s %12s %10s %12s  %-8s  %s\n", "PLAYER", "SERVER", "AGE", "IDLE",
+           "TO SERVER", "BYTES", "TO PLAYER", "BYTES", "STATE", "PLACE");
     json_array_foreach(rows, i, row)
     {
-        const char *player = "", *server = "", *state = "";
-        json_int_t read = 0, read_bytes = 0, written = 0, written_bytes = 0;
-        char age[DURATION_TEXT_BYTES], idle[DURATION_TEXT_BYTES];
-        (void)json_unpack(row, "{s:s, s:s, s:s, s:{s:I, s:I}, s:{s:I, s:I}}", "player", &player,
-                          "server", &server, "state", &state, "read", "packets", &read, "bytes",
-                          &read_bytes, "write", "packets", &written, "bytes", &written_bytes);
+        const char *player = "", *server = "", *state = "", *country = "";
+        json_int_t read = 0, read_bytes = 0, written = 0, written_bytes = 0, asn = 0;
+        char age[DURATION_TEXT_BYTES], idle[DURATION_TEXT_BYTES], network[24] = "";
+        (void)json_unpack(row, "{s:s, s:s, s:s, s:{s:I, s:I}, s:{s:I, s:I}, s:s, s:I}", "player",
+                          &player, "server", &server, "state", &state, "read", "packets", &read,
+                          "bytes", &read_bytes, "write", "packets", &written, "bytes",
+                          &written_bytes, "country", &country, "asn", &asn);
+        if (asn != 0)
+            snprintf(network, sizeof network, "AS%" JSON_INTEGER_FORMAT, asn);
         format_ms(row, "age_ms", age);
         format_ms(row, "idle_ms", idle);
         printf("%-24s %-24s %9s %9s %10" JSON_INTEGER_FORMAT " %12" JSON_INTEGER_FORMAT
-               " %10" JSON_INTEGER_FORMAT " %12" JSON_INTEGER_FORMAT "  %s\n",
-               player, server, age, idle, read, read_bytes, written, written_bytes, state);
+               " %10" JSON_INTEGER_FORMAT " %12" JSON_INTEGER_FORMAT "  %-8s  %s %s\n",
+               player, server, age, idle, read, read_bytes, written, written_bytes, state, country,
+               network);
     }
     printf("%zu of %" JSON_INTEGER_FORMAT " sessions\n", json_array_size(rows),
            json_integer_value(json_object_get(list, "total")));

@@ -39,6 +39,9 @@ int cmd_schema(int argc, char *const *argv);
  * answer, or the output fails. */
 int cmd_sessions(int argc, char *const *argv);
 
+/** `paddock control`: the peers of a service on this host in the control plane. As cmd_sessions().
+ */
+int cmd_control(int argc, char *const *argv);
 /** `paddock sites`: what it is from here over a proxy to each data centre. 0 = every proxy has
  * answered, 1 = one has not, 2 = usage, or a file that cannot be used, 255 = none has, or the
  * output fails. */

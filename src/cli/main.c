@@ -147,6 +147,11 @@ static int run_sessions(const struct invocation *call)
     return cmd_sessions(call->argc, call->argv);
 }
 
+static int run_control(const struct invocation *call)
+{
+    return cmd_control(call->argc, call->argv);
+}
+
 static int run_sites(const struct invocation *call)
 {
     return cmd_sites(call->argc, call->argv);
@@ -167,10 +172,11 @@ static int run_command(const struct invocation *call, bool service_asked)
     static const struct {
         const char *name;
         int (*run)(const struct invocation *call);
-    } commands[] = {
-        {"ping", run_ping},   {"load", run_load},         {"qcmp", run_qcmp},
-        {"relay", run_relay}, {"sessions", run_sessions}, {"sites", run_sites},
-        {"trace", run_trace}, {"check", run_check},       {"generate-config-schema", run_schema}};
+    } commands[] = {{"ping", run_ping},         {"load", run_load},
+                    {"qcmp", run_qcmp},         {"relay", run_relay},
+                    {"sessions", run_sessions}, {"control", run_control},
+                    {"sites", run_sites},       {"trace", run_trace},
+                    {"check", run_check},       {"generate-config-schema", run_schema}};
     char error[SHOWN_BYTES + 32];
     for (size_t i = 0; i < sizeof commands / sizeof commands[0]; i++) {
         if (strcmp(call->argv[0], commands[i].name) != 0)

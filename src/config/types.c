@@ -44,10 +44,7 @@ static json_t *show_address(const void *value)
     struct in6_addr address;
 
     memcpy(&address, value, sizeof address);
-    if (IN6_IS_ADDR_V4MAPPED(&address))
-        inet_ntop(AF_INET, &address.s6_addr[12], text, sizeof text);
-    else
-        inet_ntop(AF_INET6, &address, text, sizeof text);
+    address_format_host(&address, text);
     return json_string(text);
 }
 

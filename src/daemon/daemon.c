@@ -80,11 +80,12 @@ static void begin_stop(struct daemon *daemon, const char *reason)
         return;
     }
 
+    /* Who reads the log's line finds the process as it says. */
+    atomic_store_explicit(&daemon->is_stopping, true, memory_order_relaxed);
     LOG_EVENT(daemon->log, LOG_LEVEL_INFO, log_text("message", "shutting down"),
               log_text("reason", reason));
     tell_manager(daemon, "STOPPING=1");
     daemon->retry_ns = LOOP_NEVER;
-    atomic_store_explicit(&daemon->is_stopping, true, memory_order_relaxed);
     for (size_t i = 0; i < daemon->running_count; i++) {
         if (daemon->running[i].ops->drain != NULL)
             daemon->running[i].ops->drain(daemon->running[i].self);

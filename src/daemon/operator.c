@@ -98,6 +98,10 @@ static void write_metrics(struct metrics *out, void *user)
                    "Times that a provider failed.");
     metrics_sample(out, atomic_load_explicit(&daemon->provider_failures, memory_order_relaxed),
                    "task", "fs_watch_provider", NULL);
+    for (size_t i = 0; i < daemon->running_count; i++) {
+        if (daemon->running[i].ops->failures != NULL)
+            daemon->running[i].ops->failures(daemon->running[i].self, out);
+    }
     const struct fastpath *fastpath = daemon->fastpath;
     metrics_family(out, "paddock_xdp_attached", METRICS_GAUGE, NULL,
                    "Whether the XDP program is on its interface.");
@@ -109,9 +113,37 @@ static void write_metrics(struct metrics *out, void *user)
     metrics_system_write(out);
 }
 
+/* What services and the catalog hold is the control thread's. One that does not answer in time
+ * finds the question withdrawn. */
+static struct http_blob *ask(struct daemon *daemon, const struct question *asked)
+{
+    struct question *question = &daemon->question;
+    struct timespec until;
+    int error = 0;
+
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_sec++;
+    pthread_mutex_lock(&question->lock);
+    question->is_refresh = asked->is_refresh;
+    question->wanted = asked->wanted;
+    question->number++;
+    question->is_asked = true;
+    question->is_answered = false;
+    loop_wake(daemon->loop);
+    while (!question->is_answered && error == 0)
+        error = pthread_cond_timedwait(&question->changed, &question->lock, &until);
+    question->is_asked = question->is_answered = false;
+    struct http_blob *answer = question->answer;
+    question->answer = NULL;
+    pthread_mutex_unlock(&question->lock);
+    return answer;
+}
+
 /* Rendered when somebody asks for it first, then shared. */
 static struct http_blob *show_config(bool with_access, void *user)
 {
+    const struct question fresh = {.is_refresh = true};
+    (void)ask(user, &fresh); /* an answer that does not come in time leaves what was shown last */
     struct shown *shown = shown_take(user);
     struct http_blob *blob = NULL;
 
@@ -147,7 +179,8 @@ static const char *const ORDERS[] = {[SERVICE_BY_IDLE] = "idle",
 static const char *const SUBJECTS[] = {[SERVICE_SESSIONS] = "sessions",
                                        [SERVICE_DROPS] = "drops",
                                        [SERVICE_TALKERS] = "top",
-                                       [SERVICE_CAPTURE] = "capture"};
+                                       [SERVICE_CAPTURE] = "capture",
+                                       [SERVICE_PEERS] = "peers"};
 
 /* An address with or without a port; "" is any. */
 static int parse_peer(const char *text, struct endpoint *peer)
@@ -185,34 +218,10 @@ static int parse_question(const struct admin_question *question, struct service_
                : -1;
 }
 
-/* What is listed is the workers', whom the control thread alone can ask. One that does not answer
- * in time finds the question withdrawn. */
 static struct http_blob *show_list(const struct admin_question *asked, void *user)
 {
-    struct daemon *daemon = user;
-    struct question *question = &daemon->question;
-    struct service_list wanted = {.order = SERVICE_BY_IDLE};
-    struct http_blob *answer = NULL;
-    struct timespec until;
-    int error = 0;
-
-    if (parse_question(asked, &wanted) != 0)
-        return NULL;
-    clock_gettime(CLOCK_REALTIME, &until);
-    until.tv_sec++;
-    pthread_mutex_lock(&question->lock);
-    question->wanted = wanted;
-    question->number++;
-    question->is_asked = true;
-    question->is_answered = false;
-    loop_wake(daemon->loop);
-    while (!question->is_answered && error == 0)
-        error = pthread_cond_timedwait(&question->changed, &question->lock, &until);
-    question->is_asked = question->is_answered = false;
-    answer = question->answer;
-    question->answer = NULL;
-    pthread_mutex_unlock(&question->lock);
-    return answer;
+    struct question question = {.wanted = {.order = SERVICE_BY_IDLE}};
+    return parse_question(asked, &question.wanted) == 0 ? ask(user, &question) : NULL;
 }
 
 static json_t *list(struct daemon *daemon, const struct service_list *wanted)
@@ -225,21 +234,76 @@ static json_t *list(struct daemon *daemon, const struct service_list *wanted)
     return json_pack("{s:i, s:[]}", "total", 0, "sessions");
 }
 
+/* Shows what services and the catalog have now. */
+static void complete(struct daemon *daemon)
+{
+    struct shown *shown = daemon->shown;
+    json_t *in_force = json_object();
+    if (in_force == NULL)
+        return;
+
+    uint64_t changes = catalog_changes(daemon->catalog);
+    if (catalog_show(daemon->catalog, in_force, daemon->settings->shows_tokens) != 0) {
+        json_decref(in_force);
+        return;
+    }
+    for (size_t i = 0; i < daemon->running_count; i++) {
+        if (daemon->running[i].ops->show != NULL)
+            daemon->running[i].ops->show(daemon->running[i].self, in_force);
+    }
+    pthread_mutex_lock(&shown->lock);
+    json_decref(shown->in_force);
+    shown->in_force = in_force;
+    shown->changes = changes;
+    for (size_t i = 0; i < 2; i++) {
+        http_blob_unref(shown->blobs[i]);
+        shown->blobs[i] = NULL;
+    }
+    pthread_mutex_unlock(&shown->lock);
+}
+
+void operator_complete(struct daemon *daemon)
+{
+    if (daemon->shown->in_force == NULL)
+        complete(daemon);
+}
+
+static json_t *list_peers(struct daemon *daemon)
+{
+    for (size_t i = 0; i < daemon->running_count; i++) {
+        const struct running *service = &daemon->running[i];
+        if (service->ops->peers != NULL)
+            return json_pack("{s:o}", "peers", service->ops->peers(service->self));
+    }
+    return json_pack("{s:[]}", "peers");
+}
+
+static struct http_blob *answer_to(struct daemon *daemon, const struct question *question)
+{
+    if (question->is_refresh) {
+        if (daemon->shown->changes != catalog_changes(daemon->catalog))
+            complete(daemon);
+        return NULL;
+    }
+    json_t *json = question->wanted.subject == SERVICE_PEERS ? list_peers(daemon)
+                                                             : list(daemon, &question->wanted);
+    char *text = json != NULL ? json_dumps(json, JSON_COMPACT) : NULL;
+    json_decref(json);
+    return text != NULL ? http_blob_new(text, strlen(text)) : NULL;
+}
+
 void operator_answer(struct daemon *daemon)
 {
     struct question *question = &daemon->question;
     pthread_mutex_lock(&question->lock);
     bool is_asked = question->is_asked && !question->is_answered;
-    struct service_list wanted = question->wanted;
+    struct question asked = {.is_refresh = question->is_refresh, .wanted = question->wanted};
     uint64_t number = question->number;
     pthread_mutex_unlock(&question->lock);
     if (!is_asked)
         return;
 
-    json_t *json = list(daemon, &wanted);
-    char *text = json != NULL ? json_dumps(json, JSON_COMPACT) : NULL;
-    struct http_blob *blob = text != NULL ? http_blob_new(text, strlen(text)) : NULL;
-    json_decref(json);
+    struct http_blob *blob = answer_to(daemon, &asked);
     pthread_mutex_lock(&question->lock);
     bool is_wanted = question->is_asked && !question->is_answered && question->number == number;
     if (is_wanted) {
@@ -277,30 +341,6 @@ void operator_abandon(struct shown *shown)
     if (shown != NULL)
         shown->config = NULL;
     shown_unref(shown);
-}
-
-void operator_complete(struct daemon *daemon)
-{
-    struct shown *shown = daemon->shown;
-    json_t *in_force = shown->in_force == NULL ? json_object() : NULL;
-    if (in_force == NULL)
-        return;
-
-    if (catalog_show(daemon->catalog, in_force, daemon->settings->shows_tokens) != 0) {
-        json_decref(in_force);
-        return;
-    }
-    for (size_t i = 0; i < daemon->running_count; i++) {
-        if (daemon->running[i].ops->show != NULL)
-            daemon->running[i].ops->show(daemon->running[i].self, in_force);
-    }
-    pthread_mutex_lock(&shown->lock);
-    shown->in_force = in_force;
-    for (size_t i = 0; i < 2; i++) {
-        http_blob_unref(shown->blobs[i]);
-        shown->blobs[i] = NULL;
-    }
-    pthread_mutex_unlock(&shown->lock);
 }
 
 void operator_show(struct daemon *daemon, struct shown *shown)

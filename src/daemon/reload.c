@@ -11,6 +11,17 @@
 
 #define SHOWN_BYTES 512
 
+/* What does not fit as a region is none, as for the locality. */
+static void tell_self(struct catalog *catalog, const struct process_settings *process)
+{
+    struct catalog_self self = *catalog_self(catalog);
+
+    snprintf(self.id, sizeof self.id, "%s", process->id);
+    snprintf(self.icao_code, sizeof self.icao_code, "%s", process->icao_code);
+    snprintf(self.region, sizeof self.region, "%.127s", process->region);
+    catalog_set_self(catalog, &self);
+}
+
 int reload_tell_catalog(struct catalog *catalog, const struct config *config)
 {
     static const enum catalog_source sources[] = {CATALOG_CONFIG, CATALOG_FS, CATALOG_STATIC};
@@ -37,6 +48,8 @@ int reload_tell_catalog(struct catalog *catalog, const struct config *config)
         error = catalog_update(catalog, sources[told], &changes[told]);
     for (; told < made; told++)
         catalog_change_fini(&changes[told]);
+    if (error == 0)
+        tell_self(catalog, process);
     return error;
 }
 

@@ -30,6 +30,7 @@ struct shown {
     atomic_uint references;
     struct config *config;
     json_t *in_force; /**< what services and catalog add to it */
+    uint64_t changes; /**< catalog_changes() then */
     pthread_mutex_t lock;
     struct http_blob *blobs[2]; /**< without and with what is private; made when asked for */
 };
@@ -68,12 +69,13 @@ struct daemon {
     int64_t settle_ns;      /**< when to look at the files again, likewise */
     int64_t stop_ns;        /**< when to stop, likewise; 0: at once; LOOP_NEVER until it is told */
 
-    /** What the admin server's thread has asked of the control thread, for a list. */
+    /** What the admin server's thread has asked of the control thread. */
     struct question {
         pthread_mutex_t lock; /**< over the others */
         pthread_cond_t changed;
         bool is_asked, is_answered;
         uint64_t number; /**< tells this question from one that was withdrawn */
+        bool is_refresh; /**< only that what is shown is what is in force; without an answer */
         struct service_list wanted;
         struct http_blob *answer; /**< NULL: it failed, or there is none yet */
     } question;

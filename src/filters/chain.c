@@ -339,6 +339,7 @@ static void begin_datagram(const struct chain *chain, struct filter_call *call)
     for (size_t i = 0; i < chain->names.count; i++)
         call->metadata[i].kind = METADATA_NONE;
     call->is_chosen = call->is_reason_whole = false;
+    call->token = NULL;
     call->scratch_bytes = 0;
     call->floor = call->packet->data - PACKET_ROOM;
     call->ceiling = call->packet->data + call->packet->bytes + PACKET_ROOM;

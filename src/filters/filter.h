@@ -99,6 +99,7 @@ struct filter_call {
     bool is_chosen; /**< whether the destinations are those below; else they are all */
     uint32_t chosen_count;
     uint32_t chosen[FILTER_MAX_CHOSEN]; /**< by their place in the world */
+    const struct metadata *token;       /**< by which a router chose; NULL: none did */
     unsigned reason;                    /**< of #FILTER_DROP: an index into filter_ops.reasons */
     bool is_reason_whole;               /**< link_read()'s own: the index is one of all reasons */
     int64_t now_ns;                     /**< monotonic: when the batch began */

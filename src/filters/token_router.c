@@ -45,6 +45,7 @@ static enum filter_result read_router(const void *filter, void *mine, struct fil
         return FILTER_DROP;
     }
     call->is_chosen = true;
+    call->token = token;
     call->chosen_count = 0;
     if (token->kind == METADATA_BYTES)
         call->chosen_count = call->world->find_token(call->world, token->data, token->bytes,

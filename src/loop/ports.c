@@ -68,6 +68,8 @@ static int add_listener(struct ports *ports, const struct ports_options *options
     int code = port_open(&listener->port, &port);
     if (code != 0)
         return code;
+    if (worker > 0)
+        port_join(listener->port, ports->listeners[ports->count - 1].port);
     listener->worker = worker;
     listener->watch = (struct loop_watch){.fd = fd, .ready = receive, .user = listener->port};
     ports->count++;
@@ -277,6 +279,18 @@ void ports_slot_abandon(struct ports_slot *slot)
     slot->closed_drops += ports_close(slot->next);
     slot->next = NULL;
     pthread_mutex_unlock(&slot->lock);
+}
+
+bool ports_slot_revoke(struct ports_slot *slot)
+{
+    if (slot->next == NULL || slot->current == NULL)
+        return false;
+    pthread_mutex_lock(&slot->lock);
+    slot->leaving = slot->next;
+    slot->is_empty = false;
+    slot->next = NULL;
+    pthread_mutex_unlock(&slot->lock);
+    return true;
 }
 
 bool ports_slot_commit(struct ports_slot *slot)

@@ -102,6 +102,11 @@ int ports_slot_prepare(struct ports_slot *slot, struct workers *workers,
 /** Closes what was prepared, after what is queued there is handled. */
 void ports_slot_abandon(struct ports_slot *slot);
 
+/** Makes what was prepared beside ports in use leave again, as ports before a change do: what came
+ * there meanwhile may have left its mark, and ports_slot_empty() and ports_slot_leave() are due.
+ * @return whether there was anything prepared, and others are in use. */
+bool ports_slot_revoke(struct ports_slot *slot);
+
 /** Puts what was prepared in use, beside what was in use before: it is received there, too, until
  * ports_slot_leave(). @return whether there was anything prepared. */
 bool ports_slot_commit(struct ports_slot *slot);

@@ -70,3 +70,11 @@ void address_format(const struct in6_addr *address, uint16_t port, char text[ADD
     inet_ntop(ipv4 ? AF_INET : AF_INET6, address->s6_addr + (ipv4 ? 12 : 0), host, sizeof host);
     snprintf(text, ADDRESS_TEXT_BYTES, ipv4 ? "%s:%u" : "[%s]:%u", host, (unsigned)port);
 }
+
+void address_format_host(const struct in6_addr *address, char text[INET6_ADDRSTRLEN])
+{
+    if (IN6_IS_ADDR_V4MAPPED(address))
+        inet_ntop(AF_INET, &address->s6_addr[12], text, INET6_ADDRSTRLEN);
+    else
+        inet_ntop(AF_INET6, address, text, INET6_ADDRSTRLEN);
+}

@@ -69,4 +69,7 @@ socklen_t address_to_socket(const struct in6_addr *address, uint16_t port,
 /** Writes "192.0.2.1:7600" or "[2001:db8::1]:7600". */
 void address_format(const struct in6_addr *address, uint16_t port, char text[ADDRESS_TEXT_BYTES]);
 
+/** Writes the address alone: "192.0.2.1" or "2001:db8::1". */
+void address_format_host(const struct in6_addr *address, char text[INET6_ADDRSTRLEN]);
+
 #endif

@@ -112,6 +112,7 @@ struct port_batch {
 
 struct port {
     struct port_options options;
+    struct port *next; /* of the ring of those beside it */
     sa_family_t family;
     in_port_t number;
     bool can_segment;
@@ -219,6 +220,7 @@ int port_open(struct port **port, const struct port_options *options)
 
     getsockname(options->fd, (struct sockaddr *)&own, &bytes);
     opened->options = *options;
+    opened->next = opened;
     opened->family = own.ss_family;
     opened->number = endpoint_from_socket((const struct sockaddr *)&own).port;
     opened->room = ROOM_UNKNOWN;
@@ -237,6 +239,20 @@ void port_close(struct port *port)
         return;
     close(port->options.fd);
     free(port);
+}
+
+void port_join(struct port *port, struct port *other)
+{
+    port->next = other->next;
+    other->next = port;
+}
+
+struct port *port_beside(struct port *port, const struct port_batch *batch)
+{
+    struct port *found = port;
+    while (found->options.batch != batch && found->next != port)
+        found = found->next;
+    return found->options.batch == batch ? found : NULL;
 }
 
 int port_fd(const struct port *port)

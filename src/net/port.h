@@ -141,6 +141,13 @@ int port_open(struct port **port, const struct port_options *options);
 /** Closes the socket and frees; not from within a handler. NULL is fine. */
 void port_close(struct port *port);
 
+/** Puts a new port beside another one, on the same address and number, of another worker. They are
+ * closed together. Before either is used. */
+void port_join(struct port *port, struct port *other);
+
+/** The port beside a port, or itself, that has this batch memory, or NULL. From any thread. */
+struct port *port_beside(struct port *port, const struct port_batch *batch);
+
 /** The socket, for a loop to wait for. */
 int port_fd(const struct port *port);
 

@@ -33,6 +33,8 @@ void proxy_sum_add(struct proxy_sum *sum, const struct proxy_counters *counters,
     for (const struct proxy_counters *c = counters; c < counters + workers; c++) {
         sum->copies += counter_read(&c->copies);
         sum->began += counter_read(&c->began);
+        sum->migrations += counter_read(&c->migrations);
+        sum->handovers += counter_read(&c->handovers);
         sum->sessions += counter_read(&c->sessions);
         sum->sockets += counter_read(&c->sockets);
         sum->resting += counter_read(&c->resting);
@@ -40,6 +42,7 @@ void proxy_sum_add(struct proxy_sum *sum, const struct proxy_counters *counters,
             sum->refused[i] += counter_read(&c->refused[i]);
         for (unsigned i = 0; i < SESSION_ENDS; i++)
             sum->ended[i] += counter_read(&c->ended[i]);
+        places_collect(&sum->places, &c->places);
         histogram_add(&sum->duration_ns, &c->duration_ns);
         sum->overtakings += counter_read(&c->overtakings);
         sum->kernel_drops[1] += counter_read(&c->kernel_drops);
@@ -141,7 +144,10 @@ void proxy_metrics_write(struct metrics *out, const struct proxy_sum *sum,
     write_clusters(out, clusters);
 
     metrics_family(out, "quilkin_session_active", METRICS_GAUGE, NULL, "Sessions at the moment.");
-    metrics_sample(out, sum->sessions, "country_code", "", NULL);
+    places_write_countries(&sum->places, out);
+    if (sum->geo != NULL)
+        places_write_networks(&sum->places, out);
+    geo_metrics(sum->geo, out);
     metrics_family(out, "paddock_udp_sessions_max", METRICS_GAUGE, NULL,
                    "Sessions that there may be at a time.");
     metrics_sample(out, sum->max_sessions, NULL);
@@ -169,6 +175,12 @@ void proxy_metrics_write(struct metrics *out, const struct proxy_sum *sum,
                    "Sessions that ended, by reason.");
     for (unsigned i = 0; i < SESSION_ENDS; i++)
         metrics_sample(out, sum->ended[i], "reason", session_end_name((enum session_end)i), NULL);
+    metrics_family(out, "paddock_udp_migrations", METRICS_COUNTER, NULL,
+                   "Sessions that went on with another address of their player.");
+    metrics_sample(out, sum->migrations, NULL);
+    metrics_family(out, "paddock_udp_handovers", METRICS_COUNTER, NULL,
+                   "Copies of players' datagrams that went to the worker which has the session.");
+    metrics_sample(out, sum->handovers, NULL);
     metrics_family(out, "paddock_udp_session_lines_lost", METRICS_COUNTER, NULL,
                    "Sessions that ended without their line in the log, which was asked for.");
     metrics_sample(out, sum->lines_lost, NULL);

@@ -7,6 +7,7 @@
 
 #include "base/log.h"
 #include "catalog/catalog.h"
+#include "geo/geo.h"
 #include "metrics/metrics.h"
 #include "proxy/worker.h"
 
@@ -15,14 +16,16 @@ struct proxy_sum {
     struct port_sum players;  /**< received from players, sent to them */
     struct port_sum upstream; /**< received from servers, sent to them */
     uint64_t kernel_drops[2]; /**< of the ports for players, of upstream sockets */
-    uint64_t copies, began, sessions, sockets, resting;
+    uint64_t copies, began, migrations, handovers, sessions, sockets, resting;
     uint64_t max_sessions; /**< at a time */
     uint64_t gap_ns[2];    /**< the mean of the workers' */
     uint64_t refused[PROXY_REFUSED], ended[SESSION_ENDS];
     uint64_t overtakings;
     uint64_t fast_packets[2], fast_sessions; /**< those that the driver carried, and carries */
     bool is_fast;                            /**< whether it may carry any */
-    uint64_t lines_lost;                     /**< of the log for ended sessions */
+    struct places_sum places;
+    const struct geo *geo; /**< NULL: nobody knows places */
+    uint64_t lines_lost;   /**< of the log for ended sessions */
     const struct health_counters *health;
     struct histogram_sum duration_ns, processing_ns[2];
 };

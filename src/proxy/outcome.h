@@ -30,6 +30,7 @@ enum proxy_outcome {
     X(STRANGER, "stranger")                                                                        \
     X(UNHEALTHY, "unhealthy endpoint")                                                             \
     X(OVER_LIMIT, "session limit")                                                                 \
+    X(HANDOVER, "handover")                                                                        \
     X(NO_MEMORY, "no_memory")                                                                      \
     X(NO_SOCKET, "no_descriptors")                                                                 \
     X(NO_PORT, "no_ports")                                                                         \

@@ -45,6 +45,7 @@ struct proxy {
     struct proxy_worker *workers[WORKERS_MAX];
     struct chain_meter *meter;
     struct names *names;
+    struct catalog_watch watch;
     struct health *health;
     struct policies *policies, *next_policies; /* in force; prepared */
     struct session_log *lines;
@@ -188,10 +189,36 @@ static void follow_catalog(void *user)
     }
 }
 
+struct move {
+    struct proxy *proxy;
+    const struct ports_slot *ports;
+};
+
+static void move_sessions(struct worker *worker, void *user)
+{
+    const struct move *move = user;
+    proxy_worker_move(move->proxy->workers[worker->index], move->ports->leaving,
+                      move->ports->current);
+}
+
+/* Closes ports that leave; no session keeps one of them. */
+static void leave_ports(struct proxy *proxy, struct ports_slot *ports)
+{
+    struct move move = {proxy, ports};
+    ports_slot_empty(ports); /* then no session takes one of the ports that leave */
+    workers_call(proxy->env.workers, move_sessions, &move);
+    ports_slot_leave(ports);
+}
+
 static void abandon_ports(struct proxy *proxy)
 {
-    for (unsigned i = 0; i < proxy->entrances_count; i++)
-        ports_slot_abandon(&proxy->entrances[i].ports);
+    for (unsigned i = 0; i < proxy->entrances_count; i++) {
+        struct ports_slot *ports = &proxy->entrances[i].ports;
+        if (ports_slot_revoke(ports)) /* players may have found it already */
+            leave_ports(proxy, ports);
+        else
+            ports_slot_abandon(ports);
+    }
 }
 
 static int prepare_entrance(struct proxy *proxy, unsigned index,
@@ -253,15 +280,7 @@ static int copy_listeners(struct proxy_listeners *copy, const struct proxy_liste
     return 0;
 }
 
-static bool are_ports_alike(const struct proxy_listeners *a, const struct proxy_listeners *b)
-{
-    bool is_alike = a->count == b->count;
-    for (size_t i = 0; is_alike && i < a->count; i++)
-        is_alike = a->items[i].port == b->items[i].port;
-    return is_alike;
-}
-
-/* They have the same ports. */
+/* They are as many, whatever their ports. */
 static bool are_listeners_alike(const struct proxy_listeners *a, const struct proxy_listeners *b)
 {
     for (size_t i = 0; i < a->count; i++) {
@@ -283,6 +302,16 @@ static int open_fast(struct proxy *proxy, const struct proxy_settings *settings,
     return options.fastpath != NULL ? proxy_fast_open(&proxy->fast, &options, error) : 0;
 }
 
+/* What lets sessions migrate between workers. */
+static int make_homes(struct proxy *proxy)
+{
+    unsigned count = workers_count(proxy->env.workers);
+    int code = homes_new(&proxy->shared.homes, (uint64_t)count * proxy->max_sessions);
+    if (code == 0 && count > 1)
+        code = handovers_new(&proxy->shared.handovers, count);
+    return code;
+}
+
 static int make_workers(struct proxy *proxy, const struct proxy_settings *settings)
 {
     unsigned count = workers_count(proxy->env.workers);
@@ -297,6 +326,8 @@ static int make_workers(struct proxy *proxy, const struct proxy_settings *settin
         return -ENOMEM;
     memset(proxy->counters, 0, count * sizeof *proxy->counters);
     code = session_log_new(&proxy->lines, count);
+    if (code == 0 && settings->migrate_by == PROXY_BY_TOKEN)
+        code = make_homes(proxy);
     for (unsigned i = 0; i < count && code == 0; i++) {
         const struct proxy_worker_options options = {.shared = &proxy->shared,
                                                      .worker = workers_get(proxy->env.workers, i),
@@ -352,6 +383,9 @@ static void proxy_free(struct proxy *proxy)
 {
     end_sessions(proxy);
     session_log_free(proxy->lines);
+    geo_free(proxy->shared.geo);
+    homes_free(proxy->shared.homes);
+    handovers_free(proxy->shared.handovers);
     for (unsigned i = 0; i < proxy->entrances_count; i++)
         ports_slot_fini(&proxy->entrances[i].ports);
     free_listeners(&proxy->listeners);
@@ -393,6 +427,12 @@ static int open_proxy(void **self, const struct service_env *env, const struct c
         code = policies_copy(&proxy->policies, settings->policies);
     if (code == 0)
         code = copy_listeners(&proxy->listeners, &settings->listeners);
+    const struct geo_options places = {.loop = env->control,
+                                       .workers = env->workers,
+                                       .log = env->log,
+                                       .sources = settings->places};
+    if (code == 0 && settings->places[0] != '\0')
+        code = geo_new(&proxy->shared.geo, &places);
     uint32_t max = settings->max_sessions > 0 ? settings->max_sessions : default_max(env->log);
     unsigned workers = workers_count(env->workers);
     proxy->max_sessions = (max + workers - 1) / workers;
@@ -416,15 +456,23 @@ static int open_proxy(void **self, const struct service_env *env, const struct c
     }
     for (unsigned i = 0; i < proxy->entrances_count; i++)
         ports_slot_commit(&proxy->entrances[i].ports);
-    catalog_watch(env->catalog, follow_catalog, proxy);
+    proxy->watch = (struct catalog_watch){.changed = follow_catalog, .user = proxy};
+    catalog_watch(env->catalog, &proxy->watch);
     *self = proxy;
     return 0;
 }
 
+struct start {
+    struct proxy *proxy;
+    atomic_int code; /* of a worker that failed; relaxed: workers_call() orders */
+};
+
 static void start_worker(struct worker *worker, void *user)
 {
-    struct proxy *proxy = user;
-    proxy_worker_start(proxy->workers[worker->index]);
+    struct start *start = user;
+    int code = proxy_worker_start(start->proxy->workers[worker->index]);
+    if (code != 0)
+        atomic_store_explicit(&start->code, code, memory_order_relaxed);
 }
 
 static void log_port(const struct proxy *proxy, const struct entrance *entrance,
@@ -442,8 +490,9 @@ static void log_port(const struct proxy *proxy, const struct entrance *entrance,
 static int start(void *self, struct error *error)
 {
     struct proxy *proxy = self;
-    int code = 0;
-    workers_call(proxy->env.workers, start_worker, proxy);
+    struct start starting = {.proxy = proxy};
+    workers_call(proxy->env.workers, start_worker, &starting);
+    int code = starting.code;
     for (unsigned i = 0; i < proxy->entrances_count && code == 0; i++)
         code = ports_start(proxy->entrances[i].ports.current);
     if (code != 0)
@@ -470,9 +519,10 @@ static int prepare(void *self, const struct config *next, struct error *error)
 {
     struct proxy *proxy = self;
     proxy->next = config_settings(next, &proxy_section);
-    if (!are_ports_alike(&proxy->listeners, &proxy->next->listeners))
+    if (proxy->listeners.count != proxy->next->listeners.count)
         return error_set(error, -EINVAL,
-                         "paddock.udp.listeners: expected the same ports until a restart");
+                         "paddock.udp.listeners: expected as many as before, %zu, until a restart",
+                         proxy->listeners.count);
     int code = policies_copy(&proxy->next_policies, proxy->next->policies);
     if (code == 0)
         code = copy_listeners(&proxy->next_listeners, &proxy->next->listeners);
@@ -483,13 +533,6 @@ static int prepare(void *self, const struct config *next, struct error *error)
     if (code != 0)
         forget_next(proxy);
     return code;
-}
-
-static void move_sessions(struct worker *worker, void *user)
-{
-    struct proxy *proxy = user;
-    const struct ports_slot *ports = &proxy->entrances[0].ports;
-    proxy_worker_move(proxy->workers[worker->index], ports->leaving, ports->current);
 }
 
 static void commit(void *self)
@@ -507,18 +550,15 @@ static void commit(void *self)
     proxy->next_listeners = (struct proxy_listeners){0};
     if (!is_same)
         follow_catalog(proxy);
-    /* Of the listeners none has another port. */
-    struct entrance *entrance = &proxy->entrances[0];
-    if (!ports_slot_commit(&entrance->ports)) {
-        resume_fast(proxy);
-        return;
+    for (unsigned i = 0; i < proxy->entrances_count; i++) {
+        struct entrance *entrance = &proxy->entrances[i];
+        if (!ports_slot_commit(&entrance->ports))
+            continue;
+        log_port(proxy, entrance, i == 0 ? "udp port changed" : "udp listener changed");
+        claim(proxy, entrance->ports.leaving, false);
+        claim(proxy, entrance->ports.current, true);
+        leave_ports(proxy, &entrance->ports);
     }
-    log_port(proxy, entrance, "udp port changed");
-    claim(proxy, entrance->ports.leaving, false);
-    claim(proxy, entrance->ports.current, true);
-    ports_slot_empty(&entrance->ports); /* then no session takes one of the ports that leave */
-    workers_call(proxy->env.workers, move_sessions, proxy);
-    ports_slot_leave(&entrance->ports);
     resume_fast(proxy);
 }
 
@@ -558,7 +598,8 @@ static void add_fast(struct proxy_sum *sum, const struct proxy *proxy)
 static struct proxy_sum sum_up(struct proxy *proxy)
 {
     struct proxy_sum sum = {.lines_lost = session_log_lost(proxy->lines),
-                            .health = health_counters(proxy->health)};
+                            .health = health_counters(proxy->health),
+                            .geo = proxy->shared.geo};
     for (unsigned i = 0; i < proxy->entrances_count; i++)
         sum.kernel_drops[0] += ports_slot_drops(&proxy->entrances[i].ports);
     unsigned count = workers_count(proxy->env.workers);
@@ -617,6 +658,8 @@ static void tick(void *self, int64_t now_ns)
     if (proxy->fast != NULL && now_ns - proxy->traced_ns > TRACE_KEPT_NS)
         proxy_fast_sample(proxy->fast, false);
     world_pass_refused(proxy->shared.world.version, proxy->names);
+    if (proxy->shared.geo != NULL)
+        geo_tick(proxy->shared.geo, now_ns);
     if (proxy->is_behind)
         follow_catalog(proxy);
     names_tick(proxy->names, now_ns); /* the last, as it may change the world */
@@ -714,7 +757,7 @@ static bool is_drained(const void *self)
 static void stop(void *self)
 {
     struct proxy *proxy = self;
-    catalog_watch(proxy->env.catalog, NULL, NULL);
+    catalog_unwatch(proxy->env.catalog, &proxy->watch);
     if (proxy->is_started) {
         for (unsigned i = 0; i < proxy->entrances_count; i++)
             claim(proxy, proxy->entrances[i].ports.current, false);

@@ -12,6 +12,8 @@ struct row {
     struct endpoint player, server;
     struct session_count read, written;
     int64_t began_ns, last_ns, answered_ns;
+    uint32_t migrations;
+    struct geo_place place;
     uint16_t number;
 };
 
@@ -79,6 +81,7 @@ static void add(const struct session *session, void *user)
                                  .began_ns = session->began_ns,
                                  .last_ns = session->last_ns,
                                  .answered_ns = session->answered_ns,
+                                 .migrations = session->migrations,
                                  .number = session->number};
     if (i == 0) {
         sink(heap);
@@ -91,8 +94,11 @@ static void add(const struct session *session, void *user)
 static void collect(struct worker *worker, void *user)
 {
     struct lists *lists = user;
-    sessions_each(proxy_worker_sessions(lists->own[worker->index]), add,
-                  &lists->heaps[worker->index]);
+    struct proxy_worker *own = lists->own[worker->index];
+    struct heap *heap = &lists->heaps[worker->index];
+    sessions_each(proxy_worker_sessions(own), add, heap);
+    for (size_t i = 0; i < heap->count; i++)
+        heap->rows[i].place = proxy_worker_place(own, &heap->rows[i].player.address);
 }
 
 static int compare(const void *a, const void *b)
@@ -112,12 +118,14 @@ static json_t *show_row(const struct row *row, int64_t now_ns)
     char player[ADDRESS_TEXT_BYTES], server[ADDRESS_TEXT_BYTES];
     address_format(&row->player.address, ntohs(row->player.port), player);
     address_format(&row->server.address, ntohs(row->server.port), server);
-    return json_pack("{s:s, s:s, s:I, s:I, s:o, s:o, s:s, s:i, s:i}", "player", player, "server",
-                     server, "age_ms", (json_int_t)((now_ns - row->began_ns) / 1000000), "idle_ms",
-                     (json_int_t)((now_ns - row->last_ns) / 1000000), "read",
-                     show_count(&row->read), "write", show_count(&row->written), "state",
-                     row->answered_ns != 0 ? "answered" : "waiting", "upstream_port",
-                     (int)row->number, "worker", (int)row->worker);
+    return json_pack(
+        "{s:s, s:s, s:I, s:I, s:o, s:o, s:s, s:I, s:s#, s:I, s:i, s:i}", "player", player, "server",
+        server, "age_ms", (json_int_t)((now_ns - row->began_ns) / 1000000), "idle_ms",
+        (json_int_t)((now_ns - row->last_ns) / 1000000), "read", show_count(&row->read), "write",
+        show_count(&row->written), "state", row->answered_ns != 0 ? "answered" : "waiting",
+        "migrations", (json_int_t)row->migrations, "country", row->place.country,
+        row->place.country[0] != '\0' ? 2 : 0, "asn", (json_int_t)row->place.asn, "upstream_port",
+        (int)row->number, "worker", (int)row->worker);
 }
 
 json_t *session_list(struct workers *workers, struct proxy_worker *const *own,

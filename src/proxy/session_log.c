@@ -2,6 +2,7 @@
 #include "proxy/session_log.h"
 
 #include <errno.h>
+#include <stdio.h>
 
 #include "base/ring.h"
 #include "metrics/counter.h"
@@ -16,6 +17,8 @@ struct line {
     struct endpoint player, server, local;
     struct session_count read, written;
     int64_t began_ns, last_ns;
+    uint32_t migrations;
+    struct geo_place place;
     uint16_t number;
     enum session_end end;
 };
@@ -49,7 +52,7 @@ void session_log_free(struct session_log *lines)
 }
 
 void session_log_note(struct session_log *lines, unsigned worker, const struct session *session,
-                      enum session_end end)
+                      struct geo_place place, enum session_end end)
 {
     struct line *line = ring_reserve(&lines->rings[worker]);
     if (line == NULL)
@@ -61,6 +64,8 @@ void session_log_note(struct session_log *lines, unsigned worker, const struct s
                           .written = session->written,
                           .began_ns = session->began_ns,
                           .last_ns = session->last_ns,
+                          .migrations = session->migrations,
+                          .place = place,
                           .number = session->number,
                           .end = end};
     ring_commit(&lines->rings[worker]);
@@ -69,20 +74,23 @@ void session_log_note(struct session_log *lines, unsigned worker, const struct s
 static void write_line(const struct line *line, struct log *log)
 {
     char player[ADDRESS_TEXT_BYTES], server[ADDRESS_TEXT_BYTES], local[ADDRESS_TEXT_BYTES];
+    char country[sizeof line->place.country + 1];
     int64_t length_ns = line->last_ns > line->began_ns ? line->last_ns - line->began_ns : 0;
 
+    snprintf(country, sizeof country, "%.2s", line->place.country);
     address_format(&line->player.address, ntohs(line->player.port), player);
     address_format(&line->server.address, ntohs(line->server.port), server);
     address_format(&line->local.address, ntohs(line->local.port), local);
     LOG_EVENT(log, LOG_LEVEL_INFO, log_text("message", "udp session ended"),
               log_text("reason", session_end_name(line->end)), log_text("player", player),
               log_text("local", local), log_text("server", server),
-              log_uint("upstream_port", line->number),
+              log_uint("upstream_port", line->number), log_uint("migrations", line->migrations),
               log_uint("duration_ms", (uint64_t)(length_ns / MS_NS)),
               log_uint("read_packets", line->read.packets),
               log_uint("read_bytes", line->read.bytes),
               log_uint("write_packets", line->written.packets),
-              log_uint("write_bytes", line->written.bytes));
+              log_uint("write_bytes", line->written.bytes), log_text("country", country),
+              log_uint("asn", line->place.asn));
 }
 
 /* A worker with many lines keeps none of the others' waiting. */

@@ -7,6 +7,7 @@
 #define PADDOCK_PROXY_SESSION_LOG_H
 
 #include "base/log.h"
+#include "geo/table.h"
 #include "proxy/sessions.h"
 
 struct session_log;
@@ -21,7 +22,7 @@ void session_log_free(struct session_log *lines);
 
 /** Hands over a session that ends. By its worker. */
 void session_log_note(struct session_log *lines, unsigned worker, const struct session *session,
-                      enum session_end end);
+                      struct geo_place place, enum session_end end);
 
 /** Writes lines, @p most of them; what is left waits for the next call. A warning tells how many
  * were lost. By the control thread, every second. */

@@ -203,6 +203,44 @@ static void uncount_address(struct sessions *sessions, const struct in6_addr *ad
     }
 }
 
+static void unlink_from(uint32_t *bucket, const struct sessions *sessions, uint32_t index,
+                        bool by_player)
+{
+    while (*bucket != index) {
+        struct session *other = at(sessions, *bucket);
+        bucket = by_player ? &other->next_of_player : &other->next_of_pair;
+    }
+    struct session *session = at(sessions, index);
+    *bucket = by_player ? session->next_of_player : session->next_of_pair;
+}
+
+static uint32_t *player_bucket(struct sessions *sessions, const struct endpoint *player)
+{
+    return &sessions->by_player[hash(sessions, player, sizeof *player)];
+}
+
+static bool has_room(struct sessions *sessions, const struct endpoint *player)
+{
+    return sessions->options.max_per_address == 0 ||
+           find_address(sessions, &player->address)->count < sessions->options.max_per_address;
+}
+
+static void count_player(struct sessions *sessions, struct session *session)
+{
+    uint32_t *bucket = player_bucket(sessions, &session->player);
+    struct address_count *address = find_address(sessions, &session->player.address);
+    session->next_of_player = *bucket;
+    *bucket = session->index;
+    address->address = session->player.address;
+    address->count++;
+}
+
+static void uncount_player(struct sessions *sessions, const struct session *session)
+{
+    unlink_from(player_bucket(sessions, &session->player), sessions, session->index, true);
+    uncount_address(sessions, &session->player.address);
+}
+
 static struct session_server **find_server(const struct sessions *sessions,
                                            const struct endpoint *where)
 {
@@ -538,10 +576,8 @@ enum session_refusal sessions_make(struct sessions *sessions, const struct endpo
     enum session_refusal refusal = SESSION_NO_MEMORY;
     struct session_server **found = find_server(sessions, where);
     struct session_server *server = *found;
-    struct address_count *address = find_address(sessions, &player->address);
 
-    if (sessions->options.max_per_address > 0 &&
-        address->count >= sessions->options.max_per_address)
+    if (!has_room(sessions, player))
         return SESSION_TOO_MANY_OF_ONE;
     if (sessions->resting >= sessions->options.max_resting)
         return SESSION_TOO_MANY_REST;
@@ -575,7 +611,6 @@ enum session_refusal sessions_make(struct sessions *sessions, const struct endpo
         return refusal;
     }
 
-    uint32_t *player_bucket = &sessions->by_player[hash(sessions, player, sizeof *player)];
     uint32_t *bucket = &sessions->by_pair[pair_bucket(sessions, where, socket->number)];
     *session = (struct session){.player = *player,
                                 .server = server,
@@ -585,12 +620,9 @@ enum session_refusal sessions_make(struct sessions *sessions, const struct endpo
                                 .last_ns = now_ns,
                                 .placed_ns = now_ns,
                                 .index = session->index,
-                                .next_of_player = *player_bucket,
                                 .next_of_pair = *bucket};
-    *player_bucket = *bucket = session->index;
-    address = find_address(sessions, &player->address); /* an eviction may have moved it */
-    address->address = player->address;
-    address->count++;
+    *bucket = session->index;
+    count_player(sessions, session);
     socket->sessions++;
     sessions->numbers[socket->number].pairs++;
     server->pairs++;
@@ -625,15 +657,24 @@ void sessions_touch(struct sessions *sessions, struct session *session, bool is_
     list_add(sessions, &sessions->ages[session->answered_ns != 0], BY_AGE, session);
 }
 
-static void unlink_from(uint32_t *bucket, const struct sessions *sessions, uint32_t index,
-                        bool by_player)
+struct session *sessions_at(struct sessions *sessions, uint32_t index)
 {
-    while (*bucket != index) {
-        struct session *other = at(sessions, *bucket);
-        bucket = by_player ? &other->next_of_player : &other->next_of_pair;
-    }
-    struct session *session = at(sessions, index);
-    *bucket = by_player ? session->next_of_player : session->next_of_pair;
+    struct session *session = index < sessions->made ? at(sessions, index) : NULL;
+    return session != NULL && session->upstream != NULL ? session : NULL;
+}
+
+bool sessions_migrate(struct sessions *sessions, struct session *session,
+                      const struct endpoint *player)
+{
+    bool is_same = memcmp(&session->player.address, &player->address, sizeof player->address) == 0;
+    if (!is_same && !has_room(sessions, player))
+        return false;
+    uncount_player(sessions, session);
+    session->player = *player;
+    count_player(sessions, session);
+    if (session->migrations < UINT16_MAX)
+        session->migrations++;
+    return true;
 }
 
 /* The wheel's list is not known from the session: its neighbours are, and the few heads. */
@@ -655,9 +696,7 @@ void sessions_end(struct sessions *sessions, struct session *session, enum sessi
 {
     struct session_server *server = session->server;
     sessions->options.ended(sessions->options.user, session, end);
-    unlink_from(&sessions->by_player[hash(sessions, &session->player, sizeof session->player)],
-                sessions, session->index, true);
-    uncount_address(sessions, &session->player.address);
+    uncount_player(sessions, session);
     list_remove(sessions, &server->sessions, BY_SERVER, session);
     list_remove(sessions, &sessions->ages[session->answered_ns != 0], BY_AGE, session);
     leave_wheel(sessions, session);

@@ -51,7 +51,10 @@ struct session {
     struct upstream *upstream; /**< NULL while its pair rests */
     void *port;                /**< the owner's: where the player's datagrams came in */
     uint16_t listener;         /**< the owner's: the port's, see struct proxy_entry */
-    bool has_header;           /**< the owner's: whether the server learns the player's address */
+    bool has_header : 1;       /**< the owner's: whether the server learns the player's address */
+    bool has_come : 1, has_come_again : 1; /**< the player's first datagram, and a second one */
+    uint16_t number;                       /**< of the upstream socket, host order */
+    char country[2];                       /**< the owner's, where the session is counted */
     struct session_count read, written;
     /** The owner's: up to when the datagrams that were read and written have used what they may. */
     struct session_limits {
@@ -59,12 +62,13 @@ struct session {
     } limits[2];
     int64_t began_ns, last_ns, answered_ns; /**< monotonic; answered_ns 0: never */
     int64_t placed_ns;                      /**< in the order by age */
-    uint16_t number;                        /**< of the upstream socket, host order */
-    uint32_t carried;              /**< the owner's: as proxy_lane_offer(); 0: by sockets alone */
-    int64_t offered_ns;            /**< the owner's: when it was offered last, or again */
-    uint64_t seen_version;         /**< the owner's: under which an answer passed last */
-    struct in6_addr away;          /**< the owner's: the own address to which that came */
-    bool has_come, has_come_again; /**< whether the player sent one datagram, and a second one */
+    uint32_t carried;      /**< the owner's: as proxy_lane_offer(); 0: by sockets alone */
+    int64_t offered_ns;    /**< the owner's: when it was offered last, or again */
+    uint64_t seen_version; /**< the owner's: under which an answer passed last */
+    struct in6_addr away;  /**< the owner's: the own address to which that came */
+    uint64_t key;          /**< the owner's: as of homes_key(); 0: none */
+    uint16_t migrations;   /**< new addresses of the player; the most stands for more */
+    uint16_t network;      /**< the owner's, where the session is counted: as of places_add() */
     uint32_t index;
     uint32_t next_of_player, next_of_pair; /**< in the buckets of the two tables */
     struct session_links {
@@ -131,6 +135,14 @@ struct session *sessions_find(struct sessions *sessions, const struct endpoint *
 const struct session *sessions_next_of_player(const struct sessions *sessions,
                                               const struct endpoint *player,
                                               const struct session *after);
+
+/** The session of an index, unless it has ended: then NULL, or another one. Any index is fine. */
+struct session *sessions_at(struct sessions *sessions, uint32_t index);
+
+/** Gives a session to another address of its player, which has none with its server.
+ * @return false where that has as many as it may have. */
+bool sessions_migrate(struct sessions *sessions, struct session *session,
+                      const struct endpoint *player);
 
 /** How many sessions a server has; those that rest are none. */
 uint32_t sessions_of_server(const struct sessions *sessions, const struct endpoint *where);

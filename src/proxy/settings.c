@@ -2,6 +2,7 @@
 #include "proxy/settings.h"
 
 #include <errno.h>
+#include <string.h>
 
 #include "catalog/trees.h"
 #include "config/types.h"
@@ -11,6 +12,7 @@
 #define AT(member) FIELD_AT(struct proxy_settings, member)
 
 static const char *const removed_words[] = {"keep", "drop", "move", NULL};
+static const char *const migration_words[] = {"nothing", "token", NULL};
 
 static int parse_locality(const char *text, void *value)
 {
@@ -60,6 +62,25 @@ static int has_new_port(const void *items, size_t count)
     }
     return 0;
 }
+
+static int parse_places(const char *text, void *value)
+{
+    if (strlen(text) >= GEO_TEXT_BYTES || !geo_is_list(text))
+        return -1;
+    memcpy(value, text, strlen(text) + 1);
+    return 0;
+}
+
+static json_t *show_places(const void *value)
+{
+    const char *text = value;
+    return text[0] != '\0' ? json_string(text) : json_null();
+}
+
+static const struct field_type places_type = {.parse = parse_places,
+                                              .show = show_places,
+                                              .expected =
+                                                  "1 to 4 paths or URLs, with commas between them"};
 
 static const struct field fields[] = {
     {.flag = "service.udp",
@@ -145,11 +166,26 @@ static const struct field fields[] = {
      .kind = FIELD_WORD,
      .words = removed_words,
      AT(removed_endpoint)},
+    {.key = "paddock.udp.sessions.migrate_by",
+     .help = "what keeps a session for a player with a new address: nothing, or the token, where "
+             "each player has one of its own",
+     .kind = FIELD_WORD,
+     .flags = FIELD_FIXED,
+     .words = migration_words,
+     AT(migrate_by)},
     {.key = "paddock.udp.sessions.log_rate",
      .help = "lines a second of the log for sessions that have ended; 0: none",
      .kind = FIELD_NUMBER,
      .max = 100000,
      AT(log_rate)},
+    {.flag = "provider.mmdb.endpoints",
+     .variable = "QUILKIN_PROVIDERS_MMDB_ENDPOINTS",
+     .help = "databases of MaxMind's format that tell players' countries and networks; may repeat",
+     .placeholder = "PATH|URL,...",
+     .kind = FIELD_CUSTOM,
+     .type = &places_type,
+     .flags = FIELD_FIXED | FIELD_PRIVATE | FIELD_REPEATED,
+     AT(places)},
     {.key = "paddock.udp.clusters",
      .help =
          "what else is wanted for the servers of a cluster, by its locality; '*': of all others",

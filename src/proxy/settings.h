@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 #include "config/config.h"
+#include "geo/geo.h"
 #include "net/address.h"
 #include "proxy/policies.h"
 
@@ -18,6 +19,12 @@ enum proxy_removed {
     PROXY_KEEP, /**< answers reach the player until the session is idle */
     PROXY_DROP, /**< they end at once */
     PROXY_MOVE  /**< each ends when the player's next datagram went elsewhere */
+};
+
+/** By what a player is known again who comes from a new address. */
+enum proxy_migration {
+    PROXY_NO_MIGRATION,
+    PROXY_BY_TOKEN /**< by which the router chose the server */
 };
 
 /** A further port for players, whose datagrams go through a chain of its own. */
@@ -48,9 +55,11 @@ struct proxy_settings {
     uint32_t max_per_address;                              /**< 0: as many as there may be in all */
     uint32_t max_packets_per_second, max_bytes_per_second; /**< of a session each way; 0: any */
     enum proxy_removed removed_endpoint;
+    enum proxy_migration migrate_by;
     uint32_t log_rate;         /**< lines a second for sessions that ended; 0: none */
     struct policies *policies; /**< for clusters; NULL: none */
     struct proxy_listeners listeners;
+    char places[GEO_TEXT_BYTES]; /**< databases, as in struct geo_options; "": none */
 };
 
 /** Its settings are a struct proxy_settings. */

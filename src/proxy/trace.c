@@ -279,6 +279,7 @@ json_t *trace_show(struct trace *const *traces, unsigned count, const struct ser
         return json_pack("{s:f, s:I, s:o}", "seconds", seconds, "lost", (json_int_t)lost, "packets",
                          packets);
     }
+    case SERVICE_PEERS:
     case SERVICE_SESSIONS:
         break;
     }

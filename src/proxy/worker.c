@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "geo/geo.h"
 #include "net/address.h"
 #include "net/bind.h"
 #include "proxy/knocks.h"
@@ -65,6 +66,7 @@ struct proxy_worker {
     struct knocks *knocks;
     struct proxy_lane *lane; /* NULL: sockets alone */
     struct loop_timer tick, sweep, flush;
+    struct loop_watch handovers;      /* of what other workers hand over, where they may */
     struct upstream *open, *closed;   /* the next one to be looked at; the first one */
     const struct destinations *world; /* of the batch in hand */
     const struct destinations *view;  /* the part of it that is the listener's; NULL: none yet */
@@ -314,16 +316,25 @@ static void sweep(void *user)
     }
 }
 
+static struct home home_of(const struct proxy_worker *worker, const struct session *session)
+{
+    return (struct home){.worker = worker->options.worker->index, .session = session->index};
+}
+
 static void note_end(void *user, const struct session *session, enum session_end end)
 {
     struct proxy_worker *worker = user;
     struct proxy_counters *counters = worker->options.counters;
     /* The table's own member, of which it hears before it takes it off. */
     withdraw(worker, (struct session *)(uintptr_t)session);
+    places_remove(&counters->places, session->country, session->network);
     int64_t length_ns = session->last_ns - session->began_ns;
     worker->has_changed = true;
+    if (session->key != 0)
+        homes_remove(shared(worker)->homes, session->key, home_of(worker, session));
     if (atomic_load_explicit(&shared(worker)->logs_sessions, memory_order_relaxed))
-        session_log_note(worker->options.lines, worker->options.worker->index, session, end);
+        session_log_note(worker->options.lines, worker->options.worker->index, session,
+                         proxy_worker_place(worker, &session->player.address), end);
     counter_add(&counters->ended[end], 1);
     histogram_record(&counters->duration_ns, length_ns > 0 ? (uint64_t)length_ns : 0);
 }
@@ -478,27 +489,6 @@ int proxy_worker_new(struct proxy_worker **made, const struct proxy_worker_optio
     return 0;
 }
 
-void proxy_worker_start(struct proxy_worker *worker)
-{
-    tick(worker);
-}
-
-void proxy_worker_free(struct proxy_worker *worker)
-{
-    if (worker == NULL)
-        return;
-    loop_timer_stop(worker->options.worker->loop, &worker->tick);
-    sessions_each_server(worker->sessions, end_stopped, worker);
-    loop_timer_stop(worker->options.worker->loop, &worker->sweep);
-    loop_timer_stop(worker->options.worker->loop, &worker->flush);
-    send_answers(worker);
-    sweep(worker); /* what is left in the sockets is looked up among the sessions */
-    sessions_free(worker->sessions);
-    knocks_free(worker->knocks);
-    trace_free(worker->trace);
-    free(worker);
-}
-
 static void refresh_shown(const struct session *session, void *user)
 {
     refresh(user, (struct session *)(uintptr_t)session); /* as its owner */
@@ -508,24 +498,6 @@ const struct sessions *proxy_worker_sessions(struct proxy_worker *worker)
 {
     sessions_each(worker->sessions, refresh_shown, worker);
     return worker->sessions;
-}
-
-struct move {
-    const struct ports *from, *to;
-};
-
-static void move_session(const struct session *session, void *user)
-{
-    const struct move *move = user;
-    struct port *port = ports_successor(move->from, session->port, move->to);
-    if (port != NULL)
-        ((struct session *)(uintptr_t)session)->port = port;
-}
-
-void proxy_worker_move(struct proxy_worker *worker, const struct ports *from, struct ports *to)
-{
-    struct move move = {from, to};
-    sessions_each(worker->sessions, move_session, &move);
 }
 
 static bool is_kept(const struct endpoint *server, void *user)
@@ -539,11 +511,16 @@ static void begin_timing(struct proxy_worker *worker, bool is_write)
     timing->began_ns = timing->batches++ % TIMED_SHARE == 0 ? clock_monotonic_ns() : 0;
 }
 
+static const struct destinations *listener_view(const struct proxy_worker *worker,
+                                                uint16_t listener)
+{
+    return listener == 0 ? worker->world : worker->world->listeners[listener - 1];
+}
+
 /* Goes on with what is of a listener; answers for several may come in one batch. */
 static void enter(struct proxy_worker *worker, uint16_t listener, bool is_write)
 {
-    const struct destinations *view =
-        listener == 0 ? worker->world : worker->world->listeners[listener - 1];
+    const struct destinations *view = listener_view(worker, listener);
     assert(view != NULL);
     if (view == worker->view)
         return;
@@ -643,6 +620,8 @@ struct arrival {
     const struct packet *original;
     struct port *port;
     uint16_t listener;
+    bool is_handed; /* by another worker */
+    uint64_t token; /* as homes_token(); 0: none, or no session migrates */
 };
 
 _Static_assert(PROXY_PROTOCOL_BYTES <= PACKET_HEAD, "a header goes before any datagram");
@@ -662,42 +641,124 @@ static uint32_t put_header(const struct destination *to, struct session *session
     return bytes;
 }
 
-/* Sends one copy of a player's datagram by the session with a server. Returns that, or NULL where
- * the datagram was refused. */
-static struct session *send_copy(struct proxy_worker *worker, const struct arrival *arrival,
-                                 const struct destination *to)
+/* Lets another worker, which has the session, send a copy. Later ones of this player come here as
+ * well, and go the same way, so that they stay in order. */
+static void hand_over(struct proxy_worker *worker, const struct arrival *arrival,
+                      const struct endpoint *server, unsigned to)
 {
-    const struct packet *packet = arrival->packet;
+    const struct handover handover = {.server = *server,
+                                      .token = arrival->token,
+                                      .port = arrival->port,
+                                      .listener = arrival->listener,
+                                      .packet = *arrival->packet};
+    bool is_handed =
+        handovers_put(shared(worker)->handovers, worker->options.worker->index, to, &handover);
+    if (is_handed)
+        counter_add(&worker->options.counters->handovers, 1);
+    else
+        refuse(worker, PROXY_REFUSED_HANDOVER, arrival->packet);
+}
+
+/* The session of this worker that a home names, if it is one of the key. */
+static struct session *session_at_home(struct proxy_worker *worker, struct home home, uint64_t key)
+{
+    struct session *session = sessions_at(worker->sessions, home.session);
+    return session != NULL && session->key == key ? session : NULL;
+}
+
+struct geo_place proxy_worker_place(const struct proxy_worker *worker,
+                                    const struct in6_addr *player)
+{
+    return geo_find(shared(worker)->geo, player);
+}
+
+/* Counts a session where its player is, if that is known. */
+static void place(struct proxy_worker *worker, struct session *session)
+{
+    struct geo_place place = proxy_worker_place(worker, &session->player.address);
+    memcpy(session->country, place.country, sizeof session->country);
+    session->network = places_add(&worker->options.counters->places, place);
+}
+
+/* Makes a session for a player, under a key where there is one. Returns NULL where it is refused,
+ * and counted as that. */
+static struct session *begin_session(struct proxy_worker *worker, const struct packet *packet,
+                                     const struct destination *to, uint64_t key)
+{
     static const enum proxy_refusal refusals[] = {
         [SESSION_NO_MEMORY] = PROXY_REFUSED_NO_MEMORY,
         [SESSION_NO_SOCKET] = PROXY_REFUSED_NO_SOCKET,
         [SESSION_NO_PORT] = PROXY_REFUSED_NO_PORT,
         [SESSION_TOO_MANY_OF_ONE] = PROXY_REFUSED_TOO_MANY_OF_ONE,
         [SESSION_TOO_MANY_REST] = PROXY_REFUSED_TOO_MANY_REST};
-    struct session *session = sessions_find(worker->sessions, &packet->peer, &to->at);
+    struct session *session = NULL;
+    enum proxy_refusal refusal = PROXY_REFUSED;
+
+    if (!server_health_is_up(to->health))
+        refusal = PROXY_REFUSED_UNHEALTHY;
+    else if (atomic_load_explicit(&shared(worker)->is_draining, memory_order_relaxed))
+        refusal = PROXY_REFUSED_DRAINING;
+    else if (is_crowded(worker, &to->at) &&
+             !knocks_again(worker->knocks, &packet->peer, worker->now_ns))
+        refusal = PROXY_REFUSED_STRANGER;
+    if (refusal == PROXY_REFUSED)
+        refusal = refusals[sessions_make(worker->sessions, &packet->peer, &to->at, worker->now_ns,
+                                         &session)];
     if (session == NULL) {
-        if (!server_health_is_up(to->health)) {
-            refuse(worker, PROXY_REFUSED_UNHEALTHY, packet);
-            return NULL;
-        }
-        if (atomic_load_explicit(&shared(worker)->is_draining, memory_order_relaxed)) {
-            refuse(worker, PROXY_REFUSED_DRAINING, packet);
-            return NULL;
-        }
-        if (is_crowded(worker, &to->at) &&
-            !knocks_again(worker->knocks, &packet->peer, worker->now_ns)) {
-            refuse(worker, PROXY_REFUSED_STRANGER, packet);
-            return NULL;
-        }
-        enum session_refusal refusal =
-            sessions_make(worker->sessions, &packet->peer, &to->at, worker->now_ns, &session);
-        if (refusal != SESSION_MADE) {
-            refuse(worker, refusals[refusal], packet);
-            return NULL;
-        }
-        counter_add(&worker->options.counters->began, 1);
-        worker->has_changed = true;
+        refuse(worker, refusal, packet);
+        return NULL;
     }
+    counter_add(&worker->options.counters->began, 1);
+    worker->has_changed = true;
+    session->key = key;
+    place(worker, session);
+    if (key != 0)
+        homes_put(shared(worker)->homes, key, home_of(worker, session));
+    return session;
+}
+
+/* The session of a copy whose player has none here from this address: that of its token, or else a
+ * new one. Returns NULL where there is none: another worker has it, or it is refused. */
+static struct session *find_or_begin(struct proxy_worker *worker, const struct arrival *arrival,
+                                     const struct destination *to)
+{
+    struct home home;
+    const struct packet *packet = arrival->packet;
+    if (arrival->token == 0)
+        return begin_session(worker, packet, to, 0);
+
+    uint64_t key = homes_key(shared(worker)->homes, arrival->token, &to->at);
+    bool is_found = homes_find(shared(worker)->homes, key, &home);
+    bool is_elsewhere = is_found && home.worker != worker->options.worker->index;
+    if (is_elsewhere && !arrival->is_handed) {
+        hand_over(worker, arrival, &to->at, home.worker);
+        return NULL;
+    }
+    struct session *session = is_found && !is_elsewhere ? session_at_home(worker, home, key) : NULL;
+    if (session == NULL)
+        return begin_session(worker, packet, to, key);
+    if (!sessions_migrate(worker->sessions, session, &packet->peer)) {
+        refuse(worker, PROXY_REFUSED_TOO_MANY_OF_ONE, packet);
+        return NULL;
+    }
+    withdraw(worker, session);
+    counter_add(&worker->options.counters->migrations, 1);
+    places_remove(&worker->options.counters->places, session->country, session->network);
+    place(worker, session);
+    return session;
+}
+
+/* Sends one copy of a player's datagram by the session with a server. Returns that, or NULL where
+ * the datagram was refused, or handed over. */
+static struct session *send_copy(struct proxy_worker *worker, const struct arrival *arrival,
+                                 const struct destination *to)
+{
+    const struct packet *packet = arrival->packet;
+    struct session *session = sessions_find(worker->sessions, &packet->peer, &to->at);
+    if (session == NULL)
+        session = find_or_begin(worker, arrival, to);
+    if (session == NULL)
+        return NULL;
 
     sessions_touch(worker->sessions, session, false, worker->now_ns);
     if (!is_within_limits(worker, session, false, packet->bytes)) {
@@ -780,7 +841,7 @@ static void flush_spare(const struct proxy_worker *worker, struct port *port,
 }
 
 /* Carries one datagram of a player to where the chain wants it. Returns its outcome. */
-static unsigned carry(struct proxy_worker *worker, const struct arrival *arrival)
+static unsigned carry(struct proxy_worker *worker, struct arrival *arrival)
 {
     struct packet *packet = arrival->packet;
     struct filter_call *call = &worker->call;
@@ -807,6 +868,8 @@ static unsigned carry(struct proxy_worker *worker, const struct arrival *arrival
     if (result != FILTER_NEXT)
         return result == FILTER_DROP ? PROXY_FILTERED + reason : PROXY_TOO_LARGE;
 
+    if (shared(worker)->homes != NULL && call->token != NULL)
+        arrival->token = homes_token(shared(worker)->homes, call->token->data, call->token->bytes);
     uint32_t count = call->is_chosen ? call->chosen_count : world->open.count;
     if (count == 0)
         return PROXY_NO_ENDPOINTS;
@@ -837,13 +900,55 @@ void proxy_receive(struct port *port, struct packet *packets, unsigned count, vo
     for (struct packet *packet = packets; packet < packets + count; packet++) {
         /* Filters change the size, and a datagram is counted as it came. */
         struct packet original = *packet;
-        unsigned outcome =
-            carry(worker, &(struct arrival){packet, &original, port, entry->listener});
+        struct arrival arrival = {
+            .packet = packet, .original = &original, .port = port, .listener = entry->listener};
+        unsigned outcome = carry(worker, &arrival);
         port_count(port, outcome, &original);
         if (worker->trace != NULL)
             trace_datagram(worker->trace, false, outcome, &original);
     }
+    if (shared(worker)->handovers != NULL)
+        handovers_wake(shared(worker)->handovers, worker->options.worker->index);
     end_batch(worker, false, count);
+}
+
+/* Sends a copy that another worker has handed over: by the session of its token, or by a new one
+ * where that has ended meanwhile. Its server may be none any more. */
+static void take_one(const struct handover *handover, void *user)
+{
+    struct proxy_worker *worker = user;
+    struct packet packet = handover->packet;
+    const struct destinations *view = listener_view(worker, handover->listener);
+    uint32_t place = world_find(view, &handover->server);
+    const struct arrival arrival = {.packet = &packet,
+                                    .port =
+                                        port_beside(handover->port, worker->options.worker->batch),
+                                    .listener = handover->listener,
+                                    .is_handed = true,
+                                    .token = handover->token};
+
+    if (place == FILTER_NOWHERE) {
+        refuse(worker, PROXY_REFUSED_HANDOVER, &packet);
+        return;
+    }
+    send_copy(worker, &arrival, &view->items[place]);
+    port_batch_flush(worker->options.worker->batch);
+}
+
+static void take_over(struct proxy_worker *worker)
+{
+    if (shared(worker)->handovers == NULL)
+        return;
+    begin_batch(worker);
+    handovers_take(shared(worker)->handovers, worker->options.worker->index, take_one, worker);
+    if (worker->has_changed)
+        show_size(worker);
+}
+
+static void receive_handovers(uint32_t events, void *user)
+{
+    (void)events;
+    take_over(user);
 }
 
 /* Carries one datagram of a server back to its player. Returns its outcome. */
@@ -917,4 +1022,54 @@ static void write_back(struct port *port, struct packet *packets, unsigned count
             trace_datagram(worker->trace, true, outcome, &original);
     }
     end_batch(worker, true, count);
+}
+
+int proxy_worker_start(struct proxy_worker *worker)
+{
+    tick(worker);
+    if (shared(worker)->handovers != NULL) {
+        int fd = handovers_fd(shared(worker)->handovers, worker->options.worker->index);
+        worker->handovers =
+            (struct loop_watch){.fd = fd, .ready = receive_handovers, .user = worker};
+        return loop_add(worker->options.worker->loop, &worker->handovers, EPOLLIN);
+    }
+    return 0;
+}
+
+void proxy_worker_free(struct proxy_worker *worker)
+{
+    if (worker == NULL)
+        return;
+    loop_timer_stop(worker->options.worker->loop, &worker->tick);
+    if (worker->handovers.ready != NULL)
+        loop_remove(worker->options.worker->loop, &worker->handovers);
+    take_over(worker);
+    sessions_each_server(worker->sessions, end_stopped, worker);
+    loop_timer_stop(worker->options.worker->loop, &worker->sweep);
+    loop_timer_stop(worker->options.worker->loop, &worker->flush);
+    send_answers(worker);
+    sweep(worker); /* what is left in the sockets is looked up among the sessions */
+    sessions_free(worker->sessions);
+    knocks_free(worker->knocks);
+    trace_free(worker->trace);
+    free(worker);
+}
+
+struct move {
+    const struct ports *from, *to;
+};
+
+static void move_session(const struct session *session, void *user)
+{
+    const struct move *move = user;
+    struct port *port = ports_successor(move->from, session->port, move->to);
+    if (port != NULL)
+        ((struct session *)(uintptr_t)session)->port = port;
+}
+
+void proxy_worker_move(struct proxy_worker *worker, const struct ports *from, struct ports *to)
+{
+    struct move move = {from, to};
+    take_over(worker); /* then none that waits came in by a port that leaves */
+    sessions_each(worker->sessions, move_session, &move);
 }

@@ -15,7 +15,10 @@
 #include "metrics/histogram.h"
 #include "net/port.h"
 #include "proxy/fast.h"
+#include "proxy/handover.h"
+#include "proxy/homes.h"
 #include "proxy/outcome.h"
+#include "proxy/places.h"
 #include "proxy/session_log.h"
 #include "proxy/sessions.h"
 #include "proxy/settings.h"
@@ -37,6 +40,9 @@ struct proxy_shared {
     /** By port number: 1 + the index of the worker whose sessions have it, or rest on it; 0: none.
      * A worker takes one that is free, and gives its own back. Relaxed: nothing else goes by it. */
     _Atomic uint16_t owners[65536];
+    struct homes *homes;         /**< NULL: no session migrates; set before the workers are made */
+    struct geo *geo;             /**< NULL: nobody knows places; set before the workers start */
+    struct handovers *handovers; /**< NULL without homes, or with one worker */
 };
 
 /** The counters of one worker, which alone writes them. */
@@ -44,12 +50,15 @@ struct proxy_counters {
     alignas(64) struct counter copies;     /**< beyond the first of a player's datagram */
     struct counter refused[PROXY_REFUSED]; /**< copies that found no session */
     struct counter began;                  /**< sessions */
+    struct counter migrations;             /**< of them, to another address of their player */
+    struct counter handovers;              /**< copies that another worker has taken over */
     struct counter ended[SESSION_ENDS];
     struct counter sessions, sockets, resting; /**< at the moment */
     struct counter overtakings;                /**< sessions that the driver took without a pause */
     struct counter kernel_drops;               /**< of upstream sockets, at the last look */
     struct counter gap_ns[2];                  /**< between datagrams, read and written: the mean of
                                                   the last batch */
+    struct places places;                      /**< of sessions at the moment */
     struct histogram duration_ns;              /**< of sessions that have ended */
     struct histogram processing_ns[2];         /**< of datagrams, read and written: one of each
                                                   batch is timed and stands for all of it */
@@ -85,8 +94,9 @@ int proxy_worker_new(struct proxy_worker **made, const struct proxy_worker_optio
  * fine. */
 void proxy_worker_free(struct proxy_worker *worker);
 
-/** Starts to look at idle sessions; by its own thread. */
-void proxy_worker_start(struct proxy_worker *worker);
+/** Starts to look at idle sessions, and to take what other workers hand over; by its own thread.
+ * @return 0 or a negative errno value. */
+int proxy_worker_start(struct proxy_worker *worker);
 
 /** Where players' datagrams come in. */
 struct proxy_entry {
@@ -108,5 +118,9 @@ struct trace *proxy_worker_trace(struct proxy_worker *worker, struct trace *trac
 
 /** The sessions, to be looked at by its own thread, with what the driver has carried of them. */
 const struct sessions *proxy_worker_sessions(struct proxy_worker *worker);
+
+/** Where a player is, as far as that is known. By its own thread. */
+struct geo_place proxy_worker_place(const struct proxy_worker *worker,
+                                    const struct in6_addr *player);
 
 #endif

@@ -157,6 +157,15 @@ static void commit_rules(struct qcmp *qcmp)
                   log_text("reason", "it does not take the new limits and access lists"));
 }
 
+/* Others are told where this process answers. */
+static void tell_port(const struct qcmp *qcmp)
+{
+    struct catalog_self self = *catalog_self(qcmp->env.catalog);
+
+    self.qcmp_port = ports_number(qcmp->ports.current);
+    catalog_set_self(qcmp->env.catalog, &self);
+}
+
 static void commit(void *self)
 {
     struct qcmp *qcmp = self;
@@ -168,6 +177,7 @@ static void commit(void *self)
     if (!ports_slot_commit(&qcmp->ports))
         return;
 
+    tell_port(qcmp);
     /* A client that goes by the log loses nothing that it had sent to the old port before. */
     if (fastpath != NULL)
         fastpath_port_add(fastpath, ports_number(qcmp->ports.current), FASTPATH_QCMP);
@@ -285,6 +295,7 @@ static int start(void *self, struct error *error)
     qcmp->is_started = true;
     if (qcmp->env.fastpath != NULL)
         fastpath_port_add(qcmp->env.fastpath, port, FASTPATH_QCMP);
+    tell_port(qcmp);
     address_format(&first, port, address);
     LOG_EVENT(qcmp->env.log, LOG_LEVEL_INFO, log_text("message", "qcmp ready"),
               log_uint("port", port), log_text("address", address));

@@ -49,7 +49,8 @@ enum service_subject {
     SERVICE_SESSIONS,
     SERVICE_DROPS,   /**< by reason, with examples */
     SERVICE_TALKERS, /**< who sends the most */
-    SERVICE_CAPTURE  /**< datagrams of sessions */
+    SERVICE_CAPTURE, /**< datagrams of sessions */
+    SERVICE_PEERS    /**< of the control plane: service_ops.peers */
 };
 
 /** A list that somebody asks for. */
@@ -110,6 +111,14 @@ struct service_ops {
     /** Lists what it holds for its peers, or has seen of them. May be NULL: nothing.
      * @return an object of the caller's, or NULL without memory. */
     json_t *(*list)(void *self, const struct service_list *wanted);
+
+    /** Lists its peers in the control plane, and what has passed between them. May be NULL: it has
+     * none. @return an array of the caller's, or NULL without memory. */
+    json_t *(*peers)(void *self);
+
+    /** Writes how often its providers failed, as samples of quilkin_provider_task_failures. From
+     * any thread. May be NULL: it has none. */
+    void (*failures)(const void *self, struct metrics *out);
 
     /** Takes nothing new from now on. May be NULL: it goes on as before until stop(). */
     void (*drain)(void *self);

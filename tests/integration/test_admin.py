@@ -177,7 +177,10 @@ class CounterTest(AdminTest):
         with public_folder() as folder, contextlib.ExitStack() as stack:
             path = folder / "all.yaml"
             path.write_text(ALL, encoding="utf-8")
-            service = stack.enter_context(Operated("--service.udp", "--service.phoenix", "--service.qcmp.port", "0", "-c", str(path)))
+            service = stack.enter_context(Operated("--service.udp", "--service.phoenix", "--service.qcmp.port", "0", "-c", str(path),
+                                                   "--service.xds", "--service.xds.port", "0", "--provider.xds.endpoints",
+                                                   f"http://127.0.0.1:{support.closed_port()}",
+                                                   "--provider.mmdb.endpoints", str(folder / "nowhere.mmdb")))
             service.await_event("phoenix ready")
             text = service.http("/metrics")[2]
             for series in samples(text):
@@ -186,12 +189,16 @@ class CounterTest(AdminTest):
             service.stop()
         listed = json.loads((TREE / "tests/packaging/metrics.json").read_text(encoding="utf-8"))
         listed.pop("up")  # Prometheus makes it
+        for name, values in listed.items():
+            if name.startswith("xds_") or name == "paddock_udp_network_sessions":  # with peers, and players: test_xds.py
+                labels.setdefault(name, set(values))
         self.assertEqual({name: set(values) for name, values in listed.items()}, labels)
         parts = (TREE / "docs/operations.md").read_text(encoding="utf-8").split("\n## ")
         section = "\n".join(part for part in parts if part.startswith("Metrics"))
         rows = [re.split(r" *\| *", row) for row in re.findall(r"^\| `.*", section, re.MULTILINE)]
         documented = {name: cells[2] for cells in rows if len(cells) == 5 for name in re.findall(r"`(\w+)`", cells[1])}
-        self.assertEqual(documented, dict(re.findall(r"^# TYPE (\w+) (\w+)", text, re.MULTILINE)))
+        families = dict(re.findall(r"^# TYPE (\w+) (\w+)", text, re.MULTILINE))
+        self.assertEqual(documented, {"paddock_udp_network_sessions": "gauge"} | families)
         for value in re.findall(r'(?:kind|reason|result|display|event|source)="(?!filter::)([\w ]+)"', text):
             self.assertIn(f"`{value}`", section)
 

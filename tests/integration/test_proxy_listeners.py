@@ -3,8 +3,10 @@
 """Several ports for players, each with servers and filters of its own."""
 import base64
 import contextlib
+import socket
 import unittest
 
+import support
 from proxying import BALANCER, FILTER, Player, Proxy, Servers, by_token, check_sums, cluster, dropped
 from support import wait_until
 
@@ -86,12 +88,31 @@ class ListenersTest(unittest.TestCase):
             self.assertEqual(players[1].ask(b"x"), b"0 x")
             self.assertEqual(len({source for _, source in servers.seen[0]}), 1)
 
-    def test_a_reload_with_other_ports_is_refused_and_changes_nothing(self):
+    def test_a_reload_changes_a_port_and_keeps_sessions(self):
+        with Servers(1) as servers, self.proxy([located("a", *servers.targets)], [listener("a")]) as (proxy, players), \
+                socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as player:
+            player.settimeout(support.ANSWER_SECONDS)
+            player.sendto(b"x", players[1].socket.getpeername())
+            self.assertEqual(player.recv(10), b"x")
+            with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as free:
+                free.bind(("::", 0))
+                port = free.getsockname()[1]
+            proxy.reload({"listeners": [listener("a", port=port)]})
+            self.assertEqual(proxy.await_event("udp listener changed")["fields"]["port"], port)
+            servers.sockets[0].sendto(b"later", servers.seen[0][0][1])  # it leaves by the port that is there now
+            self.assertEqual(player.recvfrom(10), (b"later", ("127.0.0.1", port)))
+            player.sendto(b"y", ("127.0.0.1", port))
+            self.assertEqual(player.recv(10), b"y")
+            self.assertEqual(len({source for _, source in servers.seen[0]}), 1)
+            with self.assertRaises(ConnectionRefusedError):
+                players[1].ask(b"z")
+
+    def test_a_reload_with_more_listeners_is_refused_and_changes_nothing(self):
         with Servers(1) as servers, self.proxy([located("a", *servers.targets)], [listener("a")]) as (proxy, players):
             proxy.document["paddock"]["udp"] |= {"listeners": [listener("b"), listener("a")], "session_timeout": "7s"}
             proxy.write()
             failure = proxy.await_event("configuration not reloaded: the running one stays")["fields"]["error"]
-            self.assertIn("paddock.udp.listeners: expected the same ports until a restart", failure)
+            self.assertIn("paddock.udp.listeners: expected as many as before, 1, until a restart", failure)
             self.assertEqual(players[1].ask(b"x"), b"x")
 
     def test_bad_ones_are_refused_with_their_place(self):

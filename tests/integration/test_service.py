@@ -112,7 +112,7 @@ class StartTest(ServiceTest):
             (["--service.udp.workers", "1025"], ["--service.udp.workers", "1025"]),
             (["--service.qcmp=maybe"], ["--service.qcmp", "maybe"]),
             (["--log-format", "xml"], ["--log-format", "xml"]),
-            (["--service.xds"], ["--service.xds", "not supported yet"]),
+            (["--provider.k8s"], ["--provider.k8s", "not supported yet"]),
             (["--service.udp", "--service.udp.session-timeout", "0"], ["--service.udp.session-timeout", "0"]),
             (["--admin.address", "localhost"], ["--admin.address", "localhost"]),
             (["--xdp", "dpdk"], ["--xdp", "off, auto or on", "dpdk"]),
@@ -128,7 +128,7 @@ class StartTest(ServiceTest):
 
     def test_a_bad_variable_is_named_and_ends_the_start_with_2(self):
         cases = {"QUILKIN_SERVICE_QCMP": "1", "QUILKIN_SERVICE_QCMP_PORT": "70000", "QUIET": "yes",
-                 "QUILKIN_SERVICE_UDP_WORKERS": "many", "QUILKIN_SERVICE_PHOENIX_PORT": "-1", "QUILKIN_SERVICE_XDS": "true"}
+                 "QUILKIN_SERVICE_UDP_WORKERS": "many", "QUILKIN_SERVICE_PHOENIX_PORT": "-1", "QUILKIN_SERVICE_TLS_KEY": "x"}
         for name, value in cases.items():
             with self.subTest(name):
                 self.check_line(run(env=environment(**{name: value})), 2, name)

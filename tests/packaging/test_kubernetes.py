@@ -25,7 +25,7 @@ FOREIGN = {"PodMonitor": {"selector", "podMetricsEndpoints"}}
 def manifests(source):
     """The objects by kind; one in each file."""
     files = {path.stem: path for path in (source / "packaging/kubernetes").iterdir()}
-    expect(set(files) == set(KINDS), f"files: {sorted(files)}")
+    expect(set(files) == set(KINDS) | {"fleet"}, f"files: {sorted(files)}")
     objects = {kind: yaml.safe_load(files[stem].read_text()) for stem, kind in KINDS.items()}
     for kind, content in objects.items():
         expect(content["kind"] == kind, f"{kind}: is a {content['kind']}")
@@ -86,6 +86,42 @@ def configuration_is_mounted_where_the_flag_says(objects, _source):
         expect(pause + drain < spec["terminationGracePeriodSeconds"], f"{kind}: it is killed before it ends")
 
 
+def fleet(source):
+    """The objects of a fleet, by kind and name."""
+    objects = yaml.safe_load_all((source / "packaging/kubernetes/fleet.yaml").read_text())
+    return {(item["kind"], item["metadata"]["name"]): item for item in objects}
+
+
+def the_fleet_fits_together(_objects, source):
+    """URLs lead to services that there are, with ports that pods have; the program takes each configuration."""
+    objects = fleet(source)
+    settings = (source / "src/xds/settings.c").read_text()
+    defaults = {name: int(re.search(rf'"service\.{name}\.port".*?"(\d+)"', settings, re.DOTALL)[1]) for name in ("xds", "mds")}
+    for (kind, name), item in objects.items():
+        if kind != "Deployment":
+            continue
+        template = item["spec"]["template"]
+        container = template["spec"]["containers"][0]
+        ports = {port["name"]: (port["containerPort"], port["protocol"]) for port in container["ports"]}
+        expect(item["spec"]["selector"]["matchLabels"].items() <= template["metadata"]["labels"].items(), f"{name}: labels")
+        served = {word.removeprefix("--service.") for word in container["args"] if word.startswith("--service.")}
+        expect(set(ports) == served | {"admin"}, f"{name}: {sorted(ports)}, but it serves {sorted(served)}")
+        expect(all(ports[key][0] == port for key, port in defaults.items() if key in ports), f"{name}: {ports}, not {defaults}")
+        for kind_of_url, host, port in re.findall(r"--provider\.(\w+)\.endpoints=http://([\w-]+):(\d+)", " ".join(container["args"])):
+            service = objects["Service", host]
+            wanted = [entry for entry in service["spec"]["ports"] if entry["name"] == kind_of_url]
+            expect([entry["port"] for entry in wanted] == [int(port)], f"{name}: {host} has no port {port} for {kind_of_url}")
+        if ("Service", name) in objects:
+            for entry in objects["Service", name]["spec"]["ports"]:
+                expect(ports[entry["targetPort"]] == (entry["port"], entry["protocol"]), f"{name}: {entry}")
+        if "volumes" in template["spec"]:
+            config = objects["ConfigMap", template["spec"]["volumes"][0]["configMap"]["name"]]
+            mount = container["volumeMounts"][0]["mountPath"]
+            expect([f"--config={mount}/{key}" for key in config["data"]] == [word for word in container["args"] if "config" in word],
+                   f"{name}: {container['args']}")
+    expect(len([kind for kind, _ in objects if kind == "Deployment"]) == 3, f"{sorted(objects)}")
+
+
 def manifests_fit_the_schemas(objects, source):
     # Where scripts/check-kubernetes installs it.
     sys.path.append(str(source / f"build/kubernetes-validate/lib/python{sys.version_info[0]}.{sys.version_info[1]}/site-packages"))
@@ -94,7 +130,7 @@ def manifests_fit_the_schemas(objects, source):
     except ModuleNotFoundError:
         skip("no module kubernetes_validate: nobody compared the manifests with Kubernetes' schemas; scripts/check-kubernetes does")
     version = kubernetes_validate.latest_version()
-    for kind, content in objects.items():
+    for kind, content in [*objects.items(), *((kind, item) for (kind, _), item in fleet(source).items())]:
         if kind in FOREIGN:
             expect(set(content) == {"apiVersion", "kind", "metadata", "spec"} and set(content["spec"]) == FOREIGN[kind],
                    f"{kind}: keys {sorted(content)}, {sorted(content['spec'])}")
@@ -109,7 +145,8 @@ def manifests_fit_the_schemas(objects, source):
 
 
 CASES = {case.__name__: case for case in (
-    selectors_find_the_pods, ports_are_those_of_the_program, configuration_is_mounted_where_the_flag_says, manifests_fit_the_schemas)}
+    selectors_find_the_pods, ports_are_those_of_the_program, configuration_is_mounted_where_the_flag_says, the_fleet_fits_together,
+    manifests_fit_the_schemas)}
 
 if __name__ == "__main__":
     tree = pathlib.Path(sys.argv[2])

@@ -99,7 +99,7 @@ def check_shape(board):
 
 def dashboards_have_their_shape(source):
     boards = dashboards(source)
-    expect(len({board["uid"] for board in boards}) == len(boards) == 3, "dashboards share a uid, or one is missing")
+    expect(len({board["uid"] for board in boards}) == len(boards) == 4, "dashboards share a uid, or one is missing")
     for board in boards:
         check_shape(board)
 

@@ -143,18 +143,24 @@ static int64_t model_oldest(const struct model *model, bool is_answered)
     return oldest;
 }
 
+/* Whether the address of a player has as many sessions as it may have. */
+static bool model_has_too_many(const struct model *model, unsigned player)
+{
+    unsigned count = 0;
+    for (unsigned i = player % 4; i < MODEL_PLAYERS; i += 4)
+        for (unsigned j = 0; j < MODEL_SERVERS; j++)
+            count += model->live[i][j].is_live;
+    return model->options.max_per_address > 0 && count >= model->options.max_per_address;
+}
+
 static void model_check_make(struct model *model, unsigned player, unsigned server)
 {
     struct endpoint from = model_player(player), to = model_server(server);
     struct session *session = NULL;
-    unsigned before = model_count(model), of_address = 0;
+    unsigned before = model_count(model);
     int64_t oldest[2] = {model_oldest(model, false), model_oldest(model, true)};
 
-    for (unsigned i = player % 4; i < MODEL_PLAYERS; i += 4)
-        for (unsigned j = 0; j < MODEL_SERVERS; j++)
-            of_address += model->live[i][j].is_live;
-    bool is_too_many =
-        model->options.max_per_address > 0 && of_address >= model->options.max_per_address;
+    bool is_too_many = model_has_too_many(model, player);
     model->has_failed = false;
     unsigned evicted = model->ended[SESSION_EVICTED];
     enum session_refusal refusal = sessions_make(model->table, &from, &to, model->now_ns, &session);
@@ -199,6 +205,28 @@ static void model_datagram(struct model *model, unsigned player, unsigned server
         sessions_touch(model->table, session, false, model->now_ns);
         own->last_ns = model->now_ns;
     }
+}
+
+/* A session goes from one player to another, who has none with its server. */
+static void model_migrate(struct model *model, unsigned player, unsigned other, unsigned server)
+{
+    struct endpoint from = model_player(player), to = model_player(other);
+    struct endpoint with = model_server(server);
+    struct session *session = sessions_find(model->table, &from, &with);
+    if (session == NULL || sessions_find(model->table, &to, &with) != NULL)
+        return;
+
+    bool is_expected = player % 4 == other % 4 || !model_has_too_many(model, other);
+    uint32_t before = session->migrations;
+    CHECK(sessions_at(model->table, session->index) == session);
+    CHECK(sessions_migrate(model->table, session, &to) == is_expected);
+    CHECK(session->migrations == before + is_expected);
+    if (!is_expected)
+        return;
+    CHECK(sessions_find(model->table, &from, &with) == NULL);
+    CHECK(sessions_find(model->table, &to, &with) == session);
+    model->live[other][server] = model->live[player][server];
+    model->live[player][server].is_live = false;
 }
 
 static void model_answer(struct model *model, unsigned server, uint16_t number)
@@ -339,7 +367,7 @@ static void model_step(struct model *model, struct input *input)
     unsigned operation = input_take(input);
     unsigned first = input_take(input), second = input_take(input);
 
-    switch (operation % 10) {
+    switch (operation % 11) {
     case 0:
     case 1:
     case 2:
@@ -374,6 +402,10 @@ static void model_step(struct model *model, struct input *input)
             model->now_ns += 1000 * MODEL_SECOND;
             model_tick(model);
         }
+        break;
+    case 10:
+        model_migrate(model, first % MODEL_PLAYERS, second / MODEL_SERVERS % MODEL_PLAYERS,
+                      second % MODEL_SERVERS);
         break;
     }
     model_check_size(model);

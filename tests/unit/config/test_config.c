@@ -237,11 +237,12 @@ static void a_service_beside_a_command_is_told_when_a_flag_asks_for_it(void **st
 static void commands_do_not_care_for_the_environment_of_a_service(void **state)
 {
     (void)state;
-    const char **variables = ENVIRONMENT("QUILKIN_SERVICE_XDS=true", "QUILKIN_CONFIG=no/x.yaml", );
+    const char **variables =
+        ENVIRONMENT("QUILKIN_SERVICE_PHOENIX=true", "QUILKIN_CONFIG=no/x.yaml", );
 
     assert_int_equal(load(variables, LIST("ping", NULL)).result, CONFIG_COMMAND);
-    assert_usage(variables, LIST("--service.xds", "ping", NULL),
-                 "--service.xds: not supported yet");
+    assert_usage(variables, LIST("--provider.k8s", "ping", NULL),
+                 "--provider.k8s: not supported yet");
 }
 
 static void help_and_version_come_first(void **state)
@@ -475,15 +476,8 @@ static const struct {
     const char *variable;
     bool is_switch;
 } unsupported[] = {
-    {"service.mds", "QUILKIN_SERVICE_MDS", true},
-    {"service.mds.port", "QUILKIN_SERVICE_MDS_PORT", false},
-    {"service.xds", "QUILKIN_SERVICE_XDS", true},
-    {"service.xds.port", "QUILKIN_SERVICE_XDS_PORT", false},
-    {"service.grpc", "QUILKIN_SERVICE_GRPC", true},
     {"service.tls.cert", "QUILKIN_SERVICE_TLS_CERT", false},
     {"service.tls.key", "QUILKIN_SERVICE_TLS_KEY", false},
-    {"service.tls.cert-path", "QUILKIN_SERVICE_TLS_CERT_PATH", false},
-    {"service.tls.key-path", "QUILKIN_SERVICE_TLS_KEY_PATH", false},
     {"provider.k8s", "QUILKIN_PROVIDERS_K8S", true},
     {"provider.k8s.namespace", "QUILKIN_PROVIDERS_K8S_NAMESPACE", false},
     {"provider.k8s.leader-election", "QUILKIN_PROVIDERS_K8S_LEADER_ELECTION", true},
@@ -495,9 +489,6 @@ static const struct {
     {"provider.k8s.agones.namespaces", "QUILKIN_PROVIDERS_K8S_AGONES_NAMESPACES", false},
     {"provider.k8s.agones.address-type", "QUILKIN_PROVIDERS_K8S_AGONES_ADDRESS_TYPE", false},
     {"provider.k8s.agones.ip-kind", "QUILKIN_PROVIDERS_K8S_AGONES_IP_KIND", false},
-    {"provider.mds.endpoints", "QUILKIN_PROVIDERS_MDS_ENDPOINTS", false},
-    {"provider.mmdb.endpoints", "QUILKIN_PROVIDERS_MMDB_ENDPOINTS", false},
-    {"provider.xds.endpoints", "QUILKIN_PROVIDERS_XDS_ENDPOINTS", false},
 };
 
 #define UNSUPPORTED_COUNT (sizeof unsupported / sizeof unsupported[0])
@@ -513,7 +504,7 @@ static void flags_that_are_not_supported_are_refused(void **state)
         snprintf(flag, sizeof flag, "--%s=true", unsupported[i].flag);
         assert_usage(ENVIRONMENT(), LIST("--service.qcmp", flag, NULL), expected);
     }
-    assert_usage(ENVIRONMENT(), LIST("--service.xds", NULL), "--service.xds: not supported yet");
+    assert_usage(ENVIRONMENT(), LIST("--provider.k8s", NULL), "--provider.k8s: not supported yet");
 }
 
 static void variables_that_are_not_supported_are_refused(void **state)
@@ -574,11 +565,9 @@ static void help_lists_what_is_supported_and_nothing_else(void **state)
     fclose(stream);
     for (size_t i = 0; i < sizeof supported / sizeof supported[0]; i++)
         assert_non_null(strstr(text, supported[i]));
-    assert_null(strstr(text, "--service.xds"));
     assert_non_null(strstr(text, "--provider.fs"));
     assert_null(strstr(text, "--provider.k8s"));
-    assert_null(strstr(text, "--provider.k8s"));
-    assert_null(strstr(text, "--provider.xds"));
+    assert_non_null(strstr(text, "--provider.xds"));
     free(text);
 }
 

@@ -380,12 +380,16 @@ static void json_has_file_and_flags_merged(void **state)
               "\"receive_buffer\":\"20ms\",\"gro\":false,\"dscp\":false,\"loopback\":false,"
               "\"session_timeout\":\"60s\",\"sessions\":{\"max\":0,"
               "\"max_per_address\":0,\"max_packets_per_second\":0,"
-              "\"max_bytes_per_second\":0,\"removed_endpoint\":\"keep\",\"log_rate\":0},"
+              "\"max_bytes_per_second\":0,\"removed_endpoint\":\"keep\","
+              "\"migrate_by\":\"nothing\",\"log_rate\":0},"
               "\"clusters\":{},\"listeners\":[]},"
               "\"phoenix\":{\"port\":7600,\"listen\":[\"::\"],"
               "\"interval\":{\"min\":\"1s\",\"max\":\"60s\"},"
               "\"cors\":false,\"requests_per_second\":100,"
-              "\"loopback\":false}},"
+              "\"loopback\":false},"
+              "\"xds\":{\"max_response_bytes\":268435456,"
+              "\"max_request_bytes\":4194304},"
+              "\"mds\":{\"agents\":[],\"trusted_proxies\":[]}},"
               "\"qcmp_port\":9}");
     free(text);
     json_decref(json);

@@ -396,6 +396,57 @@ static void counts_outlive_the_chain_that_made_them(void **state)
     close_bench(bench);
 }
 
+#define LATENCY                                                                                    \
+    "{event=\"read\",help=\"Time from the timestamp in metadata to now\","                         \
+    "id=\"quilkin.filters.timestamp.v1alpha1.Timestamp\",label=\"duration\","                      \
+    "shared_metadata_1=\"t\""
+
+static void a_time_to_come_counts_as_none_passed(void **state)
+{
+    static const char times[][9] = {"\0\0\0\0\0\0\x03\xe9",             /* the next second */
+                                    "\0\0\0\0\0\0\xff\xff",             /* hours later */
+                                    "\0\0\0\x04\x4b\x82\xfa\x0a",       /* 2^64 ns and more */
+                                    "\x7f\xff\xff\xff\xff\xff\xff\xff", /* the sign bit, and all */
+                                    "\x80\0\0\0\0\0\0\0",
+                                    "\xff\xff\xff\xff\xff\xff\xff\xff"};
+    struct bench *bench =
+        open_bench("[" CAPTURE("{\"suffix\":{\"size\":8},\"metadataKey\":\"t\"}") "," TIMESTAMP(
+            "{\"metadataKey\":\"t\"}") "]");
+    (void)state;
+    bench->packet.received_ns = 1000 * SECOND + 20000000;
+    for (unsigned i = 0; i < sizeof times / sizeof times[0]; i++)
+        assert_int_equal(read_bytes(bench, times[i], 8), FILTER_NEXT);
+    char *text = metrics_of(bench);
+    assert_in(text, "filter_histogram_bucket" LATENCY ",le=\"0.005\"} 6\n");
+    assert_in(text, "filter_histogram_count" LATENCY "} 6\n");
+    assert_in(text, "filter_histogram_sum" LATENCY "} 0.000000000\n");
+    free(text);
+    close_bench(bench);
+}
+
+static void a_time_of_another_length_is_passed_over(void **state)
+{
+    static const char *const chains[] = {
+        "[" CAPTURE("{\"suffix\":{\"size\":1},\"metadataKey\":\"t\"}") "," TIMESTAMP(
+            "{\"metadataKey\":\"t\"}") "]",
+        "[" CAPTURE("{\"suffix\":{\"size\":7},\"metadataKey\":\"t\"}") "," TIMESTAMP(
+            "{\"metadataKey\":\"t\"}") "]",
+        "[" CAPTURE("{\"suffix\":{\"size\":9},\"metadataKey\":\"t\"}") "," TIMESTAMP(
+            "{\"metadataKey\":\"t\"}") "]",
+        "[" CAPTURE("{\"suffix\":{\"size\":16},\"metadataKey\":\"t\"}") "," TIMESTAMP(
+            "{\"metadataKey\":\"t\"}") "]",
+        "[" TIMESTAMP("{\"metadataKey\":\"t\"}") "]"}; /* nobody left one */
+    (void)state;
+    for (unsigned i = 0; i < sizeof chains / sizeof chains[0]; i++) {
+        struct bench *bench = open_bench(chains[i]);
+        assert_int_equal(read_bytes(bench, "\0\0\0\0\0\0\0\1\0\0\0\0\0\0\0\1", 16), FILTER_NEXT);
+        char *text = metrics_of(bench);
+        assert_in(text, "filter_histogram_count" LATENCY "} 0\n");
+        free(text);
+        close_bench(bench);
+    }
+}
+
 static void debug_tells_the_control_thread_what_it_saw(void **state)
 {
     struct bench *bench = open_bench("[" DEBUG("{\"id\":\"here\"}") "]");
@@ -543,6 +594,8 @@ int main(void)
         cmocka_unit_test(match_without_metadata_drops_whatever_the_fallthrough),
         cmocka_unit_test(match_within_match_has_the_reasons_of_the_innermost),
         cmocka_unit_test(counts_outlive_the_chain_that_made_them),
+        cmocka_unit_test(a_time_to_come_counts_as_none_passed),
+        cmocka_unit_test(a_time_of_another_length_is_passed_over),
         cmocka_unit_test(debug_tells_the_control_thread_what_it_saw),
         cmocka_unit_test(several_matches_are_a_list_that_no_router_takes),
         cmocka_unit_test(bad_configurations_are_refused_with_their_place),

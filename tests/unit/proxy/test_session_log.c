@@ -16,6 +16,8 @@
 #define SECOND INT64_C(1000000000)
 #define ROOM 4096 /* the lines of one worker that wait */
 
+static const struct geo_place FINLAND = {.country = {'F', 'I'}, .asn = 64500};
+
 struct upstream {
     uint16_t number;
 };
@@ -50,7 +52,7 @@ static void free_number(void *user, uint16_t number)
 
 static void note(void *user, const struct session *session, enum session_end end)
 {
-    session_log_note(((struct bench *)user)->lines, 0, session, end);
+    session_log_note(((struct bench *)user)->lines, 0, session, FINLAND, end);
 }
 
 static int open_bench(void **state)
@@ -119,8 +121,10 @@ static void a_line_says_what_a_session_was(void **state)
 {
     struct bench *bench = *state;
     struct session *session = make(bench);
+    struct endpoint moved = endpoint("192.0.2.7", 5001);
     char line[1024];
 
+    assert_true(sessions_migrate(bench->table, session, &moved));
     session->read = (struct session_count){3, 400};
     session->written = (struct session_count){2, 100};
     sessions_touch(bench->table, session, true, 3 * SECOND + SECOND / 2);
@@ -128,10 +132,12 @@ static void a_line_says_what_a_session_was(void **state)
     session_log_write(bench->lines, &bench->log, 10);
     assert_int_equal(count(bench, "\"udp session ended\"", line), 1);
     assert_non_null(strstr(line,
-                           "\"reason\":\"moved\",\"player\":\"192.0.2.7:5000\","
+                           "\"reason\":\"moved\",\"player\":\"192.0.2.7:5001\","
                            "\"local\":\"198.51.100.1:7777\",\"server\":\"[2001:db8::1]:7000\","
-                           "\"upstream_port\":4711,\"duration_ms\":2500,\"read_packets\":3,"
-                           "\"read_bytes\":400,\"write_packets\":2,\"write_bytes\":100"));
+                           "\"upstream_port\":4711,\"migrations\":1,\"duration_ms\":2500,"
+                           "\"read_packets\":3,"
+                           "\"read_bytes\":400,\"write_packets\":2,\"write_bytes\":100,"
+                           "\"country\":\"FI\",\"asn\":64500"));
 }
 
 static void lines_over_the_rate_wait_and_those_without_room_are_counted(void **state)
@@ -141,7 +147,7 @@ static void lines_over_the_rate_wait_and_those_without_room_are_counted(void **s
     char line[1024];
 
     for (unsigned i = 0; i < ROOM + 3; i++)
-        session_log_note(bench->lines, 0, session, SESSION_IDLE);
+        session_log_note(bench->lines, 0, session, FINLAND, SESSION_IDLE);
     session_log_write(bench->lines, &bench->log, 10);
     assert_int_equal(count(bench, "\"udp session ended\"", line), 10);
     assert_non_null(strstr(line, "\"lost\":3"));
@@ -158,8 +164,8 @@ static void workers_have_their_lines_in_turn(void **state)
     char line[1024];
 
     for (unsigned i = 0; i < 100; i++)
-        session_log_note(bench->lines, 0, session, SESSION_IDLE);
-    session_log_note(bench->lines, 1, session, SESSION_EVICTED);
+        session_log_note(bench->lines, 0, session, FINLAND, SESSION_IDLE);
+    session_log_note(bench->lines, 1, session, FINLAND, SESSION_EVICTED);
     session_log_write(bench->lines, &bench->log, 2);
     assert_int_equal(count(bench, "\"evicted\"", line), 1);
 }
@@ -171,7 +177,7 @@ static void what_still_waits_at_the_end_is_lost_and_told(void **state)
     char line[1024];
 
     for (unsigned i = 0; i < 7; i++)
-        session_log_note(bench->lines, i % 2, session, SESSION_STOPPED);
+        session_log_note(bench->lines, i % 2, session, FINLAND, SESSION_STOPPED);
     session_log_write(bench->lines, &bench->log, 2);
     session_log_end(bench->lines, &bench->log);
     assert_int_equal(count(bench, "\"udp session ended\"", line), 2);

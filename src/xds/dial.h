@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/** @file
+ * Keeps a connection to one of several peers: all are dialled, the first that answers is used, and
+ * when it is lost they are dialled again, after a time that grows as long as that brings nothing.
+ */
+#ifndef PADDOCK_XDS_DIAL_H
+#define PADDOCK_XDS_DIAL_H
+
+#include <jansson.h>
+
+#include "base/log.h"
+#include "loop/loop.h"
+#include "xds/grpc.h"
+#include "xds/settings.h"
+#include "xds/tls.h"
+
+struct dialer;
+
+struct dialer_options {
+    struct loop *loop;
+    struct log *log;
+    const char *name;            /**< of the provider, for the log */
+    const struct xds_urls *urls; /**< copied */
+    const struct tls *tls;       /**< of https URLs; NULL: there are none */
+    size_t message_bytes;
+    struct grpc_memory *memory;
+    /** A connection can have streams; grpc_call() takes @p client. */
+    void (*connected)(struct h2_connection *connection, const struct grpc_client *client,
+                      void *user);
+    /** It is gone, and its streams before it. @return whether it has brought anything. */
+    bool (*lost)(void *user);
+    void *user;
+};
+
+/** Makes it, without dialling yet.
+ * @param[out] dialer untouched on failure; freed with dialer_free().
+ * @return 0 or a negative errno value. */
+int dialer_new(struct dialer **dialer, const struct dialer_options *options);
+
+/** Hangs up, and frees; lost() is not called. NULL is fine. */
+void dialer_free(struct dialer *dialer);
+
+/** Dials as soon as the loop turns. */
+void dialer_start(struct dialer *dialer);
+
+/** To be called every second. */
+void dialer_tick(struct dialer *dialer, int64_t now_ns);
+
+/** Its state for people: an object with `role`, `address` (`host:port`, or null as long as there is
+ * none), `failures` (times that it was lost or not reached) and `failure` (the last, or null).
+ * @param role static storage. @return a reference of the caller's, or NULL without memory. */
+json_t *dialer_show(const struct dialer *dialer, const char *role);
+
+/** The time before a connection is tried again.
+ * @param[in,out] backoff_ns 0 at first: what the next wait begins with.
+ * @param was_good whether the last connection has brought anything.
+ * @param lived_ns how long it was there.
+ * @param random any number. */
+int64_t dialer_wait_ns(int64_t *backoff_ns, bool was_good, int64_t lived_ns, uint64_t random);
+
+#endif
