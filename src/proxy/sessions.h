@@ -62,13 +62,13 @@ struct session {
     } limits[2];
     int64_t began_ns, last_ns, answered_ns; /**< monotonic; answered_ns 0: never */
     int64_t placed_ns;                      /**< in the order by age */
-    uint32_t carried;      /**< the owner's: as proxy_lane_offer(); 0: by sockets alone */
-    int64_t offered_ns;    /**< the owner's: when it was offered last, or again */
-    uint64_t seen_version; /**< the owner's: under which an answer passed last */
-    struct in6_addr away;  /**< the owner's: the own address to which that came */
-    uint64_t key;          /**< the owner's: as of homes_key(); 0: none */
-    uint16_t migrations;   /**< new addresses of the player; the most stands for more */
-    uint16_t network;      /**< the owner's, where the session is counted: as of places_add() */
+    uint64_t key;                           /**< the owner's: as of homes_key(); 0: none */
+    uint16_t migrations; /**< new addresses of the player; the most stands for more */
+    uint16_t network;    /**< the owner's, where the session is counted: as of places_add() */
+    uint32_t carried;    /**< the owner's: as proxy_lane_offer(); 0: by sockets alone */
+    uint32_t offered_ms; /**< the owner's: when it was offered last, modulo 2^32 */
+    uint32_t seen;       /**< the owner's: the version under which an answer passed last, as well */
+    struct in6_addr away; /**< the owner's: the own address to which that came */
     uint32_t index;
     uint32_t next_of_player, next_of_pair; /**< in the buckets of the two tables */
     struct session_links {

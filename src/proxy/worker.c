@@ -16,6 +16,10 @@
 #include "proxy/proxy_protocol.h"
 
 #define SECOND_NS INT64_C(1000000000)
+#define MS_NS INT64_C(1000000)
+
+/* So long the driver waits for a pause of a session, and a worker until it offers one again. */
+#define PATIENCE_MS 1000U
 
 /* A receive error may last: the worker waits for a moment, so that it is no busy loop. */
 #define REST_MS 1
@@ -197,12 +201,17 @@ static void refresh(void *user, struct session *session)
         session->last_ns = last_ns[i] > session->last_ns ? last_ns[i] : session->last_ns;
 }
 
+static uint32_t now_ms(const struct proxy_worker *worker)
+{
+    return (uint32_t)(worker->now_ns / MS_NS);
+}
+
 /* Lets the driver carry a session without waiting for a pause any longer, when no more than what
  * came during this batch can be overtaken. */
 static void hurry(struct proxy_worker *worker, const struct session *session)
 {
     if (session->carried != 0 && worker->is_caught_up &&
-        worker->now_ns - session->offered_ns >= SECOND_NS &&
+        now_ms(worker) - session->offered_ms >= PATIENCE_MS &&
         proxy_lane_open(worker->lane, session->carried))
         counter_add(&worker->options.counters->overtakings, 1);
 }
@@ -798,7 +807,7 @@ static void offer(struct proxy_worker *worker, const struct arrival *arrival,
         .server = to->at,
         .repeat = repeat};
 
-    if (worker->fast_version == 0 || session->seen_version != worker->fast_version)
+    if (worker->fast_version == 0 || session->seen != (uint32_t)worker->fast_version)
         return;
     bool is_steady = chain->unsteady == NULL && to->header == POLICY_NO_HEADER &&
                      !session->has_header && proxy_passage_is_possible(&passage);
@@ -811,14 +820,14 @@ static void offer(struct proxy_worker *worker, const struct arrival *arrival,
     if (session->carried != 0) {
         bool is_new = proxy_lane_version(worker->lane, session->carried) != worker->fast_version;
         if (proxy_lane_renew(worker->lane, session->carried, &passage, worker->fast_version)) {
-            session->offered_ns = is_new ? worker->now_ns : session->offered_ns;
+            session->offered_ms = is_new ? now_ms(worker) : session->offered_ms;
             hurry(worker, session);
             return;
         }
         withdraw(worker, session);
     }
     /* A place is free again after a second: a session that keeps changing takes no others. */
-    if (worker->now_ns - session->offered_ns < SECOND_NS)
+    if (now_ms(worker) - session->offered_ms < PATIENCE_MS)
         return;
     /* What the player had with another server before the version came has its place. */
     const struct session *other = NULL;
@@ -827,7 +836,7 @@ static void offer(struct proxy_worker *worker, const struct arrival *arrival,
             proxy_lane_version(worker->lane, other->carried) != worker->fast_version)
             withdraw(worker, (struct session *)(uintptr_t)other); /* as its owner */
     }
-    session->offered_ns = worker->now_ns;
+    session->offered_ms = now_ms(worker);
     session->carried =
         proxy_lane_offer(worker->lane, &passage, worker->fast_version, worker->now_ns);
 }
@@ -988,7 +997,7 @@ static unsigned carry_back(struct proxy_worker *worker, const struct upstream *u
         withdraw(worker, session);
         session->away = packet->local.address;
     }
-    session->seen_version = worker->fast_version;
+    session->seen = (uint32_t)worker->fast_version;
     hurry(worker, session);
     session->written.packets++;
     session->written.bytes += packet->bytes;

@@ -17,8 +17,8 @@ MODE = os.environ.get("PADDOCK_XDP_MODE", "native")
 TO_CLIENT = {"127.0.0.1": CLIENT_IPV4, "::1": CLIENT_IPV6}
 TO_SERVER = {"127.0.0.1": SERVER_IPV4, "::1": SERVER_IPV6}
 
-# What asks for addresses of this host by itself.
-LEFT_OUT = ("test_bursts_that_the_kernel_gathers_are_datagrams_again",
+# What asks for addresses of this host by itself, or sends more at once than a veth with XDP takes.
+LEFT_OUT = ("test_order_is_kept_both_ways", "test_bursts_that_the_kernel_gathers_are_datagrams_again",
             "test_the_second_datagram_counts_while_many_players_come_once")
 
 

@@ -211,6 +211,23 @@ class NativeTest(ModeTests, ProxyXdpTest):
         self.establish(proxy, player)
         self.check_sums(proxy)
 
+    def test_no_datagram_is_overtaken_where_the_driver_takes_over(self):
+        servers = self.servers(1)
+        proxy = self.proxy([cluster(*servers.targets)])
+        player = self.player(proxy)
+        sent, answers = [], []
+        while len(sent) < 2000 or min(self.carried(proxy)) == 0:
+            self.assertLess(len(sent), 100000)
+            for _ in range(20):
+                burst = [b"%06d" % (len(sent) + i) for i in range(10)]
+                for data in burst:
+                    player.socket.send(data)
+                sent += burst
+                answers += [player.socket.recv(100) for _ in burst]
+        self.assertEqual([data for data, _ in servers.seen[0]], sent)
+        self.assertEqual(answers, sent)
+        self.check_sums(proxy)
+
     def test_the_number_of_the_port_for_players_may_change(self):
         servers = self.servers(1)
         proxy = self.proxy([cluster(*servers.targets)])
