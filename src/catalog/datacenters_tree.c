@@ -2,7 +2,6 @@
 #include "catalog/trees.h"
 
 #include <errno.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "catalog/clusters.h"
@@ -34,11 +33,13 @@ static json_t *show_host(const void *value)
     return json_string(value);
 }
 
+#define HOST_PATTERN "^[0-9A-Za-z_.:%-]{1,255}$"
+
 static const struct field_type host_type = {
     .parse = parse_host,
     .show = show_host,
     .expected = "an address or a name, without a port",
-    .schema = "{\"type\":\"string\",\"pattern\":\"^[0-9A-Za-z_.:%-]{1,255}$\"}"};
+    .schema = "{\"type\":\"string\",\"pattern\":\"" HOST_PATTERN "\"}"};
 
 /* In a map the address is the key. */
 static const struct field datacenter_rows[] = {
@@ -66,13 +67,10 @@ static int take_datacenter(struct datacenters *datacenters, const struct yaml_no
 {
     const struct field *rows = is_in_map ? datacenter_rows + 1 : datacenter_rows;
     struct datacenter datacenter = {0};
-    struct in6_addr address;
 
     field_defaults(rows, &datacenter);
-    if (is_in_map && type_address.parse(node->key->text, &address) != 0)
-        return field_fail(walk, node->key, type_address.expected, false);
-    if (is_in_map)
-        snprintf(datacenter.address, sizeof datacenter.address, "%s", node->key->text);
+    if (is_in_map && parse_host(node->key->text, datacenter.address) != 0)
+        return field_fail(walk, node->key, host_type.expected, false);
     int error = field_take_map(walk, rows, node, &datacenter);
     if (error == 0)
         error = datacenters_add(datacenters, &datacenter);
@@ -159,12 +157,12 @@ static json_t *datacenter_schema(const struct field *rows)
 
 static json_t *datacenters_schema(void)
 {
-    return json_pack(
-        "{s:[{s:s, s:o}, {s:s, s:[s], s:b, s:{s:{s:s, s:i}, s:{s:s, s:{s:[{s:s}, {s:s}]}, s:o}}}]}",
-        "anyOf", "type", "array", "items", datacenter_schema(datacenter_rows), "type", "object",
-        "required", "map", "additionalProperties", 0, "properties", "version", "type", "integer",
-        "minimum", 0, "map", "type", "object", "propertyNames", "anyOf", "format", "ipv4", "format",
-        "ipv6", "additionalProperties", datacenter_schema(datacenter_rows + 1));
+    return json_pack("{s:[{s:s, s:o}, {s:s, s:[s], s:b, s:{s:{s:s, s:i}, s:{s:s, s:{s:s}, s:o}}}]}",
+                     "anyOf", "type", "array", "items", datacenter_schema(datacenter_rows), "type",
+                     "object", "required", "map", "additionalProperties", 0, "properties",
+                     "version", "type", "integer", "minimum", 0, "map", "type", "object",
+                     "propertyNames", "pattern", HOST_PATTERN, "additionalProperties",
+                     datacenter_schema(datacenter_rows + 1));
 }
 
 const struct field_tree datacenters_tree = {.take = take_datacenters,

@@ -7,6 +7,7 @@
 #include "cli/fetch.h"
 
 #define ADMIN_PORT 8000
+#define MOST_BYTES ((size_t)64 << 20)
 
 static int parse_admin(const char *text, void *value)
 {
@@ -19,7 +20,7 @@ const struct field_type admin_target_type = {
 json_t *admin_ask(const struct target *admin, const char *path, char failure[ADMIN_FAILURE_BYTES])
 {
     json_t *json = NULL;
-    int code = fetch_json(admin, path, &json);
+    int code = fetch_json(admin, path, MOST_BYTES, 0, &json);
 
     if (code != 0)
         snprintf(failure, ADMIN_FAILURE_BYTES,

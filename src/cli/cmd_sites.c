@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <jansson.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,6 +19,9 @@
 #define MAX_PROXIES 10000
 /* Of one proxy. */
 #define MAX_SITES 4096
+#define MAX_TABLE_BYTES ((size_t)1 << 20)
+/* Proxies that are asked at a time, so that one that is silent delays few others. */
+#define ASKING 64
 /* No way is as long; a day. */
 #define MAX_NS 86400e9
 #define LINE_BYTES 512
@@ -217,32 +221,75 @@ static bool is_code(const char *text)
     return strlen(text) == 4 && strspn(text, "ABCDEFGHIJKLMNOPQRSTUVWXYZ") == 4;
 }
 
-/* Asks a proxy for its latencies. */
-static int ask_proxy(struct arguments *arguments, struct proxy *proxy)
+/* Takes what a proxy tells: a table, or why there is none. */
+static int take_table(struct arguments *arguments, struct proxy *proxy, int fetched, json_t *table)
 {
-    json_t *table, *value;
+    json_t *value;
     const char *code;
     int error = 0;
-    int fetched = fetch_json(&proxy->target, "/", &table);
 
-    if (fetched != 0) {
+    if (fetched != 0 || !json_is_object(table) || json_object_size(table) > MAX_SITES) {
         proxy->error =
             fetched == -ENOTCONN ? "does not answer over HTTP" : "tells no latencies over HTTP";
         return 0;
     }
-    if (!json_is_object(table) || json_object_size(table) > MAX_SITES)
-        proxy->error = "tells no latencies over HTTP";
     json_object_foreach(table, code, value)
     {
         struct way way = {.proxy = proxy, .onward_ns = json_number_value(value)};
-        if (proxy->error != NULL || error != 0 || !is_code(code) || !json_is_number(value) ||
+        if (error != 0 || !is_code(code) || !json_is_number(value) ||
             !(way.onward_ns >= 0 && way.onward_ns < MAX_NS))
             continue;
         memcpy(way.icao_code, code, sizeof way.icao_code);
         error = take_way(arguments, &way);
     }
-    json_decref(table);
     return error;
+}
+
+struct asking {
+    struct arguments *arguments;
+    pthread_mutex_t lock; /* over the rest, and what the arguments have of ways */
+    size_t next;
+    int error;
+};
+
+/* Asks one proxy after the other for its latencies, until all are asked. A number that no integer
+ * can hold is one number that cannot be, and not the end of its table. */
+static void *ask_proxies(void *user)
+{
+    struct asking *asking = user;
+
+    pthread_mutex_lock(&asking->lock);
+    while (asking->next < asking->arguments->proxies_count && asking->error == 0) {
+        struct proxy *proxy = &asking->arguments->proxies[asking->next++];
+        json_t *table = NULL;
+        if (proxy->error != NULL)
+            continue;
+        pthread_mutex_unlock(&asking->lock);
+        int fetched =
+            fetch_json(&proxy->target, "/", MAX_TABLE_BYTES, JSON_DECODE_INT_AS_REAL, &table);
+        pthread_mutex_lock(&asking->lock);
+        int error = take_table(asking->arguments, proxy, fetched, table);
+        asking->error = error != 0 ? error : asking->error;
+        json_decref(table);
+    }
+    pthread_mutex_unlock(&asking->lock);
+    return NULL;
+}
+
+/* Asks many at once; where no thread can be had, fewer. */
+static int ask_all(struct arguments *arguments)
+{
+    struct asking asking = {.arguments = arguments, .lock = PTHREAD_MUTEX_INITIALIZER};
+    pthread_t threads[ASKING - 1];
+    size_t count = 0;
+
+    while (count + 1 < arguments->proxies_count && count < ASKING - 1 &&
+           pthread_create(&threads[count], NULL, ask_proxies, &asking) == 0)
+        count++;
+    ask_proxies(&asking);
+    for (size_t i = 0; i < count; i++)
+        pthread_join(threads[i], NULL);
+    return asking.error;
 }
 
 static int compare_ways(const void *left, const void *right)
@@ -293,18 +340,16 @@ static int run_and_print(struct arguments *arguments)
     size_t failed = 0;
     int code = ping_proxies(arguments, &error);
 
-    for (size_t i = 0; i < arguments->proxies_count && code == 0; i++) {
-        struct proxy *proxy = &arguments->proxies[i];
-        if (proxy->error == NULL)
-            code = ask_proxy(arguments, proxy);
-        if (code != 0)
-            error_system(&error, code, "cannot go on");
-        else if (proxy->error != NULL)
+    if (code == 0 && (code = ask_all(arguments)) != 0)
+        error_system(&error, code, "cannot go on");
+    if (code != 0)
+        return command_fail(&command, error.text);
+    for (size_t i = 0; i < arguments->proxies_count; i++) {
+        const struct proxy *proxy = &arguments->proxies[i];
+        if (proxy->error != NULL)
             fprintf(stderr, "paddock sites: %s %s\n", proxy->text, proxy->error);
         failed += proxy->error != NULL;
     }
-    if (code != 0)
-        return command_fail(&command, error.text);
     if (arguments->ways_count > 1)
         qsort(arguments->ways, arguments->ways_count, sizeof *arguments->ways, compare_ways);
     if (!arguments->is_json)

@@ -41,7 +41,7 @@ static int connect_to(const struct target *target)
 }
 
 /* The whole answer to one request, terminated; NULL where there is none. */
-static char *ask(const struct target *from, const char *path)
+static char *ask(const struct target *from, const char *path, size_t most_bytes)
 {
     const int64_t end_ns = clock_monotonic_ns() + FETCH_SECONDS * INT64_C(1000000000);
     char request[REQUEST_BYTES];
@@ -60,7 +60,7 @@ static char *ask(const struct target *from, const char *path)
             used += (size_t)got;
             if (used + 1 < capacity)
                 continue;
-            char *larger = capacity < FETCH_MAX_BYTES ? realloc(reply, 2 * capacity) : NULL;
+            char *larger = capacity < most_bytes ? realloc(reply, 2 * capacity) : NULL;
             if (larger == NULL)
                 break;
             reply = larger;
@@ -76,14 +76,15 @@ static char *ask(const struct target *from, const char *path)
     return reply;
 }
 
-int fetch_json(const struct target *from, const char *path, json_t **json)
+int fetch_json(const struct target *from, const char *path, size_t most_bytes, size_t flags,
+               json_t **json)
 {
-    char *reply = ask(from, path);
+    char *reply = ask(from, path, most_bytes);
     const char *body = reply != NULL ? strstr(reply, "\r\n\r\n") : NULL;
     int code = body != NULL ? -EPROTO : -ENOTCONN;
 
     if (body != NULL && strncmp(reply, "HTTP/1.", 7) == 0 && strncmp(reply + 8, " 200", 4) == 0) {
-        json_t *found = json_loads(body, 0, NULL);
+        json_t *found = json_loads(body, flags, NULL);
         code = found != NULL ? 0 : -EPROTO;
         if (found != NULL)
             *json = found;

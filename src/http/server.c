@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/resource.h>
 #include <sys/uio.h>
 #include <time.h>
 #include <unistd.h>
@@ -129,6 +130,7 @@ static const char *reason_of(unsigned status)
         unsigned status;
         const char *reason;
     } reasons[] = {{200, "OK"},
+                   {204, "No Content"},
                    {304, "Not Modified"},
                    {400, "Bad Request"},
                    {404, "Not Found"},
@@ -186,7 +188,10 @@ static void route(const struct http_server *server, const struct http_request *r
         refuse(reply, 404, "not found");
         return;
     }
-    if (strcmp(request->method, "GET") != 0 && strcmp(request->method, "HEAD") != 0) {
+    bool is_preflight = strcmp(request->method, "OPTIONS") == 0 &&
+                        http_request_header(request, "Access-Control-Request-Method") != NULL;
+    if (!is_preflight && strcmp(request->method, "GET") != 0 &&
+        strcmp(request->method, "HEAD") != 0) {
         refuse(reply, 405, "only GET and HEAD");
         reply->allow = "GET, HEAD";
         return;
@@ -194,6 +199,13 @@ static void route(const struct http_server *server, const struct http_request *r
     /* What was written when a handler failed must not be taken for the whole. */
     if (found->answer(request, reply, server->options.user) != 0) {
         refuse(reply, 500, "failed");
+        return;
+    }
+    if (is_preflight) {
+        const char *origin = reply->allow_origin;
+        refuse(reply, origin != NULL ? 204 : 405, "only GET and HEAD");
+        reply->allow = "GET, HEAD";
+        reply->allow_origin = origin;
         return;
     }
     if (reply->blob == NULL)
@@ -208,6 +220,11 @@ static void route(const struct http_server *server, const struct http_request *r
     }
 }
 
+static bool has_body(const struct http_reply *reply)
+{
+    return reply->status != 204 && reply->status != 304;
+}
+
 static void write_head(FILE *out, const struct http_reply *reply, size_t body_bytes)
 {
     char date[64];
@@ -217,7 +234,7 @@ static void write_head(FILE *out, const struct http_reply *reply, size_t body_by
     strftime(date, sizeof date, "%a, %d %b %Y %T GMT", &now);
     fprintf(out, "HTTP/1.1 %u %s\r\nDate: %s\r\nConnection: close\r\n", reply->status,
             reason_of(reply->status), date);
-    if (reply->status != 304)
+    if (has_body(reply))
         fprintf(out, "Content-Type: %s\r\nContent-Length: %zu\r\n", reply->type, body_bytes);
     if (reply->blob != NULL)
         fprintf(out, "ETag: %s\r\n", reply->blob->etag);
@@ -225,6 +242,10 @@ static void write_head(FILE *out, const struct http_reply *reply, size_t body_by
         fprintf(out, "Cache-Control: %s\r\n", reply->cache_control);
     if (reply->allow_origin != NULL)
         fprintf(out, "Access-Control-Allow-Origin: %s\r\n", reply->allow_origin);
+    if (reply->status == 204)
+        fputs("Access-Control-Allow-Methods: GET, HEAD\r\nAccess-Control-Allow-Headers: *\r\n"
+              "Access-Control-Max-Age: 86400\r\n",
+              out);
     if (reply->allow != NULL)
         fprintf(out, "Allow: %s\r\n", reply->allow);
     if (reply->retry_after_s != 0)
@@ -271,7 +292,7 @@ static bool answer(struct http_server *server, struct connection *c, size_t end)
     write_head(head, &reply, c->body_bytes);
     if (!stream_end(head))
         return false;
-    if (reply.status == 304 || strcmp(request.method, "HEAD") == 0)
+    if (!has_body(&reply) || strcmp(request.method, "HEAD") == 0)
         c->body_bytes = 0;
 
     free(c->text);
@@ -445,8 +466,13 @@ int http_server_new(struct http_server **server, const struct http_options *opti
 {
     struct http_limits limits = options->limits;
 
+    struct rlimit descriptors;
+
     if (limits.connections == 0)
         limits.connections = HTTP_CONNECTIONS;
+    if (getrlimit(RLIMIT_NOFILE, &descriptors) == 0 &&
+        descriptors.rlim_cur / 2 < limits.connections)
+        limits.connections = (unsigned)(descriptors.rlim_cur / 2);
     if (limits.per_address == 0)
         limits.per_address = limits.connections;
     if (limits.deadline_ms == 0)

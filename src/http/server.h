@@ -55,7 +55,8 @@ struct http_reply {
      * is sent, and 304 to a client that has it. NULL: none. */
     struct http_blob *blob;
     const char *cache_control; /**< NULL: no such header */
-    const char *allow_origin;  /**< Access-Control-Allow-Origin; NULL: no such header */
+    const char *allow_origin;  /**< Access-Control-Allow-Origin; NULL: no such header, and 405 to a
+                                  browser that asks first (preflight) */
     const char *allow;         /**< methods; the server's own */
     unsigned retry_after_s;    /**< 0: no such header */
 };
@@ -76,7 +77,8 @@ struct http_route {
 
 /** What strangers may take. Zeros stand for the defaults. */
 struct http_limits {
-    unsigned connections;   /**< the most at a time; 0 = #HTTP_CONNECTIONS */
+    unsigned connections;   /**< the most at a time; 0 = #HTTP_CONNECTIONS; never more than half of
+                               the descriptors that the process may have */
     unsigned per_address;   /**< the most of one address; 0 = as many as there may be in all */
     unsigned deadline_ms;   /**< a connection's; 0 = #HTTP_DEADLINE_MS */
     unsigned header_bytes;  /**< those of a request before its body, or 431 is the answer; 0 =

@@ -22,10 +22,11 @@ struct ranked {
  * Brings places into order, from the order that they had; new ones stand at the end.
  *
  * Of two places none of which is better the one before stays before, unless a third has to pass
- * the one and not the other. What is shown of a place is its base; or a nanosecond more than what
- * is shown of the place before, where the base is less than that. So the order by what is shown is
- * this order, and what is shown is too much by less than what makes a place better, but for the
- * windows after a change.
+ * the one and not the other. What is shown of a place is its base, so far as the order by what is
+ * shown stays this order. A base that has become longer than one behind it within the last
+ * #WINDOW_BASES windows waits, and shows no more than that one; otherwise the place behind shows a
+ * nanosecond more than the place before it. So only a place that has changed is shown with less or
+ * more by what would make a place better, and for no longer than those windows.
  */
 void ranking_update(struct ranked *places, size_t count);
 

@@ -22,6 +22,9 @@
 /* When to try again where a ping has no room. */
 #define RETRY_NS (50 * MS_NS)
 
+/* Pings in flight. Nodes that are dead take one each for the whole time-out, so this is more than
+ * there are nodes. */
+#define SLOTS 8192
 #define EVENTS 64
 /* Reads in one turn of the loop, so that a flood does not keep the thread from all else. */
 #define READS 16
@@ -346,13 +349,14 @@ int prober_new(struct prober **prober, const struct prober_options *options)
     made->timer = (struct loop_timer){.fire = turn, .user = made};
     made->turn_ns = LOOP_NEVER;
     pthread_mutex_init(&made->lock, NULL);
+    const struct qcmp_client_options client = {.slots = SLOTS};
     const struct names_options names = {
         .loop = options->loop, .log = options->log, .changed = follow_names, .user = made};
     int code = names_new(&made->names, &names);
     if (code == 0 && getrandom(made->random, sizeof made->random, 0) != sizeof made->random)
         code = -EIO;
     if (code == 0) {
-        int error = qcmp_client_new(&made->client, NULL);
+        int error = qcmp_client_new(&made->client, &client);
         if (error != 0)
             code = qcmp_error_to_os(error) != 0 ? -qcmp_error_to_os(error) : -EINVAL;
     }

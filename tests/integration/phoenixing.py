@@ -73,8 +73,9 @@ def code(number):
 class Table(threading.Thread):
     """A server of HTTP that answers each request by this text, on the port of a data centre."""
 
-    def __init__(self, port, body, status="200 OK"):
+    def __init__(self, port, body, status="200 OK", before=lambda: None):
         super().__init__()
+        self.before = before  # called before each answer
         self.answer = f"HTTP/1.1 {status}\r\nConnection: close\r\n\r\n{body}".encode()
         self.socket = socket.create_server(("127.0.0.1", port))
 
@@ -93,6 +94,7 @@ class Table(threading.Thread):
                 peer = self.socket.accept()[0]
                 with peer:
                     peer.recv(65536)
+                    self.before()
                     peer.sendall(self.answer)
 
 

@@ -6,8 +6,10 @@ import errno
 import json
 import os
 import pathlib
+import resource
 import socket
 import tempfile
+import threading
 import time
 import unittest
 
@@ -74,6 +76,15 @@ class TableTest(PhoenixTest):
                 return time.monotonic() - phoenix.ready_at
         self.best_of_several(6, attempt)
 
+    def test_many_silent_nodes_take_no_room_from_others(self):
+        silent = self.enterContext(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
+        silent.bind(("0.0.0.0", 0))
+        nodes = [{"address": f"127.1.{i // 250}.{i % 250 + 1}", "qcmp_port": silent.getsockname()[1], "icao_code": "DEAD"}
+                 for i in range(1500)]
+        phoenix = self.phoenix([*nodes, *self.centres(("EFHK", 5))])
+        metrics = wait_until(lambda: (found := phoenix.metrics())[ERRORS("DEAD")] > 0 and found, "the first time-outs")
+        self.assertEqual(value(metrics, "paddock_phoenix_other_total", kind="unsent"), 0)
+
     def test_nodes_come_move_and_go_while_it_runs(self):
         first, second, third = self.centres(("EFHK", 5), ("KJFK", 5), ("KJFK", 40))
         phoenix = self.phoenix([first])
@@ -131,6 +142,8 @@ class TableTest(PhoenixTest):
         phoenix = self.phoenix([])
         phoenix.reload(datacenters={"map": {"127.0.0.1": {"qcmp_port": centre.port, "icao_code": "EFHK"}}})
         phoenix.await_table(lambda table: "EFHK" in table, "the node of the map")
+        phoenix.reload(datacenters={"map": {"localhost": {"qcmp_port": centre.port, "icao_code": "KJFK"}}})
+        phoenix.await_table(lambda table: list(table) == ["KJFK"], "the node by its name")
 
     def test_a_level_shift_is_followed(self):
         centre, = self.centres(("EFHK", 5))
@@ -335,10 +348,16 @@ class HttpTest(PhoenixTest):
 
     def test_web_pages_may_read_it_where_that_is_asked_for(self):
         phoenix = self.started()
-        self.assertNotIn("Access-Control-Allow-Origin", phoenix.ask(Origin="https://game.example")[1])
+        asking = {"Origin": "https://game.example", "Access-Control-Request-Method": "GET"}
+        self.assertNotIn("Access-Control-Allow-Origin", phoenix.ask(**asking)[1])
+        self.assertEqual(phoenix.ask(method="OPTIONS", **asking)[0], 405)
         phoenix.reload(paddock={"workers": 1, "phoenix": phoenix.own | {"cors": True}})
         for path in ("/", "/network-coordinates"):
             self.assertEqual(phoenix.ask(path)[1]["Access-Control-Allow-Origin"], "*")
+            status, headers, body = phoenix.ask(path, "OPTIONS", **asking)
+            self.assertEqual((status, headers["Access-Control-Allow-Origin"], headers["Content-Length"], body),
+                             (204, "*", None, ""))
+        self.assertEqual(phoenix.ask(method="OPTIONS")[0], 405)
 
     def test_an_address_has_so_many_requests_a_second(self):
         phoenix = self.started(loopback=True)
@@ -374,6 +393,14 @@ class HttpTest(PhoenixTest):
                 peer.settimeout(45)
                 with contextlib.suppress(ConnectionResetError):
                     self.assertEqual(peer.recv(1), b"")
+
+    def test_unfinished_requests_delay_nobody_where_descriptors_are_few(self):
+        phoenix = self.phoenix([self.centre], preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (128, 128)))
+        with contextlib.ExitStack() as stack:
+            for peer in unfinished(phoenix.port, 250):
+                stack.enter_context(contextlib.closing(peer))
+            self.assertEqual(phoenix.ask()[0], 200)
+            self.assertLess(phoenix.metrics()["process_open_fds"], 120)
 
     def test_a_request_that_comes_byte_by_byte_ends_at_its_deadline(self):
         phoenix = self.started()
@@ -448,13 +475,20 @@ class SitesTest(PhoenixTest):
         found = json.loads(self.sites("--format", "json", path).stdout)
         self.assertEqual([(row["icao_code"], row["proxy"]) for row in found["sites"]], [("KJFK", near), ("EFHK", far)])
 
+    def test_a_proxy_that_is_slow_delays_no_other(self):
+        """Each answers when both are asked."""
+        both = threading.Barrier(2, timeout=support.ANSWER_SECONDS)
+        proxies = [self.proxy(0, {name: 1}, before=both.wait) for name in ("EFHK", "KJFK")]
+        found = json.loads(self.sites("--format", "json", self.file("\n".join(proxies))).stdout)
+        self.assertEqual({row["icao_code"] for row in found["sites"]}, {"EFHK", "KJFK"})
+
     def test_proxies_that_do_not_answer_are_named(self):
         fine = self.proxy(5, {"EFHK": 3})
         silent = f"127.0.0.1:{self.enterContext(Server()).port}"
         closed, = self.centres(("HOME", 0))
         wrong = [self.proxy(0, "[1]"), self.proxy(0, "no JSON"), self.proxy(0, "{}", status="500 No"),
                  self.proxy(0, json.dumps({code(i): 1 for i in range(5000)}))]
-        hostile = self.proxy(0, '{"EFHK": -1, "KJFK": 1e300, "toolong": 1, "\\u001b[2J": 1, "WSSS": "1", "AAAA": 1}')
+        hostile = self.proxy(0, '{"EFHK": -1, "KJFK": 1e300, "LFPG": 18446744073709551616, "toolong": 1, "\\u001b[2J": 1, "WSSS": "1", "AAAA": 1}')
         path = self.file("\n".join([fine, silent, f"127.0.0.1:{closed.port}", *wrong, hostile, ""]))
         done = run("sites", "-t", "300ms", "--format", "json", path)
         self.assertEqual(done.returncode, 1, done.stderr)

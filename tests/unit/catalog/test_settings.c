@@ -190,8 +190,9 @@ static const struct {
      "1:37: datacenters[1]: expected an address and a port that none before has, found a map"},
     {"datacenters: {}", "1:14: datacenters: expected the key 'map', found a map without it"},
     {"datacenters: {map: []}", "1:20: datacenters.map: expected a map, found a list"},
-    {"datacenters: {map: {name: {}}}",
-     "1:21: datacenters.map: expected a numeric address, found 'name'"},
+    {"datacenters: {map: {'a:7600': {}}}",
+     "1:21: datacenters.map: expected an address or a name, without a port, found the text "
+     "'a:7600'"},
     {"datacenters: {map: {192.0.2.1: 5}}", "1:32: datacenters.map: expected a map, found '5'"},
     {"datacenters: {map: {192.0.2.1: {address: a}}}",
      "1:33: datacenters.map: unknown key 'address', expected one of qcmp_port, icao_code"},

@@ -75,10 +75,25 @@ static void an_order_stays_until_another_is_better_three_windows_running(void **
     }
     assert_string_equal(rank(&bench), "BACD");
     /* Back again by less than the margin: nothing happens. */
-    add(&bench.windows[1], WINDOW_SAMPLES, 12 * MS);
+    add(&bench.windows[1], WINDOW_SAMPLES + WINDOW_BASES, 12 * MS);
     settle(&bench.windows[0], 10 * MS);
     assert_string_equal(rank(&bench), "BACD");
     assert_int_equal(bench.places[1].shown_ns, 12 * MS + 1);
+}
+
+static void a_way_that_becomes_longer_shows_on_no_other_place(void **state)
+{
+    struct bench bench = {.order = ""};
+    (void)state;
+    rank_new(&bench, (int[]){20, 30, 40, 50});
+    add(&bench.windows[0], WINDOW_SHIFT_SAMPLES, 90 * MS);
+    assert_string_equal(rank(&bench), "ABCD");
+    assert_int_equal(bench.places[0].shown_ns, 30 * MS);
+    assert_int_equal(bench.places[1].shown_ns, 30 * MS + 1);
+    assert_int_equal(bench.places[3].shown_ns, 50 * MS);
+    add(&bench.windows[0], WINDOW_BASES - 1, 90 * MS);
+    assert_string_equal(rank(&bench), "BCDA");
+    assert_int_equal(bench.places[3].shown_ns, 90 * MS);
 }
 
 static void who_has_to_pass_one_passes_those_between(void **state)
@@ -132,6 +147,7 @@ int main(void)
         cmocka_unit_test(clear_differences_decide),
         cmocka_unit_test(small_differences_do_not),
         cmocka_unit_test(an_order_stays_until_another_is_better_three_windows_running),
+        cmocka_unit_test(a_way_that_becomes_longer_shows_on_no_other_place),
         cmocka_unit_test(who_has_to_pass_one_passes_those_between),
         cmocka_unit_test(what_is_new_finds_its_place_at_once),
         cmocka_unit_test(any_order_keeps_its_promises),

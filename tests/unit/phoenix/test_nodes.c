@@ -199,7 +199,7 @@ static void sites_keep_their_order_as_long_as_none_is_better(void **state)
     answer(&nodes, 1, WINDOW_SAMPLES, 20 * MS);
     answer(&nodes, 2, WINDOW_SAMPLES, 21 * MS);
     nodes_evaluate(&nodes, 0);
-    answer(&nodes, 1, WINDOW_SAMPLES, 22 * MS);
+    answer(&nodes, 1, WINDOW_SAMPLES + WINDOW_BASES - 1, 22 * MS);
     nodes_evaluate(&nodes, 0);
     assert_table(&nodes, "{\"AAAA\":22000000,\"BBBB\":22000001}\n");
     answer(&nodes, 1, WINDOW_SAMPLES + WINDOW_BASES - 1, 25 * MS);
