@@ -65,10 +65,6 @@ struct session {
     uint64_t key;                           /**< the owner's: as of homes_key(); 0: none */
     uint16_t migrations; /**< new addresses of the player; the most stands for more */
     uint16_t network;    /**< the owner's, where the session is counted: as of places_add() */
-    uint32_t carried;    /**< the owner's: as proxy_lane_offer(); 0: by sockets alone */
-    uint32_t offered_ms; /**< the owner's: when it was offered last, modulo 2^32 */
-    uint32_t seen;       /**< the owner's: the version under which an answer passed last, as well */
-    struct in6_addr away; /**< the owner's: the own address to which that came */
     uint32_t index;
     uint32_t next_of_player, next_of_pair; /**< in the buckets of the two tables */
     struct session_links {

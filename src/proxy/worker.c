@@ -64,11 +64,20 @@ struct upstream {
                                        are closed when the batch in hand is over */
 };
 
+/* A session in the driver, or on its way there. */
+struct carriage {
+    struct in6_addr away; /* the own address to which the last answer came */
+    uint32_t carried;     /* as proxy_lane_offer(); 0: by sockets alone */
+    uint32_t offered_ms;  /* when it was offered last, modulo 2^32 */
+    uint32_t seen;        /* the version under which an answer passed last, as well */
+};
+
 struct proxy_worker {
     struct proxy_worker_options options;
     struct sessions *sessions;
     struct knocks *knocks;
-    struct proxy_lane *lane; /* NULL: sockets alone */
+    struct proxy_lane *lane;    /* NULL: sockets alone */
+    struct carriage *carriages; /* by the sessions' indexes, where there is a lane */
     struct loop_timer tick, sweep, flush;
     struct loop_watch handovers;      /* of what other workers hand over, where they may */
     struct upstream *open, *closed;   /* the next one to be looked at; the first one */
@@ -182,15 +191,26 @@ static void free_number(void *user, uint16_t number)
     atomic_store_explicit(&shared(worker)->owners[number], 0, memory_order_relaxed);
 }
 
+static struct carriage *carriage_of(const struct proxy_worker *worker,
+                                    const struct session *session)
+{
+    return &worker->carriages[session->index];
+}
+
+static bool is_carried(const struct proxy_worker *worker, const struct session *session)
+{
+    return worker->lane != NULL && carriage_of(worker, session)->carried != 0;
+}
+
 /* Brings a session up to date with what the driver has carried. */
 static void refresh(void *user, struct session *session)
 {
     struct proxy_worker *worker = user;
     uint64_t packets[2], bytes[2];
     int64_t last_ns[2];
-    if (session->carried == 0)
+    if (!is_carried(worker, session))
         return;
-    proxy_lane_take(worker->lane, session->carried, packets, bytes, last_ns);
+    proxy_lane_take(worker->lane, carriage_of(worker, session)->carried, packets, bytes, last_ns);
     session->read.packets += packets[0];
     session->read.bytes += bytes[0];
     session->written.packets += packets[1];
@@ -210,20 +230,35 @@ static uint32_t now_ms(const struct proxy_worker *worker)
  * came during this batch can be overtaken. */
 static void hurry(struct proxy_worker *worker, const struct session *session)
 {
-    if (session->carried != 0 && worker->is_caught_up &&
-        now_ms(worker) - session->offered_ms >= PATIENCE_MS &&
-        proxy_lane_open(worker->lane, session->carried))
+    const struct carriage *carriage = carriage_of(worker, session);
+    if (carriage->carried != 0 && worker->is_caught_up &&
+        now_ms(worker) - carriage->offered_ms >= PATIENCE_MS &&
+        proxy_lane_open(worker->lane, carriage->carried))
         counter_add(&worker->options.counters->overtakings, 1);
 }
 
 /* Leaves a session to the sockets. */
 static void withdraw(struct proxy_worker *worker, struct session *session)
 {
-    if (session->carried == 0)
+    if (!is_carried(worker, session))
         return;
-    proxy_lane_withdraw(worker->lane, session->carried, worker->now_ns);
+    struct carriage *carriage = carriage_of(worker, session);
+    proxy_lane_withdraw(worker->lane, carriage->carried, worker->now_ns);
     refresh(worker, session);
-    session->carried = 0;
+    carriage->carried = 0;
+}
+
+/* An answer has passed, and come to this own address. */
+static void note_answer(struct proxy_worker *worker, struct session *session,
+                        const struct in6_addr *away)
+{
+    struct carriage *carriage = carriage_of(worker, session);
+    if (memcmp(&carriage->away, away, sizeof *away) != 0) {
+        withdraw(worker, session);
+        carriage->away = *away;
+    }
+    carriage->seen = (uint32_t)worker->fast_version;
+    hurry(worker, session);
 }
 
 /* Any host can make a packet that speaks for the network: it is believed of a server that a session
@@ -336,6 +371,8 @@ static void note_end(void *user, const struct session *session, enum session_end
     struct proxy_counters *counters = worker->options.counters;
     /* The table's own member, of which it hears before it takes it off. */
     withdraw(worker, (struct session *)(uintptr_t)session);
+    if (worker->lane != NULL)
+        *carriage_of(worker, session) = (struct carriage){.carried = 0};
     places_remove(&counters->places, session->country, session->network);
     int64_t length_ns = session->last_ns - session->began_ns;
     worker->has_changed = true;
@@ -475,14 +512,19 @@ int proxy_worker_new(struct proxy_worker **made, const struct proxy_worker_optio
         error = sessions_new(&worker->sessions, &sessions);
     if (error == 0 && (worker->knocks = knocks_new(&sessions.key)) == NULL)
         error = -ENOMEM;
+    if (error == 0 && options->fast != NULL) {
+        size_t most = (size_t)sessions.max + sessions.max_resting;
+        worker->lane = proxy_fast_lane(options->fast, options->worker->index);
+        worker->carriages = calloc(most, sizeof *worker->carriages);
+        error = worker->carriages != NULL ? 0 : -ENOMEM;
+    }
     if (error != 0) {
+        knocks_free(worker->knocks);
         sessions_free(worker->sessions);
         free(worker);
         return error;
     }
     worker->options = *options;
-    if (options->fast != NULL)
-        worker->lane = proxy_fast_lane(options->fast, options->worker->index);
     worker->tick = (struct loop_timer){.fire = tick, .user = worker};
     worker->sweep = (struct loop_timer){.fire = sweep, .user = worker};
     worker->flush = (struct loop_timer){.fire = send_answers, .user = worker};
@@ -800,14 +842,15 @@ static void offer(struct proxy_worker *worker, const struct arrival *arrival,
     const struct world_chain *chain = worker->view->chain;
     const struct packet *original = arrival->original;
     const struct filter_repeat *repeat = chain->repeat.has_value ? &chain->repeat : NULL;
+    struct carriage *carriage = carriage_of(worker, session);
     struct proxy_passage passage = {
         .player = session->player,
         .local = session->local,
-        .away = {.address = session->away, .port = htons(session->number)},
+        .away = {.address = carriage->away, .port = htons(session->number)},
         .server = to->at,
         .repeat = repeat};
 
-    if (worker->fast_version == 0 || session->seen != (uint32_t)worker->fast_version)
+    if (worker->fast_version == 0 || carriage->seen != (uint32_t)worker->fast_version)
         return;
     bool is_steady = chain->unsteady == NULL && to->header == POLICY_NO_HEADER &&
                      !session->has_header && proxy_passage_is_possible(&passage);
@@ -817,27 +860,27 @@ static void offer(struct proxy_worker *worker, const struct arrival *arrival,
     }
     if (repeat != NULL)
         passage.token = original->data + (repeat->is_suffix ? original->bytes - repeat->size : 0);
-    if (session->carried != 0) {
-        bool is_new = proxy_lane_version(worker->lane, session->carried) != worker->fast_version;
-        if (proxy_lane_renew(worker->lane, session->carried, &passage, worker->fast_version)) {
-            session->offered_ms = is_new ? now_ms(worker) : session->offered_ms;
+    if (carriage->carried != 0) {
+        bool is_new = proxy_lane_version(worker->lane, carriage->carried) != worker->fast_version;
+        if (proxy_lane_renew(worker->lane, carriage->carried, &passage, worker->fast_version)) {
+            carriage->offered_ms = is_new ? now_ms(worker) : carriage->offered_ms;
             hurry(worker, session);
             return;
         }
         withdraw(worker, session);
     }
     /* A place is free again after a second: a session that keeps changing takes no others. */
-    if (now_ms(worker) - session->offered_ms < PATIENCE_MS)
+    if (now_ms(worker) - carriage->offered_ms < PATIENCE_MS)
         return;
     /* What the player had with another server before the version came has its place. */
     const struct session *other = NULL;
     while ((other = sessions_next_of_player(worker->sessions, &session->player, other)) != NULL) {
-        if (other->carried != 0 &&
-            proxy_lane_version(worker->lane, other->carried) != worker->fast_version)
+        uint32_t carried = carriage_of(worker, other)->carried;
+        if (carried != 0 && proxy_lane_version(worker->lane, carried) != worker->fast_version)
             withdraw(worker, (struct session *)(uintptr_t)other); /* as its owner */
     }
-    session->offered_ms = now_ms(worker);
-    session->carried =
+    carriage->offered_ms = now_ms(worker);
+    carriage->carried =
         proxy_lane_offer(worker->lane, &passage, worker->fast_version, worker->now_ns);
 }
 
@@ -993,12 +1036,8 @@ static unsigned carry_back(struct proxy_worker *worker, const struct upstream *u
     sessions_touch(worker->sessions, session, true, worker->now_ns);
     if (!is_within_limits(worker, session, true, packet->bytes))
         return PROXY_OVER_LIMIT;
-    if (memcmp(&session->away, &packet->local.address, sizeof session->away) != 0) {
-        withdraw(worker, session);
-        session->away = packet->local.address;
-    }
-    session->seen = (uint32_t)worker->fast_version;
-    hurry(worker, session);
+    if (worker->lane != NULL)
+        note_answer(worker, session, &packet->local.address);
     session->written.packets++;
     session->written.bytes += packet->bytes;
     const struct port_message message = {.data = packet->data,
@@ -1059,6 +1098,7 @@ void proxy_worker_free(struct proxy_worker *worker)
     send_answers(worker);
     sweep(worker); /* what is left in the sockets is looked up among the sessions */
     sessions_free(worker->sessions);
+    free(worker->carriages);
     knocks_free(worker->knocks);
     trace_free(worker->trace);
     free(worker);

@@ -59,8 +59,10 @@ paddock_integration_test(shutdown)
 paddock_integration_test(privileges)
 paddock_integration_test(counting ENVIRONMENT "PADDOCK_COUNTING=$<TARGET_FILE:paddock_counting>")
 if(PADDOCK_HAVE_XDP)
-    paddock_integration_test(proxy_xdp TIMEOUT 300 ENVIRONMENT "PADDOCK_PASS_OBJECT=${PROJECT_BINARY_DIR}/bpf/pass.bpf.o")
-    paddock_integration_test(proxy_carried TIMEOUT 300 ENVIRONMENT "PADDOCK_PASS_OBJECT=${PROJECT_BINARY_DIR}/bpf/pass.bpf.o")
+    foreach(name proxy_xdp proxy_carried xdp)
+        paddock_integration_test(${name} TIMEOUT 300
+                                 ENVIRONMENT "PADDOCK_PASS_OBJECT=${PROJECT_BINARY_DIR}/bpf/pass.bpf.o;PADDOCK_FAULTY=$<TARGET_FILE:paddock_faulty>")
+    endforeach()
     paddock_integration_test(load_xdp ENVIRONMENT "PADDOCK_PASS_OBJECT=${PROJECT_BINARY_DIR}/bpf/pass.bpf.o")
 endif()
 foreach(name faults fault_start fault_ping fault_network proxy_faults)
@@ -76,11 +78,6 @@ if(NOT PADDOCK_SANITIZE)
     list(TRANSFORM suites REPLACE "(.+)" "$<TARGET_FILE:\\1>")
     list(JOIN suites " " suites)
     paddock_integration_test(valgrind TIMEOUT 300 ENVIRONMENT "PADDOCK_SUITES=${suites}")
-endif()
-
-if(PADDOCK_HAVE_XDP)
-    paddock_integration_test(xdp TIMEOUT 300
-                             ENVIRONMENT "PADDOCK_PASS_OBJECT=${PROJECT_BINARY_DIR}/bpf/pass.bpf.o;PADDOCK_FAULTY=$<TARGET_FILE:paddock_faulty>")
 endif()
 
 # The queue in which packets wait for their CPU is one for all namespaces: a flood overruns it also for those who would miss a single packet.
