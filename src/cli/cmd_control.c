@@ -91,7 +91,10 @@ static void print_peer(json_t *peer)
         print_member(peer, "failure", 0);
         puts("");
     }
-    json_object_foreach(json_object_get(peer, "types"), name, type) print_type(name, type);
+    json_object_foreach(json_object_get(peer, "types"), name, type)
+    {
+        print_type(name, type);
+    }
 }
 
 int cmd_control(int argc, char *const *argv)

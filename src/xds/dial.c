@@ -45,7 +45,7 @@ struct dialer {
     uint64_t rounds, failures;
     char failure[128]; /* the last */
     int64_t connected_ns;
-    bool is_stopping;
+    bool is_stopping, is_stopped;
 };
 
 int64_t dialer_wait_ns(int64_t *backoff_ns, enum dial_end end, int64_t lived_ns, uint64_t random)
@@ -71,7 +71,7 @@ static void dial_later(struct attempt *attempt)
 {
     struct dialer *dialer = attempt->dialer;
 
-    if (dialer->used == NULL && attempt->connection == NULL)
+    if (!dialer->is_stopped && dialer->used == NULL && attempt->connection == NULL)
         loop_timer_set(dialer->options.loop, &attempt->again, attempt->due_ns);
 }
 
@@ -260,7 +260,6 @@ int dialer_new(struct dialer **dialer, const struct dialer_options *options)
         *attempt = (struct attempt){.dialer = made,
                                     .url = *url,
                                     .again = {.fire = dial_again, .user = attempt},
-                                    .due_ns = 1,
                                     .client = {.ready = ready,
                                                .ended = ended,
                                                .user = attempt,
@@ -288,9 +287,22 @@ void dialer_free(struct dialer *dialer)
 
 void dialer_start(struct dialer *dialer)
 {
+    dialer->is_stopped = false;
     (void)follow_names(dialer); /* without memory, names are not known, as without a resolver */
-    for (size_t i = 0; i < dialer->count; i++)
+    for (size_t i = 0; i < dialer->count; i++) {
+        dialer->attempts[i].due_ns = 1;
         dial_later(&dialer->attempts[i]);
+    }
+}
+
+void dialer_stop(struct dialer *dialer)
+{
+    dialer->is_stopped = true;
+    for (size_t i = 0; i < dialer->count; i++) {
+        loop_timer_stop(dialer->options.loop, &dialer->attempts[i].again);
+        if (dialer->attempts[i].connection != NULL)
+            h2_close(dialer->attempts[i].connection, "not needed");
+    }
 }
 
 void dialer_tick(struct dialer *dialer, int64_t now_ns)
