@@ -9,6 +9,7 @@
 #include <strings.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -28,6 +29,9 @@
 #define IDLE_NS (30 * SECOND_NS)
 #define FETCH_NS (600 * SECOND_NS)
 #define REDIRECTS 5
+
+/* Workers go first where there is no processor for both. */
+#define LEAST_PRIORITY 19
 
 /* One database. */
 struct source {
@@ -134,6 +138,7 @@ static int copy_file(struct source *source)
 static void *read_database(void *user)
 {
     struct source *source = user;
+    setpriority(PRIO_PROCESS, 0, LEAST_PRIORITY); /* this thread's; the system may forbid it */
     source->code = source->is_url ? 0 : copy_file(source);
     if (source->code == 0)
         source->code = mmdb_read(&source->made, source->fd, &source->is_stopped, &source->error);

@@ -10,7 +10,7 @@ import threading
 import unittest
 
 import support
-from places import database
+from places import database, endless
 from proxying import Player, Proxy, Servers, cluster, value
 from support import wait_until
 
@@ -80,6 +80,15 @@ class PlacesTest(unittest.TestCase):
             proxy.stop()
             lines = {(line["fields"]["country"], line["fields"]["asn"]) for line in proxy.events("udp session ended")}
             self.assertEqual(lines, {("SE", 7)})
+
+    def test_reading_gives_way_to_workers_and_does_not_hold_up_the_end(self):
+        self.put(endless())
+        with Servers(1) as servers, Proxy([cluster(*servers.targets)], None, None, FLAG, str(self.path)) as proxy:
+            def reads():
+                tasks = pathlib.Path(f"/proc/{proxy.pid}/task").glob("*/stat")
+                return "19" in [task.read_text(encoding="ascii").rpartition(") ")[2].split()[16] for task in tasks]
+            wait_until(reads, "a thread of the least priority")
+            proxy.stop()
 
     def test_a_url_is_fetched_and_its_secrets_are_not_logged(self):
         Site.bodies = {"/places?key=secret": database({"127.0.0.0/8": {"country": {"iso_code": "FR"}}})}
