@@ -125,7 +125,7 @@ static bool is_peer(const char *text)
     struct server_address address;
     return text[0] == '\0' ||
            ((server_address_parse(text, &address) == 0 || server_host_parse(text, &address) == 0) &&
-            address.name[0] == '\0');
+            address.name[0] == '\0' && strchr(text, '%') == NULL);
 }
 
 static const char *check(struct arguments *arguments, const struct flags_words *words)

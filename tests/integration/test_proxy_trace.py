@@ -218,6 +218,14 @@ class CaptureTest(unittest.TestCase):
 
 
 class RightsTest(unittest.TestCase):
+    def test_a_scope_is_refused_and_ends_nothing(self):
+        with Proxy([]) as proxy:
+            for path in ("/trace?what=capture&player=fe80::1%lo", "/trace?what=capture&server=[fe80::1%lo]:7000", "/sessions?player=%00"):
+                self.assertEqual(proxy.http(path)[0], 500, path)
+            with trace(proxy, "capture", "-w", str(self.file), "--player", "fe80::1%lo") as command:
+                self.assertEqual(command.wait(STOP_SECONDS), 2)
+            self.assertEqual(proxy.http("/live")[0], 200)
+
     def test_errors_of_usage_and_of_the_other_side(self):
         with Proxy([]) as proxy:
             for arguments, expected in ((["all"], "expected one of drops, top and capture"), ([], "expected one of drops, top and capture"),
