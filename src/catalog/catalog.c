@@ -31,11 +31,9 @@ struct catalog {
     struct catalog_self self;
 };
 
-static const char *const source_names[] = {[CATALOG_CONFIG] = "config",
-                                           [CATALOG_FS] = "fs",
-                                           [CATALOG_STATIC] = "static",
-                                           [CATALOG_MDS] = "mds",
-                                           [CATALOG_XDS] = "xds"};
+static const char *const source_names[] = {
+    [CATALOG_CONFIG] = "config", [CATALOG_FS] = "fs",   [CATALOG_STATIC] = "static",
+    [CATALOG_MDS] = "mds",       [CATALOG_XDS] = "xds", [CATALOG_K8S] = "k8s"};
 
 static bool filters_equal(json_t *a, json_t *b)
 {
@@ -132,6 +130,8 @@ void catalog_set_self(struct catalog *catalog, const struct catalog_self *self)
 {
     bool is_changed = strcmp(self->id, catalog->self.id) != 0 ||
                       strcmp(self->region, catalog->self.region) != 0 ||
+                      strcmp(self->locality, catalog->self.locality) != 0 ||
+                      self->is_silent != catalog->self.is_silent ||
                       strcmp(self->icao_code, catalog->self.icao_code) != 0 ||
                       self->qcmp_port != catalog->self.qcmp_port;
 

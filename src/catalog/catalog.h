@@ -28,6 +28,7 @@ enum catalog_source {
     CATALOG_STATIC, /**< --provider.static.endpoints */
     CATALOG_MDS,    /**< agents that push to this relay */
     CATALOG_XDS,    /**< --provider.xds.endpoints */
+    CATALOG_K8S,    /**< Kubernetes */
     CATALOG_SOURCES
 };
 
@@ -89,9 +90,11 @@ void catalog_unwatch(struct catalog *catalog, struct catalog_watch *watch);
 /** What this process is to others. */
 struct catalog_self {
     char id[256];
-    char region[LOCALITY_PART_BYTES]; /**< "" for none */
+    char region[LOCALITY_PART_BYTES];   /**< "" for none */
+    char locality[LOCALITY_TEXT_BYTES]; /**< as locality_format() writes it; "" for none */
     char icao_code[5];
     uint16_t qcmp_port; /**< host order; 0: it answers no pings */
+    bool is_silent;     /**< another replica tells relays the same: this one is to be quiet */
 };
 
 /** What was set last; zeroed before. Until the next catalog_set_self(). */

@@ -123,6 +123,7 @@ int catalog_settings_change(const struct catalog_settings *settings, enum catalo
         break;
     case CATALOG_MDS:
     case CATALOG_XDS:
+    case CATALOG_K8S:
     case CATALOG_SOURCES:
         break;
     }

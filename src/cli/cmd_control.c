@@ -71,7 +71,10 @@ static void print_peer(json_t *peer)
     if (number(peer, "failures") > 0)
         printf("    lost or not reached %" JSON_INTEGER_FORMAT " times, the last time: %s\n",
                number(peer, "failures"), text(peer, "failure"));
-    json_object_foreach(json_object_get(peer, "types"), name, type) print_type(name, type);
+    json_object_foreach(json_object_get(peer, "types"), name, type)
+    {
+        print_type(name, type);
+    }
 }
 
 int cmd_control(int argc, char *const *argv)

@@ -185,6 +185,20 @@ static enum config_result read_flags(struct flags *flags, const struct config_so
     return reader.index < source->argc ? CONFIG_COMMAND : CONFIG_SERVE;
 }
 
+/* A boolean row with a flag of enum field_flags that is on; NULL: there is none. */
+static const struct field *find_on(const struct config *config, unsigned flag)
+{
+    const struct field *field;
+    void *settings;
+
+    for (size_t row = 0; (field = flags_row(config->tables, config->count, row, &settings)) != NULL;
+         row++) {
+        if ((field->flags & flag) != 0 && *(const bool *)((const char *)settings + field->offset))
+            return field;
+    }
+    return NULL;
+}
+
 static int apply_flags(struct config *config, const struct flags *flags,
                        const struct config_source *source, bool supported_only, struct error *error)
 {
@@ -192,25 +206,14 @@ static int apply_flags(struct config *config, const struct flags *flags,
 
     if (result == 0 && config->files.provider.is_given && !config->files.has_provider)
         result = error_set(error, -EINVAL, "--provider.fs.path: needs --provider.fs");
+    const struct field *other = find_on(config, FIELD_PROVIDER);
+    if (result == 0 && config->files.has_provider && other != NULL)
+        result = error_set(error, -EINVAL, "--provider.fs: not together with --%s", other->flag);
     for (size_t i = 0; config->sections[i] != NULL && result == 0; i++) {
         if (config->sections[i]->check != NULL)
             result = config->sections[i]->check(config->tables[1 + i].settings, error);
     }
     return result;
-}
-
-static bool is_service_wanted(const struct config *config)
-{
-    const struct field *field;
-    void *settings;
-
-    for (size_t row = 0; (field = flags_row(config->tables, config->count, row, &settings)) != NULL;
-         row++) {
-        if ((field->flags & FIELD_SERVICE) != 0 &&
-            *(const bool *)((const char *)settings + field->offset))
-            return true;
-    }
-    return false;
 }
 
 static int load_file(struct config *config, struct config_report *report)
@@ -274,7 +277,7 @@ enum config_result config_load(struct config **config, const struct config_sourc
         result = CONFIG_USAGE;
         goto out;
     }
-    if (result == CONFIG_SERVE && !is_service_wanted(loaded))
+    if (result == CONFIG_SERVE && find_on(loaded, FIELD_SERVICE) == NULL)
         result = CONFIG_NOTHING;
     if (result == CONFIG_SERVE) {
         if (load_file(loaded, report) != 0 ||

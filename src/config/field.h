@@ -37,10 +37,11 @@ enum field_flags {
     FIELD_PRIVATE = 2,      /**< shown only when asked for */
     FIELD_HIDDEN = 4,       /**< not in the help */
     FIELD_REQUIRED = 8,     /**< its map must have it */
-    FIELD_UNSUPPORTED = 16, /**< refused, but for a boolean that is turned off; stores nothing */
+    FIELD_UNSUPPORTED = 16, /**< refused; stores nothing */
     FIELD_SERVICE = 32,     /**< a boolean that turns a service on */
     FIELD_UNIQUE = 64,      /**< a list whose items differ in their bytes */
-    FIELD_REPEATED = 128    /**< a flag whose values are joined by commas where it repeats */
+    FIELD_REPEATED = 128,   /**< a flag whose values are joined by commas where it repeats */
+    FIELD_PROVIDER = 256    /**< a boolean that turns on what stands in place of --provider.fs */
 };
 
 /** A scalar that its owner reads from text. */

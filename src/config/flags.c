@@ -286,9 +286,9 @@ int flags_apply(const struct flags *flags, const struct config_environment *envi
         bool is_unsupported = (field->flags & FIELD_UNSUPPORTED) != 0;
         if (source.text == NULL || (is_unsupported && supported_only && source.dashes[0] == '\0'))
             continue;
-        if (is_unsupported && (takes_value(field) || strcmp(source.text, "false") != 0))
+        if (is_unsupported)
             return error_set(error, -EINVAL, "%s%s: not supported yet", source.dashes, source.name);
-        if (!is_unsupported && field_parse_text(field, source.text, settings) != 0)
+        if (field_parse_text(field, source.text, settings) != 0)
             return fail_value(error, &source, field);
     }
     for (size_t row = 0; (field = flags_row(flags->tables, flags->count, row, NULL)) != NULL;

@@ -12,13 +12,15 @@
 #define SHOWN_BYTES 512
 
 /* What does not fit as a region is none, as for the locality. */
-static void tell_self(struct catalog *catalog, const struct process_settings *process)
+static void tell_self(struct catalog *catalog, const struct process_settings *process,
+                      const char *locality)
 {
     struct catalog_self self = *catalog_self(catalog);
 
     snprintf(self.id, sizeof self.id, "%s", process->id);
     snprintf(self.icao_code, sizeof self.icao_code, "%s", process->icao_code);
     snprintf(self.region, sizeof self.region, "%.127s", process->region);
+    snprintf(self.locality, sizeof self.locality, "%s", locality);
     catalog_set_self(catalog, &self);
 }
 
@@ -49,7 +51,7 @@ int reload_tell_catalog(struct catalog *catalog, const struct config *config)
     for (; told < made; told++)
         catalog_change_fini(&changes[told]);
     if (error == 0)
-        tell_self(catalog, process);
+        tell_self(catalog, process, locality);
     return error;
 }
 

@@ -128,10 +128,6 @@ static const char *const xdp_attachs[] = {"native", "generic", NULL};
 static const char *const only_false[] = {"false", NULL};
 
 /* One of the reference's that is not supported yet. */
-#define UNSUPPORTED_SWITCH(flag_, variable_)                                                       \
-    {                                                                                              \
-        .flag = (flag_), .variable = "QUILKIN_" variable_, .flags = FIELD_UNSUPPORTED              \
-    }
 #define UNSUPPORTED_VALUE(flag_, variable_)                                                        \
     {                                                                                              \
         .flag = (flag_), .variable = "QUILKIN_" variable_, .kind = FIELD_TEXT,                     \
@@ -329,17 +325,6 @@ static const struct field fields[] = {
      .flags = FIELD_HIDDEN},
     UNSUPPORTED_VALUE("service.tls.cert", "SERVICE_TLS_CERT"),
     UNSUPPORTED_VALUE("service.tls.key", "SERVICE_TLS_KEY"),
-    UNSUPPORTED_SWITCH("provider.k8s", "PROVIDERS_K8S"),
-    UNSUPPORTED_VALUE("provider.k8s.namespace", "PROVIDERS_K8S_NAMESPACE"),
-    UNSUPPORTED_SWITCH("provider.k8s.leader-election", "PROVIDERS_K8S_LEADER_ELECTION"),
-    UNSUPPORTED_VALUE("provider.k8s.leader-election.id", "PROVIDERS_K8S_LEADER_ELECTION_ID"),
-    UNSUPPORTED_VALUE("provider.k8s.leader-election.lease-name",
-                      "PROVIDERS_K8S_LEADER_ELECTION_LEASE_NAME"),
-    UNSUPPORTED_SWITCH("provider.k8s.agones", "PROVIDERS_K8S_AGONES"),
-    UNSUPPORTED_VALUE("provider.k8s.agones.namespace", "PROVIDERS_K8S_AGONES_NAMESPACE"),
-    UNSUPPORTED_VALUE("provider.k8s.agones.namespaces", "PROVIDERS_K8S_AGONES_NAMESPACES"),
-    UNSUPPORTED_VALUE("provider.k8s.agones.address-type", "PROVIDERS_K8S_AGONES_ADDRESS_TYPE"),
-    UNSUPPORTED_VALUE("provider.k8s.agones.ip-kind", "PROVIDERS_K8S_AGONES_IP_KIND"),
     {0},
 };
 

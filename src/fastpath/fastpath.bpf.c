@@ -170,6 +170,8 @@ ALWAYS_INLINE uint8_t read_ipv4(struct fastpath_cpu *own, void *at, void *end, u
 #pragma unroll
     for (uint32_t i = 0; i < sizeof *ip / sizeof *words; i++)
         sum += words[i];
+    own->datagram.hops = ip->ttl;
+    own->datagram.traffic = ip->tos;
     uint32_t source = bpf_ntohl(ip->saddr);
     if (part_fold(sum) != 0xffff || !unicast_is_ipv4(source) || source >> 24 == 127)
         return FASTPATH_NOBODY;
@@ -190,6 +192,8 @@ ALWAYS_INLINE uint8_t read_ipv6(struct fastpath_cpu *own, void *at, void *end, u
     if (*(uint8_t *)at >> 4 != 6 || ip->nexthdr != IPPROTO_UDP || source[0] == 0xff ||
         source[0] == 0)
         return FASTPATH_NOBODY;
+    own->datagram.hops = ip->hop_limit;
+    own->datagram.traffic = (uint8_t)(bpf_ntohl(*(uint32_t *)at) >> 20);
     struct ends ends = {.destination.tags = tags | FASTPATH_TAGS_IPV6};
 #pragma unroll
     for (int i = 0; i < 4; i++) {

@@ -245,6 +245,11 @@ int fastpath_cpus_fd(const struct fastpath *fastpath)
     return bpf_map__fd(fastpath->program->maps.cpus);
 }
 
+int64_t fastpath_monotonic_offset_ns(const struct fastpath *fastpath)
+{
+    return settings_of(fastpath)->monotonic_offset_ns;
+}
+
 /* An array of programs is emptied without a privilege and without memory. Should that fail, all
  * parts leave with the program. */
 int fastpath_part_set(struct fastpath *fastpath, enum fastpath_part part, int program_fd)

@@ -60,6 +60,9 @@ const char *fastpath_interface(const struct fastpath *fastpath);
  * loaded reuses it as its map `cpus` (see part.bpf.h). Lives as long as @p fastpath. */
 int fastpath_cpus_fd(const struct fastpath *fastpath);
 
+/** This process's monotonic clock minus the kernel's, which programs read. From any thread. */
+int64_t fastpath_monotonic_offset_ns(const struct fastpath *fastpath);
+
 /**
  * Sets the program of a part, in place of an earlier one.
  * @param program_fd an XDP program, which the kernel keeps; -1 takes the part off, which cannot
@@ -69,10 +72,10 @@ int fastpath_cpus_fd(const struct fastpath *fastpath);
  */
 int fastpath_part_set(struct fastpath *fastpath, enum fastpath_part part, int program_fd);
 
-/** Lets a part claim a UDP port from now on. */
+/** Lets a part claim a UDP port from now on. From any thread. */
 void fastpath_port_add(struct fastpath *fastpath, uint16_t port, enum fastpath_part part);
 
-/** Leaves a UDP port to the sockets from now on. */
+/** Leaves a UDP port to the sockets from now on. From any thread. */
 void fastpath_port_remove(struct fastpath *fastpath, uint16_t port);
 
 /** A descriptor that is readable when fastpath_tick() should be called before its time. */

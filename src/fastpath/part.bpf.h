@@ -45,6 +45,11 @@ ALWAYS_INLINE struct fastpath_cpu *part_cpu(uint32_t cpu)
     return bpf_map_lookup_elem(&cpus, &cpu);
 }
 
+/** How a packet leaves: its TTL or hop limit, its DSCP and ECN. */
+struct part_hops {
+    uint8_t hops, traffic;
+};
+
 /** The monotonic clock of this host's process, which may be in a time namespace. */
 ALWAYS_INLINE uint64_t part_monotonic_ns(const struct fastpath_cpu *own)
 {
@@ -130,7 +135,7 @@ ALWAYS_INLINE bool part_write_ethernet(void **next, void *end,
 }
 
 ALWAYS_INLINE bool part_write_ipv4(void **next, void *end, const struct fastpath_datagram *datagram,
-                                   uint32_t udp_bytes)
+                                   uint32_t udp_bytes, struct part_hops hops)
 {
     void *at = *next;
     struct iphdr *ip = at;
@@ -140,13 +145,14 @@ ALWAYS_INLINE bool part_write_ipv4(void **next, void *end, const struct fastpath
     uint32_t source = bpf_ntohl(datagram->destination.address[3]);
     uint32_t destination = bpf_ntohl(datagram->source[3]);
     uint32_t bytes = sizeof *ip + udp_bytes;
-    uint64_t sum = 0x4500 + bytes + PART_DO_NOT_FRAGMENT + (PART_HOP_LIMIT << 8 | IPPROTO_UDP) +
-                   (uint64_t)source + destination;
-    *(uint16_t *)at = bpf_htons(0x4500);
+    uint16_t first = (uint16_t)(0x4500 | hops.traffic);
+    uint64_t sum = (uint64_t)first + bytes + PART_DO_NOT_FRAGMENT +
+                   ((uint32_t)hops.hops << 8 | IPPROTO_UDP) + source + destination;
+    *(uint16_t *)at = bpf_htons(first);
     ip->tot_len = bpf_htons((uint16_t)bytes);
     ip->id = 0;
     ip->frag_off = bpf_htons(PART_DO_NOT_FRAGMENT);
-    ip->ttl = PART_HOP_LIMIT;
+    ip->ttl = hops.hops;
     ip->protocol = IPPROTO_UDP;
     ip->check = bpf_htons((uint16_t)~part_fold(sum));
     ip->saddr = datagram->destination.address[3];
@@ -156,17 +162,17 @@ ALWAYS_INLINE bool part_write_ipv4(void **next, void *end, const struct fastpath
 }
 
 ALWAYS_INLINE bool part_write_ipv6(void **next, void *end, const struct fastpath_datagram *datagram,
-                                   uint32_t udp_bytes)
+                                   uint32_t udp_bytes, struct part_hops hops)
 {
     void *at = *next;
     struct ipv6hdr *ip = at;
 
     if (at + sizeof *ip > end)
         return false;
-    *(uint32_t *)at = bpf_htonl(0x60000000);
+    *(uint32_t *)at = bpf_htonl(0x60000000 | (uint32_t)hops.traffic << 20);
     ip->payload_len = bpf_htons((uint16_t)udp_bytes);
     ip->nexthdr = IPPROTO_UDP;
-    ip->hop_limit = PART_HOP_LIMIT;
+    ip->hop_limit = hops.hops;
 #pragma unroll
     for (int i = 0; i < 4; i++) {
         ip->saddr.in6_u.u6_addr32[i] = datagram->destination.address[i];

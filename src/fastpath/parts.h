@@ -10,6 +10,7 @@
 enum fastpath_part {
     FASTPATH_NOBODY, /**< the sockets alone */
     FASTPATH_QCMP,
+    FASTPATH_PROXY,
     FASTPATH_PARTS
 };
 

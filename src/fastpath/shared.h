@@ -74,6 +74,8 @@ struct fastpath_datagram {
     uint16_t type;      /**< the network layer: ETH_P_IP or ETH_P_IPV6 */
     uint16_t udp_bytes; /**< header and payload, host order; all of it is in the frame */
     uint32_t udp_at;    /**< offset of the UDP header in the frame, host order */
+    uint8_t hops;       /**< TTL or hop limit */
+    uint8_t traffic;    /**< DSCP and ECN */
 };
 
 /** What one CPU has to itself, on cache lines of its own. A part takes the datagram from here. */

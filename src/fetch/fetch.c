@@ -3,6 +3,8 @@
 
 #include <curl/curl.h>
 #include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,6 +23,8 @@ struct fetch {
     int (*data)(unsigned status, const char *data, size_t bytes, void *user);
     void (*done)(const struct fetch_result *result, void *user);
     void *user;
+    bool follows;   /* redirects */
+    bool has_begun; /* the headers have come */
     char error[CURL_ERROR_SIZE];
 };
 
@@ -49,6 +53,14 @@ static void fetch_free(struct fetch *fetch)
     free(fetch);
 }
 
+static unsigned status_of(const struct fetch *fetch)
+{
+    long status = 0;
+
+    curl_easy_getinfo(fetch->easy, CURLINFO_RESPONSE_CODE, &status);
+    return (unsigned)status;
+}
+
 /* The fetch is gone before done() is called, so that done() may do anything. */
 static void end(struct fetch *fetch, CURLcode code)
 {
@@ -58,11 +70,9 @@ static void end(struct fetch *fetch, CURLcode code)
                                   .is_memory_short = code == CURLE_OUT_OF_MEMORY};
     char error[CURL_ERROR_SIZE];
     curl_off_t wait_s = 0;
-    long status = 0;
 
-    curl_easy_getinfo(fetch->easy, CURLINFO_RESPONSE_CODE, &status);
+    result.status = status_of(fetch);
     curl_easy_getinfo(fetch->easy, CURLINFO_RETRY_AFTER, &wait_s);
-    result.status = (unsigned)status;
     if (wait_s > 0 && wait_s < INT32_MAX)
         result.retry_ns = wait_s * SECOND_NS;
     if (code != CURLE_OK) {
@@ -148,18 +158,36 @@ static int watch_socket(CURL *easy, curl_socket_t fd, int what, void *user, void
 /* As the filter of system calls admits them. */
 static curl_socket_t open_socket(void *user, curlsocktype purpose, struct curl_sockaddr *address)
 {
+    static const int probes = 3;
+    int fd = socket(address->family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+
     (void)user;
     (void)purpose;
-    return socket(address->family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (fd >= 0) /* otherwise a peer that is gone is waited for a minute longer */
+        (void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &probes, sizeof probes);
+    return fd;
 }
 
 static size_t take(char *data, size_t size, size_t count, void *user)
 {
     struct fetch *fetch = user;
-    long status = 0;
+    size_t bytes = size * count;
 
-    curl_easy_getinfo(fetch->easy, CURLINFO_RESPONSE_CODE, &status);
-    return fetch->data((unsigned)status, data, size * count, fetch->user) == 0 ? size * count : 0;
+    return fetch->data(status_of(fetch), data, bytes, fetch->user) == 0 ? bytes : 0;
+}
+
+/* A header, or the empty line behind them. */
+static size_t take_header(char *data, size_t size, size_t count, void *user)
+{
+    struct fetch *fetch = user;
+    size_t bytes = size * count;
+    unsigned status = status_of(fetch);
+
+    if (fetch->has_begun || data[0] != '\r' || status < 200 ||
+        (fetch->follows && status >= 300 && status < 400))
+        return bytes;
+    fetch->has_begun = true;
+    return fetch->data(status, data, 0, fetch->user) == 0 ? bytes : 0;
 }
 
 int fetcher_new(struct fetcher **fetcher, struct loop *loop)
@@ -248,6 +276,8 @@ static CURLcode set_up(struct fetch *fetch, const struct fetch_request *request)
     curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, fetch->error);
     curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, take);
     curl_easy_setopt(easy, CURLOPT_WRITEDATA, fetch);
+    curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, take_header);
+    curl_easy_setopt(easy, CURLOPT_HEADERDATA, fetch);
     curl_easy_setopt(easy, CURLOPT_OPENSOCKETFUNCTION, open_socket);
     curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
     curl_easy_setopt(easy, CURLOPT_PROXY, "");
@@ -293,6 +323,7 @@ struct fetch *fetch_start(struct fetcher *fetcher, const struct fetch_request *r
                             .easy = curl_easy_init(),
                             .data = request->data,
                             .done = request->done,
+                            .follows = request->redirects > 0,
                             .user = request->user};
     if (fetch->next != NULL)
         fetch->next->place = &fetch->next;

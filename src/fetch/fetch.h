@@ -55,7 +55,8 @@ struct fetch_request {
     int64_t connect_ns;         /**< the most until there is a connection */
     int64_t total_ns;           /**< the most for all of it; 0: any time */
     int64_t idle_ns;            /**< the most without a byte, in whole seconds; 0: any time */
-    /** Takes a piece of the response's body. It must not end or start requests.
+    /** Takes a piece of the response's body; first 0 bytes, when its headers have come. It must not
+     * end or start requests.
      * @return 0, or -1: the rest is not wanted, and done() says so. */
     int (*data)(unsigned status, const char *data, size_t bytes, void *user);
     /** Is called once, when the request is over, and gone. It may start others, and end any. */

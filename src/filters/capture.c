@@ -201,6 +201,19 @@ static enum filter_result read_capture(const void *filter, void *mine, struct fi
     return FILTER_NEXT;
 }
 
+static bool repeats(const void *filter, struct filter_repeat *repeat)
+{
+    const struct capture *capture = filter;
+    const struct part *part = capture->prefix.is_there ? &capture->prefix : &capture->suffix;
+    if (!part->is_there || repeat->has_value)
+        return false;
+    *repeat = (struct filter_repeat){.has_value = true,
+                                     .is_suffix = capture->suffix.is_there,
+                                     .is_removed = part->remove,
+                                     .size = part->size};
+    return true;
+}
+
 const struct filter_ops filter_capture = {.id = "quilkin.filters.capture.v1alpha1.Capture",
                                           .fields = fields,
                                           .needs_config = true,
@@ -211,6 +224,7 @@ const struct filter_ops filter_capture = {.id = "quilkin.filters.capture.v1alpha
                                           .start = start,
                                           .stop = stop,
                                           .read = read_capture,
+                                          .repeats = repeats,
                                           .rules = "{\"oneOf\":[{\"required\":[\"prefix\"]},"
                                                    "{\"required\":[\"suffix\"]},"
                                                    "{\"required\":[\"regex\"]}]}"};

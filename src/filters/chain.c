@@ -387,6 +387,16 @@ const char *chain_filter_name(const struct chain *chain, size_t index)
     return index < chain->count ? chain->places[index].link.ops->id : NULL;
 }
 
+const char *chain_repeats(const struct chain *chain, struct filter_repeat *repeat)
+{
+    *repeat = (struct filter_repeat){0};
+    for (size_t i = 0; i < chain->count; i++) {
+        if (!link_repeats(&chain->places[i].link, repeat))
+            return chain->places[i].link.ops->id;
+    }
+    return NULL;
+}
+
 const char *chain_filter_id(size_t index)
 {
     for (size_t i = 0; filter_list[i] != NULL; i++) {

@@ -79,6 +79,10 @@ const char *chain_reason(unsigned number);
 /** The id of the filter at a place of a chain; NULL behind the last. */
 const char *chain_filter_name(const struct chain *chain, size_t index);
 
+/** Whether the chain does the same with all datagrams of a session, as far as they have alike what
+ * @p repeat says. @return NULL, or the id of the first filter that does not. */
+const char *chain_repeats(const struct chain *chain, struct filter_repeat *repeat);
+
 /** The chain of which it is a worker's part. */
 const struct chain *chain_of(const struct chain_worker *worker);
 

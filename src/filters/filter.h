@@ -145,6 +145,15 @@ struct filter_names {
  * @return at least 0, or -ENOSPC: there are too many, or it is too long. */
 int filter_name(struct filter_names *names, const char *name);
 
+/** What the datagrams of a player must have alike so that a chain does the same with all of them.
+ * Zeroed it is nothing. */
+struct filter_repeat {
+    bool has_value;  /**< bytes at one end */
+    bool is_suffix;  /**< at the end; else at the beginning */
+    bool is_removed; /**< they are taken off */
+    uint32_t size;
+};
+
 /** A kind of filter. */
 struct filter_ops {
     const char *id;             /**< quilkin.filters.capture.v1alpha1.Capture */
@@ -175,9 +184,17 @@ struct filter_ops {
      * NULL. */
     void (*report)(const void *filter, void *mine, struct log *log);
 
+    /** Whether it does the same with all datagrams between two endpoints and one server, as long as
+     * a session of them lasts; NULL: no. May ask for what they must have alike, if no filter before
+     * has. */
+    bool (*repeats)(const void *filter, struct filter_repeat *repeat);
+
     const char *schema_ref; /**< the $id of its schema, of filters that can be within themselves;
                                whose rules have $defs, to which "filter" is added */
 };
+
+/** For filter_ops.repeats: yes, whatever it is. */
+bool filter_always_repeats(const void *filter, struct filter_repeat *repeat);
 
 /** All kinds, ended by NULL. A new one is a file and a line in list.c. */
 extern const struct filter_ops *const filter_list[];

@@ -211,4 +211,5 @@ const struct filter_ops filter_firewall = {.id = "quilkin.filters.firewall.v1alp
                                            .reasons = reasons,
                                            .filter_bytes = sizeof(struct firewall),
                                            .read = read_firewall,
-                                           .write = write_firewall};
+                                           .write = write_firewall,
+                                           .repeats = filter_always_repeats};

@@ -141,6 +141,18 @@ void link_stop(const struct link *link, void *mine)
         link->ops->stop(link->filter, mine);
 }
 
+bool filter_always_repeats(const void *filter, struct filter_repeat *repeat)
+{
+    (void)filter;
+    (void)repeat;
+    return true;
+}
+
+bool link_repeats(const struct link *link, struct filter_repeat *repeat)
+{
+    return link->ops->repeats != NULL && link->ops->repeats(link->filter, repeat);
+}
+
 void link_collect(const struct link *link, const void *mine, struct filter_totals *totals)
 {
     if (link->ops->collect != NULL)

@@ -87,6 +87,9 @@ static inline enum filter_result link_write(const struct link *link, void *mine,
     return link_finish(link, call, link->ops->write(link->filter, mine, call));
 }
 
+/** As filter_ops.repeats. */
+bool link_repeats(const struct link *link, struct filter_repeat *repeat);
+
 /** Adds what a filter has counted; tells what it has to say. */
 void link_collect(const struct link *link, const void *mine, struct filter_totals *totals);
 void link_report(const struct link *link, void *mine, struct log *log);

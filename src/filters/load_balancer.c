@@ -218,6 +218,14 @@ static enum filter_result read_balancer(const void *filter, void *mine, struct f
     return FILTER_NEXT;
 }
 
+/* Players stay where they are by these two alone. */
+static bool repeats(const void *filter, struct filter_repeat *repeat)
+{
+    enum policy policy = ((const struct balancer *)filter)->policy;
+    (void)repeat;
+    return policy == HASH || policy == LEAST_SESSIONS;
+}
+
 const struct filter_ops filter_load_balancer = {
     .id = "quilkin.filters.load_balancer.v1alpha1.LoadBalancer",
     .fields = fields,
@@ -225,4 +233,5 @@ const struct filter_ops filter_load_balancer = {
     .filter_bytes = sizeof(struct balancer),
     .worker_bytes = sizeof(struct turn),
     .start = start,
-    .read = read_balancer};
+    .read = read_balancer,
+    .repeats = repeats};

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "filters/list.h"
 
-const struct filter_ops filter_pass = {.id = "quilkin.filters.pass.v1alpha1.Pass"};
+const struct filter_ops filter_pass = {.id = "quilkin.filters.pass.v1alpha1.Pass",
+                                       .repeats = filter_always_repeats};

@@ -57,7 +57,7 @@ static enum filter_result read_router(const void *filter, void *mine, struct fil
 #define ROUTER(id_)                                                                                \
     {                                                                                              \
         .id = (id_), .fields = fields, .reasons = reasons, .filter_bytes = sizeof(struct router),  \
-        .open = open_router, .read = read_router                                                   \
+        .open = open_router, .read = read_router, .repeats = filter_always_repeats                 \
     }
 
 const struct filter_ops filter_token_router =

@@ -154,7 +154,7 @@ int bind_choose_by_source(int fd, unsigned count)
                : -errno;
 }
 
-int bind_free_port(uint16_t *port, bool tells_traffic)
+int bind_free_port(uint16_t *port, bool tells_traffic, bool tells_local)
 {
     struct sockaddr_in6 any = {.sin6_family = AF_INET6, .sin6_port = htons(*port)};
     socklen_t bytes = sizeof any;
@@ -168,6 +168,9 @@ int bind_free_port(uint16_t *port, bool tells_traffic)
     }
     if (error == 0 && tells_traffic)
         error = tell_traffic(fd, any.sin6_family == AF_INET6);
+    if (error == 0 && tells_local)
+        error = any.sin6_family == AF_INET6 ? set_option(fd, IPPROTO_IPV6, IPV6_RECVPKTINFO, 1)
+                                            : set_option(fd, IPPROTO_IP, IP_PKTINFO, 1);
     if (error == 0 && bind(fd, (const struct sockaddr *)&any, bytes) != 0)
         error = -errno;
     if (error == 0 && getsockname(fd, (struct sockaddr *)&any, &bytes) != 0)

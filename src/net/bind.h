@@ -67,14 +67,15 @@ int bind_choose_by_source(int fd, unsigned count);
 
 /**
  * Opens a non-blocking socket on a port of all addresses that nobody has, dual-stack where the host
- * has IPv6. Its datagrams have neither destination nor stamp.
+ * has IPv6. Its datagrams have no stamp.
  * @param tells_traffic as in struct binding.
+ * @param tells_local whether they have their destination.
  * @param[in,out] port the one that is wanted, host order, 0: any; then the one in use. Untouched on
  * failure.
  * @return the descriptor, the caller's; or a negative errno value: -EADDRINUSE when it is not free,
  * or none is.
  */
-int bind_free_port(uint16_t *port, bool tells_traffic);
+int bind_free_port(uint16_t *port, bool tells_traffic, bool tells_local);
 
 /**
  * Opens a non-blocking socket towards one peer, with the kernel's receive timestamps: it takes

@@ -125,7 +125,7 @@ static int open_socket(struct health *health)
     struct sockaddr_storage own = {0};
     socklen_t length = sizeof own;
     uint16_t port = 0;
-    int fd = bind_free_port(&port, false);
+    int fd = bind_free_port(&port, false, false);
     if (fd < 0)
         return fd;
 

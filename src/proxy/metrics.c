@@ -44,6 +44,7 @@ void proxy_sum_add(struct proxy_sum *sum, const struct proxy_counters *counters,
             sum->ended[i] += counter_read(&c->ended[i]);
         places_collect(&sum->places, &c->places);
         histogram_add(&sum->duration_ns, &c->duration_ns);
+        sum->overtakings += counter_read(&c->overtakings);
         sum->kernel_drops[1] += counter_read(&c->kernel_drops);
         for (unsigned i = 0; i < 2; i++) {
             sum->gap_ns[i] += counter_read(&c->gap_ns[i]) / workers;
@@ -184,6 +185,22 @@ void proxy_metrics_write(struct metrics *out, const struct proxy_sum *sum,
                    "Sessions that ended without their line in the log, which was asked for.");
     metrics_sample(out, sum->lines_lost, NULL);
     write_health(out, sum->health);
+    metrics_family(out, "paddock_udp_xdp_packets", METRICS_COUNTER, NULL,
+                   "Datagrams that XDP carried to servers (read) and players (write); they are "
+                   "among all others.");
+    for (unsigned i = 0; i < 2; i++)
+        metrics_sample(out, sum->fast_packets[i], "event", EVENTS[i], NULL);
+    metrics_family(out, "paddock_udp_xdp_sessions", METRICS_GAUGE, NULL,
+                   "Sessions that XDP may carry at the moment.");
+    metrics_sample(out, sum->fast_sessions, NULL);
+    metrics_family(
+        out, "paddock_udp_xdp_overtakings", METRICS_COUNTER, NULL,
+        "Sessions that XDP took over without a pause, so that datagrams may have changed "
+        "places.");
+    metrics_sample(out, sum->overtakings, NULL);
+    metrics_family(out, "paddock_udp_xdp_active", METRICS_GAUGE, NULL,
+                   "Whether XDP is on its interface and can do a chain of filters in force.");
+    metrics_sample(out, sum->is_fast, NULL);
     metrics_family(out, "paddock_udp_upstream_sockets", METRICS_GAUGE, NULL,
                    "Sockets towards servers that are open.");
     metrics_sample(out, sum->sockets, NULL);

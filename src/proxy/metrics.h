@@ -20,6 +20,9 @@ struct proxy_sum {
     uint64_t max_sessions; /**< at a time */
     uint64_t gap_ns[2];    /**< the mean of the workers' */
     uint64_t refused[PROXY_REFUSED], ended[SESSION_ENDS];
+    uint64_t overtakings;
+    uint64_t fast_packets[2], fast_sessions; /**< those that the driver carried, and carries */
+    bool is_fast;                            /**< whether it may carry any */
     struct places_sum places;
     const struct geo *geo; /**< NULL: nobody knows places */
     uint64_t lines_lost;   /**< of the log for ended sessions */

@@ -10,6 +10,7 @@
 
 #include "base/clock.h"
 #include "loop/ports.h"
+#include "proxy/fast.h"
 #include "proxy/metrics.h"
 #include "proxy/session_list.h"
 #include "proxy/settings.h"
@@ -48,6 +49,9 @@ struct proxy {
     struct health *health;
     struct policies *policies, *next_policies; /* in force; prepared */
     struct session_log *lines;
+    struct proxy_fast *fast;           /* NULL: sockets alone */
+    _Atomic(const char *) obstacle;    /* why the driver carries nothing, or NULL; static storage */
+    int64_t traced_ns;                 /* when somebody looked last */
     uint32_t log_rate;                 /* lines a second of it */
     int64_t lines_ns;                  /* when some were written last */
     uint32_t max_sessions;             /* of each worker */
@@ -88,6 +92,63 @@ static void report_filters(struct proxy *proxy, const struct destinations *world
         report_filters(proxy, world->listeners[i]);
 }
 
+/* What keeps the driver from carrying any session, or NULL. */
+static const char *find_obstacle(const struct proxy *proxy)
+{
+    const struct destinations *world = proxy->shared.world.version;
+    const char *obstacle = world->chain->unsteady;
+
+    if (atomic_load_explicit(&proxy->shared.packet_rate, memory_order_relaxed) > 0)
+        return "paddock.udp.sessions.max_packets_per_second";
+    if (atomic_load_explicit(&proxy->shared.byte_rate, memory_order_relaxed) > 0)
+        return "paddock.udp.sessions.max_bytes_per_second";
+    for (size_t i = 0; i < world->listeners_count && obstacle != NULL; i++)
+        obstacle = world->listeners[i]->chain->unsteady;
+    return obstacle;
+}
+
+/* Says what the driver does. */
+static void tell_fast(const struct proxy *proxy)
+{
+    const char *obstacle = atomic_load_explicit(&proxy->obstacle, memory_order_relaxed);
+    if (obstacle == NULL)
+        LOG_EVENT(proxy->env.log, LOG_LEVEL_INFO,
+                  log_text("message", "xdp carries established sessions"),
+                  log_text("interface", fastpath_interface(proxy->env.fastpath)),
+                  log_uint("memory_bytes", proxy_fast_bytes(proxy->fast)));
+    else
+        LOG_EVENT(proxy->env.log, LOG_LEVEL_WARN,
+                  log_text("message", "xdp leaves players' datagrams to the sockets"),
+                  log_text("reason", obstacle));
+}
+
+/* Lets the driver carry sessions by what is in force now, if it can. */
+static void resume_fast(struct proxy *proxy)
+{
+    if (proxy->fast == NULL)
+        return;
+    const char *before = atomic_load_explicit(&proxy->obstacle, memory_order_relaxed);
+    const char *obstacle = find_obstacle(proxy);
+    atomic_store_explicit(&proxy->obstacle, obstacle, memory_order_relaxed);
+    if (obstacle == NULL)
+        proxy_fast_resume(proxy->fast);
+    if (obstacle != before && proxy->is_started)
+        tell_fast(proxy);
+}
+
+/* Lets players' datagrams come to the driver's part first, or no more. */
+static void claim(struct proxy *proxy, const struct ports *ports, bool is_claimed)
+{
+    if (proxy->fast != NULL)
+        proxy_fast_claim(proxy->fast, ports_number(ports), is_claimed);
+}
+
+static void suspend_fast(struct proxy *proxy)
+{
+    if (proxy->fast != NULL)
+        proxy_fast_suspend(proxy->fast);
+}
+
 /* Takes over what the catalog says now. What cannot be made leaves the version before in force, and
  * is tried again: what the catalog has taken is right, so that it is memory that was missing. */
 static void follow_catalog(void *user)
@@ -120,7 +181,9 @@ static void follow_catalog(void *user)
     proxy->clusters = clusters;
     pthread_mutex_unlock(&proxy->lock);
     clusters_free(shown);
+    suspend_fast(proxy);
     quiescent_publish(&proxy->shared.world, next);
+    resume_fast(proxy);
     if (before != NULL) {
         report_filters(proxy, before);
         workers_retire(proxy->env.workers, &before->retired, world_free);
@@ -229,6 +292,17 @@ static bool are_listeners_alike(const struct proxy_listeners *a, const struct pr
     return true;
 }
 
+/* Loads the driver's part, where XDP is on its interface. */
+static int open_fast(struct proxy *proxy, const struct proxy_settings *settings,
+                     struct error *error)
+{
+    const struct proxy_fast_options options = {.fastpath = proxy->env.fastpath,
+                                               .workers = workers_count(proxy->env.workers),
+                                               .max_sessions = proxy->max_sessions,
+                                               .keeps_traffic = settings->dscp};
+    return options.fastpath != NULL ? proxy_fast_open(&proxy->fast, &options, error) : 0;
+}
+
 /* What lets sessions migrate between workers. */
 static int make_homes(struct proxy *proxy)
 {
@@ -242,11 +316,8 @@ static int make_homes(struct proxy *proxy)
 static int make_workers(struct proxy *proxy, const struct proxy_settings *settings)
 {
     unsigned count = workers_count(proxy->env.workers);
-    uint32_t max =
-        settings->max_sessions > 0 ? settings->max_sessions : default_max(proxy->env.log);
     int code = 0;
 
-    proxy->max_sessions = (max + count - 1) / count;
     proxy->player_counters = port_counters_new(count);
     proxy->upstream_counters = port_counters_new(count);
     proxy->counters =
@@ -264,6 +335,7 @@ static int make_workers(struct proxy *proxy, const struct proxy_settings *settin
                                                      .counters = &proxy->counters[i],
                                                      .upstream = &proxy->upstream_counters[i],
                                                      .lines = proxy->lines,
+                                                     .fast = proxy->fast,
                                                      .max_sessions = proxy->max_sessions,
                                                      .max_per_address = settings->max_per_address,
                                                      .max_strangers = MAX_STRANGERS / count,
@@ -325,6 +397,7 @@ static void proxy_free(struct proxy *proxy)
     names_free(proxy->names);
     health_free(proxy->health);
     policies_free(proxy->policies);
+    proxy_fast_close(proxy->fast);
     free(proxy->player_counters);
     free(proxy->upstream_counters);
     free(proxy->counters);
@@ -361,6 +434,13 @@ static int open_proxy(void **self, const struct service_env *env, const struct c
                                        .sources = settings->places};
     if (code == 0 && settings->places[0] != '\0')
         code = geo_new(&proxy->shared.geo, &places);
+    uint32_t max = settings->max_sessions > 0 ? settings->max_sessions : default_max(env->log);
+    unsigned workers = workers_count(env->workers);
+    proxy->max_sessions = (max + workers - 1) / workers;
+    if (code == 0 && (code = open_fast(proxy, settings, error)) != 0) {
+        proxy_free(proxy);
+        return code;
+    }
     if (code == 0)
         code = make_workers(proxy, settings);
     if (code != 0)
@@ -419,6 +499,10 @@ static int start(void *self, struct error *error)
     if (code != 0)
         return error_system(error, code, "cannot wait for players' datagrams");
     proxy->is_started = true;
+    for (unsigned i = 0; i < proxy->entrances_count; i++)
+        claim(proxy, proxy->entrances[i].ports.current, true);
+    if (proxy->fast != NULL)
+        tell_fast(proxy);
     for (unsigned i = 1; i < proxy->entrances_count; i++)
         log_port(proxy, &proxy->entrances[i], "udp listener ready");
     log_port(proxy, &proxy->entrances[0], "udp ready");
@@ -455,6 +539,7 @@ static int prepare(void *self, const struct config *next, struct error *error)
 static void commit(void *self)
 {
     struct proxy *proxy = self;
+    suspend_fast(proxy);
     take_settings(proxy, proxy->next);
     bool is_same = policies_equal(proxy->policies, proxy->next_policies) &&
                    are_listeners_alike(&proxy->listeners, &proxy->next_listeners);
@@ -471,8 +556,11 @@ static void commit(void *self)
         if (!ports_slot_commit(&entrance->ports))
             continue;
         log_port(proxy, entrance, i == 0 ? "udp port changed" : "udp listener changed");
+        claim(proxy, entrance->ports.leaving, false);
+        claim(proxy, entrance->ports.current, true);
         leave_ports(proxy, &entrance->ports);
     }
+    resume_fast(proxy);
 }
 
 static void abandon(void *self)
@@ -488,6 +576,26 @@ static bool is_ready(const void *self)
     return catalog_read(proxy->env.catalog)->number > 0;
 }
 
+/* What the driver has carried was received and sent. It took less than any bound of durations. */
+static void add_fast(struct proxy_sum *sum, const struct proxy *proxy)
+{
+    struct port_sum *in[2] = {&sum->players, &sum->upstream};
+    struct port_sum *out[2] = {&sum->upstream, &sum->players};
+    uint64_t bytes[2] = {0};
+
+    proxy_fast_count(proxy->fast, sum->fast_packets, bytes);
+    sum->fast_sessions = proxy_fast_sessions(proxy->fast);
+    sum->is_fast = atomic_load_explicit(&proxy->obstacle, memory_order_relaxed) == NULL &&
+                   fastpath_is_attached(proxy->env.fastpath);
+    for (unsigned i = 0; i < 2; i++) {
+        in[i]->received += sum->fast_packets[i];
+        in[i]->packets[PROXY_FORWARDED] += sum->fast_packets[i];
+        out[i]->sent += sum->fast_packets[i];
+        out[i]->sent_bytes += bytes[i];
+        sum->processing_ns[i].buckets[0] += sum->fast_packets[i];
+    }
+}
+
 static struct proxy_sum sum_up(struct proxy *proxy)
 {
     struct proxy_sum sum = {.lines_lost = session_log_lost(proxy->lines),
@@ -500,6 +608,8 @@ static struct proxy_sum sum_up(struct proxy *proxy)
     port_counters_add(&sum.players, proxy->player_counters, count);
     port_counters_add(&sum.upstream, proxy->upstream_counters, count);
     proxy_sum_add(&sum, proxy->counters, count);
+    if (proxy->fast != NULL)
+        add_fast(&sum, proxy);
     return sum;
 }
 
@@ -546,6 +656,8 @@ static void tick(void *self, int64_t now_ns)
     report_filters(proxy, proxy->shared.world.version);
     write_lines(proxy, now_ns);
     warn_of_refused(proxy, now_ns);
+    if (proxy->fast != NULL && now_ns - proxy->traced_ns > TRACE_KEPT_NS)
+        proxy_fast_sample(proxy->fast, false);
     world_pass_refused(proxy->shared.world.version, proxy->names);
     if (proxy->shared.geo != NULL)
         geo_tick(proxy->shared.geo, now_ns);
@@ -572,6 +684,11 @@ static void show(const void *self, json_t *json)
     json_t *udp =
         json_pack("{s:{s:i}}", "udp", "port", (int)ports_number(proxy->entrances[0].ports.current));
     json_t *paddock = json_object_get(json, "paddock");
+    if (proxy->fast != NULL) {
+        const char *obstacle = atomic_load_explicit(&proxy->obstacle, memory_order_relaxed);
+        json_object_set_new(json_object_get(udp, "udp"), "xdp",
+                            json_string(obstacle != NULL ? obstacle : "sessions"));
+    }
     if (paddock == NULL)
         json_object_set_new(json, "paddock", udp);
     else
@@ -606,6 +723,9 @@ static json_t *list_traced(struct proxy *proxy, const struct service_list *wante
         is_whole = exchange.traces[i] != NULL;
     }
     if (is_whole) {
+        if (proxy->fast != NULL)
+            proxy_fast_sample(proxy->fast, true);
+        proxy->traced_ns = now_ns;
         workers_call(proxy->env.workers, exchange_trace, &exchange);
         json = trace_show(exchange.traces, count, wanted, now_ns);
         json_object_set_new(json, "look", json_integer((json_int_t)++proxy->looks));
@@ -644,6 +764,8 @@ static void stop(void *self)
     catalog_unwatch(proxy->env.catalog, &proxy->watch);
     if (proxy->is_started) {
         for (unsigned i = 0; i < proxy->entrances_count; i++)
+            claim(proxy, proxy->entrances[i].ports.current, false);
+        for (unsigned i = 0; i < proxy->entrances_count; i++)
             ports_slot_stop(&proxy->entrances[i].ports);
         report_filters(proxy, proxy->shared.world.version);
         end_sessions(proxy);
@@ -651,6 +773,14 @@ static void stop(void *self)
         proxy_log_stopped(proxy->env.log, &sum);
     }
     proxy_free(proxy);
+}
+
+/* Entries for addresses of this host alone are made, whichever the sockets are bound to. */
+static size_t listen_addresses(const struct config *config, const struct in6_addr **addresses)
+{
+    (void)config;
+    *addresses = &in6addr_any;
+    return 1;
 }
 
 static bool is_wanted(const struct config *config)
@@ -661,6 +791,7 @@ static bool is_wanted(const struct config *config)
 const struct service_ops proxy_service = {.name = "udp",
                                           .section = &proxy_section,
                                           .is_wanted = is_wanted,
+                                          .listen = listen_addresses,
                                           .open = open_proxy,
                                           .start = start,
                                           .prepare = prepare,

@@ -16,6 +16,9 @@
 /* Looking for a number in vain costs as much as many sessions: none is asked for so long after. */
 #define FULL_NS INT64_C(10000000)
 
+/* Answered sessions of which one is evicted, where all of them are in use. */
+#define OLDEST_TRIES 64
+
 /* Unanswered sessions among which one of a server is looked for. */
 #define SILENT_TRIES 16
 
@@ -520,6 +523,32 @@ static void session_free(struct sessions *sessions, struct session *session)
     sessions->free = session->index;
 }
 
+static void refresh(struct sessions *sessions, struct session *session)
+{
+    if (sessions->options.refresh != NULL && session->answered_ns != 0)
+        sessions->options.refresh(sessions->options.user, session);
+}
+
+/* The session that ends for another one. Those that are in use without that the table was told go
+ * to the end of the order, as far as they are looked at. */
+static struct session *choose_oldest(struct sessions *sessions)
+{
+    struct list *ages = sessions->ages;
+    if (ages[0].first != SESSION_NONE)
+        return at(sessions, ages[0].first);
+    for (unsigned tries = 0; tries < OLDEST_TRIES; tries++) {
+        struct session *session = at(sessions, ages[1].first);
+        int64_t before_ns = session->last_ns;
+        refresh(sessions, session);
+        if (session->last_ns == before_ns)
+            break;
+        session->placed_ns = session->last_ns;
+        list_remove(sessions, &ages[1], BY_AGE, session);
+        list_add(sessions, &ages[1], BY_AGE, session);
+    }
+    return at(sessions, ages[1].first);
+}
+
 /* The list of the second in which a time falls; of one beyond the wheel its last second, where it
  * is looked at again. */
 static struct list *wheel_slot(struct sessions *sessions, int64_t when_ns)
@@ -566,10 +595,8 @@ enum session_refusal sessions_make(struct sessions *sessions, const struct endpo
         return SESSION_NO_PORT;
     }
     if (sessions->live == sessions->options.max) {
-        const struct list *ages = sessions->ages;
-        uint32_t oldest = ages[0].first != SESSION_NONE ? ages[0].first : ages[1].first;
         server->pairs++; /* it must outlive what is evicted */
-        sessions_end(sessions, at(sessions, oldest), SESSION_EVICTED, now_ns);
+        sessions_end(sessions, choose_oldest(sessions), SESSION_EVICTED, now_ns);
         server->pairs--;
     }
     compact(sessions);
@@ -721,6 +748,8 @@ void sessions_tick(struct sessions *sessions, int64_t now_ns)
         for (uint32_t i = due.first; i != SESSION_NONE;) {
             struct session *session = at(sessions, i);
             i = session->links[BY_WHEEL].next;
+            if (session->upstream != NULL)
+                refresh(sessions, session);
             bool is_over = ends_ns(sessions, session) <= now_ns;
             if (is_over && session->upstream == NULL) {
                 end_rest(sessions, session);

@@ -110,6 +110,9 @@ struct sessions_options {
     void (*freed)(void *user, uint16_t number);
     /** Hears of each session that ends, before it does. */
     void (*ended)(void *user, const struct session *session, enum session_end end);
+    /** Brings an answered session's last_ns, answered_ns and the owner's members up to date, where
+     * datagrams pass that the table is not told of; NULL: none do. */
+    void (*refresh)(void *user, struct session *session);
     void *user;
 };
 

@@ -16,6 +16,10 @@
 #include "proxy/proxy_protocol.h"
 
 #define SECOND_NS INT64_C(1000000000)
+#define MS_NS INT64_C(1000000)
+
+/* So long the driver waits for a pause of a session, and a worker until it offers one again. */
+#define PATIENCE_MS 1000U
 
 /* A receive error may last: the worker waits for a moment, so that it is no busy loop. */
 #define REST_MS 1
@@ -60,10 +64,20 @@ struct upstream {
                                        are closed when the batch in hand is over */
 };
 
+/* A session in the driver, or on its way there. */
+struct carriage {
+    struct in6_addr away; /* the own address to which the last answer came */
+    uint32_t carried;     /* as proxy_lane_offer(); 0: by sockets alone */
+    uint32_t offered_ms;  /* when it was offered last, modulo 2^32 */
+    uint32_t seen;        /* the version under which an answer passed last, as well */
+};
+
 struct proxy_worker {
     struct proxy_worker_options options;
     struct sessions *sessions;
     struct knocks *knocks;
+    struct proxy_lane *lane;    /* NULL: sockets alone */
+    struct carriage *carriages; /* by the sessions' indexes, where there is a lane */
     struct loop_timer tick, sweep, flush;
     struct loop_watch handovers;      /* of what other workers hand over, where they may */
     struct upstream *open, *closed;   /* the next one to be looked at; the first one */
@@ -73,7 +87,9 @@ struct proxy_worker {
     bool has_changed;                 /* sessions began or ended in the batch in hand */
     uint64_t world_number;
     enum proxy_removed removed;
-    int64_t now_ns; /* monotonic: of the batch in hand */
+    int64_t now_ns;        /* monotonic: of the batch in hand */
+    bool is_caught_up;     /* as well: it was all that there was */
+    uint64_t fast_version; /* as well; 0: the driver carries nothing */
     struct timing {
         int64_t began_ns, before_ns; /* of the batch in hand, if it is timed; of the one before */
         uint64_t duration_ns;        /* of a datagram */
@@ -138,7 +154,7 @@ static int open_wanted(struct proxy_worker *worker, uint16_t *number)
         place, &owner, own, memory_order_relaxed, memory_order_relaxed);
     if (!is_taken && owner != own)
         return -EADDRINUSE;
-    int fd = bind_free_port(number, worker->options.tells_traffic);
+    int fd = bind_free_port(number, worker->options.tells_traffic, worker->lane != NULL);
     if (fd < 0 && is_taken)
         atomic_store_explicit(place, 0, memory_order_relaxed);
     return fd;
@@ -155,7 +171,7 @@ static int open_any(struct proxy_worker *worker, uint16_t *number)
     while (tries < NUMBER_TRIES) {
         uint16_t owner = 0;
         *number = 0;
-        fd = bind_free_port(number, worker->options.tells_traffic);
+        fd = bind_free_port(number, worker->options.tells_traffic, worker->lane != NULL);
         if (fd < 0 ||
             atomic_compare_exchange_strong_explicit(&shared(worker)->owners[*number], &owner, own,
                                                     memory_order_relaxed, memory_order_relaxed) ||
@@ -175,13 +191,85 @@ static void free_number(void *user, uint16_t number)
     atomic_store_explicit(&shared(worker)->owners[number], 0, memory_order_relaxed);
 }
 
+static struct carriage *carriage_of(const struct proxy_worker *worker,
+                                    const struct session *session)
+{
+    return &worker->carriages[session->index];
+}
+
+static bool is_carried(const struct proxy_worker *worker, const struct session *session)
+{
+    return worker->lane != NULL && carriage_of(worker, session)->carried != 0;
+}
+
+/* Brings a session up to date with what the driver has carried. */
+static void refresh(void *user, struct session *session)
+{
+    struct proxy_worker *worker = user;
+    uint64_t packets[2], bytes[2];
+    int64_t last_ns[2];
+    if (!is_carried(worker, session))
+        return;
+    proxy_lane_take(worker->lane, carriage_of(worker, session)->carried, packets, bytes, last_ns);
+    session->read.packets += packets[0];
+    session->read.bytes += bytes[0];
+    session->written.packets += packets[1];
+    session->written.bytes += bytes[1];
+    if (last_ns[1] > session->answered_ns)
+        session->answered_ns = last_ns[1];
+    for (unsigned i = 0; i < 2; i++)
+        session->last_ns = last_ns[i] > session->last_ns ? last_ns[i] : session->last_ns;
+}
+
+static uint32_t now_ms(const struct proxy_worker *worker)
+{
+    return (uint32_t)(worker->now_ns / MS_NS);
+}
+
+/* Lets the driver carry a session without waiting for a pause any longer, when no more than what
+ * came during this batch can be overtaken. */
+static void hurry(struct proxy_worker *worker, const struct session *session)
+{
+    const struct carriage *carriage = carriage_of(worker, session);
+    if (carriage->carried != 0 && worker->is_caught_up &&
+        now_ms(worker) - carriage->offered_ms >= PATIENCE_MS &&
+        proxy_lane_open(worker->lane, carriage->carried))
+        counter_add(&worker->options.counters->overtakings, 1);
+}
+
+/* Leaves a session to the sockets. */
+static void withdraw(struct proxy_worker *worker, struct session *session)
+{
+    if (!is_carried(worker, session))
+        return;
+    struct carriage *carriage = carriage_of(worker, session);
+    proxy_lane_withdraw(worker->lane, carriage->carried, worker->now_ns);
+    refresh(worker, session);
+    carriage->carried = 0;
+}
+
+/* An answer has passed, and come to this own address. */
+static void note_answer(struct proxy_worker *worker, struct session *session,
+                        const struct in6_addr *away)
+{
+    struct carriage *carriage = carriage_of(worker, session);
+    if (memcmp(&carriage->away, away, sizeof *away) != 0) {
+        withdraw(worker, session);
+        carriage->away = *away;
+    }
+    carriage->seen = (uint32_t)worker->fast_version;
+    hurry(worker, session);
+}
+
 /* Any host can make a packet that speaks for the network: it is believed of a server that a session
  * of this socket is with, and that has not answered it for a second. */
 static void note_refusal(const struct endpoint *server, void *user)
 {
     const struct upstream *upstream = user;
     const struct proxy_worker *worker = upstream->owner;
-    const struct session *session = sessions_of_pair(worker->sessions, server, upstream->number);
+    struct session *session = sessions_of_pair(worker->sessions, server, upstream->number);
+    if (session != NULL)
+        refresh(upstream->owner, session);
     if (session != NULL && clock_coarse_ns() - session->answered_ns >= SECOND_NS)
         world_refuse(quiescent_read(&shared(worker)->world), server);
 }
@@ -217,6 +305,8 @@ static int open_upstream(void *user, struct upstream **opened, uint16_t *number)
         return error;
     }
     set_own(worker, *number, true);
+    if (worker->lane != NULL)
+        proxy_fast_claim(worker->options.fast, *number, true);
     upstream->next = worker->open != NULL ? worker->open : upstream;
     upstream->before = worker->open != NULL ? worker->open->before : upstream;
     upstream->next->before = upstream->before->next = upstream;
@@ -260,6 +350,8 @@ static void sweep(void *user)
         struct upstream *upstream = worker->closed;
         worker->closed = upstream->next;
         set_own(worker, upstream->number, false);
+        if (worker->lane != NULL)
+            proxy_fast_claim(worker->options.fast, upstream->number, false);
         bind_stop_receiving(port_fd(upstream->port));
         port_drain(upstream->port, DRAIN_DATAGRAMS); /* nobody's any more, and counted as that */
         look_at_drops(upstream);
@@ -282,6 +374,10 @@ static void note_end(void *user, const struct session *session, enum session_end
 {
     struct proxy_worker *worker = user;
     struct proxy_counters *counters = worker->options.counters;
+    /* The table's own member, of which it hears before it takes it off. */
+    withdraw(worker, (struct session *)(uintptr_t)session);
+    if (worker->lane != NULL)
+        *carriage_of(worker, session) = (struct carriage){.carried = 0};
     places_remove(&counters->places, session->country, session->network);
     int64_t length_ns = session->last_ns - session->began_ns;
     worker->has_changed = true;
@@ -317,6 +413,8 @@ static void begin_batch(struct proxy_worker *worker)
 {
     enum proxy_removed removed =
         atomic_load_explicit(&shared(worker)->removed, memory_order_relaxed);
+    if (worker->lane != NULL)
+        worker->fast_version = proxy_fast_version(worker->options.fast);
     worker->world = quiescent_read(&shared(worker)->world);
     worker->view = NULL;
     worker->now_ns = worker->call.now_ns = clock_coarse_ns();
@@ -412,13 +510,21 @@ int proxy_worker_new(struct proxy_worker **made, const struct proxy_worker_optio
                                         .close = close_upstream,
                                         .freed = free_number,
                                         .ended = note_end,
+                                        .refresh = options->fast != NULL ? refresh : NULL,
                                         .user = worker};
     int error = siphash_key_init(&sessions.key);
     if (error == 0)
         error = sessions_new(&worker->sessions, &sessions);
     if (error == 0 && (worker->knocks = knocks_new(&sessions.key)) == NULL)
         error = -ENOMEM;
+    if (error == 0 && options->fast != NULL) {
+        size_t most = (size_t)sessions.max + sessions.max_resting;
+        worker->lane = proxy_fast_lane(options->fast, options->worker->index);
+        worker->carriages = calloc(most, sizeof *worker->carriages);
+        error = worker->carriages != NULL ? 0 : -ENOMEM;
+    }
     if (error != 0) {
+        knocks_free(worker->knocks);
         sessions_free(worker->sessions);
         free(worker);
         return error;
@@ -439,8 +545,14 @@ int proxy_worker_new(struct proxy_worker **made, const struct proxy_worker_optio
     return 0;
 }
 
-const struct sessions *proxy_worker_sessions(const struct proxy_worker *worker)
+static void refresh_shown(const struct session *session, void *user)
 {
+    refresh(user, (struct session *)(uintptr_t)session); /* as its owner */
+}
+
+const struct sessions *proxy_worker_sessions(struct proxy_worker *worker)
+{
+    sessions_each(worker->sessions, refresh_shown, worker);
     return worker->sessions;
 }
 
@@ -558,9 +670,10 @@ static bool is_within_limits(struct proxy_worker *worker, struct session *sessio
     return true;
 }
 
-/* A player's datagram, and where it came in. */
+/* A player's datagram, as filters leave it and as it came, and where it came in. */
 struct arrival {
     struct packet *packet;
+    const struct packet *original;
     struct port *port;
     uint16_t listener;
     bool is_handed; /* by another worker */
@@ -697,27 +810,29 @@ static struct session *find_or_begin(struct proxy_worker *worker, const struct a
         refuse(worker, PROXY_REFUSED_TOO_MANY_OF_ONE, packet);
         return NULL;
     }
+    withdraw(worker, session);
     counter_add(&worker->options.counters->migrations, 1);
     places_remove(&worker->options.counters->places, session->country, session->network);
     place(worker, session);
     return session;
 }
 
-/* Sends one copy of a player's datagram by the session with a server. */
-static void send_copy(struct proxy_worker *worker, const struct arrival *arrival,
-                      const struct destination *to)
+/* Sends one copy of a player's datagram by the session with a server. Returns that, or NULL where
+ * the datagram was refused, or handed over. */
+static struct session *send_copy(struct proxy_worker *worker, const struct arrival *arrival,
+                                 const struct destination *to)
 {
     const struct packet *packet = arrival->packet;
     struct session *session = sessions_find(worker->sessions, &packet->peer, &to->at);
     if (session == NULL || is_of_another(session, arrival))
         session = find_or_begin(worker, arrival, to);
     if (session == NULL)
-        return;
+        return NULL;
 
     sessions_touch(worker->sessions, session, false, worker->now_ns);
     if (!is_within_limits(worker, session, false, packet->bytes)) {
         refuse(worker, PROXY_REFUSED_OVER_LIMIT, packet);
-        return;
+        return NULL;
     }
     session->local = packet->local;
     session->port = arrival->port;
@@ -734,6 +849,57 @@ static void send_copy(struct proxy_worker *worker, const struct arrival *arrival
     port_send(session->upstream->port, &message);
     if (worker->trace != NULL)
         trace_message(worker->trace, false, session, &message);
+    return session;
+}
+
+/* Lets the driver carry a session on whose way this datagram went to one server, once an answer has
+ * come back by the same version; or goes on with it. */
+static void offer(struct proxy_worker *worker, const struct arrival *arrival,
+                  const struct destination *to, struct session *session)
+{
+    const struct world_chain *chain = worker->view->chain;
+    const struct packet *original = arrival->original;
+    const struct filter_repeat *repeat = chain->repeat.has_value ? &chain->repeat : NULL;
+    struct carriage *carriage = carriage_of(worker, session);
+    struct proxy_passage passage = {
+        .player = session->player,
+        .local = session->local,
+        .away = {.address = carriage->away, .port = htons(session->number)},
+        .server = to->at,
+        .repeat = repeat};
+
+    if (worker->fast_version == 0 || carriage->seen != (uint32_t)worker->fast_version)
+        return;
+    bool is_steady = chain->unsteady == NULL && to->header == POLICY_NO_HEADER &&
+                     !session->has_header && proxy_passage_is_possible(&passage);
+    if (!is_steady) {
+        withdraw(worker, session);
+        return;
+    }
+    if (repeat != NULL)
+        passage.token = original->data + (repeat->is_suffix ? original->bytes - repeat->size : 0);
+    if (carriage->carried != 0) {
+        bool is_new = proxy_lane_version(worker->lane, carriage->carried) != worker->fast_version;
+        if (proxy_lane_renew(worker->lane, carriage->carried, &passage, worker->fast_version)) {
+            carriage->offered_ms = is_new ? now_ms(worker) : carriage->offered_ms;
+            hurry(worker, session);
+            return;
+        }
+        withdraw(worker, session);
+    }
+    /* A place is free again after a second: a session that keeps changing takes no others. */
+    if (now_ms(worker) - carriage->offered_ms < PATIENCE_MS)
+        return;
+    /* What the player had with another server before the version came has its place. */
+    const struct session *other = NULL;
+    while ((other = sessions_next_of_player(worker->sessions, &session->player, other)) != NULL) {
+        uint32_t carried = carriage_of(worker, other)->carried;
+        if (carried != 0 && proxy_lane_version(worker->lane, carried) != worker->fast_version)
+            withdraw(worker, (struct session *)(uintptr_t)other); /* as its owner */
+    }
+    carriage->offered_ms = now_ms(worker);
+    carriage->carried =
+        proxy_lane_offer(worker->lane, &passage, worker->fast_version, worker->now_ns);
 }
 
 /* A datagram that has grown out of its own memory makes room for the next one. */
@@ -777,8 +943,14 @@ static unsigned carry(struct proxy_worker *worker, struct arrival *arrival)
     uint32_t count = call->is_chosen ? call->chosen_count : world->open.count;
     if (count == 0)
         return PROXY_NO_ENDPOINTS;
-    for (uint32_t i = 0; i < count; i++)
-        send_copy(worker, arrival, &world->items[call->is_chosen ? call->chosen[i] : i]);
+    for (uint32_t i = 0; i < count; i++) {
+        const struct destination *to = &world->items[call->is_chosen ? call->chosen[i] : i];
+        struct session *session = send_copy(worker, arrival, to);
+        if (worker->lane != NULL && session != NULL && count == 1)
+            offer(worker, arrival, to, session);
+        else if (session != NULL)
+            withdraw(worker, session);
+    }
     flush_spare(worker, arrival->port, packet);
     counter_add(&worker->options.counters->copies, count - 1);
     if (worker->removed == PROXY_MOVE)
@@ -792,12 +964,14 @@ void proxy_receive(struct port *port, struct packet *packets, unsigned count, vo
     const struct proxy_entry *entry = user;
     struct proxy_worker *worker = entry->worker;
     begin_batch(worker);
+    worker->is_caught_up = count < PACKET_BATCH;
     begin_timing(worker, false);
     enter(worker, entry->listener, false);
     for (struct packet *packet = packets; packet < packets + count; packet++) {
         /* Filters change the size, and a datagram is counted as it came. */
         struct packet original = *packet;
-        struct arrival arrival = {.packet = packet, .port = port, .listener = entry->listener};
+        struct arrival arrival = {
+            .packet = packet, .original = &original, .port = port, .listener = entry->listener};
         unsigned outcome = carry(worker, &arrival);
         port_count(port, outcome, &original);
         if (worker->trace != NULL)
@@ -880,6 +1054,8 @@ static unsigned carry_back(struct proxy_worker *worker, const struct upstream *u
     sessions_touch(worker->sessions, session, true, worker->now_ns);
     if (!is_within_limits(worker, session, true, packet->bytes))
         return PROXY_OVER_LIMIT;
+    if (worker->lane != NULL)
+        note_answer(worker, session, &packet->local.address);
     session->written.packets++;
     session->written.bytes += packet->bytes;
     const struct port_message message = {.data = packet->data,
@@ -902,6 +1078,7 @@ static void write_back(struct port *port, struct packet *packets, unsigned count
     const struct upstream *upstream = user;
     struct proxy_worker *worker = upstream->owner;
     begin_batch(worker);
+    worker->is_caught_up = count < PACKET_BATCH;
     begin_timing(worker, true);
     for (struct packet *packet = packets; packet < packets + count; packet++) {
         struct packet original = *packet;
@@ -939,6 +1116,7 @@ void proxy_worker_free(struct proxy_worker *worker)
     send_answers(worker);
     sweep(worker); /* what is left in the sockets is looked up among the sessions */
     sessions_free(worker->sessions);
+    free(worker->carriages);
     knocks_free(worker->knocks);
     trace_free(worker->trace);
     free(worker);

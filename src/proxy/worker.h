@@ -14,6 +14,7 @@
 #include "loop/worker.h"
 #include "metrics/histogram.h"
 #include "net/port.h"
+#include "proxy/fast.h"
 #include "proxy/handover.h"
 #include "proxy/homes.h"
 #include "proxy/outcome.h"
@@ -53,6 +54,7 @@ struct proxy_counters {
     struct counter handovers;              /**< copies that another worker has taken over */
     struct counter ended[SESSION_ENDS];
     struct counter sessions, sockets, resting; /**< at the moment */
+    struct counter overtakings;                /**< sessions that the driver took without a pause */
     struct counter kernel_drops;               /**< of upstream sockets, at the last look */
     struct counter gap_ns[2];                  /**< between datagrams, read and written: the mean of
                                                   the last batch */
@@ -74,6 +76,7 @@ struct proxy_worker_options {
     struct proxy_counters *counters; /**< must outlive it, as the next one */
     struct port_counters *upstream;  /**< of all its upstream sockets */
     struct session_log *lines;       /**< must outlive it */
+    struct proxy_fast *fast;         /**< as well; NULL: sockets alone */
     uint32_t max_sessions, max_per_address;
     uint32_t max_strangers; /**< of one server, as of sessions_strangers(); from then on a player's
                                 second datagram makes a session, and not the first one */
@@ -113,11 +116,11 @@ void proxy_worker_move(struct proxy_worker *worker, const struct ports *from, st
  * @return the one before, the caller's; or NULL. */
 struct trace *proxy_worker_trace(struct proxy_worker *worker, struct trace *trace);
 
+/** The sessions, to be looked at by its own thread, with what the driver has carried of them. */
+const struct sessions *proxy_worker_sessions(struct proxy_worker *worker);
+
 /** Where a player is, as far as that is known. By its own thread. */
 struct geo_place proxy_worker_place(const struct proxy_worker *worker,
                                     const struct in6_addr *player);
-
-/** The sessions, to be looked at by its own thread. */
-const struct sessions *proxy_worker_sessions(const struct proxy_worker *worker);
 
 #endif

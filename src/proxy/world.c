@@ -34,11 +34,12 @@ static int chain_make(struct world_chain **made, json_t *filters,
         next->count++;
         is_made = next->workers[i] != NULL;
     }
-    chain_unref(chain);
     if (next != NULL) {
         next->references = 1;
         next->filters = json_incref(filters);
+        next->unsteady = chain_repeats(chain, &next->repeat);
     }
+    chain_unref(chain);
     if (!is_made) {
         chain_drop(next);
         return error_set(error, -ENOMEM, "out of memory");

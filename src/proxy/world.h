@@ -32,6 +32,10 @@ struct destination {
 struct world_chain {
     unsigned references; /**< the control thread's alone */
     json_t *filters;     /**< as told */
+    /** The first filter that does not do the same with all datagrams of a session, or NULL; and
+     * what they must have alike otherwise. */
+    const char *unsteady;
+    struct filter_repeat repeat;
     unsigned count;
     struct chain_worker *workers[]; /**< one each */
 };

@@ -129,10 +129,11 @@ ALWAYS_INLINE bool write_pong(struct xdp_md *context, const struct fastpath_cpu 
 
     if (!part_write_ethernet(&at, end, &own->datagram))
         return false;
+    const struct part_hops hops = {.hops = PART_HOP_LIMIT};
     if (part_is_ipv4(&own->datagram))
-        return part_write_ipv4(&at, end, &own->datagram, PONG_UDP_BYTES) &&
+        return part_write_ipv4(&at, end, &own->datagram, PONG_UDP_BYTES, hops) &&
                write_udp(at, end, own, ping);
-    return part_write_ipv6(&at, end, &own->datagram, PONG_UDP_BYTES) &&
+    return part_write_ipv6(&at, end, &own->datagram, PONG_UDP_BYTES, hops) &&
            write_udp(at, end, own, ping);
 }
 

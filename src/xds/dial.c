@@ -42,7 +42,7 @@ struct dialer {
     uint64_t rounds, failures;
     char failure[128]; /* the last */
     int64_t backoff_ns, connected_ns;
-    bool is_stopping;
+    bool is_stopping, is_stopped;
 };
 
 int64_t dialer_wait_ns(int64_t *backoff_ns, bool was_good, int64_t lived_ns, uint64_t random)
@@ -62,6 +62,8 @@ int64_t dialer_wait_ns(int64_t *backoff_ns, bool was_good, int64_t lived_ns, uin
 static void wait_again(struct dialer *dialer, bool was_good, int64_t lived_ns)
 {
     uint64_t random = siphash_17(&dialer->key, dialer->rounds++, 0, 0);
+    if (dialer->is_stopped)
+        return;
     int64_t wait_ns = dialer_wait_ns(&dialer->backoff_ns, was_good, lived_ns, random);
 
     loop_timer_set(dialer->options.loop, &dialer->again, clock_monotonic_ns() + wait_ns);
@@ -272,8 +274,19 @@ void dialer_free(struct dialer *dialer)
 
 void dialer_start(struct dialer *dialer)
 {
+    dialer->is_stopped = false;
     (void)follow_names(dialer); /* without memory, names are not known, as without a resolver */
     loop_timer_set(dialer->options.loop, &dialer->again, 1);
+}
+
+void dialer_stop(struct dialer *dialer)
+{
+    dialer->is_stopped = true;
+    loop_timer_stop(dialer->options.loop, &dialer->again);
+    for (size_t i = 0; i < dialer->count; i++) {
+        if (dialer->attempts[i].connection != NULL)
+            h2_close(dialer->attempts[i].connection, "not needed");
+    }
 }
 
 void dialer_tick(struct dialer *dialer, int64_t now_ns)

@@ -43,6 +43,9 @@ void dialer_free(struct dialer *dialer);
 /** Dials as soon as the loop turns. */
 void dialer_start(struct dialer *dialer);
 
+/** Hangs up, and does not dial until dialer_start(); lost() is called for the connection in use. */
+void dialer_stop(struct dialer *dialer);
+
 /** To be called every second. */
 void dialer_tick(struct dialer *dialer, int64_t now_ns);
 

@@ -272,11 +272,12 @@ void mds_relay_show(const struct mds_relay *relay, json_t *list)
 
 struct mds_client {
     struct mds_client_options options;
+    struct catalog_watch watch;
     struct dialer *dialer;
     struct h2_connection *connection;
     struct grpc_call *call;
     struct publisher *publisher;
-    bool was_good;
+    bool was_good, is_started, is_silent;
     int64_t called_ns;
     uint64_t failures;
 };
@@ -354,6 +355,22 @@ static bool lost(void *user)
     return client->was_good;
 }
 
+/* A replica that does not lead has no stream, so that the relay does not take it for the owner of
+ * what the leader tells. */
+static void follow_self(void *user)
+{
+    struct mds_client *client = user;
+    bool is_silent = catalog_self(client->options.catalog)->is_silent;
+
+    if (!client->is_started || is_silent == client->is_silent)
+        return;
+    client->is_silent = is_silent;
+    if (is_silent)
+        dialer_stop(client->dialer);
+    else
+        dialer_start(client->dialer);
+}
+
 int mds_client_new(struct mds_client **client, const struct mds_client_options *options)
 {
     struct mds_client *made = calloc(1, sizeof *made);
@@ -370,6 +387,8 @@ int mds_client_new(struct mds_client **client, const struct mds_client_options *
         free(made);
         return error;
     }
+    made->watch = (struct catalog_watch){.changed = follow_self, .user = made};
+    catalog_watch(options->catalog, &made->watch);
     *client = made;
     return 0;
 }
@@ -379,13 +398,15 @@ void mds_client_free(struct mds_client *client)
     if (client == NULL)
         return;
     client->connection = NULL;
+    catalog_unwatch(client->options.catalog, &client->watch);
     dialer_free(client->dialer);
     free(client);
 }
 
 void mds_client_start(struct mds_client *client)
 {
-    dialer_start(client->dialer);
+    client->is_started = client->is_silent = true;
+    follow_self(client);
 }
 
 void mds_client_tick(struct mds_client *client, int64_t now_ns)
@@ -398,7 +419,7 @@ void mds_client_tick(struct mds_client *client, int64_t now_ns)
 
 bool mds_client_is_ready(const struct mds_client *client)
 {
-    return client->call != NULL && grpc_is_answered(client->call);
+    return client->is_silent || (client->call != NULL && grpc_is_answered(client->call));
 }
 
 uint64_t mds_client_failures(const struct mds_client *client)

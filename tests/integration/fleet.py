@@ -39,9 +39,10 @@ class File:
 
 class Role(Administered):
     """A process with its admin server on a free port."""
+    variables = environment()
 
     def __init__(self, *flags, wait="admin ready", **options):
-        variables = environment() | {"QUILKIN_ADMIN_ENABLED": "true"}
+        variables = self.variables | {"QUILKIN_ADMIN_ENABLED": "true"}
         super().__init__("--admin.address", "127.0.0.1:0", *flags, env=variables, **options)
         try:
             self.await_line(wait)
@@ -68,6 +69,9 @@ class Role(Administered):
 
     def await_ready(self, status=200):
         wait_until(lambda: self.http("/ready")[0] == status, f"/ready is {status}")
+
+    def await_value(self, pattern, value):
+        wait_until(lambda: self.value(pattern) == value, f"{pattern} is {value}")
 
     def value(self, pattern):
         """The sum of all series that match."""

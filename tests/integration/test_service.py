@@ -112,7 +112,7 @@ class StartTest(ServiceTest):
             (["--service.udp.workers", "1025"], ["--service.udp.workers", "1025"]),
             (["--service.qcmp=maybe"], ["--service.qcmp", "maybe"]),
             (["--log-format", "xml"], ["--log-format", "xml"]),
-            (["--provider.k8s"], ["--provider.k8s", "not supported yet"]),
+            (["--service.tls.cert", "x"], ["--service.tls.cert", "not supported yet"]),
             (["--service.udp", "--service.udp.session-timeout", "0"], ["--service.udp.session-timeout", "0"]),
             (["--admin.address", "localhost"], ["--admin.address", "localhost"]),
             (["--xdp", "dpdk"], ["--xdp", "off, auto or on", "dpdk"]),

@@ -27,7 +27,8 @@ add_test(NAME paddock.packaging.container
          COMMAND ${Python3_EXECUTABLE} ${CMAKE_CURRENT_LIST_DIR}/test_container.py ${PROJECT_SOURCE_DIR})
 set_tests_properties(paddock.packaging.container PROPERTIES LABELS packaging TIMEOUT 60)
 foreach(case selectors_find_the_pods ports_are_those_of_the_program
-             configuration_is_mounted_where_the_flag_says the_fleet_fits_together manifests_fit_the_schemas)
+             configuration_is_mounted_where_the_flag_says the_fleet_fits_together manifests_for_agones_are_whole
+             manifests_fit_the_schemas)
     add_test(NAME paddock.packaging.kubernetes.${case}
              COMMAND ${Python3_EXECUTABLE} ${CMAKE_CURRENT_LIST_DIR}/test_kubernetes.py ${case} ${PROJECT_SOURCE_DIR})
     set_tests_properties(paddock.packaging.kubernetes.${case} PROPERTIES LABELS packaging TIMEOUT 60 SKIP_RETURN_CODE 77)

@@ -144,9 +144,42 @@ def manifests_fit_the_schemas(objects, source):
     sys.exit("a service with a misspelt key passes as well")
 
 
+def manifests_for_agones_are_whole(_objects, source):
+    """tests/integration/test_k8s_real.py asks the real API server about them."""
+    folder = source / "packaging/agones"
+    files = {path.name: list(yaml.safe_load_all(path.read_text())) for path in folder.glob("*.yaml")}
+    base, = files.pop("kustomization.yaml")
+    expect(sorted(files) == sorted(base["resources"]), f"{sorted(files)}, but the base has {base['resources']}")
+    things = [thing for file in files.values() for thing in file]
+    settings = "".join(path.read_text() for path in source.glob("src/*/*.c"))
+    pods = {}
+    for thing in things:
+        if thing["kind"] == "Deployment":
+            template = thing["spec"]["template"]
+            container, = template["spec"]["containers"]
+            pods[template["metadata"]["labels"]["app.kubernetes.io/name"]] = container
+            expect(container["image"] in {image["name"] for image in base["images"]}, f"image {container['image']}")
+            for word in container["args"]:
+                expect(f'"{word[2:].partition("=")[0]}"' in settings, f"the program does not know {word}")
+    expect({entry["name"] for entry in base["replicas"]} <= set(pods), f"replicas of {base['replicas']}")
+    ports = {}
+    for thing in things:
+        if thing["kind"] == "Service":
+            named = {port["name"]: port["containerPort"] for port in pods[thing["spec"]["selector"]["app.kubernetes.io/name"]]["ports"]}
+            ports[thing["metadata"]["name"]] = {port["port"] for port in thing["spec"]["ports"] if named[port["targetPort"]] == port["port"]}
+    for container in pods.values():
+        for word in container["args"]:
+            if match := re.search(r"endpoints=http://([^:]+):(\d+)", word):
+                expect(int(match[2]) in ports[match[1]], f"{word}, but there are {ports}")
+    for verbs, resource in (("list watch", "configmaps"), ("list watch", "gameservers"), ("get create patch", "leases")):
+        rules = [rule["verbs"] for thing in things if thing["kind"].endswith("Role") for rule in thing["rules"]
+                 if resource in rule["resources"]]
+        expect(rules == [verbs.split()], f"{resource}: {rules}")
+
+
 CASES = {case.__name__: case for case in (
     selectors_find_the_pods, ports_are_those_of_the_program, configuration_is_mounted_where_the_flag_says, the_fleet_fits_together,
-    manifests_fit_the_schemas)}
+    manifests_for_agones_are_whole, manifests_fit_the_schemas)}
 
 if __name__ == "__main__":
     tree = pathlib.Path(sys.argv[2])

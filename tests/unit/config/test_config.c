@@ -241,8 +241,8 @@ static void commands_do_not_care_for_the_environment_of_a_service(void **state)
         ENVIRONMENT("QUILKIN_SERVICE_PHOENIX=true", "QUILKIN_CONFIG=no/x.yaml", );
 
     assert_int_equal(load(variables, LIST("ping", NULL)).result, CONFIG_COMMAND);
-    assert_usage(variables, LIST("--provider.k8s", "ping", NULL),
-                 "--provider.k8s: not supported yet");
+    assert_usage(variables, LIST("--service.tls.cert", "x", "ping", NULL),
+                 "--service.tls.cert: not supported yet");
 }
 
 static void help_and_version_come_first(void **state)
@@ -474,21 +474,9 @@ static void what_xdp_needs_is_taken(void **state)
 static const struct {
     const char *flag;
     const char *variable;
-    bool is_switch;
 } unsupported[] = {
-    {"service.tls.cert", "QUILKIN_SERVICE_TLS_CERT", false},
-    {"service.tls.key", "QUILKIN_SERVICE_TLS_KEY", false},
-    {"provider.k8s", "QUILKIN_PROVIDERS_K8S", true},
-    {"provider.k8s.namespace", "QUILKIN_PROVIDERS_K8S_NAMESPACE", false},
-    {"provider.k8s.leader-election", "QUILKIN_PROVIDERS_K8S_LEADER_ELECTION", true},
-    {"provider.k8s.leader-election.id", "QUILKIN_PROVIDERS_K8S_LEADER_ELECTION_ID", false},
-    {"provider.k8s.leader-election.lease-name", "QUILKIN_PROVIDERS_K8S_LEADER_ELECTION_LEASE_NAME",
-     false},
-    {"provider.k8s.agones", "QUILKIN_PROVIDERS_K8S_AGONES", true},
-    {"provider.k8s.agones.namespace", "QUILKIN_PROVIDERS_K8S_AGONES_NAMESPACE", false},
-    {"provider.k8s.agones.namespaces", "QUILKIN_PROVIDERS_K8S_AGONES_NAMESPACES", false},
-    {"provider.k8s.agones.address-type", "QUILKIN_PROVIDERS_K8S_AGONES_ADDRESS_TYPE", false},
-    {"provider.k8s.agones.ip-kind", "QUILKIN_PROVIDERS_K8S_AGONES_IP_KIND", false},
+    {"service.tls.cert", "QUILKIN_SERVICE_TLS_CERT"},
+    {"service.tls.key", "QUILKIN_SERVICE_TLS_KEY"},
 };
 
 #define UNSUPPORTED_COUNT (sizeof unsupported / sizeof unsupported[0])
@@ -504,7 +492,6 @@ static void flags_that_are_not_supported_are_refused(void **state)
         snprintf(flag, sizeof flag, "--%s=true", unsupported[i].flag);
         assert_usage(ENVIRONMENT(), LIST("--service.qcmp", flag, NULL), expected);
     }
-    assert_usage(ENVIRONMENT(), LIST("--provider.k8s", NULL), "--provider.k8s: not supported yet");
 }
 
 static void variables_that_are_not_supported_are_refused(void **state)
@@ -519,24 +506,6 @@ static void variables_that_are_not_supported_are_refused(void **state)
         snprintf(expected, sizeof expected, "%s: not supported yet", unsupported[i].variable);
         snprintf(variable, sizeof variable, "%s=true", unsupported[i].variable);
         assert_usage(ENVIRONMENT(variable, ), LIST("--service.qcmp", NULL), expected);
-    }
-}
-
-static void switches_that_are_not_supported_may_be_off(void **state)
-{
-    (void)state;
-    char variable[128];
-    char flag[128];
-
-    for (size_t i = 0; i < UNSUPPORTED_COUNT; i++) {
-        if (!unsupported[i].is_switch)
-            continue;
-        snprintf(flag, sizeof flag, "--%s", unsupported[i].flag);
-        snprintf(variable, sizeof variable, "%s=false", unsupported[i].variable);
-        assert_int_equal(load(ENVIRONMENT(variable, ), LIST("--service.qcmp", NULL)).result,
-                         CONFIG_SERVE);
-        assert_int_equal(load(ENVIRONMENT(), LIST("--service.qcmp", flag, "false", NULL)).result,
-                         CONFIG_SERVE);
     }
 }
 
@@ -566,7 +535,7 @@ static void help_lists_what_is_supported_and_nothing_else(void **state)
     for (size_t i = 0; i < sizeof supported / sizeof supported[0]; i++)
         assert_non_null(strstr(text, supported[i]));
     assert_non_null(strstr(text, "--provider.fs"));
-    assert_null(strstr(text, "--provider.k8s"));
+    assert_null(strstr(text, "--service.tls.cert "));
     assert_non_null(strstr(text, "--provider.xds"));
     free(text);
 }
@@ -598,7 +567,6 @@ int main(void)
         cmocka_unit_test(what_xdp_needs_is_taken),
         cmocka_unit_test(flags_that_are_not_supported_are_refused),
         cmocka_unit_test(variables_that_are_not_supported_are_refused),
-        cmocka_unit_test(switches_that_are_not_supported_may_be_off),
         cmocka_unit_test(help_lists_what_is_supported_and_nothing_else),
     };
     return cmocka_run_group_tests(tests, NULL, free_all);

@@ -58,6 +58,43 @@ static void what_is_shown_makes_the_same_chain(void **state)
     }
 }
 
+static void chains_tell_whether_they_do_the_same_with_all_datagrams(void **state)
+{
+#define SUFFIX "{name: " CAPTURE ", config: {suffix: {size: 3, remove: true}}}"
+    static const struct {
+        const char *list, *unsteady;
+        struct filter_repeat repeat;
+    } rows[] = {
+        {"[]", NULL, {0}},
+        {"[{name: " PASS "}, {name: " BALANCER ", config: {policy: HASH}}]", NULL, {0}},
+        {"[" SUFFIX ", {name: " ROUTER "}]", NULL, {true, true, true, 3}},
+        {"[{name: " CAPTURE ", config: {prefix: {size: 7}}}, {name: " HASHED_ROUTER "}]",
+         NULL,
+         {true, false, false, 7}},
+        {"[" SUFFIX ", " SUFFIX "]", CAPTURE, {true, true, true, 3}},
+        {"[{name: " CAPTURE ", config: {regex: {pattern: x}}}]", CAPTURE, {0}},
+        {"[{name: " PASS "}, {name: " BALANCER ", config: {}}]", BALANCER, {0}},
+        {"[{name: " DROP "}]", DROP, {0}},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct chain_run run;
+        struct filter_repeat repeat;
+        make(&run, rows[i].list);
+        const char *unsteady = chain_repeats(run.chain, &repeat);
+        if (rows[i].unsteady != NULL)
+            assert_string_equal(unsteady, rows[i].unsteady);
+        else
+            assert_null(unsteady);
+        assert_int_equal(repeat.has_value, rows[i].repeat.has_value);
+        assert_int_equal(repeat.is_suffix, rows[i].repeat.is_suffix);
+        assert_int_equal(repeat.is_removed, rows[i].repeat.is_removed);
+        assert_int_equal(repeat.size, rows[i].repeat.size);
+        chain_run_fini(&run);
+    }
+}
+
 static void limits_are_kept(void **state)
 {
     char list[64 * 1024];
@@ -111,6 +148,7 @@ int main(void)
         cmocka_unit_test(drop_refuses_both_ways_and_pass_none),
         cmocka_unit_test(filters_run_first_to_last_until_one_refuses),
         cmocka_unit_test(what_is_shown_makes_the_same_chain),
+        cmocka_unit_test(chains_tell_whether_they_do_the_same_with_all_datagrams),
         cmocka_unit_test(limits_are_kept),
         cmocka_unit_test(reasons_and_kinds_are_few_enough_for_counters),
     };

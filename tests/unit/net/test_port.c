@@ -177,7 +177,7 @@ static void note_refusal(const struct endpoint *to, void *user)
 static void refusals_open(struct refusals *refusals, uint16_t *number)
 {
     struct fixture *fixture = &refusals->fixture;
-    int fd = bind_free_port(number, false);
+    int fd = bind_free_port(number, false, false);
     assert_true(fd >= 0);
     *refusals =
         (struct refusals){.fixture = {.batch = port_batch_new(), .counters = port_counters_new(1)}};

@@ -1,0 +1,303 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The proxy's part of the fast path: carries datagrams of established sessions. What it does not
+ * carry it leaves as it is and passes on: the sockets decide about it, and count it. */
+#include "fastpath/part.bpf.h"
+#include "proxy/shared.h"
+
+/* Ethernet, a tag, IPv6. */
+#define MAX_UDP_AT 127
+
+/* The longest datagram that fits a frame which is not in pieces; more is the sockets'. */
+#define MAX_UDP_BYTES 4095
+
+#define MAC_BITS 48
+#define MAX_TAG ((UINT32_C(1) << FASTPATH_TAG_BITS) - 1)
+
+struct proxy_fast_settings settings;
+
+struct {
+    __uint(type, BPF_MAP_TYPE_ARRAY);
+    __uint(max_entries, 1); /* set before it is loaded, as in the next ones */
+    __uint(map_flags, BPF_F_MMAPABLE);
+    __type(key, uint32_t);
+    __type(value, struct proxy_fast_bucket);
+} directory SEC(".maps");
+
+struct {
+    __uint(type, BPF_MAP_TYPE_ARRAY);
+    __uint(max_entries, 1);
+    __uint(map_flags, BPF_F_MMAPABLE);
+    __type(key, uint32_t);
+    __type(value, struct proxy_fast_slot);
+} slots SEC(".maps");
+
+struct {
+    __uint(type, BPF_MAP_TYPE_ARRAY);
+    __uint(max_entries, 1);
+    __uint(map_flags, BPF_F_MMAPABLE);
+    __type(key, uint32_t);
+    __type(value, struct proxy_fast_counters);
+} counters SEC(".maps");
+
+/* One way through a session. */
+struct way {
+    struct proxy_fast_slot *slot;
+    struct proxy_fast_end *in, *out;
+    struct proxy_fast_count *count;
+    uint32_t end;         /* 0: read, 1: write */
+    uint32_t token_bytes; /* that are cut off */
+    bool cuts_front;
+};
+
+/* The session of which a datagram seems to be one, and at which end it came in. */
+ALWAYS_INLINE bool find_way(const struct fastpath_datagram *datagram, struct way *way)
+{
+    uint64_t hash =
+        proxy_fast_hash(&settings, datagram->source, datagram->source_port, datagram->port);
+    uint32_t index = (uint32_t)(hash & settings.mask), found = 0;
+    struct proxy_fast_bucket *bucket = bpf_map_lookup_elem(&directory, &index);
+
+    if (bucket == NULL)
+        return false;
+#pragma unroll
+    for (int i = 0; i < PROXY_FAST_ENTRIES; i++) {
+        uint64_t entry = bucket->entries[i];
+        if (entry >> 32 == hash >> 32)
+            found = (uint32_t)entry;
+    }
+    if (found == 0)
+        return false;
+    way->end = (found - 1) & 1;
+    index = (found - 1) >> 1;
+    way->slot = bpf_map_lookup_elem(&slots, &index);
+    if (way->slot == NULL)
+        return false;
+    /* Not by an index that is computed: constants are what the compiler of clang 14 can follow. */
+    bool is_write = way->end != 0;
+    way->in = is_write ? &way->slot->ends[1] : &way->slot->ends[0];
+    way->out = is_write ? &way->slot->ends[0] : &way->slot->ends[1];
+    way->count = is_write ? &way->slot->counts[1] : &way->slot->counts[0];
+    return true;
+}
+
+/* Whether the session of a way is in force, and has the datagram's ends. */
+ALWAYS_INLINE bool is_its_way(const struct fastpath_datagram *datagram, const struct way *way)
+{
+    uint64_t version = *(volatile uint64_t *)&settings.version;
+    uint32_t differs = (uint32_t)(way->in->peer_port ^ datagram->source_port) |
+                       (uint32_t)(way->in->own_port ^ datagram->port);
+
+    if (version == 0 || *(volatile uint64_t *)&way->slot->version != version)
+        return false;
+#pragma unroll
+    for (int i = 0; i < 4; i++)
+        differs |= (way->in->peer[i] ^ datagram->source[i]) |
+                   (way->in->own[i] ^ datagram->destination.address[i]);
+    return differs == 0;
+}
+
+/* Notes where the sender of a frame is. Returns whether the receiver's place is known. */
+ALWAYS_INLINE bool learn(const struct fastpath_datagram *datagram, const struct way *way)
+{
+    uint32_t tag = datagram->destination.tags & ~FASTPATH_TAGS_IPV6;
+    uint64_t link = datagram->peer_mac | (uint64_t)tag << MAC_BITS;
+
+    if (tag > MAX_TAG || datagram->tags_count > 1)
+        return false;
+    if (way->in->link != link)
+        way->in->link = link;
+    return way->out->link != 0;
+}
+
+/* Whether a datagram is the sockets', where somebody looks at what they do. */
+ALWAYS_INLINE bool is_sample(void)
+{
+    return settings.is_sampled && bpf_get_prandom_u32() % PROXY_FAST_SAMPLE == 0;
+}
+
+/* Whether the datagram has the token of its session, which a player's must. Notes what to cut. */
+ALWAYS_INLINE bool read_token(struct xdp_md *context, const struct fastpath_datagram *datagram,
+                              struct way *way)
+{
+    void *end = (void *)(uintptr_t)context->data_end;
+    const struct proxy_fast_slot *slot = way->slot;
+    uint32_t bytes = slot->token_bytes, at = sizeof(struct udphdr);
+
+    if (way->end != 0 || bytes == 0)
+        return true;
+    if (bytes > PROXY_FAST_TOKEN_BYTES || datagram->udp_bytes < sizeof(struct udphdr) + bytes)
+        return false;
+    if (slot->is_suffix)
+        at = datagram->udp_bytes - bytes;
+    at += datagram->udp_at;
+    at = (uint32_t)shared_word_opaque(at);
+    if (at > MAX_UDP_AT + MAX_UDP_BYTES)
+        return false;
+    const uint8_t *data = (void *)(uintptr_t)context->data + at;
+    for (uint32_t i = 0; i < PROXY_FAST_TOKEN_BYTES; i++) {
+        if (i >= bytes)
+            break;
+        if ((void *)(data + i + 1) > end || data[i] != slot->token[i])
+            return false;
+    }
+    way->token_bytes = slot->is_removed ? bytes : 0;
+    way->cuts_front = !slot->is_suffix;
+    return true;
+}
+
+ALWAYS_INLINE uint16_t complement(uint16_t sum)
+{
+    return (uint16_t)~sum;
+}
+
+/* The checksum of the datagram as it leaves, in network order, from the one with which it came:
+ * that of the payload is what the headers and the token leave of it. Returns 0 for one of which
+ * that cannot be known: there is none, or it looks like one that the sender left to its network
+ * interface, as between containers, so that it is of the addresses alone. */
+ALWAYS_INLINE uint16_t next_checksum(const struct fastpath_datagram *datagram,
+                                     const struct way *way, uint16_t checksum)
+{
+    const struct proxy_fast_end *in = way->in;
+    uint16_t bytes = bpf_htons(datagram->udp_bytes);
+    uint16_t next_bytes = bpf_htons((uint16_t)(datagram->udp_bytes - way->token_bytes));
+    uint64_t addresses = (uint64_t)in->sum + complement(in->peer_port) + complement(in->own_port);
+
+    if (checksum == 0 || checksum == part_fold(addresses + bytes))
+        return 0;
+    uint64_t sum = (uint64_t)complement(checksum) + complement(in->sum) + 2 * complement(bytes);
+    if (way->token_bytes > 0) {
+        uint16_t token = complement(way->slot->token_sum);
+        bool is_odd = !way->cuts_front && ((datagram->udp_bytes - way->token_bytes) & 1) != 0;
+        sum += is_odd ? (uint16_t)(token << 8 | token >> 8) : token;
+        if (way->cuts_front && (way->token_bytes & 1) != 0) { /* what follows changes places */
+            uint16_t rest = part_fold(sum);
+            sum = (uint16_t)(rest << 8 | rest >> 8);
+        }
+    }
+    uint16_t next = complement(part_fold(sum + way->out->sum + 2 * (uint64_t)next_bytes));
+    return next != 0 ? next : 0xffff;
+}
+
+/* Whether nothing that came before can wait in a socket. */
+ALWAYS_INLINE bool is_open(struct proxy_fast_count *count)
+{
+    uint64_t gate = *(volatile uint64_t *)&count->gate;
+
+    if (gate == PROXY_FAST_OPEN)
+        return true;
+    uint64_t now = bpf_ktime_get_ns();
+    bool opens = gate != 0 && now - gate > PROXY_FAST_GAP_NS;
+    count->gate = opens ? PROXY_FAST_OPEN : now;
+    return opens;
+}
+
+/* Makes the datagram in memory of the CPU the one that leaves. */
+ALWAYS_INLINE void turn(struct fastpath_datagram *datagram, const struct way *way)
+{
+    uint64_t link = way->out->link;
+    uint32_t tag = (uint32_t)(link >> MAC_BITS);
+    uint32_t is_8021ad = tag & FASTPATH_TAG_IS_8021AD;
+    uint32_t type = is_8021ad != 0 ? ETH_P_8021AD : ETH_P_8021Q;
+
+    datagram->peer_mac = link & ((UINT64_C(1) << MAC_BITS) - 1);
+    datagram->tags_count = tag != 0;
+    datagram->raw_tags[0] =
+        (uint32_t)bpf_htons((uint16_t)(tag ^ is_8021ad)) << 16 | bpf_htons((uint16_t)type);
+#pragma unroll
+    for (int i = 0; i < 4; i++) {
+        datagram->destination.address[i] = way->out->own[i];
+        datagram->source[i] = way->out->peer[i];
+    }
+    datagram->port = way->out->own_port;
+    datagram->source_port = way->out->peer_port;
+    datagram->udp_bytes = (uint16_t)(datagram->udp_bytes - way->token_bytes);
+    /* Players' datagrams end in a ring of proxies, as they do with sockets. */
+    bool is_aged = way->end == 0 && datagram->hops <= PART_HOP_LIMIT;
+    datagram->hops = is_aged ? (uint8_t)(datagram->hops - 1) : PART_HOP_LIMIT;
+    datagram->traffic = settings.keeps_traffic ? datagram->traffic : 0;
+}
+
+/* Cuts the frame to what leaves. Returns whether that was possible; else the frame is as it was. */
+ALWAYS_INLINE bool resize(struct xdp_md *context, const struct way *way, int32_t front,
+                          uint32_t frame_bytes, uint32_t used_bytes)
+{
+    uint32_t back = frame_bytes - used_bytes + (way->cuts_front ? 0 : way->token_bytes);
+
+    if (front != 0 && bpf_xdp_adjust_head(context, front) != 0)
+        return false;
+    /* Fewer bytes always fit. */
+    return way->token_bytes == 0 || back == 0 || bpf_xdp_adjust_tail(context, -(int32_t)back) == 0;
+}
+
+ALWAYS_INLINE bool write_frame(struct xdp_md *context, const struct fastpath_datagram *datagram,
+                               uint16_t checksum)
+{
+    void *end = (void *)(uintptr_t)context->data_end;
+    void *at = (void *)(uintptr_t)context->data;
+    const struct part_hops hops = {datagram->hops, datagram->traffic};
+
+    if (!part_write_ethernet(&at, end, datagram))
+        return false;
+    if (part_is_ipv4(datagram) ? !part_write_ipv4(&at, end, datagram, datagram->udp_bytes, hops)
+                               : !part_write_ipv6(&at, end, datagram, datagram->udp_bytes, hops))
+        return false;
+    struct udphdr *udp = at;
+    if (at + sizeof *udp > end)
+        return false;
+    udp->source = datagram->port;
+    udp->dest = datagram->source_port;
+    udp->len = bpf_htons(datagram->udp_bytes);
+    udp->check = checksum;
+    return true;
+}
+
+ALWAYS_INLINE void count(struct proxy_fast_counters *own, const struct way *way, uint32_t bytes)
+{
+    struct proxy_fast_count *count = way->count;
+
+    own->packets[way->end & 1]++;
+    own->bytes[way->end & 1] += bytes;
+    count->last_ns = (int64_t)bpf_ktime_get_coarse_ns();
+    __sync_fetch_and_add(&count->packets, 1); /* the next frame may come to another CPU */
+    __sync_fetch_and_add(&count->bytes, bytes);
+}
+
+SEC("xdp")
+int paddock_proxy(struct xdp_md *context)
+{
+    struct way way = {0};
+    uint32_t cpu = bpf_get_smp_processor_id();
+    struct fastpath_cpu *own = part_cpu(cpu);
+    struct proxy_fast_counters *counted = bpf_map_lookup_elem(&counters, &cpu);
+
+    if (own == NULL || counted == NULL)
+        return XDP_PASS;
+    struct fastpath_datagram *datagram = &own->datagram;
+    if (!find_way(datagram, &way) || !is_its_way(datagram, &way) || !learn(datagram, &way) ||
+        is_sample() || datagram->hops <= 1 || datagram->udp_bytes > MAX_UDP_BYTES ||
+        !read_token(context, datagram, &way))
+        return XDP_PASS;
+
+    void *end = (void *)(uintptr_t)context->data_end;
+    void *start = (void *)(uintptr_t)context->data;
+    void *at = start + (datagram->udp_at & MAX_UDP_AT);
+    if (at + sizeof(struct udphdr) > end)
+        return XDP_PASS;
+    uint16_t checksum = next_checksum(datagram, &way, ((struct udphdr *)at)->check);
+    if (checksum == 0 || !is_open(way.count))
+        return XDP_PASS;
+
+    uint32_t frame_bytes = (uint32_t)shared_word_opaque((uint64_t)(end - start));
+    uint32_t used_bytes = datagram->udp_at + datagram->udp_bytes;
+    int32_t tags = (int32_t)datagram->tags_count - (way.out->link >> MAC_BITS != 0);
+    int32_t front = PART_TAG_BYTES * tags + (way.cuts_front ? (int32_t)way.token_bytes : 0);
+    if (!resize(context, &way, front, frame_bytes, used_bytes))
+        return XDP_PASS;
+    turn(datagram, &way);
+    if (!write_frame(context, datagram, checksum))
+        return XDP_ABORTED; /* it always fits: there was room for as much */
+    count(counted, &way, datagram->udp_bytes - (uint32_t)sizeof(struct udphdr));
+    return part_transmit(own);
+}
+
+char LICENSE[] SEC("license") = "Apache-2.0";

@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/** @file
+ * What the proxy's part of the fast path shares with this process: a cache of established sessions.
+ * Workers write it and have the truth; the program looks sessions up, and counts.
+ *
+ * A slot is a session, with an end towards the player and one towards the server. A frame that
+ * comes in at one end leaves by the other. The directory leads from what a frame says to slots.
+ */
+#ifndef PADDOCK_PROXY_SHARED_H
+#define PADDOCK_PROXY_SHARED_H
+
+#include <stdint.h>
+
+/** The most bytes of a token that the program compares. */
+#define PROXY_FAST_TOKEN_BYTES 16
+
+/** Entries of a bucket of the directory, which is a cache line. */
+#define PROXY_FAST_ENTRIES 8
+
+/** Of so many datagrams a trace sees one. */
+#define PROXY_FAST_SAMPLE 16
+
+/** A direction is carried from the first datagram on that comes so long after the one before: until
+ * then earlier ones may wait in a socket, and would be overtaken. */
+#define PROXY_FAST_GAP_NS 2000000
+
+/** proxy_fast_count.gate: it is carried. */
+#define PROXY_FAST_OPEN UINT64_MAX
+
+/** Written by the process, read by the program. */
+struct proxy_fast_settings {
+    uint64_t version;       /**< in force: no slot of another one is used; 0: none is */
+    uint64_t key[2];        /**< of proxy_fast_hash(), as players choose what is hashed */
+    uint64_t mask;          /**< of the buckets' indexes */
+    uint64_t is_sampled;    /**< 1: one datagram in #PROXY_FAST_SAMPLE goes to the sockets */
+    uint64_t keeps_traffic; /**< 1: DSCP and ECN are carried through; else 0 */
+};
+
+/** Network order; IPv4 as v4-mapped. */
+struct proxy_fast_end {
+    uint32_t peer[4], own[4];
+    uint16_t peer_port, own_port;
+    uint16_t sum; /**< of the words above and the protocol's number, as of Internet checksums */
+    uint16_t unused;
+    /** From where the peer's last frame came, which is where frames for it go: fastpath_mac(), and
+     * above 48 bits the number of its VLAN tag. The program's; 0: none has come yet. */
+    uint64_t link;
+};
+
+/** Of one direction, with frames that were sent alone. The program adds, workers take. */
+struct proxy_fast_count {
+    uint64_t packets, bytes; /**< UDP payload as it was sent */
+    uint64_t gate;   /**< #PROXY_FAST_OPEN; else when a datagram was passed on last, kernel's clock;
+                        0:   none was yet */
+    int64_t last_ns; /**< the coarse monotonic clock of the kernel */
+};
+
+/** A session. Nothing but versions and what is the program's changes while one is in it, nor within
+ * a second after, so that no program reads half of one and half of another. */
+struct proxy_fast_slot {
+    uint64_t version;                  /**< under which workers saw both directions pass; 0: none */
+    struct proxy_fast_end ends[2];     /**< the player's, the server's */
+    struct proxy_fast_count counts[2]; /**< read, write */
+    uint16_t token_bytes;              /**< that all datagrams of the player have; 0: none */
+    uint16_t token_sum;                /**< as the ends' sum, of the token at an even place */
+    uint8_t is_suffix, is_removed;     /**< where it stands; whether the server gets it */
+    uint16_t unused;
+    uint8_t token[PROXY_FAST_TOKEN_BYTES];
+} __attribute__((aligned(64)));
+
+/** Entries: the high half of the hash, then 1 + 2 * the slot + the end; 0: none. */
+struct proxy_fast_bucket {
+    uint64_t entries[PROXY_FAST_ENTRIES];
+} __attribute__((aligned(64)));
+
+/** What a CPU has sent, read and write; on cache lines of its own. */
+struct proxy_fast_counters {
+    uint64_t packets[2], bytes[2];
+} __attribute__((aligned(64)));
+
+/** The hash of a frame's source and ports: the low bits are those of the bucket. */
+static inline uint64_t proxy_fast_hash(const struct proxy_fast_settings *settings,
+                                       const uint32_t peer[4], uint16_t peer_port,
+                                       uint16_t own_port)
+{
+    uint64_t hash = settings->key[0] ^ ((uint64_t)peer[0] << 32 | peer[1]);
+    hash *= UINT64_C(0xff51afd7ed558ccd);
+    hash ^= hash >> 32 ^ ((uint64_t)peer[2] << 32 | peer[3]);
+    hash *= UINT64_C(0xc4ceb9fe1a85ec53);
+    hash ^= hash >> 32 ^ settings->key[1] ^ ((uint64_t)peer_port << 16 | own_port);
+    hash *= UINT64_C(0x9e3779b97f4a7c15);
+    return hash ^ hash >> 32;
+}
+
+/** The entry of an end of a slot. */
+static inline uint64_t proxy_fast_entry(uint64_t hash, uint32_t slot, uint32_t end)
+{
+    return (hash >> 32 << 32) | (1 + 2 * slot + end);
+}
+
+#endif

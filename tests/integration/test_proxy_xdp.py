@@ -1,0 +1,252 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The proxy with XDP in front of its sockets, between two hosts (network namespaces) over veth: players and game servers are on
+one of them."""
+import json
+import subprocess
+import time
+
+import support
+from proxying import BALANCER, FILTER, Player, Proxy, Servers, by_token, check_sums, cluster, dropped, value
+from serving import RELOADED
+from test_xdp import CLIENT_IPV4, CLIENT_IPV6, SERVER_IPV4, SERVER_IPV6, XdpTest, holder
+
+CARRIES = "xdp carries established sessions"
+LEAVES = "xdp leaves players' datagrams to the sockets"
+FIREWALL, CONCATENATE = FILTER("firewall", "Firewall"), FILTER("concatenate", "Concatenate")
+EVERYBODY = {"action": "ALLOW", "sources": ["0.0.0.0/0", "::/0"], "ports": ["0-65535", 65535]}
+
+
+class ProxyXdpTest(XdpTest):
+    """What the tests below share."""
+    mode = None
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        with cls.client:
+            # Without it checksums are left to a network interface that does not exist, and the sockets carry all.
+            subprocess.run(["ethtool", "-K", "way", "tx", "off"], check=True, stdout=subprocess.DEVNULL)
+
+    def proxy(self, clusters=(), filters=None, udp=None, **options):
+        with self.server:
+            proxy = Proxy(clusters, filters, udp, "--xdp", "on", "--xdp-attach", self.mode,
+                          "--service.udp.xdp.network-interface", "way", **options)
+        self.addCleanup(proxy.__exit__)
+        return proxy
+
+    def servers(self, count, address=CLIENT_IPV4, **options):
+        with self.client:
+            servers = Servers(count, address=address, **options)
+        return self.enterContext(servers)
+
+    def player(self, proxy, address=SERVER_IPV4, port=None):
+        with self.client:
+            return self.enterContext(Player(port or proxy.port, address))
+
+    def metrics(self, proxy):
+        with self.server:
+            return proxy.metrics()
+
+    def carried(self, proxy):
+        """Datagrams that XDP has carried so far: to servers, to players."""
+        metrics = self.metrics(proxy)
+        return [value(metrics, "paddock_udp_xdp_packets_total", event=event) for event in ("read", "write")]
+
+    def establish(self, proxy, player, data=b"hello"):
+        """Plays until XDP carries the session both ways."""
+        def is_carried():
+            before = self.carried(proxy)
+            player.ask(data)
+            return all(now > then for now, then in zip(self.carried(proxy), before))
+        support.wait_until(is_carried, "XDP carries the session")
+
+    def check_all_by_xdp(self, proxy, player, count=50, data=b"datagram %d", answer=None):
+        before = self.carried(proxy)
+        for i in range(count):
+            self.assertEqual(player.ask(data % i), (answer or data) % i)
+        self.assertEqual(self.carried(proxy), [number + count for number in before])
+
+    def check_sums(self, proxy):
+        with self.server:
+            check_sums(proxy)
+
+    def sessions(self, proxy):
+        with self.server:
+            return json.loads(proxy.http("/sessions")[1])["sessions"]
+
+
+class ModeTests:
+    """The same for both modes."""
+
+    def test_established_sessions_are_carried_and_counted_once(self):
+        for own, host in ((CLIENT_IPV4, SERVER_IPV4), (CLIENT_IPV6, SERVER_IPV6)):
+            servers = self.servers(1, own)
+            proxy = self.proxy([cluster(*servers.targets)])
+            self.assertEqual(proxy.await_event(CARRIES)["fields"]["interface"], "way")
+            players = [self.player(proxy, host) for _ in range(5)]
+            for player in players:
+                self.establish(proxy, player)
+                self.check_all_by_xdp(proxy, player, 20)
+            self.check_sums(proxy)
+            metrics = self.metrics(proxy)
+            self.assertEqual(value(metrics, "quilkin_session_total"), 5)
+            self.assertEqual(value(metrics, "paddock_udp_xdp_sessions"), 5)
+            self.assertEqual(value(metrics, "quilkin_packets_total", event="read"), servers.count())
+            self.assertEqual(value(metrics, "quilkin_packets_total", event="write"), servers.count())
+            size = sum(len(data) for data, _ in servers.seen[0])
+            self.assertEqual(value(metrics, "quilkin_bytes_total", event="read"), size)
+            self.assertEqual(value(metrics, "quilkin_bytes_total", event="write"), size)
+            shown = self.sessions(proxy)
+            self.assertEqual(sum(one["read"]["packets"] for one in shown), servers.count())
+            self.assertEqual(sum(one["write"]["bytes"] for one in shown), size)
+            with self.server:
+                self.assertEqual(holder("way"), self.mode)
+                stopped = proxy.stop()
+            self.assertEqual([stopped["received_from_players"], stopped["sent_to_players"]], [servers.count()] * 2)
+            with self.server:
+                self.assertIsNone(holder("way"))
+
+    def test_tokens_are_compared_for_each_datagram_and_cut_off(self):
+        for part, size, remove in (("suffix", 3, True), ("prefix", 3, True), ("prefix", 16, True), ("suffix", 4, False)):
+            with self.subTest(part=part, size=size, remove=remove):
+                servers = self.servers(2)
+                tokens = [b"A" * size, b"B" * size]
+                proxy = self.proxy([cluster(*servers.targets, tokens=[[token] for token in tokens])],
+                                   by_token(part, size, remove))
+                player = self.player(proxy)
+
+                def marked(data, token):
+                    return data + token if part == "suffix" else token + data
+                self.establish(proxy, player, marked(b"hello", tokens[0]))
+                data = marked(b"datagram %d", tokens[0])
+                self.check_all_by_xdp(proxy, player, 20, data, b"datagram %d" if remove else data)
+                before = self.carried(proxy)
+                player.socket.send(marked(b"nobody's", b"C" * size))
+                other = marked(b"the other's", tokens[1])
+                self.assertEqual(player.ask(other), b"the other's" if remove else other)
+                self.assertEqual([data for data, _ in servers.seen[1]], [b"the other's" if remove else other])
+                self.assertEqual(self.carried(proxy), before)
+                self.check_all_by_xdp(proxy, player, 5, data, b"datagram %d" if remove else data)
+                metrics = self.metrics(proxy)
+                self.assertEqual(dropped(metrics, "read"), 1)
+                self.assertEqual(dropped(metrics, "read", "filter::token_router::no endpoint match"), 1)
+                self.check_sums(proxy)
+                with self.server:
+                    proxy.stop()
+
+    def test_a_change_is_in_force_for_the_next_datagram(self):
+        servers = self.servers(2)
+        proxy = self.proxy([cluster(servers.targets[0])])
+        player = self.player(proxy)
+        for turn in range(1, 5):
+            self.establish(proxy, player)
+            seen = len(servers.seen[(turn - 1) % 2])
+            with self.server:
+                proxy.reload(clusters=[cluster(servers.targets[turn % 2])])
+            player.ask(b"after %d" % turn)
+            self.assertEqual(len(servers.seen[(turn - 1) % 2]), seen)
+            self.assertEqual(servers.seen[turn % 2][-1][0], b"after %d" % turn)
+        firewall = {"on_read": [EVERYBODY], "on_write": [EVERYBODY]}
+        with self.server:
+            proxy.reload(filters=[{"name": FIREWALL, "config": firewall}])
+        self.establish(proxy, player)
+        firewall["on_write"] = [EVERYBODY | {"action": "DENY"}]
+        with self.server:
+            proxy.reload(filters=[{"name": FIREWALL, "config": firewall}])
+        player.socket.send(b"no answer")
+        support.wait_until(lambda: dropped(self.metrics(proxy), "write", "filter::firewall::denied") == 1, "it is denied")
+        self.assertEqual(player.rest(), [])
+        self.check_sums(proxy)
+
+    def test_what_the_driver_cannot_do_is_told_and_left_to_the_sockets(self):
+        servers = self.servers(1)
+        append = {"name": CONCATENATE, "config": {"on_read": "APPEND", "bytes": "IQ=="}}
+        proxy = self.proxy([cluster(*servers.targets)], [append])
+        self.assertEqual(proxy.await_event(LEAVES)["fields"]["reason"], CONCATENATE)
+        player = self.player(proxy)
+
+        def shown():
+            with self.server:
+                return json.loads(proxy.http("/config")[1])["paddock"]["udp"]["xdp"]
+        for _ in range(5):
+            self.assertEqual(player.ask(b"hello"), b"hello!")
+        self.assertEqual((self.carried(proxy), shown()), ([0, 0], CONCATENATE))
+        self.assertEqual(self.metrics(proxy)["paddock_udp_xdp_active"], 0)
+        with self.server:
+            proxy.reload(filters=[{"name": BALANCER, "config": {"policy": "HASH"}}])
+        self.establish(proxy, player)
+        self.assertEqual((shown(), self.metrics(proxy)["paddock_udp_xdp_active"]), ("sessions", 1))
+        limit = "paddock.udp.sessions.max_packets_per_second"
+        with self.server:
+            proxy.reload(udp={"sessions": {"max_packets_per_second": 1000000}})
+        before = self.carried(proxy)
+        player.ask(b"limited")
+        self.assertEqual((self.carried(proxy), shown()), (before, limit))
+        self.check_sums(proxy)
+
+
+@support.needs_root
+class NativeTest(ModeTests, ProxyXdpTest):
+    mode = "native"
+
+    def test_a_session_that_the_driver_carries_is_not_idle_and_then_ends_in_time(self):
+        servers = self.servers(1)
+        proxy = self.proxy([cluster(*servers.targets)], udp={"session_timeout": "3s", "sessions": {"log_rate": 10}})
+        player = self.player(proxy)
+        self.establish(proxy, player)
+        widest, last = 0, time.monotonic()
+        for _ in range(14):
+            time.sleep(0.4)
+            player.ask(b"still here")
+            widest, last = max(widest, time.monotonic() - last), time.monotonic()
+        if widest < 2.5:
+            self.assertEqual(value(self.metrics(proxy), "paddock_udp_sessions_ended_total"), 0)
+        line = proxy.await_event("udp session ended")
+        if widest < 2.5:
+            self.assertGreater(time.monotonic() - last, 2.9)
+            self.assertEqual(line["fields"]["read_packets"], servers.count())
+            self.assertEqual(line["fields"]["write_packets"], servers.count())
+            self.assertGreater(line["fields"]["duration_ms"], 5000)
+        self.assertEqual(self.metrics(proxy)["paddock_udp_xdp_sessions"], 0)
+        self.establish(proxy, player)
+        self.check_sums(proxy)
+
+    def test_no_datagram_is_overtaken_where_the_driver_takes_over(self):
+        servers = self.servers(1)
+        proxy = self.proxy([cluster(*servers.targets)])
+        player = self.player(proxy)
+        sent, answers = [], []
+        while len(sent) < 2000 or min(self.carried(proxy)) == 0:
+            self.assertLess(len(sent), 100000)
+            for _ in range(20):
+                burst = [b"%06d" % (len(sent) + i) for i in range(10)]
+                for data in burst:
+                    player.socket.send(data)
+                sent += burst
+                answers += [player.socket.recv(100) for _ in burst]
+        self.assertEqual([data for data, _ in servers.seen[0]], sent)
+        self.assertEqual(answers, sent)
+        self.check_sums(proxy)
+
+    def test_the_number_of_the_port_for_players_may_change(self):
+        servers = self.servers(1)
+        proxy = self.proxy([cluster(*servers.targets)])
+        player = self.player(proxy)
+        self.establish(proxy, player)
+        with self.server:
+            port = support.closed_port()
+            proxy.reload(udp={"port": port})
+        moved = self.player(proxy, port=port)
+        self.establish(proxy, moved)
+        player.socket.send(b"to the old one")
+        self.assertEqual(player.rest(0.2), [])
+        self.check_sums(proxy)
+
+
+@support.needs_root
+class GenericTest(ModeTests, ProxyXdpTest):
+    mode = "generic"
+
+
+if __name__ == "__main__":
+    support.main()

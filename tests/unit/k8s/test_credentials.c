@@ -1,0 +1,162 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "support/cmocka.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "k8s/credentials.h"
+#include "k8s/watcher.h"
+
+#define HEAD                                                                                       \
+    "current-context: x\ncontexts: [{name: x, context: {cluster: c, user: u}}]\n"                  \
+    "clusters: [{name: c, cluster: {server: \"https://192.0.2.1:6443/\"}}]\nusers: [{name: u, "    \
+    "user: "
+
+static int parse(const char *text, struct credentials_facts *facts, struct error *error)
+{
+    const struct credentials_files files = {.folder = "/nowhere"};
+
+    return credentials_parse(text, strlen(text), &files, facts, error);
+}
+
+static void a_token_and_a_server_are_found(void **state)
+{
+    struct credentials_facts facts = {0};
+
+    (void)state;
+    assert_int_equal(parse(HEAD "{token: abc}}]\n", &facts, NULL), 0);
+    assert_string_equal(facts.server, "https://192.0.2.1:6443");
+    assert_string_equal(facts.token.data, "abc");
+    assert_null(facts.authorities.data);
+    assert_false(facts.is_unverified);
+    credentials_facts_fini(&facts);
+}
+
+static void what_cannot_be_used_is_refused_with_a_reason(void **state)
+{
+    static const struct {
+        const char *text, *error;
+    } rows[] = {
+        {"", "expected a map with current-context"},
+        {"[]", "expected a map with current-context"},
+        {"current-context: x", "contexts: none is 'x' and has a cluster"},
+        {"current-context: x\ncontexts: [{name: x, context: {cluster: c}}]",
+         "clusters: none is 'c'"},
+        {"current-context: x\ncontexts: [{name: x, context: {cluster: c}}]\nclusters: [{name: c, "
+         "cluster: {server: ftp}}]",
+         "server: expected an http or https URL"},
+        {HEAD "{exec: {command: a}}}]",
+         "user.exec: not supported, as no program is run for credentials, and nobody is "
+         "impersonated; expected token, tokenFile or client-certificate"},
+        {HEAD "{token: \"a b\"}}]", "the token has a character that no token has"},
+        {HEAD "{token: \"a\\r\\nX: y\"}}]", "the token has a character that no token has"},
+        {HEAD "{tokenFile: none}}]", "cannot read /nowhere/none: No such file or directory"},
+        {HEAD "{client-key-data: YQ==}}]",
+         "client-certificate and client-key: one needs the other"},
+        {HEAD "{client-key-data: '?'}}]", "client-key-data: expected base64"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct credentials_facts facts = {0};
+        struct error error = {0};
+
+        assert_true(parse(rows[i].text, &facts, &error) < 0);
+        assert_string_equal(error.text, rows[i].error);
+        assert_null(facts.server);
+    }
+}
+
+static void write_file(const char *folder, const char *name, const char *text)
+{
+    char path[256];
+
+    snprintf(path, sizeof path, "%s/%s", folder, name);
+    FILE *file = fopen(path, "we");
+    assert_non_null(file);
+    fputs(text, file);
+    fclose(file);
+}
+
+static void remove_file(const char *folder, const char *name)
+{
+    char path[256];
+
+    snprintf(path, sizeof path, "%s/%s", folder, name);
+    unlink(path);
+}
+
+static void a_pod_finds_its_account_and_reads_a_rotated_token(void **state)
+{
+    char folder[] = "/tmp/paddock-account-XXXXXX";
+    const struct k8s_places places = {.host = "2001:db8::1", .port = "443"};
+    struct credentials *credentials = NULL;
+    struct error error = {0};
+    struct log log;
+
+    (void)state;
+    log_init(&log, &(struct log_options){.fd = -1, .level = LOG_LEVEL_OFF});
+    assert_non_null(mkdtemp(folder));
+    assert_int_equal(credentials_new(&credentials, &places, folder, &error), -ENOENT);
+    write_file(folder, "ca.crt", "authorities");
+    write_file(folder, "token", "one\n");
+    assert_int_equal(credentials_new(&credentials, &places, folder, &error), 0);
+    const struct credentials_facts *facts = credentials_facts(credentials);
+    assert_string_equal(facts->server, "https://[2001:db8::1]:443");
+    assert_string_equal(facts->token.data, "one");
+    assert_string_equal(facts->authorities.data, "authorities");
+    write_file(folder, "token", "three\n");
+    credentials_refresh(credentials, &log);
+    assert_string_equal(facts->token.data, "three");
+    write_file(folder, "token", "");
+    credentials_refresh(credentials, &log);
+    assert_string_equal(facts->token.data, "three"); /* what is of no use leaves the old */
+    credentials_free(credentials);
+    remove_file(folder, "token");
+    remove_file(folder, "ca.crt");
+    rmdir(folder);
+}
+
+static void without_a_cluster_there_is_an_error(void **state)
+{
+    const struct k8s_places places = {.home = ""};
+    struct credentials *credentials = NULL;
+    struct error error = {0};
+
+    (void)state;
+    assert_int_equal(credentials_new(&credentials, &places, "/nowhere", &error), -ENOENT);
+    assert_string_equal(error.text,
+                        "no cluster: neither KUBECONFIG nor ~/.kube/config, and not in a pod");
+}
+
+static void tries_come_later_and_later_and_not_all_at_once(void **state)
+{
+    int64_t backoff_ns = 0, other_ns = 0;
+
+    (void)state;
+    assert_int_equal(watcher_wait_ns(&backoff_ns, 0), 250000000);
+    assert_int_equal(watcher_wait_ns(&backoff_ns, 0), 500000000);
+    assert_int_equal(watcher_wait_ns(&backoff_ns, 0), 1000000000);
+    for (unsigned i = 0; i < 3; i++)
+        assert_int_equal(watcher_wait_ns(&backoff_ns, 0), 2000000000);
+    assert_int_equal(watcher_wait_ns(&other_ns, 124999999), 374999999);
+    assert_int_equal(watcher_wait_ns(&other_ns, UINT64_C(1) << 60),
+                     500000000 + (1LL << 60) % 250000000);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_token_and_a_server_are_found),
+        cmocka_unit_test(what_cannot_be_used_is_refused_with_a_reason),
+        cmocka_unit_test(a_pod_finds_its_account_and_reads_a_rotated_token),
+        cmocka_unit_test(without_a_cluster_there_is_an_error),
+        cmocka_unit_test(tries_come_later_and_later_and_not_all_at_once),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,679 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The proxy's part of the fast path, run by the kernel over frames made here, without any
+ * interface. What becomes of random frames is compared with a model, which knows of sessions alone
+ * what they are, and of the frames what is in them. */
+#include <errno.h>
+#include <linux/bpf.h>
+#include <netinet/in.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include <bpf/bpf.h>
+
+#include "fastpath/clock.h"
+#include "fastpath/parts.h"
+#include "fastpath/shared.h"
+#include "proxy/fast.h"
+#include "proxy/shared.h"
+#include "support/cmocka.h"
+#include "support/random.h"
+#include "xdp/frame.h"
+#include "xdp/program.h"
+
+#include "fastpath.skel.h"
+
+#define PORT 7777
+#define FIRST_NUMBER 40000
+#define SESSIONS 256
+#define FRAMES 1000000
+#define SECOND_NS INT64_C(1000000000)
+#define VERSION_FRAMES 1000 /* after so many another version comes into force */
+
+/* What the two functions of the fast path that the part calls are given here. */
+static struct programs *programs;
+
+int __wrap_fastpath_cpus_fd(const struct fastpath *fastpath);
+int __wrap_fastpath_part_set(struct fastpath *fastpath, enum fastpath_part part, int program_fd);
+void __wrap_fastpath_port_add(struct fastpath *fastpath, uint16_t port, enum fastpath_part part);
+int64_t __wrap_fastpath_monotonic_offset_ns(const struct fastpath *fastpath);
+
+int __wrap_fastpath_cpus_fd(const struct fastpath *fastpath)
+{
+    (void)fastpath;
+    return bpf_map__fd(programs->fastpath->maps.cpus);
+}
+
+int __wrap_fastpath_part_set(struct fastpath *fastpath, enum fastpath_part part, int program_fd)
+{
+    int fd = bpf_map__fd(programs->fastpath->maps.parts);
+    uint32_t slot = part;
+    (void)fastpath;
+    return program_fd >= 0 ? bpf_map_update_elem(fd, &slot, &program_fd, BPF_ANY)
+                           : bpf_map_delete_elem(fd, &slot);
+}
+
+void __wrap_fastpath_port_add(struct fastpath *fastpath, uint16_t port, enum fastpath_part part)
+{
+    (void)fastpath;
+    programs->fastpath->bss->settings.parts[port] = (uint8_t)part;
+}
+
+int64_t __wrap_fastpath_monotonic_offset_ns(const struct fastpath *fastpath)
+{
+    (void)fastpath;
+    return 0;
+}
+
+/* By family: an address of the host without a tag, and one in a VLAN. */
+static const struct in6_addr own[2][2] = {{PROGRAM_IPV4(10, 1, 2, 3), PROGRAM_IPV4(10, 5, 2, 3)},
+                                          {PROGRAM_IPV6(1), PROGRAM_IPV6(51)}};
+#define TAG 5
+
+/* Where the last frame of an end came from, and so where those for it go. */
+struct link {
+    bool is_known;
+    uint8_t mac[6];
+    uint16_t tag;
+};
+
+struct model {
+    struct proxy_passage passage;
+    struct filter_repeat repeat;
+    uint8_t token[32];
+    uint32_t carried;
+    bool is_ipv6;
+    bool is_tagged[2]; /* the host's address at each end is that of the VLAN */
+    bool is_renewed;   /* under the version in force */
+    struct link links[2];
+    uint64_t packets[2], bytes[2];
+};
+
+struct fixture {
+    struct proxy_fast *fast;
+    struct proxy_lane *lane;
+    struct model models[SESSIONS];
+    uint64_t random;
+    uint64_t packets[2], bytes[2];
+};
+
+static uint32_t choose(struct fixture *fixture, uint32_t count)
+{
+    return (uint32_t)(random_next(&fixture->random) % count);
+}
+
+static struct endpoint at(const struct in6_addr *address, uint16_t port)
+{
+    return (struct endpoint){.address = *address, .port = htons(port)};
+}
+
+/* Someone's address of a family. */
+static struct in6_addr peer(bool is_ipv6, uint8_t net, uint8_t last)
+{
+    struct in6_addr ipv4 = PROGRAM_IPV4(10, net, 0, last), ipv6 = PROGRAM_IPV6(last);
+    ipv6.s6_addr[7] = net;
+    return is_ipv6 ? ipv6 : ipv4;
+}
+
+static void make_model(struct fixture *fixture, uint32_t i)
+{
+    struct model *model = &fixture->models[i];
+    *model = (struct model){.is_ipv6 = i % 2,
+                            .is_tagged = {choose(fixture, 3) == 0, choose(fixture, 3) == 0}};
+    struct in6_addr player = peer(model->is_ipv6, 20, (uint8_t)(2 + i % 7));
+    struct in6_addr server = peer(model->is_ipv6, 30, (uint8_t)(2 + i % 3));
+    model->passage = (struct proxy_passage){
+        .player = at(&player, (uint16_t)(1000 + i)),
+        .local = at(&own[model->is_ipv6][model->is_tagged[0]], PORT),
+        .away = at(&own[model->is_ipv6][model->is_tagged[1]], (uint16_t)(FIRST_NUMBER + i)),
+        .server = at(&server, 7000)};
+    if (choose(fixture, 2) == 0)
+        return;
+    model->repeat = (struct filter_repeat){.has_value = true,
+                                           .is_suffix = choose(fixture, 2),
+                                           .is_removed = choose(fixture, 3) > 0,
+                                           .size = choose(fixture, 17)};
+    for (uint32_t j = 0; j < model->repeat.size; j++)
+        model->token[j] = (uint8_t)choose(fixture, 256);
+    model->passage.token = model->token;
+    model->passage.repeat = &model->repeat;
+}
+
+static int set_up(void **state)
+{
+    struct fixture *fixture = calloc(1, sizeof *fixture);
+    struct error error = {0};
+    const struct proxy_fast_options options = {.workers = 1, .max_sessions = SESSIONS};
+
+    programs = program_load();
+    if (fixture == NULL)
+        return -1;
+    if (proxy_fast_open(&fixture->fast, &options, &error) != 0)
+        fail_msg("%s", error.text);
+    for (unsigned i = 0; i < 2; i++) {
+        program_add_address(programs, &own[i][0], i == 1 ? FASTPATH_TAGS_IPV6 : 0);
+        program_add_address(programs, &own[i][1], (i == 1 ? FASTPATH_TAGS_IPV6 : 0) | TAG);
+    }
+    proxy_fast_claim(fixture->fast, PORT, true);
+    fixture->lane = proxy_fast_lane(fixture->fast, 0);
+    proxy_fast_resume(fixture->fast);
+    fixture->random = 18;
+    for (uint32_t i = 0; i < SESSIONS; i++) {
+        struct model *model = &fixture->models[i];
+        make_model(fixture, i);
+        assert_true(proxy_passage_is_possible(&model->passage));
+        proxy_fast_claim(fixture->fast, (uint16_t)(FIRST_NUMBER + i), true);
+        model->carried =
+            proxy_lane_offer(fixture->lane, &model->passage, proxy_fast_version(fixture->fast), 0);
+        assert_true(model->carried != 0);
+        assert_true(proxy_lane_open(fixture->lane, model->carried));
+        assert_false(proxy_lane_open(fixture->lane, model->carried));
+        model->is_renewed = true;
+    }
+    *state = fixture;
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    struct fixture *fixture = *state;
+    proxy_fast_close(fixture->fast);
+    program_unload(programs);
+    free(fixture);
+    return 0;
+}
+
+/* A frame of a session that comes in at an end, with a payload that has its token. */
+static struct fields make_fields(struct fixture *fixture, const struct model *model, unsigned end)
+{
+    static const uint8_t mac[6] = PROGRAM_MAC, peer_mac[6] = PROGRAM_PEER_MAC;
+    const struct proxy_passage *passage = &model->passage;
+    const struct endpoint *from = end == 0 ? &passage->player : &passage->server;
+    const struct endpoint *to = end == 0 ? &passage->local : &passage->away;
+    struct fields fields = {.source = from->address,
+                            .destination = to->address,
+                            .source_port = ntohs(from->port),
+                            .port = ntohs(to->port),
+                            .data_bytes = model->repeat.size + choose(fixture, 60),
+                            .padding = choose(fixture, 4) == 0 ? choose(fixture, 40) : 0};
+    memcpy(fields.to_mac, mac, sizeof mac);
+    memcpy(fields.from_mac, peer_mac, sizeof peer_mac);
+    fields.from_mac[5] = (uint8_t)choose(fixture, 2);
+    if (model->is_tagged[end]) {
+        fields.tags_count = 1;
+        fields.tag_types[0] = 0x8100;
+        fields.tags[0] = (uint16_t)(TAG | choose(fixture, 8) << 13);
+    } else if (choose(fixture, 8) == 0) { /* a priority alone */
+        fields.tags_count = 1;
+        fields.tag_types[0] = 0x8100;
+        fields.tags[0] = 0x6000;
+    }
+    for (size_t i = 0; i < fields.data_bytes; i++)
+        fields.data[i] = (uint8_t)choose(fixture, 256);
+    if (end == 0)
+        memcpy(fields.data + (model->repeat.is_suffix ? fields.data_bytes - model->repeat.size : 0),
+               model->token, model->repeat.size);
+    return fields;
+}
+
+static uint8_t *ip_of(struct frame *frame, const struct fields *fields)
+{
+    return frame->bytes + 14 + 4 * fields->tags_count;
+}
+
+static uint8_t *udp_of(struct frame *frame, const struct fields *fields)
+{
+    return ip_of(frame, fields) + (IN6_IS_ADDR_V4MAPPED(&fields->source) ? 20 : 40);
+}
+
+/* Spoils a frame in one way, or not. Returns what is left of hops. */
+static uint8_t spoil(struct fixture *fixture, struct frame *frame, const struct fields *fields)
+{
+    uint8_t *ip = ip_of(frame, fields), *udp = udp_of(frame, fields);
+    bool is_ipv6 = ip[0] >> 4 == 6;
+    uint8_t *hops = is_ipv6 ? ip + 7 : ip + 8;
+
+    *hops = (uint8_t)choose(fixture, 100);
+    if (!is_ipv6)
+        frame_fix_ipv4(ip);
+    switch (choose(fixture, 12)) {
+    case 0: /* any bit */
+        frame->bytes[choose(fixture, (uint32_t)frame->length)] ^=
+            (uint8_t)(1U << choose(fixture, 8));
+        break;
+    case 1: /* what follows UDP's ports */
+        udp[4 + choose(fixture, 4)] ^= (uint8_t)(1U << choose(fixture, 8));
+        break;
+    case 2:
+        udp[6] = udp[7] = 0;
+        break;
+    case 3:
+        frame->length -= choose(fixture, (uint32_t)frame->length - 14);
+        break;
+    case 4: /* another player or server, or another address of the host */
+        udp[choose(fixture, 4)] ^= 1;
+        break;
+    case 5: { /* a checksum that is left to the interface */
+        uint32_t sum = IPPROTO_UDP + (uint32_t)fields->data_bytes + 8;
+        size_t skipped = is_ipv6 ? 0 : 12;
+        sum = frame_sum(fields->source.s6_addr + skipped, 16 - skipped, sum);
+        uint16_t partial = frame_sum(fields->destination.s6_addr + skipped, 16 - skipped, sum);
+        udp[6] = (uint8_t)(partial >> 8);
+        udp[7] = (uint8_t)partial;
+        break;
+    }
+    default:
+        break;
+    }
+    return *hops;
+}
+
+static uint16_t udp_sum(struct frame *frame, const struct fields *fields)
+{
+    size_t skipped = fields->is_ipv6 ? 0 : 12;
+    uint32_t sum = IPPROTO_UDP + (uint32_t)fields->data_bytes + 8;
+    sum = frame_sum(fields->source.s6_addr + skipped, 16 - skipped, sum);
+    sum = frame_sum(fields->destination.s6_addr + skipped, 16 - skipped, sum);
+    return frame_sum(udp_of(frame, fields), fields->data_bytes + 8, sum);
+}
+
+/* Whether the checksum of a frame is none, or the sum of the addresses alone. */
+static bool has_no_checksum(const struct fields *fields)
+{
+    size_t skipped = fields->is_ipv6 ? 0 : 12;
+    uint32_t sum = IPPROTO_UDP + (uint32_t)fields->data_bytes + 8;
+    sum = frame_sum(fields->source.s6_addr + skipped, 16 - skipped, sum);
+    return fields->checksum == 0 ||
+           fields->checksum == frame_sum(fields->destination.s6_addr + skipped, 16 - skipped, sum);
+}
+
+/* The session of a frame, and at which end it came in; or NULL. */
+static struct model *find_model(struct fixture *fixture, const struct fields *fields, unsigned *end)
+{
+    for (uint32_t i = 0; i < SESSIONS; i++) {
+        struct model *model = &fixture->models[i];
+        const struct proxy_passage *passage = &model->passage;
+        const struct endpoint from[2] = {passage->player, passage->server};
+        const struct endpoint to[2] = {passage->local, passage->away};
+        for (*end = 0; *end < 2; (*end)++) {
+            if (memcmp(&from[*end].address, &fields->source, 16) == 0 &&
+                memcmp(&to[*end].address, &fields->destination, 16) == 0 &&
+                ntohs(from[*end].port) == fields->source_port &&
+                ntohs(to[*end].port) == fields->port)
+                return model;
+        }
+    }
+    return NULL;
+}
+
+/* Whether the host would take a frame for a datagram, from a sender that it may answer. */
+static bool is_for_host(const struct fields *fields)
+{
+    static const uint8_t mac[6] = PROGRAM_MAC;
+    uint32_t tag = 0;
+    for (size_t i = 0; i < fields->tags_count; i++)
+        tag = tag != 0 ? UINT32_MAX : fields->tags[i] & 0xfffU;
+    for (size_t i = 0; i < fields->tags_count; i++)
+        tag = (fields->tags[i] & 0xfffU) != 0 && fields->tag_types[i] != 0x8100 ? UINT32_MAX : tag;
+    bool is_own = memcmp(&fields->destination, &own[fields->is_ipv6][tag == TAG], 16) == 0;
+    return memcmp(fields->to_mac, mac, sizeof mac) == 0 && (fields->from_mac[0] & 1) == 0 &&
+           (tag == 0 || tag == TAG) && is_own && fields->tags_count <= 1;
+}
+
+static bool has_token(const struct model *model, const struct fields *fields)
+{
+    size_t size = model->repeat.size;
+    size_t start =
+        model->repeat.is_suffix && fields->data_bytes >= size ? fields->data_bytes - size : 0;
+    return fields->data_bytes >= size && memcmp(fields->data + start, model->token, size) == 0;
+}
+
+/* What leaves instead of a frame of a session. */
+static void check_sent(const struct model *model, unsigned end, const struct frame *question,
+                       const struct fields *asked, struct frame *answer, uint8_t hops)
+{
+    const struct proxy_passage *passage = &model->passage;
+    const struct endpoint *from = end == 0 ? &passage->away : &passage->local;
+    const struct endpoint *to = end == 0 ? &passage->server : &passage->player;
+    const struct link *link = &model->links[!end];
+    struct fields found = {0};
+    struct frame copy = *question;
+    size_t cut = end == 0 && model->repeat.is_removed ? model->repeat.size : 0;
+
+    assert_true(frame_read(answer, &found));
+    assert_memory_equal(found.to_mac, link->mac, 6);
+    assert_memory_equal(found.from_mac, asked->to_mac, 6);
+    assert_int_equal(found.tags_count, link->tag != 0);
+    assert_int_equal(found.tags[0], link->tag);
+    assert_int_equal(found.is_ipv6, asked->is_ipv6);
+    assert_memory_equal(&found.source, &from->address, 16);
+    assert_memory_equal(&found.destination, &to->address, 16);
+    assert_int_equal(found.source_port, ntohs(from->port));
+    assert_int_equal(found.port, ntohs(to->port));
+    assert_int_equal(found.data_bytes, asked->data_bytes - cut);
+    assert_memory_equal(found.data, asked->data + (model->repeat.is_suffix ? 0 : cut),
+                        found.data_bytes);
+    /* Right where it was right, and as wrong as it was. */
+    assert_int_equal(udp_sum(answer, &found) == 0xffff, udp_sum(&copy, asked) == 0xffff);
+    const uint8_t *ip = ip_of(answer, &found);
+    uint8_t left = end == 0 && hops <= 64 ? (uint8_t)(hops - 1) : 64;
+    assert_int_equal(found.is_ipv6 ? ip[7] : ip[8], left);
+    assert_int_equal(found.is_ipv6 ? ip[0] << 8 | ip[1] : ip[1], found.is_ipv6 ? 0x6000 : 0);
+    assert_int_equal(asked->padding >= found.padding, true);
+}
+
+static void check_totals(struct fixture *fixture)
+{
+    uint64_t packets[2] = {0}, bytes[2] = {0};
+    proxy_fast_count(fixture->fast, packets, bytes);
+    for (unsigned i = 0; i < 2; i++) {
+        assert_int_equal(packets[i], fixture->packets[i]);
+        assert_int_equal(bytes[i], fixture->bytes[i]);
+    }
+}
+
+/* Runs the program over a frame. Returns whether it was sent, as the model says that it must be. */
+static bool check(struct fixture *fixture, const struct frame *question)
+{
+    struct fields asked = {0};
+    struct frame answer = *question;
+    unsigned end = 0;
+    struct model *model = NULL;
+    bool is_sent = false;
+    uint8_t hops = 0;
+
+    if (frame_read(question, &asked) && is_for_host(&asked))
+        model = find_model(fixture, &asked, &end);
+    if (model != NULL && !(asked.is_ipv6 && asked.checksum == 0) && model->is_renewed) {
+        struct frame copy = *question;
+        struct link *link = &model->links[end];
+        *link = (struct link){.is_known = true, .tag = model->is_tagged[end] ? TAG : 0};
+        memcpy(link->mac, asked.from_mac, 6);
+        hops = asked.is_ipv6 ? ip_of(&copy, &asked)[7] : ip_of(&copy, &asked)[8];
+        is_sent = model->links[!end].is_known && hops > 1 && !has_no_checksum(&asked) &&
+                  (end == 1 || has_token(model, &asked));
+    }
+    assert_int_equal(program_run(programs, &answer), is_sent ? XDP_TX : XDP_PASS);
+    if (!is_sent) {
+        assert_int_equal(answer.length, question->length);
+        assert_memory_equal(answer.bytes, question->bytes, question->length);
+        return false;
+    }
+    check_sent(model, end, question, &asked, &answer, hops);
+    size_t cut = end == 0 && model->repeat.is_removed ? model->repeat.size : 0;
+    model->packets[end]++;
+    model->bytes[end] += asked.data_bytes - cut;
+    fixture->packets[end]++;
+    fixture->bytes[end] += asked.data_bytes - cut;
+    return true;
+}
+
+/* Puts another version in force: sessions are seen by it one by one. */
+static void change(struct fixture *fixture)
+{
+    proxy_fast_suspend(fixture->fast);
+    assert_int_equal(proxy_fast_version(fixture->fast), 0);
+    proxy_fast_resume(fixture->fast);
+    for (uint32_t i = 0; i < SESSIONS; i++)
+        fixture->models[i].is_renewed = false;
+}
+
+static void renew(struct fixture *fixture, struct model *model)
+{
+    assert_true(proxy_lane_renew(fixture->lane, model->carried, &model->passage,
+                                 proxy_fast_version(fixture->fast)));
+    proxy_lane_open(fixture->lane, model->carried);
+    model->is_renewed = true;
+}
+
+static void every_random_frame_is_forwarded_right_or_passed_on_unchanged(void **state)
+{
+    struct fixture *fixture = *state;
+    uint32_t sent = 0;
+
+    for (uint32_t i = 0; i < FRAMES; i++) {
+        struct model *model = &fixture->models[choose(fixture, SESSIONS)];
+        unsigned end = choose(fixture, 2);
+        if (i % VERSION_FRAMES == 0)
+            change(fixture);
+        if (!model->is_renewed && choose(fixture, 2) == 0)
+            renew(fixture, model);
+        struct fields fields = make_fields(fixture, model, end);
+        struct frame frame = frame_make(&fields);
+        spoil(fixture, &frame, &fields);
+        sent += check(fixture, &frame);
+    }
+    assert_true(sent > FRAMES / 4 && sent < FRAMES / 4 * 3);
+    check_totals(fixture);
+    for (uint32_t i = 0; i < SESSIONS; i++) {
+        struct model *model = &fixture->models[i];
+        uint64_t packets[2], bytes[2];
+        int64_t last_ns[2];
+        proxy_lane_take(fixture->lane, model->carried, packets, bytes, last_ns);
+        assert_memory_equal(packets, model->packets, sizeof packets);
+        assert_memory_equal(bytes, model->bytes, sizeof bytes);
+        assert_true(last_ns[0] > 0 && last_ns[1] > 0);
+        proxy_lane_take(fixture->lane, model->carried, packets, bytes, last_ns);
+        assert_int_equal(packets[0] + packets[1] + bytes[0] + bytes[1], 0);
+    }
+}
+
+/* Lets both ends of a session be known, and sees it pass. */
+static bool passes(struct fixture *fixture, struct model *model)
+{
+    bool has_passed = false;
+    proxy_lane_open(fixture->lane, model->carried);
+    for (unsigned i = 0; i < 4; i++) {
+        struct fields fields = make_fields(fixture, model, i % 2);
+        fields.data_bytes = i % 2 == 0 ? model->repeat.size : 1;
+        memcpy(fields.data, model->token, i % 2 == 0 ? model->repeat.size : 0);
+        struct frame frame = frame_make(&fields);
+        has_passed = program_run(programs, &frame) == XDP_TX;
+    }
+    return has_passed;
+}
+
+static void what_is_withdrawn_passes_no_more_and_has_its_slot_for_a_second(void **state)
+{
+    struct fixture *fixture = *state;
+    struct model *model = &fixture->models[0];
+    uint64_t version = proxy_fast_version(fixture->fast);
+    assert_true(proxy_lane_renew(fixture->lane, model->carried, &model->passage, version));
+    assert_true(passes(fixture, model));
+    uint64_t sessions = proxy_fast_sessions(fixture->fast);
+    proxy_lane_withdraw(fixture->lane, model->carried, SECOND_NS);
+    assert_int_equal(proxy_fast_sessions(fixture->fast), sessions - 1);
+    assert_false(passes(fixture, model));
+    uint32_t before = model->carried, tries = 0;
+    for (;;) { /* all slots that were never used, and then none */
+        uint32_t carried =
+            proxy_lane_offer(fixture->lane, &model->passage, version, 2 * SECOND_NS - 1);
+        if (carried == 0)
+            break;
+        assert_true(carried != before && ++tries < 10000);
+        proxy_lane_withdraw(fixture->lane, carried, 2 * SECOND_NS);
+    }
+    model->carried = proxy_lane_offer(fixture->lane, &model->passage, version, 2 * SECOND_NS);
+    assert_int_equal(model->carried, before);
+    assert_true(passes(fixture, model));
+}
+
+static void a_second_session_that_looks_alike_at_one_end_is_not_carried(void **state)
+{
+    struct fixture *fixture = *state;
+    struct proxy_passage other = fixture->models[1].passage;
+    uint64_t version = proxy_fast_version(fixture->fast);
+    other.away.port = htons(FIRST_NUMBER + SESSIONS);
+    assert_int_equal(proxy_lane_offer(fixture->lane, &other, version, 100 * SECOND_NS), 0);
+    other = fixture->models[1].passage;
+    other.player.port = htons(1);
+    assert_int_equal(proxy_lane_offer(fixture->lane, &other, version, 100 * SECOND_NS), 0);
+    assert_true(proxy_lane_renew(fixture->lane, fixture->models[1].carried,
+                                 &fixture->models[1].passage, version));
+    assert_true(passes(fixture, &fixture->models[1]));
+}
+
+static void a_passage_that_has_changed_is_not_renewed(void **state)
+{
+    struct fixture *fixture = *state;
+    const struct model *model = &fixture->models[2];
+    uint64_t version = proxy_fast_version(fixture->fast);
+    struct proxy_passage other = model->passage;
+    other.local.port = htons(PORT + 1);
+    assert_false(proxy_lane_renew(fixture->lane, model->carried, &other, version));
+    other = model->passage;
+    other.away.address = own[model->is_ipv6][!model->is_tagged[1]];
+    assert_false(proxy_lane_renew(fixture->lane, model->carried, &other, version));
+    static const uint8_t token[] = "other";
+    const struct filter_repeat repeat = {.has_value = true, .size = 5};
+    other = model->passage;
+    other.token = token;
+    other.repeat = &repeat;
+    assert_true(proxy_lane_renew(fixture->lane, model->carried, &model->passage, version));
+    assert_true(proxy_lane_renew(fixture->lane, model->carried, &other, version));
+    assert_false(proxy_lane_renew(fixture->lane, model->carried, &other, version + 1));
+}
+
+static bool runs(struct fixture *fixture, const struct model *model, unsigned end)
+{
+    struct fields fields = make_fields(fixture, model, end);
+    struct frame frame = frame_make(&fields);
+    return program_run(programs, &frame) == XDP_TX;
+}
+
+static void a_direction_is_carried_after_a_pause(void **state)
+{
+    struct fixture *fixture = *state;
+    struct model *model = &fixture->models[3];
+    const struct timespec pause = {.tv_nsec = 2 * PROXY_FAST_GAP_NS};
+    change(fixture);
+    assert_true(proxy_lane_renew(fixture->lane, model->carried, &model->passage,
+                                 proxy_fast_version(fixture->fast)));
+    for (unsigned end = 0; end < 2; end++) {
+        assert_false(runs(fixture, model, end));
+        nanosleep(&pause, NULL);
+        assert_true(runs(fixture, model, end));
+        assert_true(runs(fixture, model, end));
+    }
+}
+
+static void what_crosses_families_or_has_a_scope_is_not_possible(void **state)
+{
+    const struct fixture *fixture = *state;
+    struct proxy_passage passage = fixture->models[0].passage;
+    passage.server = fixture->models[1].passage.server;
+    assert_false(proxy_passage_is_possible(&passage));
+    passage = fixture->models[1].passage;
+    passage.player.scope = 2;
+    assert_false(proxy_passage_is_possible(&passage));
+    struct filter_repeat repeat = {.has_value = true, .size = 17};
+    passage = fixture->models[0].passage;
+    passage.repeat = &repeat;
+    assert_false(proxy_passage_is_possible(&passage));
+}
+
+/* One of very many sessions: a player and a number of an upstream socket each. */
+static struct proxy_passage one_of_many(uint32_t i)
+{
+    struct in6_addr player = peer(false, (uint8_t)(100 + i / 50000), (uint8_t)(1 + i / 40000));
+    struct in6_addr server = peer(false, 30, (uint8_t)(2 + i / 20000));
+    return (struct proxy_passage){.player = at(&player, (uint16_t)(1000 + i % 40000)),
+                                  .local = at(&own[0][0], PORT),
+                                  .away = at(&own[0][0], (uint16_t)(FIRST_NUMBER + i % 20000)),
+                                  .server = at(&server, 7000)};
+}
+
+/* What becomes of a frame of such a session that comes in at an end. The checksum of one in 65,536
+ * looks like that of the addresses alone: then of another one. */
+static uint32_t run_one(const struct proxy_passage *passage, unsigned end, struct fields *found)
+{
+    const struct endpoint *from = end == 0 ? &passage->player : &passage->server;
+    const struct endpoint *to = end == 0 ? &passage->local : &passage->away;
+    struct fields fields = {.to_mac = PROGRAM_MAC,
+                            .from_mac = PROGRAM_PEER_MAC,
+                            .source = from->address,
+                            .destination = to->address,
+                            .source_port = ntohs(from->port),
+                            .port = ntohs(to->port),
+                            .data_bytes = 1};
+    uint32_t verdict = XDP_PASS;
+    for (uint8_t tries = 0; tries < 2 && verdict == XDP_PASS; tries++) {
+        fields.data[0] = tries;
+        struct frame frame = frame_make(&fields);
+        verdict = program_run(programs, &frame);
+        assert_true(frame_read(&frame, found));
+    }
+    return verdict;
+}
+
+static void check_carried(const struct proxy_passage *passage)
+{
+    struct fields found;
+    run_one(passage, 0, &found);
+    assert_int_equal(run_one(passage, 1, &found), XDP_TX);
+    assert_memory_equal(&found.destination, &passage->player.address, 16);
+    assert_int_equal(found.port, ntohs(passage->player.port));
+    assert_int_equal(run_one(passage, 0, &found), XDP_TX);
+    assert_memory_equal(&found.destination, &passage->server.address, 16);
+    assert_int_equal(found.source_port, ntohs(passage->away.port));
+}
+
+#define MANY 100000U
+#define CHURN 10000U
+#define CHURN_SECONDS 12U
+
+static void a_hundred_thousand_sessions_come_and_go_and_none_gets_anothers(void **state)
+{
+    const struct proxy_fast_options options = {.workers = 1, .max_sessions = MANY};
+    struct proxy_fast *fast;
+    struct error error;
+    struct fields found;
+    uint32_t *carried = calloc(MANY, sizeof *carried), refused = 0;
+    (void)state;
+
+    assert_non_null(carried);
+    assert_int_equal(proxy_fast_open(&fast, &options, &error), 0);
+    print_message("%u sessions: %llu bytes\n", MANY, (unsigned long long)proxy_fast_bytes(fast));
+    proxy_fast_claim(fast, PORT, true);
+    for (uint32_t i = 0; i < 20000; i++)
+        proxy_fast_claim(fast, (uint16_t)(FIRST_NUMBER + i), true);
+    proxy_fast_resume(fast);
+    struct proxy_lane *lane = proxy_fast_lane(fast, 0);
+    for (uint32_t i = 0; i < MANY + CHURN * CHURN_SECONDS; i++) {
+        int64_t now_ns = (int64_t)(i / CHURN) * SECOND_NS;
+        uint32_t *place = &carried[i % MANY];
+        const struct proxy_passage passage = one_of_many(i % (MANY + CHURN)),
+                                   before = one_of_many((i - MANY) % (MANY + CHURN));
+        if (i >= MANY && *place != 0) {
+            proxy_lane_withdraw(lane, *place, now_ns);
+            if (i % 16 == 0) {
+                assert_int_equal(run_one(&before, 0, &found), XDP_PASS);
+                assert_int_equal(run_one(&before, 1, &found), XDP_PASS);
+            }
+        }
+        *place = proxy_lane_offer(lane, &passage, proxy_fast_version(fast), now_ns);
+        refused += *place == 0;
+        if (*place != 0 && proxy_lane_open(lane, *place) && i % 16 == 0)
+            check_carried(&passage);
+    }
+    print_message("%u found their bucket full\n", refused);
+    assert_true(refused <= MANY / 1000);
+    proxy_fast_close(fast);
+    free(carried);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(every_random_frame_is_forwarded_right_or_passed_on_unchanged),
+        cmocka_unit_test(what_is_withdrawn_passes_no_more_and_has_its_slot_for_a_second),
+        cmocka_unit_test(a_second_session_that_looks_alike_at_one_end_is_not_carried),
+        cmocka_unit_test(a_passage_that_has_changed_is_not_renewed),
+        cmocka_unit_test(a_direction_is_carried_after_a_pause),
+        cmocka_unit_test(what_crosses_families_or_has_a_scope_is_not_possible),
+        cmocka_unit_test(a_hundred_thousand_sessions_come_and_go_and_none_gets_anothers),
+    };
+    return cmocka_run_group_tests(tests, set_up, tear_down);
+}
