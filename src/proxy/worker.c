@@ -365,6 +365,11 @@ static struct home home_of(const struct proxy_worker *worker, const struct sessi
     return (struct home){.worker = worker->options.worker->index, .session = session->index};
 }
 
+static uint64_t key_of(const struct proxy_worker *worker, const struct session *session)
+{
+    return homes_key(shared(worker)->homes, session->token, session_server_at(session->server));
+}
+
 static void note_end(void *user, const struct session *session, enum session_end end)
 {
     struct proxy_worker *worker = user;
@@ -376,8 +381,8 @@ static void note_end(void *user, const struct session *session, enum session_end
     places_remove(&counters->places, session->country, session->network);
     int64_t length_ns = session->last_ns - session->began_ns;
     worker->has_changed = true;
-    if (session->key != 0)
-        homes_remove(shared(worker)->homes, session->key, home_of(worker, session));
+    if (session->token != 0)
+        homes_remove(shared(worker)->homes, key_of(worker, session), home_of(worker, session));
     if (atomic_load_explicit(&shared(worker)->logs_sessions, memory_order_relaxed))
         session_log_note(worker->options.lines, worker->options.worker->index, session,
                          proxy_worker_place(worker, &session->player.address), end);
@@ -710,11 +715,15 @@ static void hand_over(struct proxy_worker *worker, const struct arrival *arrival
         refuse(worker, PROXY_REFUSED_HANDOVER, arrival->packet);
 }
 
-/* The session of this worker that a home names, if it is one of the key. */
-static struct session *session_at_home(struct proxy_worker *worker, struct home home, uint64_t key)
+/* The session of this worker that a home names, if it is that of a token with a server. */
+static struct session *session_at_home(struct proxy_worker *worker, struct home home,
+                                       uint64_t token, const struct endpoint *server)
 {
     struct session *session = sessions_at(worker->sessions, home.session);
-    return session != NULL && session->key == key ? session : NULL;
+    return session != NULL && session->token == token &&
+                   endpoint_equals(session_server_at(session->server), server)
+               ? session
+               : NULL;
 }
 
 struct geo_place proxy_worker_place(const struct proxy_worker *worker,
@@ -731,10 +740,9 @@ static void place(struct proxy_worker *worker, struct session *session)
     session->network = places_add(&worker->options.counters->places, place);
 }
 
-/* Makes a session for a player, under a key where there is one. Returns NULL where it is refused,
- * and counted as that. */
-static struct session *begin_session(struct proxy_worker *worker, const struct packet *packet,
-                                     const struct destination *to, uint64_t key)
+/* Makes a session for a player. Returns NULL where it is refused, and counted as that. */
+static struct session *begin_session(struct proxy_worker *worker, const struct arrival *arrival,
+                                     const struct destination *to)
 {
     static const enum proxy_refusal refusals[] = {
         [SESSION_NO_MEMORY] = PROXY_REFUSED_NO_MEMORY,
@@ -742,6 +750,7 @@ static struct session *begin_session(struct proxy_worker *worker, const struct p
         [SESSION_NO_PORT] = PROXY_REFUSED_NO_PORT,
         [SESSION_TOO_MANY_OF_ONE] = PROXY_REFUSED_TOO_MANY_OF_ONE,
         [SESSION_TOO_MANY_REST] = PROXY_REFUSED_TOO_MANY_REST};
+    const struct packet *packet = arrival->packet;
     struct session *session = NULL;
     enum proxy_refusal refusal = PROXY_REFUSED;
 
@@ -761,11 +770,17 @@ static struct session *begin_session(struct proxy_worker *worker, const struct p
     }
     counter_add(&worker->options.counters->began, 1);
     worker->has_changed = true;
-    session->key = key;
+    session->token = arrival->token;
     place(worker, session);
-    if (key != 0)
-        homes_put(shared(worker)->homes, key, home_of(worker, session));
+    if (session->token != 0)
+        homes_put(shared(worker)->homes, key_of(worker, session), home_of(worker, session));
     return session;
+}
+
+/* Whether a player has an address now that another one had. */
+static bool is_of_another(const struct session *session, const struct arrival *arrival)
+{
+    return arrival->token != 0 && session->token != 0 && session->token != arrival->token;
 }
 
 /* The session of a copy whose player has none here from this address: that of its token, or else a
@@ -776,7 +791,7 @@ static struct session *find_or_begin(struct proxy_worker *worker, const struct a
     struct home home;
     const struct packet *packet = arrival->packet;
     if (arrival->token == 0)
-        return begin_session(worker, packet, to, 0);
+        return begin_session(worker, arrival, to);
 
     uint64_t key = homes_key(shared(worker)->homes, arrival->token, &to->at);
     bool is_found = homes_find(shared(worker)->homes, key, &home);
@@ -785,9 +800,12 @@ static struct session *find_or_begin(struct proxy_worker *worker, const struct a
         hand_over(worker, arrival, &to->at, home.worker);
         return NULL;
     }
-    struct session *session = is_found && !is_elsewhere ? session_at_home(worker, home, key) : NULL;
+    struct session *session =
+        is_found && !is_elsewhere ? session_at_home(worker, home, arrival->token, &to->at) : NULL;
     if (session == NULL)
-        return begin_session(worker, packet, to, key);
+        return begin_session(worker, arrival, to);
+    if (endpoint_equals(&session->player, &packet->peer))
+        return session;
     if (!sessions_migrate(worker->sessions, session, &packet->peer)) {
         refuse(worker, PROXY_REFUSED_TOO_MANY_OF_ONE, packet);
         return NULL;
@@ -806,7 +824,7 @@ static struct session *send_copy(struct proxy_worker *worker, const struct arriv
 {
     const struct packet *packet = arrival->packet;
     struct session *session = sessions_find(worker->sessions, &packet->peer, &to->at);
-    if (session == NULL)
+    if (session == NULL || is_of_another(session, arrival))
         session = find_or_begin(worker, arrival, to);
     if (session == NULL)
         return NULL;
