@@ -339,7 +339,7 @@ class ClientTest(HostileTest):
                 for i in range(10000)]
         self.assertIsNone(self.tell(connection, CLUSTER, many))
         self.assertEqual(self.player.ask(b"helloabc"), b"0:hello")
-        self.assertEqual(len(self.gate.config()["clusters"]), 10001)
+        wait_until(lambda: len(self.gate.config()["clusters"]) == 10001, "they are shown")
         self.assertIsNone(self.tell(connection, CLUSTER, [], removed=[f"r{i}" for i in range(10000)]))
         wait_until(lambda: len(self.gate.config()["clusters"]) == 1, "they are gone")
         self.assertEqual(self.player.ask(b"helloabc"), b"0:hello")
