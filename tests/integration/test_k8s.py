@@ -208,6 +208,23 @@ class LeaderTest(StandInTest):
         wait_until(agent.leads, "it leads again")
         agent.logged("control plane connected", 2)
 
+        self.api.faults = [("PATCH.*leases", 409)]  # however often it asks
+        self.assertIn("409", agent.logged("the lease is not reached", 2)["error"])
+        self.api.faults = []
+        wait_until(agent.leads, "it leads once more")
+        self.api.merge(LEASES % "default", "quilkin", {"spec": {"holderIdentity": "other", "leaseDurationSeconds": 3600}})
+        wait_until(lambda: not agent.leads(), "it follows")
+        self.api.faults = [("GET.*leases", b"")]
+        self.assertEqual(agent.logged("the lease is not reached", 3)["error"], "the answer is no Lease")
+        self.api.faults = []
+        with self.api.lock:
+            self.api.delete(LEASES % "default", "quilkin")
+            self.api.requests.clear()
+        wait_until(agent.leads, "it makes the Lease again")
+        with self.api.lock:  # not at once, as the other would not have known
+            leases = [request.partition(" ")[0] for request in self.api.requests if "leases" in request]
+        self.assertGreaterEqual(leases.index("POST"), 2)
+
 
 class CredentialsTest(StandInTest):
     def test_certificates_of_both_ends_come_from_files_or_as_text(self):
