@@ -36,7 +36,7 @@ struct watcher_options {
 struct watcher {
     struct watcher_options options;
     struct api_call call;
-    struct loop_timer again;
+    struct loop_timer again; /* another try, or the end of waiting for an answer to one */
     struct pieces pieces;
     struct siphash_key key;
     uint64_t rounds;

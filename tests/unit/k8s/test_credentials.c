@@ -36,6 +36,19 @@ static void a_token_and_a_server_are_found(void **state)
     credentials_facts_fini(&facts);
 }
 
+static void data_may_stand_in_lines_and_nothing_is_nothing(void **state)
+{
+    struct credentials_facts facts = {0};
+
+    (void)state;
+    assert_int_equal(parse(HEAD "{exec: null, client-certificate-data: \"YWJj\\nZGVm\\r\\n\", "
+                                "client-key-data: YQ==}}]\n",
+                           &facts, NULL),
+                     0);
+    assert_string_equal(facts.certificate.data, "abcdef");
+    credentials_facts_fini(&facts);
+}
+
 static void what_cannot_be_used_is_refused_with_a_reason(void **state)
 {
     static const struct {
@@ -152,6 +165,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_token_and_a_server_are_found),
+        cmocka_unit_test(data_may_stand_in_lines_and_nothing_is_nothing),
         cmocka_unit_test(what_cannot_be_used_is_refused_with_a_reason),
         cmocka_unit_test(a_pod_finds_its_account_and_reads_a_rotated_token),
         cmocka_unit_test(without_a_cluster_there_is_an_error),
