@@ -112,7 +112,7 @@ static void start(struct watcher *watcher, const char *query, bool is_list, int6
     pieces_fini(&watcher->pieces);
     watcher->pieces.is_list = is_list;
     watcher->is_listing = is_list;
-    watcher->is_expired = watcher->is_broken = false;
+    watcher->is_expired = watcher->is_broken = watcher->has_news = false;
     watcher->error = 0;
     watcher->begun_ns = clock_monotonic_ns();
     if (query == NULL || api_start(watcher->options.api, &watcher->call, &request) != 0)
@@ -195,6 +195,7 @@ static int take_event(json_t *event, void *user)
     }
     if (error == 0)
         take_version(watcher, object);
+    watcher->has_news = true;
     return error;
 }
 
@@ -296,6 +297,9 @@ static void done(const struct api_result *result, void *user)
     } else if (is_answered && !watcher->is_broken && !watcher->is_listing &&
                (result->error == NULL || result->is_out_of_time) && lived_ns >= SECOND_NS) {
         watch(watcher);
+    } else if (result->error == NULL && watcher->has_news) {
+        watcher->backoff_ns = 0; /* as short as it was, it was of use */
+        wait(watcher, 0);
     } else {
         if (watcher->is_listing || watcher->is_broken ||
             (result->status >= 300 && result->status != 429))

@@ -43,6 +43,7 @@ struct watcher {
     char version[64];
     char *rest; /* where a list goes on; NULL: it begins */
     bool is_listed, is_listing, is_failing, is_broken, is_expired;
+    bool has_news;          /* the watch under way has told something */
     unsigned failed_status; /* that was logged last */
     int error;              /* of pieces */
     int64_t backoff_ns, begun_ns;

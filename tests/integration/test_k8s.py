@@ -145,6 +145,13 @@ class FaultTest(StandInTest):
         self.server("two", 1, b"xyz")
         await_answer(self.player, b"helloxyz", b"1:hello")
         self.assertGreaterEqual(self.gate.value('errors_total{.*reason="expired"'), 2)
+        with self.api.lock:  # one event, and the end: no outage
+            news = {"type": "BOOKMARK", "object": {"metadata": {"resourceVersion": str(self.api.version + 1)}}}
+            self.api.faults = [("gameservers.watch", json.dumps(news).encode())]
+            self.api.requests.clear()
+        self.api.forget()
+        wait_until(lambda: self.api.count("gameservers.watch") == 4, "it watches again and again")
+        self.assertEqual(self.gate.count("kubernetes not watched: what it told stays"), 0)
 
     def test_answers_that_are_no_good_change_nothing(self):
         broken = b'{"type":"ADDED","object":{"metadata":{"name":"x"}'
