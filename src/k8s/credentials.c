@@ -346,6 +346,9 @@ static int load(struct credentials *credentials, struct credentials_facts *facts
     char path[CONFIG_PATH_BYTES + 16];
 
     credentials->files_count = 0;
+    if (strchr(places->kubeconfig, ':') != NULL && !file_identity_read(places->kubeconfig).exists)
+        return error_set(error, -ENOTSUP, "KUBECONFIG: expected one file, found several: %.900s",
+                         places->kubeconfig);
     if (places->kubeconfig[0] != '\0')
         return load_kubeconfig(credentials, places->kubeconfig, facts, error);
     snprintf(path, sizeof path, "%s/.kube/config", places->home);

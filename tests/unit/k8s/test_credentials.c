@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -109,6 +110,7 @@ static void a_pod_finds_its_account_and_reads_a_rotated_token(void **state)
     const struct k8s_places places = {.host = "2001:db8::1", .port = "443"};
     struct credentials *credentials = NULL;
     struct error error = {0};
+    struct rlimit files;
     struct log log;
 
     (void)state;
@@ -128,6 +130,14 @@ static void a_pod_finds_its_account_and_reads_a_rotated_token(void **state)
     write_file(folder, "token", "");
     credentials_refresh(credentials, &log);
     assert_string_equal(facts->token.data, "three"); /* what is of no use leaves the old */
+    write_file(folder, "token", "four\n");           /* read later, where it cannot be at once */
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &files), 0);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &(struct rlimit){0, files.rlim_max}), 0);
+    credentials_refresh(credentials, &log);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &files), 0);
+    assert_string_equal(facts->token.data, "three");
+    credentials_refresh(credentials, &log);
+    assert_string_equal(facts->token.data, "four");
     credentials_free(credentials);
     remove_file(folder, "token");
     remove_file(folder, "ca.crt");
@@ -136,7 +146,7 @@ static void a_pod_finds_its_account_and_reads_a_rotated_token(void **state)
 
 static void without_a_cluster_there_is_an_error(void **state)
 {
-    const struct k8s_places places = {.home = ""};
+    const struct k8s_places places = {.home = ""}, several = {.kubeconfig = "/a:/b"};
     struct credentials *credentials = NULL;
     struct error error = {0};
 
@@ -144,6 +154,8 @@ static void without_a_cluster_there_is_an_error(void **state)
     assert_int_equal(credentials_new(&credentials, &places, "/nowhere", &error), -ENOENT);
     assert_string_equal(error.text,
                         "no cluster: neither KUBECONFIG nor ~/.kube/config, and not in a pod");
+    assert_int_equal(credentials_new(&credentials, &several, "/nowhere", &error), -ENOTSUP);
+    assert_string_equal(error.text, "KUBECONFIG: expected one file, found several: /a:/b");
 }
 
 static void tries_come_later_and_later_and_not_all_at_once(void **state)
