@@ -2,6 +2,7 @@
 #include <jansson.h>
 #include <stdio.h>
 
+#include "base/text.h"
 #include "cli/admin_client.h"
 #include "cli/command.h"
 #include "cli/commands.h"
@@ -34,11 +35,18 @@ static json_int_t number(const json_t *json, const char *key)
     return json_integer_value(json_object_get(json, key));
 }
 
-static const char *text(const json_t *json, const char *key)
+/* Whatever answers may be no service of ours, and has no say over the terminal. */
+static void print_text(const char *text, int width)
 {
-    const char *value = json_string_value(json_object_get(json, key));
+    char shown[512];
 
-    return value != NULL ? value : "-";
+    text_escape(text != NULL ? text : "-", shown, sizeof shown);
+    printf("%-*s", width, shown);
+}
+
+static void print_member(const json_t *json, const char *key, int width)
+{
+    print_text(json_string_value(json_object_get(json, key)), width);
 }
 
 static void print_ago(const json_t *seconds)
@@ -49,15 +57,19 @@ static void print_ago(const json_t *seconds)
 
 static void print_type(const char *name, const json_t *type)
 {
-    printf("    %-12s version %s, %" JSON_INTEGER_FORMAT " resources, %" JSON_INTEGER_FORMAT
+    printf("    ");
+    print_text(name, 12);
+    printf(" version ");
+    print_member(type, "version", 0);
+    printf(", %" JSON_INTEGER_FORMAT " resources, %" JSON_INTEGER_FORMAT
            " responses, %" JSON_INTEGER_FORMAT " acknowledged",
-           name, text(type, "version"), number(type, "resources"), number(type, "responses"),
-           number(type, "acks"));
+           number(type, "resources"), number(type, "responses"), number(type, "acks"));
     print_ago(json_object_get(type, "last_ack_s"));
     if (number(type, "nacks") > 0) {
         printf(", %" JSON_INTEGER_FORMAT " refused", number(type, "nacks"));
         print_ago(json_object_get(type, "last_nack_s"));
-        printf(": %s", text(type, "last_error"));
+        printf(": ");
+        print_member(type, "last_error", 0);
     }
     puts("");
 }
@@ -67,10 +79,18 @@ static void print_peer(json_t *peer)
     json_t *type;
     const char *name;
 
-    printf("%-11s %-28s %s\n", text(peer, "role"), text(peer, "address"), text(peer, "id"));
-    if (number(peer, "failures") > 0)
-        printf("    lost or not reached %" JSON_INTEGER_FORMAT " times, the last time: %s\n",
-               number(peer, "failures"), text(peer, "failure"));
+    print_member(peer, "role", 11);
+    printf(" ");
+    print_member(peer, "address", 28);
+    printf(" ");
+    print_member(peer, "id", 0);
+    puts("");
+    if (number(peer, "failures") > 0) {
+        printf("    lost or not reached %" JSON_INTEGER_FORMAT " times, the last time: ",
+               number(peer, "failures"));
+        print_member(peer, "failure", 0);
+        puts("");
+    }
     json_object_foreach(json_object_get(peer, "types"), name, type)
     {
         print_type(name, type);
@@ -96,9 +116,13 @@ int cmd_control(int argc, char *const *argv)
     json_t *state = admin_ask(&arguments.admin, "/control", failure);
     if (state == NULL)
         return command_fail(&command, failure);
+    json_t *peers = json_object_get(state, "peers");
+    if (!json_is_array(peers)) {
+        json_decref(state);
+        return command_fail(&command, "what answers is no list of peers");
+    }
     if (arguments.is_json && json_dumpf(state, stdout, JSON_INDENT(2)) == 0)
         puts("");
-    json_t *peers = json_object_get(state, "peers");
     json_array_foreach(peers, i, peer)
     {
         if (!arguments.is_json)

@@ -125,7 +125,7 @@ static bool is_peer(const char *text)
     struct server_address address;
     return text[0] == '\0' ||
            ((server_address_parse(text, &address) == 0 || server_host_parse(text, &address) == 0) &&
-            address.name[0] == '\0');
+            address.name[0] == '\0' && strchr(text, '%') == NULL);
 }
 
 static const char *check(struct arguments *arguments, const struct flags_words *words)
@@ -268,13 +268,22 @@ static void block_signals(void)
     sigprocmask(SIG_BLOCK, &signals, NULL);
 }
 
+/* Two who ask take it from each other. Returns whether somebody else did. */
+static bool is_shared(const json_t *answer, json_int_t *look)
+{
+    json_int_t before = *look;
+    *look = json_integer_value(json_object_get(answer, "look"));
+    return before != 0 && *look != before + 1;
+}
+
 /* The first question begins the trace; each later one takes what there was since. */
 static int run(const struct arguments *arguments, struct written *written)
 {
     int64_t end_ns = clock_monotonic_ns() + arguments->duration_ns;
     int64_t step_ns = written != NULL ? FETCH_NS : arguments->interval_ns;
     char path[PATH_BYTES], failure[ADMIN_FAILURE_BYTES];
-    bool is_first = true, goes_on = true;
+    bool is_first = true, goes_on = true, has_told = false;
+    json_int_t look = 0;
 
     snprintf(path, sizeof path, "/trace?what=%s&sort=%s&limit=%u&player=%s&server=%s",
              subjects[arguments->subject], orders[arguments->sort], arguments->limit,
@@ -283,6 +292,11 @@ static int run(const struct arguments *arguments, struct written *written)
         json_t *answer = admin_ask(&arguments->admin, path, failure);
         if (answer == NULL)
             return command_fail(&command, failure);
+        if (is_shared(answer, &look) && !has_told) {
+            fputs("paddock trace: somebody else traces as well: what they get is missing here\n",
+                  stderr);
+            has_told = true;
+        }
         if (!is_first && written != NULL)
             goes_on = write_packets(written, answer, arguments->max_bytes);
         else if (!is_first)

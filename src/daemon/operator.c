@@ -182,12 +182,15 @@ static const char *const SUBJECTS[] = {[SERVICE_SESSIONS] = "sessions",
                                        [SERVICE_CAPTURE] = "capture",
                                        [SERVICE_PEERS] = "peers"};
 
-/* An address with or without a port; "" is any. */
+/* An address with or without a port; "" is any. Its scope would be ignored, and to look up the name
+ * of an interface takes a socket, for which a thread of HTTP is killed. */
 static int parse_peer(const char *text, struct endpoint *peer)
 {
     struct server_address address;
     if (text[0] == '\0')
         return 0;
+    if (strchr(text, '%') != NULL)
+        return -1;
     if (server_address_parse(text, &address) != 0 && server_host_parse(text, &address) != 0)
         return -1;
     *peer = address.at;

@@ -9,6 +9,7 @@
 #include <strings.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -28,6 +29,9 @@
 #define IDLE_NS (30 * SECOND_NS)
 #define FETCH_NS (600 * SECOND_NS)
 #define REDIRECTS 5
+
+/* Workers go first where there is no processor for both. */
+#define LEAST_PRIORITY 19
 
 /* One database. */
 struct source {
@@ -96,34 +100,46 @@ static const char *shown(const struct source *source, char text[GEO_TEXT_BYTES])
     return text;
 }
 
-/* Puts a file's bytes into memory, where nobody cuts them off while they are read. */
-static int copy_file(const char *path, int to, struct error *error)
+/* What a file grows by meanwhile is read at the next look. */
+static int copy_bytes(struct source *source, int from, int64_t left)
 {
     static _Thread_local char part[65536];
-    struct stat status;
-    int64_t bytes = 0;
-    ssize_t got = 0;
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-    if (fd < 0)
-        return error_system(error, -errno, "cannot open it");
-
-    int code = fstat(fd, &status) != 0 ? -errno : S_ISREG(status.st_mode) ? 0 : -EINVAL;
-    while (code == 0 && bytes <= MMDB_MAX_BYTES && (got = read(fd, part, sizeof part)) > 0) {
-        bytes += got;
-        code = write(to, part, (size_t)got) == got ? 0 : -ENOSPC;
+    ssize_t got = 1;
+    while (left > 0 && (got = read(from, part, sizeof part)) > 0) {
+        if (write(source->fd, part, (size_t)got) != got)
+            return error_system(&source->error, -ENOSPC, "cannot keep it in memory");
+        if (atomic_load_explicit(&source->is_stopped, memory_order_relaxed))
+            return -EINTR;
+        left -= got;
     }
-    if (code == 0 && got < 0)
-        code = -errno;
+    return got < 0 ? error_system(&source->error, -errno, "cannot read it") : 0;
+}
+
+/* Puts a file's bytes into memory, where nobody cuts them off while they are read. */
+static int copy_file(struct source *source)
+{
+    struct stat status;
+    int fd = open(source->where, O_RDONLY | O_CLOEXEC | O_NONBLOCK), code;
+    if (fd < 0)
+        return error_system(&source->error, -errno, "cannot open it");
+
+    if (fstat(fd, &status) != 0)
+        code = error_system(&source->error, -errno, "cannot look at it");
+    else if (!S_ISREG(status.st_mode))
+        code = error_set(&source->error, -EINVAL, "expected a regular file");
+    else if (status.st_size > MMDB_MAX_BYTES)
+        code = error_set(&source->error, -EFBIG, "it has more than a GiB");
+    else
+        code = copy_bytes(source, fd, status.st_size);
     close(fd);
-    if (code == 0 && bytes > MMDB_MAX_BYTES)
-        return error_set(error, -EFBIG, "it has more than a GiB");
-    return code == 0 ? 0 : error_system(error, code, "cannot read it");
+    return code;
 }
 
 static void *read_database(void *user)
 {
     struct source *source = user;
-    source->code = source->is_url ? 0 : copy_file(source->where, source->fd, &source->error);
+    setpriority(PRIO_PROCESS, 0, LEAST_PRIORITY); /* this thread's; the system may forbid it */
+    source->code = source->is_url ? 0 : copy_file(source);
     if (source->code == 0)
         source->code = mmdb_read(&source->made, source->fd, &source->is_stopped, &source->error);
     eventfd_write(source->done.fd, 1);
@@ -241,13 +257,14 @@ static void start_fetch(struct source *source, int64_t now_ns)
         fail_system(source, code, "cannot fetch it");
 }
 
-/* A file is read when two looks in a row find it the same, and another one than before. */
+/* A file is read when two looks in a row find it the same, and another one than before. One that is
+ * not there, at the start or any more, fails to be read once. */
 static void look_at_file(struct source *source)
 {
     struct file_identity now = file_identity_read(source->where);
     bool has_settled = file_identity_equal(&now, &source->seen);
     source->seen = now;
-    if (!now.exists || !has_settled || file_identity_equal(&now, &source->known))
+    if (!has_settled || file_identity_equal(&now, &source->known))
         return;
     source->known = now;
     int code = open_memory(source);
@@ -273,7 +290,8 @@ void geo_tick(struct geo *geo, int64_t now_ns)
 static int open_source(struct geo *geo, const char *where, size_t length)
 {
     struct source *source = &geo->sources[geo->count];
-    *source = (struct source){.geo = geo, .fd = -1};
+    /* No file is the one that is known at first. */
+    *source = (struct source){.geo = geo, .fd = -1, .known.exists = true};
     source->where = strndup(where, length);
     if (source->where == NULL)
         return -ENOMEM;

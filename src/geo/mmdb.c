@@ -23,6 +23,8 @@
 struct reading {
     MMDB_s mmdb;
     struct geo_table *table;
+    const atomic_bool *is_stopped;
+    int64_t end_ns; /* monotonic */
     struct known {
         uint32_t offset; /* 1 + that of the record; 0: none */
         struct geo_place place;
@@ -61,7 +63,13 @@ static void take_system(const MMDB_entry_data_s *data, struct geo_place *place)
         place->asn = (uint32_t)number;
 }
 
-/* Reads what there is of a record. */
+static bool is_over(const struct reading *reading)
+{
+    return atomic_load_explicit(reading->is_stopped, memory_order_relaxed) ||
+           clock_monotonic_ns() > reading->end_ns;
+}
+
+/* Reads what there is of a record. One that is long takes long to look through. */
 static int read_record(struct reading *reading, MMDB_entry_s *entry, struct geo_place *place)
 {
     static const struct {
@@ -81,6 +89,8 @@ static int read_record(struct reading *reading, MMDB_entry_s *entry, struct geo_
         *known = (struct known){.offset = entry->offset + 1};
         for (unsigned i = 0; i < sizeof values / sizeof values[0]; i++) {
             MMDB_entry_data_s data;
+            if (is_over(reading))
+                return -ETIME;
             int is_there = look_up(entry, values[i].path, &data);
             if (is_there < 0)
                 return is_there;
@@ -102,7 +112,7 @@ static void set_bit(uint8_t address[16], unsigned bit, unsigned value)
 
 /* Goes through the tree, whose networks are in order. IPv4 stands in the first 2^32 addresses;
  * where the same part of the tree is linked again it is left out. */
-static int walk(struct reading *reading, const atomic_bool *is_stopped)
+static int walk(struct reading *reading)
 {
     struct {
         uint32_t node;
@@ -113,11 +123,9 @@ static int walk(struct reading *reading, const atomic_bool *is_stopped)
     uint32_t ipv4_node = first == 0 ? mmdb->ipv4_start_node.node_value : UINT32_MAX;
     static const uint8_t zeros[12];
     uint8_t address[16] = {0};
-    int64_t end_ns = clock_monotonic_ns() + MMDB_MAX_NS;
 
     for (uint64_t looks = 1;; looks++) {
-        if (looks % LOOK_NODES == 0 && (atomic_load_explicit(is_stopped, memory_order_relaxed) ||
-                                        clock_monotonic_ns() > end_ns))
+        if (looks % LOOK_NODES == 0 && is_over(reading))
             return -ETIME;
         if (stack[depth].side == 2) {
             if (depth-- == 0)
@@ -165,6 +173,8 @@ int mmdb_read(struct geo_table **table, int fd, const atomic_bool *is_stopped, s
         free(reading);
         return error_system(error, -ENOMEM, "cannot read it");
     }
+    reading->is_stopped = is_stopped;
+    reading->end_ns = clock_monotonic_ns() + MMDB_MAX_NS;
 
     snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
     bool is_empty = fstat(fd, &status) != 0 || status.st_size == 0;
@@ -174,7 +184,7 @@ int mmdb_read(struct geo_table **table, int fd, const atomic_bool *is_stopped, s
         code = error_set(error, -EINVAL, "expected a database of MaxMind's format: %s",
                          MMDB_strerror(code));
     } else {
-        code = walk(reading, is_stopped);
+        code = walk(reading);
         MMDB_close(&reading->mmdb);
         if (code == -ETIME)
             error_set(error, code, "it takes too long to read");

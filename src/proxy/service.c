@@ -59,6 +59,7 @@ struct proxy {
     const struct proxy_settings *next; /* prepared */
     uint64_t refused[PROXY_REFUSED];   /* as warned about */
     int64_t warned_ns;
+    uint64_t looks;            /* at what workers trace */
     pthread_mutex_t lock;      /* over the next one */
     struct clusters *clusters; /* in force, for metrics */
 };
@@ -707,6 +708,8 @@ static void exchange_trace(struct worker *worker, void *user)
     *trace = proxy_worker_trace(exchange->proxy->workers[worker->index], *trace);
 }
 
+/* Each look takes what there was since the one before, whoever had that: who misses the number that
+ * comes after the last one of his own is not alone. */
 static json_t *list_traced(struct proxy *proxy, const struct service_list *wanted)
 {
     struct exchange exchange = {.proxy = proxy};
@@ -725,6 +728,7 @@ static json_t *list_traced(struct proxy *proxy, const struct service_list *wante
         proxy->traced_ns = now_ns;
         workers_call(proxy->env.workers, exchange_trace, &exchange);
         json = trace_show(exchange.traces, count, wanted, now_ns);
+        json_object_set_new(json, "look", json_integer((json_int_t)++proxy->looks));
     }
     for (unsigned i = 0; i < count; i++)
         trace_free(exchange.traces[i]);

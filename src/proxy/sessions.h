@@ -62,7 +62,7 @@ struct session {
     } limits[2];
     int64_t began_ns, last_ns, answered_ns; /**< monotonic; answered_ns 0: never */
     int64_t placed_ns;                      /**< in the order by age */
-    uint64_t key;                           /**< the owner's: as of homes_key(); 0: none */
+    uint64_t token;                         /**< the owner's: as of homes_token(); 0: none */
     uint16_t migrations; /**< new addresses of the player; the most stands for more */
     uint16_t network;    /**< the owner's, where the session is counted: as of places_add() */
     uint32_t index;
@@ -135,7 +135,8 @@ const struct session *sessions_next_of_player(const struct sessions *sessions,
 /** The session of an index, unless it has ended: then NULL, or another one. Any index is fine. */
 struct session *sessions_at(struct sessions *sessions, uint32_t index);
 
-/** Gives a session to another address of its player, which has none with its server.
+/** Gives a session to another address of its player. It may have others with the server: then
+ * sessions_find() finds one of them.
  * @return false where that has as many as it may have. */
 bool sessions_migrate(struct sessions *sessions, struct session *session,
                       const struct endpoint *player);

@@ -259,12 +259,18 @@ static json_t *show_packets(struct trace *const *traces, unsigned count, uint64_
     return list;
 }
 
+static bool is_alike(const struct service_list *a, const struct service_list *b)
+{
+    return a->subject == b->subject && a->order == b->order &&
+           endpoint_equals(&a->player, &b->player) && endpoint_equals(&a->server, &b->server);
+}
+
 json_t *trace_show(struct trace *const *traces, unsigned count, const struct service_list *wanted,
                    int64_t now_ns)
 {
     uint64_t lost = 0;
     double seconds = 0;
-    if (count > 0 && traces[0] != NULL && traces[0]->wanted.subject == wanted->subject)
+    if (count > 0 && traces[0] != NULL && is_alike(&traces[0]->wanted, wanted))
         seconds = (double)(now_ns - traces[0]->began_ns) / 1e9;
     else
         count = 0; /* it begins now */

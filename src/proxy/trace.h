@@ -44,7 +44,8 @@ void trace_message(struct trace *trace, bool is_write, const struct session *ses
                    const struct port_message *message);
 
 /** What workers have seen: `{"seconds", "drops" | "talkers" | "packets" and "lost"}`.
- * @param traces one a worker, all of one subject; NULL where there was none.
+ * @param traces one a worker, all made alike; NULL where there was none. Where something else was
+ * wanted of them nothing was seen, in no time.
  * @return a reference of the caller's, or NULL without memory. */
 json_t *trace_show(struct trace *const *traces, unsigned count, const struct service_list *wanted,
                    int64_t now_ns);

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/text.h"
 
 #define SECOND_NS INT64_C(1000000000)
 
@@ -89,8 +90,8 @@ static bool take_greeting(struct ads_client *client, const Xds__DeltaDiscoveryRe
     subscriber->is_wanted[RESOURCE_CLUSTER] = subscriber->is_wanted[RESOURCE_DATACENTER] = true;
     subscriber->is_wanted[RESOURCE_FILTER_CHAIN] = *version != '\0';
     if (response->control_plane != NULL)
-        snprintf(subscriber->control_plane, sizeof subscriber->control_plane, "%s",
-                 response->control_plane->identifier);
+        text_escape(response->control_plane->identifier, subscriber->control_plane,
+                    sizeof subscriber->control_plane);
     snprintf(client->counted, sizeof client->counted, "%s", subscriber->control_plane);
     client->is_counted = true;
     xds_metrics_add(client->options.metrics, XDS_ACTIVE, client->counted, NULL, 1);
@@ -115,6 +116,7 @@ static void take_message(struct grpc_call *call, const uint8_t *data, size_t byt
         is_fine = take_greeting(client, response) && subscriber_ask(&client->subscriber) == 0;
     }
     arena_fini(&arena);
+    client->options.changed(client->options.user);
     if (is_fine)
         return;
     count(client, XDS_ERRORS, "unexpected");
@@ -131,15 +133,19 @@ static void end_call(struct grpc_call *ended, enum grpc_status status, const cha
     client->is_counted = false;
     if (client->connection == NULL)
         return;
+    client->options.changed(client->options.user);
     LOG_EVENT(client->options.dialer.log, LOG_LEVEL_INFO,
               log_text("message", "control plane stream ended"),
               log_text("method", methods[client->method]), log_int("status", status),
               log_text("error", message));
     count(client, XDS_ACTIONS, "remote_terminate");
-    if (!client->is_greeted && !client->has_tried_both) {
+    if (!client->is_greeted) {
+        bool may_take_other = !client->has_tried_both && status != GRPC_DEADLINE_EXCEEDED;
+
         client->has_tried_both = true;
         client->method = !client->method;
-        call(client);
+        if (may_take_other)
+            call(client);
     }
     if (client->call == NULL)
         h2_close(client->connection, "the stream ended");
@@ -184,7 +190,9 @@ static bool lost(void *user)
     client->connection = NULL;
     client->failures++;
     count(client, XDS_ACTIONS, "terminate");
-    return client->was_good;
+    /* A server may have nothing to tell that is not known yet. */
+    return client->was_good ||
+           (client->is_greeted && clock_monotonic_ns() - client->called_ns >= READY_NS);
 }
 
 int ads_client_new(struct ads_client **client, const struct ads_client_options *options)

@@ -31,6 +31,8 @@ struct ads_client_options {
     struct dialer_options dialer; /**< connected, lost and user are the client's to set */
     struct catalog *catalog;      /**< outlives it */
     struct xds_metrics *metrics;
+    void (*changed)(void *user); /**< it may be ready now, or not any more */
+    void *user;
 };
 
 /** Makes it. @param[out] client untouched on failure; freed with ads_client_free().

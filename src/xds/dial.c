@@ -15,6 +15,7 @@
 #define SECOND_NS INT64_C(1000000000)
 #define FIRST_NS (SECOND_NS / 2)
 #define MOST_NS (30 * SECOND_NS)
+#define MOST_ANSWERED_NS (16 * SECOND_NS)
 #define JITTER_NS (2 * SECOND_NS)
 
 /* A connection that has lived so long is a good one; the next loss is a new story. */
@@ -27,8 +28,11 @@ struct attempt {
     struct xds_url url;
     struct grpc_client client;
     struct h2_connection *connection;
+    struct loop_timer again;
+    int64_t backoff_ns, due_ns; /* it is not dialled before */
     char peer[PEER_BYTES];
     bool waits_for_name;
+    bool is_left; /* another one is used; its end is no failure */
 };
 
 struct dialer {
@@ -36,46 +40,49 @@ struct dialer {
     struct attempt attempts[XDS_MAX_URLS];
     size_t count;
     struct attempt *used; /* the one that is connected */
-    struct loop_timer again;
     struct names *names;
     struct siphash_key key;
     uint64_t rounds, failures;
     char failure[128]; /* the last */
-    int64_t backoff_ns, connected_ns;
+    int64_t connected_ns;
     bool is_stopping, is_stopped;
 };
 
-int64_t dialer_wait_ns(int64_t *backoff_ns, bool was_good, int64_t lived_ns, uint64_t random)
+int64_t dialer_wait_ns(int64_t *backoff_ns, enum dial_end end, int64_t lived_ns, uint64_t random)
 {
+    int64_t most_ns = end == DIAL_NOT_REACHED ? MOST_NS : MOST_ANSWERED_NS;
     int64_t wait_ns = *backoff_ns;
 
-    if (was_good && (wait_ns == 0 || lived_ns >= STEADY_NS)) {
+    if (end == DIAL_GOOD) {
         *backoff_ns = FIRST_NS;
-        return 0;
+        if (wait_ns == 0 || lived_ns >= STEADY_NS)
+            return 0;
     }
-    if (wait_ns == 0)
+    if (wait_ns == 0 || end == DIAL_GOOD)
         wait_ns = FIRST_NS;
-    *backoff_ns = wait_ns * 2 > MOST_NS ? MOST_NS : wait_ns * 2;
+    wait_ns = wait_ns > most_ns ? most_ns : wait_ns;
+    if (end != DIAL_GOOD)
+        *backoff_ns = wait_ns * 2 > MOST_NS ? MOST_NS : wait_ns * 2;
     return wait_ns + (int64_t)(random % (uint64_t)JITTER_NS);
 }
 
-static void wait_again(struct dialer *dialer, bool was_good, int64_t lived_ns)
+/* Each has its own wait: one that brings nothing must not hold up the others, nor win again. */
+static void dial_later(struct attempt *attempt)
 {
-    uint64_t random = siphash_17(&dialer->key, dialer->rounds++, 0, 0);
-    if (dialer->is_stopped)
-        return;
-    int64_t wait_ns = dialer_wait_ns(&dialer->backoff_ns, was_good, lived_ns, random);
+    struct dialer *dialer = attempt->dialer;
 
-    loop_timer_set(dialer->options.loop, &dialer->again, clock_monotonic_ns() + wait_ns);
+    if (!dialer->is_stopped && dialer->used == NULL && attempt->connection == NULL)
+        loop_timer_set(dialer->options.loop, &attempt->again, attempt->due_ns);
 }
 
-static bool is_dialling(const struct dialer *dialer)
+static void wait_again(struct attempt *attempt, enum dial_end end, int64_t lived_ns)
 {
-    for (size_t i = 0; i < dialer->count; i++) {
-        if (dialer->attempts[i].connection != NULL)
-            return true;
-    }
-    return false;
+    struct dialer *dialer = attempt->dialer;
+    uint64_t random = siphash_17(&dialer->key, dialer->rounds++, 0, 0);
+
+    attempt->due_ns =
+        clock_monotonic_ns() + dialer_wait_ns(&attempt->backoff_ns, end, lived_ns, random);
+    dial_later(attempt);
 }
 
 static void note_failure(struct dialer *dialer, const char *message, const char *peer,
@@ -93,10 +100,8 @@ static void ready(void *user)
     struct attempt *attempt = user;
     struct dialer *dialer = attempt->dialer;
 
-    if (dialer->used != NULL) {
-        h2_close(attempt->connection, "another one is used");
+    if (attempt->is_left)
         return;
-    }
     dialer->used = attempt;
     dialer->connected_ns = clock_monotonic_ns();
     LOG_EVENT(dialer->options.log, LOG_LEVEL_INFO, log_text("message", "control plane connected"),
@@ -104,7 +109,9 @@ static void ready(void *user)
     for (size_t i = 0; i < dialer->count; i++) {
         struct attempt *other = &dialer->attempts[i];
 
-        if (other != attempt && other->connection != NULL)
+        loop_timer_stop(dialer->options.loop, &other->again);
+        other->is_left = other != attempt && other->connection != NULL;
+        if (other->is_left)
             h2_close(other->connection, "another one is used");
     }
     dialer->options.connected(attempt->connection, &attempt->client, dialer->options.user);
@@ -119,13 +126,22 @@ static void ended(const char *reason, void *user)
     attempt->connection = NULL;
     if (dialer->is_stopping)
         return;
-    if (dialer->used == attempt) {
+    if (attempt->is_left) {
+        attempt->is_left = false;
+        dial_later(attempt);
+    } else if (dialer->used == attempt) {
+        bool was_good = dialer->options.lost(dialer->options.user);
+
         dialer->used = NULL;
         note_failure(dialer, "control plane lost", attempt->peer, reason);
-        wait_again(dialer, dialer->options.lost(dialer->options.user), lived_ns);
-    } else if (dialer->used == NULL && !is_dialling(dialer)) {
+        wait_again(attempt, was_good ? DIAL_GOOD : DIAL_FRUITLESS, lived_ns);
+        for (size_t i = 0; i < dialer->count; i++) {
+            if (&dialer->attempts[i] != attempt)
+                dial_later(&dialer->attempts[i]);
+        }
+    } else {
         note_failure(dialer, "control plane not reached", attempt->peer, reason);
-        wait_again(dialer, false, 0);
+        wait_again(attempt, DIAL_NOT_REACHED, 0);
     }
 }
 
@@ -171,35 +187,31 @@ static int dial(struct attempt *attempt)
     return fd < 0 ? fd : h2_open(&attempt->connection, fd, &options);
 }
 
-static void dial_all(void *user)
+static void dial_again(void *user)
 {
-    struct dialer *dialer = user;
-    int error = 0;
+    struct attempt *attempt = user;
+    int error = dial(attempt);
 
-    for (size_t i = 0; i < dialer->count; i++) {
-        int failure = dialer->attempts[i].connection == NULL ? dial(&dialer->attempts[i]) : 0;
-
-        error = failure != 0 ? failure : error;
-    }
-    if (is_dialling(dialer))
+    if (error == 0)
         return;
     if (error != -EAGAIN)
-        note_failure(dialer, "control plane not reached", NULL, strerrordesc_np(-error));
-    wait_again(dialer, false, 0);
+        note_failure(attempt->dialer, "control plane not reached", attempt->peer,
+                     strerrordesc_np(-error));
+    wait_again(attempt, DIAL_NOT_REACHED, 0);
 }
 
 static void take_names(void *user)
 {
     struct dialer *dialer = user;
 
-    for (size_t i = 0; i < dialer->count && dialer->used == NULL; i++) {
+    for (size_t i = 0; i < dialer->count; i++) {
         struct attempt *attempt = &dialer->attempts[i];
 
-        if (attempt->waits_for_name && attempt->connection == NULL)
-            (void)dial(attempt);
+        if (!attempt->waits_for_name)
+            continue;
+        attempt->due_ns = 1;
+        dial_later(attempt);
     }
-    if (is_dialling(dialer))
-        loop_timer_stop(dialer->options.loop, &dialer->again);
 }
 
 static int follow_names(struct dialer *dialer)
@@ -235,7 +247,6 @@ int dialer_new(struct dialer **dialer, const struct dialer_options *options)
 
         made->options = *options;
         made->count = options->urls->count;
-        made->again = (struct loop_timer){.fire = dial_all, .user = made};
         error = names_new(&made->names, &names);
     }
     if (error != 0) {
@@ -248,6 +259,7 @@ int dialer_new(struct dialer **dialer, const struct dialer_options *options)
 
         *attempt = (struct attempt){.dialer = made,
                                     .url = *url,
+                                    .again = {.fire = dial_again, .user = attempt},
                                     .client = {.ready = ready,
                                                .ended = ended,
                                                .user = attempt,
@@ -265,9 +277,10 @@ void dialer_free(struct dialer *dialer)
     if (dialer == NULL)
         return;
     dialer->is_stopping = true;
-    loop_timer_stop(dialer->options.loop, &dialer->again);
-    for (size_t i = 0; i < dialer->count; i++)
+    for (size_t i = 0; i < dialer->count; i++) {
+        loop_timer_stop(dialer->options.loop, &dialer->attempts[i].again);
         h2_free(dialer->attempts[i].connection);
+    }
     names_free(dialer->names);
     free(dialer);
 }
@@ -276,14 +289,17 @@ void dialer_start(struct dialer *dialer)
 {
     dialer->is_stopped = false;
     (void)follow_names(dialer); /* without memory, names are not known, as without a resolver */
-    loop_timer_set(dialer->options.loop, &dialer->again, 1);
+    for (size_t i = 0; i < dialer->count; i++) {
+        dialer->attempts[i].due_ns = 1;
+        dial_later(&dialer->attempts[i]);
+    }
 }
 
 void dialer_stop(struct dialer *dialer)
 {
     dialer->is_stopped = true;
-    loop_timer_stop(dialer->options.loop, &dialer->again);
     for (size_t i = 0; i < dialer->count; i++) {
+        loop_timer_stop(dialer->options.loop, &dialer->attempts[i].again);
         if (dialer->attempts[i].connection != NULL)
             h2_close(dialer->attempts[i].connection, "not needed");
     }

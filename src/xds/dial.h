@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /** @file
  * Keeps a connection to one of several peers: all are dialled, the first that answers is used, and
- * when it is lost they are dialled again, after a time that grows as long as that brings nothing.
+ * when it is lost they are dialled again. One that brought nothing waits before, for a time of its
+ * own that grows as long as it brings nothing; the others do not wait for it.
  */
 #ifndef PADDOCK_XDS_DIAL_H
 #define PADDOCK_XDS_DIAL_H
@@ -54,11 +55,17 @@ void dialer_tick(struct dialer *dialer, int64_t now_ns);
  * @param role static storage. @return a reference of the caller's, or NULL without memory. */
 json_t *dialer_show(const struct dialer *dialer, const char *role);
 
-/** The time before a connection is tried again.
+/** How a connection ended. */
+enum dial_end {
+    DIAL_NOT_REACHED, /**< it never came to be */
+    DIAL_FRUITLESS,   /**< it brought nothing */
+    DIAL_GOOD
+};
+
+/** The time before a connection is tried again: less than 20 s to a peer that answered.
  * @param[in,out] backoff_ns 0 at first: what the next wait begins with.
- * @param was_good whether the last connection has brought anything.
  * @param lived_ns how long it was there.
  * @param random any number. */
-int64_t dialer_wait_ns(int64_t *backoff_ns, bool was_good, int64_t lived_ns, uint64_t random);
+int64_t dialer_wait_ns(int64_t *backoff_ns, enum dial_end end, int64_t lived_ns, uint64_t random);
 
 #endif

@@ -97,10 +97,8 @@ static void begin_message(struct grpc_call *call)
     }
 }
 
-static void take_data(struct h2_stream *stream, const uint8_t *data, size_t bytes)
+static void take_messages(struct grpc_call *call, const uint8_t *data, size_t bytes)
 {
-    struct grpc_call *call = h2_user(stream);
-
     while (!call->is_finished) {
         if (call->prefix_bytes < PREFIX_BYTES) {
             if (bytes == 0)
@@ -132,6 +130,14 @@ static void take_data(struct h2_stream *stream, const uint8_t *data, size_t byte
             drop_body(call);
         }
     }
+}
+
+static void take_data(struct h2_stream *stream, const uint8_t *data, size_t bytes)
+{
+    struct grpc_call *call = h2_user(stream);
+
+    take_messages(call, data, bytes);
+    h2_set_half(stream, call->prefix_bytes > 0 && !call->is_finished);
 }
 
 static void take_close(struct h2_stream *stream, uint32_t code)

@@ -21,10 +21,12 @@
 #define START_NS (5 * SECOND_NS)
 #define PING_NS (20 * SECOND_NS)
 #define PONG_NS (5 * SECOND_NS)
+#define STALL_NS (10 * SECOND_NS)
 
 /* What one turn reads of a connection, so that a flood on one does not starve the others. */
 #define READ_BYTES 65536
 #define READS_A_TURN 8
+#define PREFACE_BYTES 24
 #define FRAME_HEAD_BYTES 9
 #define FRAME_BYTES (16384 + FRAME_HEAD_BYTES)
 #define WRITE_BYTES ((size_t)3 * FRAME_BYTES)
@@ -49,7 +51,7 @@ struct h2_stream {
     size_t header_bytes;
     struct piece *first, **last;
     size_t queued;
-    bool has_responded, is_finishing, is_closed;
+    bool has_responded, is_finishing, is_closed, is_half;
     unsigned status;
     char *message;
 };
@@ -70,7 +72,9 @@ struct h2_connection {
     uint32_t events;
     bool is_connecting, is_handshaking, is_settled, is_busy, is_ending, is_pinging;
     const char *reason;
-    int64_t began_ns, pinged_ns;
+    int64_t began_ns, pinged_ns, heard_ns;
+    uint8_t head[FRAME_HEAD_BYTES]; /* of the frame under way */
+    size_t head_bytes, frame_left;
 };
 
 static void end(struct h2_connection *connection, const char *reason)
@@ -464,6 +468,37 @@ void h2_flush(struct h2_connection *connection)
     watch_for(connection, EPOLLIN | (connection->unsent_bytes > 0 ? (uint32_t)EPOLLOUT : 0));
 }
 
+/* The library does not say whether it waits for the rest of a frame. */
+static void follow_frames(struct h2_connection *connection, const uint8_t *data, size_t bytes)
+{
+    while (bytes > 0) {
+        size_t skipped = connection->frame_left < bytes ? connection->frame_left : bytes;
+
+        connection->frame_left -= skipped;
+        data += skipped;
+        bytes -= skipped;
+        if (bytes == 0)
+            return;
+        connection->head[connection->head_bytes++] = *data++;
+        bytes--;
+        if (connection->head_bytes == FRAME_HEAD_BYTES) {
+            const uint8_t *head = connection->head;
+
+            connection->frame_left = (size_t)head[0] << 16 | (size_t)head[1] << 8 | head[2];
+            connection->head_bytes = 0;
+        }
+    }
+}
+
+static bool is_half_way(const struct h2_connection *connection)
+{
+    const struct h2_stream *stream = connection->streams;
+
+    while (stream != NULL && !stream->is_half && stream->headers == NULL)
+        stream = stream->next;
+    return stream != NULL || connection->frame_left > 0 || connection->head_bytes > 0;
+}
+
 static void take_input(struct h2_connection *connection)
 {
     uint8_t data[READ_BYTES];
@@ -479,6 +514,8 @@ static void take_input(struct h2_connection *connection)
                 end(connection, "the connection was lost");
             break;
         }
+        connection->heard_ns = clock_monotonic_ns();
+        follow_frames(connection, data, (size_t)got);
         ssize_t used = nghttp2_session_mem_recv(connection->session, data, (size_t)got);
         if (used < 0)
             end(connection, nghttp2_strerror((int)used));
@@ -705,6 +742,7 @@ int h2_open(struct h2_connection **connection, int fd, const struct h2_options *
                                        .is_handshaking = true,
                                        .events = options->is_server ? EPOLLIN : EPOLLOUT,
                                        .began_ns = clock_monotonic_ns(),
+                                       .frame_left = options->is_server ? PREFACE_BYTES : 0,
                                        .peer = find_peer(fd)};
         made->pinged_ns = made->began_ns;
         snprintf(made->host, sizeof made->host, "%s", options->host != NULL ? options->host : "");
@@ -737,7 +775,9 @@ void h2_tick(struct h2_connection *connection, int64_t now_ns)
             end(connection, "the peer says nothing");
         return;
     }
-    if (!connection->options.is_server)
+    if (now_ns - connection->heard_ns >= STALL_NS && is_half_way(connection))
+        h2_close(connection, "the peer has stopped in the middle of a message");
+    if (!connection->options.is_server || connection->is_ending)
         return;
     if (connection->is_pinging && now_ns - connection->pinged_ns >= PONG_NS) {
         h2_close(connection, "the peer does not answer");
@@ -852,6 +892,11 @@ void h2_reset(struct h2_stream *stream, uint32_t code)
 size_t h2_queued(const struct h2_stream *stream)
 {
     return stream->queued;
+}
+
+void h2_set_half(struct h2_stream *stream, bool is_half)
+{
+    stream->is_half = is_half;
 }
 
 struct h2_connection *h2_connection_of(const struct h2_stream *stream)

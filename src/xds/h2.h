@@ -73,7 +73,8 @@ void h2_close(struct h2_connection *connection, const char *reason);
 void h2_free(struct h2_connection *connection);
 
 /** Looks at its times, each second: a client or a server that says nothing for 5 s at the start,
- * and a client that does not answer a PING within 5 s, which it is sent every 20 s.
+ * or for 10 s in the middle of a frame or of what its owner waits for, and a client that does not
+ * answer a PING within 5 s, which it is sent every 20 s.
  * @param now_ns monotonic. */
 void h2_tick(struct h2_connection *connection, int64_t now_ns);
 
@@ -105,6 +106,9 @@ void h2_reset(struct h2_stream *stream, uint32_t code);
 
 /** How much of what was sent is still here, in bytes. */
 size_t h2_queued(const struct h2_stream *stream);
+
+/** Notes whether the owner waits for the rest of something. */
+void h2_set_half(struct h2_stream *stream, bool is_half);
 
 struct h2_connection *h2_connection_of(const struct h2_stream *stream);
 

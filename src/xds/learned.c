@@ -285,16 +285,22 @@ static int add_node(struct draft *draft, const Xds__Resource *resource,
     return 0;
 }
 
-/* Takes over the data centres that the response says nothing of. */
+/* Takes over the data centres that the response says nothing of; not those that others said to be
+ * at the address of an agent that has come since. */
 static int keep_nodes(struct draft *draft, const struct items *before, struct learned_owner *owner,
                       struct error *error)
 {
+    char own[INET6_ADDRSTRLEN] = "";
+
+    if (owner != NULL)
+        address_format_host(&owner->address, own);
     for (size_t i = 0; i < before->count; i++) {
         const struct item *item = &before->items[i];
         struct lookup_key key = key_of(item->name);
         const struct item *newer = lookup_find(draft->names, &key);
 
-        if (is_removed(draft, item, owner) || (newer != NULL && newer->owner == item->owner))
+        if (is_removed(draft, item, owner) || (newer != NULL && newer->owner == item->owner) ||
+            (item->owner != owner && strcmp(item->node.address, own) == 0))
             continue;
         if (add_item(&draft->next, item->name, item->version, item->owner, 0) != 0)
             return no_memory(error);
@@ -338,6 +344,25 @@ static int read_nodes(struct draft *draft, const struct lookup *before,
     return 0;
 }
 
+/* An agent's own address is nobody else's, as long as it is there. */
+static int check_claims(const struct items *told, const struct learned *learned,
+                        const struct learned_owner *owner, struct error *error)
+{
+    const struct learned_owner *other = owner != NULL ? learned->owners : NULL;
+    char address[INET6_ADDRSTRLEN];
+
+    for (; other != NULL; other = other->next) {
+        if (other == owner || other->streams == 0)
+            continue;
+        address_format_host(&other->address, address);
+        for (size_t i = 0; i < told->count; i++) {
+            if (strcmp(told->items[i].node.address, address) == 0)
+                return error_set(error, -EPERM, "data centre '%.80s' is another agent's", address);
+        }
+    }
+    return 0;
+}
+
 static int draft_datacenters(struct draft *draft, const struct learned *learned,
                              const Xds__DeltaDiscoveryResponse *response,
                              struct learned_owner *owner, struct arena *arena, struct error *error)
@@ -352,6 +377,8 @@ static int draft_datacenters(struct draft *draft, const struct learned *learned,
         return no_memory(error);
     int code = read_nodes(draft, names, response, owner, arena, error);
     lookup_free(names);
+    if (code == 0)
+        code = check_claims(&draft->next, learned, owner, error);
     return code == 0 ? keep_nodes(draft, before, owner, error) : code;
 }
 

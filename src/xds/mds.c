@@ -12,6 +12,7 @@
 #include "config/types.h"
 #include "net/address.h"
 
+/* A relay that says nothing for so long is left, first before its headers, then before it asks. */
 #define ANSWER_NS INT64_C(5000000000)
 
 /* ---- a relay ---- */
@@ -289,6 +290,7 @@ static void take_request(struct grpc_call *call, const uint8_t *data, size_t byt
     enum grpc_status status = publisher_take(client->publisher, data, bytes, &error);
 
     client->was_good |= status == GRPC_OK;
+    client->options.changed(client->options.user);
     ads_judge(call, status, &error);
 }
 
@@ -301,6 +303,7 @@ static void end_call(struct grpc_call *call, enum grpc_status status, const char
     client->call = NULL;
     if (client->connection == NULL)
         return;
+    client->options.changed(client->options.user);
     LOG_EVENT(client->options.dialer.log, LOG_LEVEL_INFO,
               log_text("message", "control plane stream ended"), log_text("method", MDS_PATH),
               log_int("status", status), log_text("error", message));
@@ -411,8 +414,10 @@ void mds_client_start(struct mds_client *client)
 
 void mds_client_tick(struct mds_client *client, int64_t now_ns)
 {
-    if (client->call != NULL && !grpc_is_answered(client->call) &&
-        now_ns - client->called_ns >= ANSWER_NS)
+    int64_t patience_ns =
+        client->call != NULL && grpc_is_answered(client->call) ? 2 * ANSWER_NS : ANSWER_NS;
+
+    if (client->call != NULL && !client->was_good && now_ns - client->called_ns >= patience_ns)
         grpc_finish(client->call, GRPC_DEADLINE_EXCEEDED, "the relay does not answer");
     dialer_tick(client->dialer, now_ns);
 }

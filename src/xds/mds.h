@@ -57,6 +57,8 @@ struct mds_client_options {
     struct catalog *catalog;
     struct publications *publications; /**< outlives it */
     struct xds_metrics *metrics;
+    void (*changed)(void *user); /**< it may be ready now, or not any more */
+    void *user;
 };
 
 /** Makes it. @param[out] client untouched on failure; freed with mds_client_free().

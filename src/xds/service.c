@@ -68,6 +68,26 @@ static void xds_free(struct xds *xds)
     free(xds);
 }
 
+/* For the admin server's thread. */
+static void note_state(void *user)
+{
+    struct xds *xds = user;
+
+    if (xds->ads != NULL) {
+        atomic_store_explicit(&xds->xds_is_ready,
+                              ads_client_is_ready(xds->ads, clock_monotonic_ns()),
+                              memory_order_relaxed);
+        atomic_store_explicit(&xds->xds_failures, ads_client_failures(xds->ads),
+                              memory_order_relaxed);
+    }
+    if (xds->agent != NULL) {
+        atomic_store_explicit(&xds->mds_is_ready, mds_client_is_ready(xds->agent),
+                              memory_order_relaxed);
+        atomic_store_explicit(&xds->mds_failures, mds_client_failures(xds->agent),
+                              memory_order_relaxed);
+    }
+}
+
 static int open_tls(struct xds *xds, const struct xds_settings *settings, struct error *error)
 {
     const struct tls_files server = {settings->certificates, settings->key, settings->authorities};
@@ -158,7 +178,9 @@ static int open_xds(void **self, const struct service_env *env, const struct con
         const struct ads_client_options options = {
             .dialer = dialer_for(xds, settings, "xds", &settings->servers),
             .catalog = env->catalog,
-            .metrics = xds->metrics};
+            .metrics = xds->metrics,
+            .changed = note_state,
+            .user = xds};
 
         code = ads_client_new(&xds->ads, &options);
         if (code != 0)
@@ -169,7 +191,9 @@ static int open_xds(void **self, const struct service_env *env, const struct con
             .dialer = dialer_for(xds, settings, "mds", &settings->relays),
             .catalog = env->catalog,
             .publications = xds->publications,
-            .metrics = xds->metrics};
+            .metrics = xds->metrics,
+            .changed = note_state,
+            .user = xds};
 
         code = mds_client_new(&xds->agent, &options);
         if (code != 0)
@@ -249,20 +273,11 @@ static void tick(void *self, int64_t now_ns)
         server_tick(xds->mds, now_ns);
     if (xds->relay != NULL)
         mds_relay_tick(xds->relay, now_ns);
-    if (xds->ads != NULL) {
+    if (xds->ads != NULL)
         ads_client_tick(xds->ads, now_ns);
-        atomic_store_explicit(&xds->xds_is_ready, ads_client_is_ready(xds->ads, now_ns),
-                              memory_order_relaxed);
-        atomic_store_explicit(&xds->xds_failures, ads_client_failures(xds->ads),
-                              memory_order_relaxed);
-    }
-    if (xds->agent != NULL) {
+    if (xds->agent != NULL)
         mds_client_tick(xds->agent, now_ns);
-        atomic_store_explicit(&xds->mds_is_ready, mds_client_is_ready(xds->agent),
-                              memory_order_relaxed);
-        atomic_store_explicit(&xds->mds_failures, mds_client_failures(xds->agent),
-                              memory_order_relaxed);
-    }
+    note_state(xds);
     publications_tick(xds->publications, now_ns);
 }
 

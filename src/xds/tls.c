@@ -55,6 +55,30 @@ static int fail(struct error *error, const char *path)
     return error_set(error, -EINVAL, "%s: %s", path, why != NULL ? why : "TLS does not take it");
 }
 
+/* A service has no terminal on which it could be asked, and must not wait for one. */
+static int refuse_passphrase(char *to, int room, int is_writing, void *user)
+{
+    (void)to;
+    (void)room;
+    (void)is_writing;
+    *(bool *)user = true;
+    return -1;
+}
+
+static int load_key(SSL_CTX *context, const char *path, struct error *error)
+{
+    bool is_encrypted = false;
+
+    SSL_CTX_set_default_passwd_cb(context, refuse_passphrase);
+    SSL_CTX_set_default_passwd_cb_userdata(context, &is_encrypted);
+    bool is_taken = SSL_CTX_use_PrivateKey_file(context, path, SSL_FILETYPE_PEM) == 1 &&
+                    SSL_CTX_check_private_key(context) == 1;
+    SSL_CTX_set_default_passwd_cb_userdata(context, NULL);
+    if (is_encrypted)
+        return error_set(error, -EINVAL, "%s: the key is encrypted with a passphrase", path);
+    return is_taken ? 0 : fail(error, path);
+}
+
 static int load(const struct tls *tls, SSL_CTX **context, struct error *error)
 {
     static const unsigned char h2[] = "\x02h2";
@@ -68,10 +92,8 @@ static int load(const struct tls *tls, SSL_CTX **context, struct error *error)
     if (code == 0 && *files->certificates != '\0' &&
         SSL_CTX_use_certificate_chain_file(made, files->certificates) != 1)
         code = fail(error, files->certificates);
-    if (code == 0 && *files->key != '\0' &&
-        (SSL_CTX_use_PrivateKey_file(made, files->key, SSL_FILETYPE_PEM) != 1 ||
-         SSL_CTX_check_private_key(made) != 1))
-        code = fail(error, files->key);
+    if (code == 0 && *files->key != '\0')
+        code = load_key(made, files->key, error);
     if (code == 0 && *files->authorities != '\0' &&
         SSL_CTX_load_verify_file(made, files->authorities) != 1)
         code = fail(error, files->authorities);

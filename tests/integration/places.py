@@ -35,6 +35,15 @@ def database(networks):
             node = nodes[node][side]
         nodes[node][first >> (128 - bits) & 1] = (len(data),)
         data += encoded(record)
+    return written(nodes, data)
+
+
+def endless():
+    """One of as many networks as there are addresses: each node leads to the next one by both sides."""
+    return written([[i + 1, i + 1] for i in range(127)] + [[None, None]], encoded({}))
+
+
+def written(nodes, data):
     count = len(nodes)
     tree = b"".join(struct.pack("!I", count if side is None else count + 16 + side[0] if isinstance(side, tuple) else side)
                     for node in nodes for side in node)

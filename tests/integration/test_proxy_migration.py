@@ -27,13 +27,13 @@ def sessions_of(proxy):
 
 
 class Elsewhere(Player):
-    """A player with another loopback address."""
+    """A player with an address of its own choice."""
 
-    def __init__(self, port, source):
+    def __init__(self, port, source, number=0):
         super().__init__(port)
         self.socket.close()
         self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self.socket.bind((source, 0))
+        self.socket.bind((source, number))
         self.socket.connect(("127.0.0.1", port))
         self.socket.settimeout(support.ANSWER_SECONDS)
 
@@ -84,6 +84,32 @@ class MigrationTest(unittest.TestCase):
             check_sums(proxy)
             proxy.stop()
             self.assertEqual({line["fields"]["migrations"] for line in proxy.events("udp session ended")}, {2})
+
+    def test_an_address_that_another_player_had_does_not_give_its_session(self):
+        with Servers(1) as servers, migrating(servers) as proxy, contextlib.ExitStack() as stack:
+            def join(number, port=0):
+                player = stack.enter_context(Elsewhere(proxy.port, "127.0.0.1", port))
+                self.assertEqual(player.ask(identity(number) + token(number)), identity(number))
+                return player
+            before = [join(i) for i in range(COUNT)]
+            own = [player.socket.getsockname()[1] for player in before]
+            for player in before:
+                player.socket.close()
+            # Each comes from the next one's address while that still has its session there, twice.
+            for number in [*range(COUNT), *range(COUNT)]:
+                join(number, own[(number + 1) % COUNT]).socket.close()
+            last = [join(i) for i in range(COUNT)]
+            self.assertEqual(self.ports(servers), {identity(i): 1 for i in range(COUNT)})
+            self.assertEqual(value(proxy.metrics(), "quilkin_session_total"), COUNT)
+            self.assertEqual([player.rest() for player in last], [[]] * COUNT)
+            check_sums(proxy)
+
+            # Two at one address have both their sessions there.
+            player = last[0]
+            for number in (1, 0, 1, 2, 1):
+                self.assertEqual(player.ask(identity(number) + token(number)), identity(number))
+            self.assertEqual(self.ports(servers), {identity(i): 1 for i in range(COUNT)})
+            self.assertEqual(value(proxy.metrics(), "quilkin_session_total"), COUNT)
 
     def test_a_token_is_all_that_it_takes_to_have_another_players_session(self):
         with Servers(2) as servers, migrating(servers) as proxy, Player(proxy.port) as player, Player(proxy.port) as thief:

@@ -10,7 +10,7 @@ import threading
 import unittest
 
 import support
-from places import database
+from places import database, endless
 from proxying import Player, Proxy, Servers, cluster, value
 from support import wait_until
 
@@ -51,17 +51,20 @@ class PlacesTest(unittest.TestCase):
         second = self.path.with_name("networks.mmdb")
         second.write_bytes(database({"127.0.0.0/9": {"autonomous_system_number": 64500}}))
         second.chmod(0o644)
+        none = self.path.with_name("none.mmdb")
         with Servers(1) as servers, \
-                Proxy([cluster(*servers.targets)], None, {"sessions": {"log_rate": 100}}, FLAG, str(self.path), FLAG, str(second)) as proxy, \
+                Proxy([cluster(*servers.targets)], None, {"sessions": {"log_rate": 100}}, FLAG, f"{self.path},{none}", FLAG, str(second)) as proxy, \
                 Player(proxy.port) as first, Player(proxy.port) as player, Player(proxy.port) as third:
             proxy.await_event(READ, 2)
+            missing = proxy.await_event(FAILED)["fields"]
             first.ask(b"hello")
             self.put(database({"127.0.0.0/8": {"country_code": "SE", "asn": "AS7"}}))
             proxy.await_event(READ, 3)
             player.ask(b"hello")
             self.put(database({"127.0.0.0/8": {"country_code": "NO"}})[:-200])
-            failed = proxy.await_event(FAILED)["fields"]
+            failed = proxy.await_event(FAILED, 2)["fields"]
             self.path.unlink()
+            gone = proxy.await_event(FAILED, 3)["fields"]
             third.ask(b"hello")
             metrics = proxy.metrics()
             self.assertEqual([metrics[f'{ACTIVE}{{country_code="{code}"}}'] for code in ("DE", "SE", "")], [1, 2, 0])
@@ -70,12 +73,22 @@ class PlacesTest(unittest.TestCase):
             self.assertEqual(sorted((row["country"], row["asn"]) for row in rows), [("SE", 7)] * 3)
             shown = support.run("sessions", "--admin", f"127.0.0.1:{proxy.admin_port}").stdout
             self.assertRegex(shown, r"answered +SE AS7\n")
-            self.assertEqual(value(metrics, LOADS, result="error"), 1)
-            self.assertEqual(failed["source"], str(self.path))
+            self.assertEqual(value(metrics, LOADS, result="error"), 3)
+            self.assertEqual([event["source"] for event in (missing, failed, gone)], [str(none), str(self.path), str(self.path)])
+            self.assertEqual({event["error"] for event in (missing, gone)}, {"cannot open it: No such file or directory"})
             self.assertIn("expected a database of MaxMind's format", failed["error"])
             proxy.stop()
             lines = {(line["fields"]["country"], line["fields"]["asn"]) for line in proxy.events("udp session ended")}
             self.assertEqual(lines, {("SE", 7)})
+
+    def test_reading_gives_way_to_workers_and_does_not_hold_up_the_end(self):
+        self.put(endless())
+        with Servers(1) as servers, Proxy([cluster(*servers.targets)], None, None, FLAG, str(self.path)) as proxy:
+            def reads():
+                tasks = pathlib.Path(f"/proc/{proxy.pid}/task").glob("*/stat")
+                return "19" in [task.read_text(encoding="ascii").rpartition(") ")[2].split()[16] for task in tasks]
+            wait_until(reads, "a thread of the least priority")
+            proxy.stop()
 
     def test_a_url_is_fetched_and_its_secrets_are_not_logged(self):
         Site.bodies = {"/places?key=secret": database({"127.0.0.0/8": {"country": {"iso_code": "FR"}}})}

@@ -25,7 +25,7 @@ def trace(proxy, *arguments, **options):
 def begun(proxy):
     """The first question begins a trace: asks it in place of the command."""
     status, body = proxy.http("/trace?what=drops")
-    assert status == 200 and json.loads(body) == {"seconds": 0.0, "drops": []}, body
+    assert status == 200 and json.loads(body) == {"seconds": 0.0, "drops": [], "look": 1}, body
 
 
 def asked(proxy, what):
@@ -185,6 +185,24 @@ class CaptureTest(unittest.TestCase):
                 self.assertEqual([each[0] for each in found], sorted(each[0] for each in found))
                 self.assertLess(abs(found[0][0] - time.time()), 2 * STOP_SECONDS)
 
+    def test_two_who_ask_do_not_get_what_the_other_asked_for_and_are_told(self):
+        with Servers(1) as servers, Proxy([cluster(*servers.targets)]) as proxy, Player(proxy.port) as player, \
+                Player(proxy.port) as other, trace(proxy, "capture", "-w", str(self.file), "--duration", "0", "--player",
+                                                   "127.0.0.1:%d" % player.socket.getsockname()[1]) as command:
+            wait_until(lambda: self.begun(player, command), "it began")
+            query = "capture&player=127.0.0.1:%d" % other.socket.getsockname()[1]
+            looks = [asked(proxy, query)["look"]]
+            for _ in range(20):
+                other.ask(b"not this")
+                looks.append(asked(proxy, query)["look"])
+                player.ask(b"mine")
+            self.assertEqual(looks, sorted(set(looks)))
+            self.assertEqual(command.stderr.readline(), "paddock trace: somebody else traces as well: what they get is missing here\n")
+            command.send_signal(signal.SIGINT)
+            self.assertEqual(command.wait(STOP_SECONDS), 0)
+            self.assertEqual(command.stderr.read(), "")
+        self.assertEqual([each for each in self.captured() if each[3] == b"not this"], [])
+
     def test_tcpdump_reads_it(self):
         if shutil.which("tcpdump") is None:
             self.skipTest("no tcpdump")
@@ -204,11 +222,13 @@ class RightsTest(unittest.TestCase):
         with Proxy([]) as proxy:
             for arguments, expected in ((["all"], "expected one of drops, top and capture"), ([], "expected one of drops, top and capture"),
                                         (["capture"], "capture needs --write"), (["top", "-w", "x"], "capture needs --write"),
-                                        (["capture", "-w", "/tmp/x", "--player", "name"], "expected an address")):
+                                        (["capture", "-w", "/tmp/x", "--player", "name"], "expected an address"),
+                                        (["capture", "-w", "/tmp/x", "--player", "fe80::1%lo"], "expected an address")):
                 with trace(proxy, *arguments) as command:
                     self.assertEqual((command.wait(STOP_SECONDS), expected in command.stderr.read()), (2, True), arguments)
-            for path in ("/trace", "/trace?what=all", "/trace?what=capture&player=example.org"):
-                self.assertEqual(proxy.http(path)[0], 500)
+            for path in ("/trace", "/trace?what=all", "/trace?what=capture&player=example.org", "/sessions?player=%00",
+                         "/trace?what=capture&server=[fe80::1%lo]:7000", "/trace?what=capture&player=fe80::1%lo"):
+                self.assertEqual(proxy.http(path)[0], 500, path)
         with trace(proxy, "top") as command:
             self.assertEqual((command.wait(STOP_SECONDS), "nothing answers at 127.0.0.1" in command.stderr.read()), (255, True))
 

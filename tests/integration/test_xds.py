@@ -3,12 +3,14 @@
 """The control plane between processes of this program: management server, relay, agent, proxies; datagrams are routed by
 token at the end."""
 import contextlib
+import http.server
 import json
 import pathlib
 import re
 import shutil
 import socket
 import subprocess
+import threading
 import unittest
 import urllib.request
 
@@ -61,14 +63,14 @@ class ManagerTest(FleetTest):
         player = self.start(clusters=[located(self.at(0, b"abc"), "eu")])
         await_answer(player, b"helloabc", b"0:hello")
         clusters = "type.googleapis.com/quilkin.config.v1alpha1.Cluster"
-        before = self.gate.value(f"xds_acks_total.*{clusters}")
+        before = self.gate.value(f"xds_acks.*{clusters}")
         self.file.write(clusters=[located(self.at(0, b"abc"), "eu"), located(self.at(1, b"xyz"), "us")])
         await_answer(player, b"helloxyz", b"1:hello")
         self.file.write(clusters=[located(self.at(2, b"xyz"), "us")])
         await_answer(player, b"helloxyz", b"2:hello")
         await_silence(player, b"helloabc")
-        self.assertEqual(self.gate.value(f"xds_acks_total.*{clusters}"), before + 2)
-        self.assertEqual(self.gate.value("xds_nacks_total"), 0)
+        self.assertEqual(self.gate.value(f"xds_acks.*{clusters}"), before + 2)
+        self.assertEqual(self.gate.value("xds_nacks"), 0)
 
     def test_filters_change_with_the_servers(self):
         player = self.start(clusters=[located(self.at(0, b"abc"), "eu")])
@@ -105,7 +107,7 @@ class ManagerTest(FleetTest):
         self.enter(Manager(self.file, port=port))
         await_silence(player, b"helloxyz")
         self.assertEqual(player.ask(b"helloabc"), b"0:hello")
-        sent = self.gate.value("xds_delta_discovery_responses_total.*Cluster")
+        sent = self.gate.value("xds_delta_discovery_responses.*Cluster")
         self.assertEqual(sent, 2)
 
     def test_the_first_server_that_answers_is_used(self):
@@ -180,7 +182,7 @@ class RelayTest(FleetTest):
         gate = self.enter(Gate(self.relay.url))
         player = self.player(gate)
         await_answer(player, b"helloabc", b"0:hello")
-        self.assertEqual(self.relay.value("xds_nacks_total"), 0)
+        self.assertEqual(self.relay.value("xds_nacks"), 0)
         agent.end()
         other = File(self.folder, "other.yaml", clusters=[self.at(2, b"abc")])
         self.enter(Agent(other, self.relay.mds_url))
@@ -301,6 +303,15 @@ class TlsTest(FleetTest):
         await_answer(self.player(self.gate(url, authority="other")), b"helloabc", b"0:hello")
 
 
+    def test_an_encrypted_key_is_refused_and_no_passphrase_asked_for(self):
+        locked = self.folder / "locked.key"
+        self.openssl("pkcs8", "-topk8", "-in", self.folder / "server.key", "-passout", "pass:secret", "-out", locked)
+        done = run("--service.xds", "--service.tls.cert-path", str(self.folder / "server.pem"), "--service.tls.key-path",
+                   str(locked))
+        self.assertEqual(done.returncode, 255)
+        self.assertIn(f"{locked}: the key is encrypted with a passphrase", done.stderr)
+
+
 class ControlTest(FleetTest):
     def control(self, process, *flags):
         return run("control", "--admin", f"127.0.0.1:{process.admin_port}", *flags).stdout
@@ -328,7 +339,7 @@ class ControlTest(FleetTest):
         series = [line for process in (manager, gate) for line in process.metrics() if line.startswith("xds_")]
         for name, _, selector in (line.partition("{") for line in series):
             self.assertEqual(re.findall(r'(\w+)="', selector), listed[name])
-        self.assertEqual({line.partition("{")[0] for line in series} | {"xds_nacks_total", "xds_errors_total"},
+        self.assertEqual({line.partition("{")[0] for line in series} | {"xds_nacks", "xds_errors_total"},
                          {name for name in listed if name.startswith("xds_")})
         for kind in ("clusters", "filters"):
             self.assertEqual(types["server"][kind]["version"], types["subscriber"][kind]["version"])
@@ -338,6 +349,33 @@ class ControlTest(FleetTest):
         self.assertEqual((peer["role"], peer["address"], peer["failure"]), ("relay", None, "Connection refused"))
         self.assertIn("Connection refused", self.control(agent))
         self.assertEqual(run("control", "--admin", f"127.0.0.1:{support.closed_port()}").returncode, 255)
+
+
+    def test_what_a_stranger_answers_has_no_say_over_the_terminal(self):
+        said = {"role": "server\x1b[2J", "id": "\x07", "failures": 1, "failure": "\x1b]0;",
+                "types": {"\x1b": {"nacks": 1, "last_error": "\x1b"}}}
+        answer = b"[]"
+
+        class Stranger(http.server.BaseHTTPRequestHandler):
+            def do_GET(self):
+                self.send_response(200)
+                self.end_headers()
+                self.wfile.write(answer)
+
+            def log_message(self, *_):
+                pass
+
+        with http.server.HTTPServer(("127.0.0.1", 0), Stranger) as server:
+            threading.Thread(target=server.serve_forever).start()
+            try:
+                refused = run("control", "--admin", f"127.0.0.1:{server.server_port}")
+                answer = json.dumps({"peers": [said]}).encode()
+                shown = run("control", "--admin", f"127.0.0.1:{server.server_port}")
+            finally:
+                server.shutdown()
+        self.assertEqual((refused.returncode, refused.stdout), (255, ""))
+        self.assertTrue(shown.stdout.startswith("server\\u{1b}[2J"))
+        self.assertTrue(shown.stdout.replace("\n", "").isprintable())
 
 
 class FlagsTest(unittest.TestCase):

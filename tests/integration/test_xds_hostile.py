@@ -3,6 +3,7 @@
 """Peers of the control plane that the test plays, frame by frame: what each may say, and what a hostile one can do."""
 import contextlib
 import struct
+import threading
 import time
 import unittest
 
@@ -103,7 +104,7 @@ class ServerTest(HostileTest):
         first = peer.answer()
         peer.send(request(CLUSTER, nonce=first.nonce, error="no\x1b[31m thanks"))
         self.assertTrue(peer.silent(1.5))
-        self.assertEqual(self.manager.value("xds_nacks_total"), 1)
+        self.assertEqual(self.manager.value("xds_nacks"), 1)
         self.assertNotIn("\x1b", self.manager.http("/control")[1])
         self.file.write(clusters=[located(cluster("192.0.2.1:7001"), "eu"), located(cluster("192.0.2.2:7000"), "us:a")])
         self.assertEqual(set(peer.answer().resources), {"eu", "us:a"})
@@ -237,6 +238,22 @@ class ServerTest(HostileTest):
                 while silent.recv(65536):
                     pass
 
+    def test_who_stops_half_way_is_not_waited_for(self):
+        """In a frame's head, in a frame, in a message, and between the frames of a header block; all at a time."""
+        peers = [self.open().call(ADS) for _ in range(3)] + [self.open()]
+        peers[0].socket.sendall(bytes(5))
+        peers[1].socket.sendall(b"\0\0\7\0\0\0\0\0\1\0\0")
+        peers[2].frame(http2.DATA, 0, 1, b"\0\0\0\0\7abc")
+        peers[3].frame(HEADERS, 0, 1, peers[3].encoder.encode([(":method", "POST")]))
+        good = self.subscribe()
+        good.answer()
+        for peer in peers:
+            peer.socket.settimeout(2 * support.ANSWER_SECONDS)
+            with self.assertRaises((EOFError, ConnectionResetError)):
+                while True:
+                    peer.turn()
+        self.assertTrue(good.silent(0.1))
+
 
 class ClientTest(HostileTest):
     """A client of ours before servers of the test's."""
@@ -322,7 +339,7 @@ class ClientTest(HostileTest):
                 for i in range(10000)]
         self.assertIsNone(self.tell(connection, CLUSTER, many))
         self.assertEqual(self.player.ask(b"helloabc"), b"0:hello")
-        self.assertEqual(len(self.gate.config()["clusters"]), 10001)
+        wait_until(lambda: len(self.gate.config()["clusters"]) == 10001, "they are shown")
         self.assertIsNone(self.tell(connection, CLUSTER, [], removed=[f"r{i}" for i in range(10000)]))
         wait_until(lambda: len(self.gate.config()["clusters"]) == 1, "they are gone")
         self.assertEqual(self.player.ask(b"helloabc"), b"0:hello")
@@ -374,11 +391,24 @@ class ClientTest(HostileTest):
             self.gate.await_ready(500)
         self.route(self.greet())
 
+    def test_a_servers_name_is_shown_as_text(self):
+        connection = self.enter(self.listener.accept())
+        connection.message()
+        connection.respond()
+        connection.send(response("ignore-me", nonce="", identifier=b"\x1b[2J\xff"))
+        connection.message()
+        self.assertIn('xds_active_control_planes{control_plane="\\\\u{1b}[2J\\\\xff"}', self.gate.http("/metrics")[1])
+        peer, = support.json.loads(self.gate.http("/control")[1])["peers"]
+        self.assertEqual(peer["id"], "\\u{1b}[2J\\xff")
+
     def test_versions_come_with_the_next_connection(self):
         connection = self.greet()
         self.route(connection)
+        self.assertIsNone(self.tell(connection, DATACENTER, []))
+        self.gate.await_ready()
         connection.socket.close()
         again = self.enter(self.listener.accept())
+        self.assertEqual(self.gate.http("/ready")[0], 500)  # at once
         again.message()
         again.respond()
         again.send(response("ignore-me", nonce=""))
@@ -397,6 +427,51 @@ class ClientTest(HostileTest):
                 self.listener.socket.accept()[0].close()
                 count += 1
         self.assertLessEqual(count, 25)
+
+
+class RotationTest(HostileTest):
+    def test_a_server_that_brings_nothing_does_not_win_again(self):
+        """It refuses whoever comes, and is always the quicker one."""
+        servers = self.enter(Servers(1, which))
+        bad, good = self.enter(Listener()), self.enter(Listener())
+        stops = threading.Event()
+        self.addCleanup(stops.set)
+        comes = threading.Semaphore(0)
+
+        def refuse():
+            bad.socket.settimeout(0.1)
+            while not stops.is_set():
+                with contextlib.suppress(OSError, EOFError), bad.accept() as connection:
+                    comes.release()
+                    connection.message()
+                    connection.trailers(14)
+                    connection.message()
+
+        thread = threading.Thread(target=refuse)
+        thread.start()
+        self.addCleanup(thread.join)
+        self.addCleanup(stops.set)
+        gate = self.enter(Gate(bad.url, good.url))
+        player = self.enter(Player(gate.port))
+        self.assertTrue(comes.acquire(timeout=support.START_SECONDS))
+        deadline = time.monotonic() + 20
+        while True:
+            self.assertLess(time.monotonic(), deadline, "the good server is not used")
+            peer = self.enter(good.socket.accept()[0])
+            if comes.acquire(timeout=0.3):  # the bad one was dialled, too, and has answered
+                peer.close()
+                continue
+            with contextlib.suppress(OSError, EOFError):
+                connection = self.enter(http2.Connection(peer, is_server=True))
+                connection.message()
+                break
+        connection.respond()
+        connection.send(response("ignore-me", nonce=""))
+        for _ in range(3):
+            connection.message()
+        connection.send(response(CLUSTER, [resource(CLUSTER, "eu", "1", http2.cluster(
+            endpoint(servers.targets[0], b"abc"), locality="eu"))]))
+        await_answer(player, b"hello", b"0:hello")
 
 
 class AgentTest(HostileTest):
@@ -443,6 +518,18 @@ class AgentTest(HostileTest):
                          {"eu": "192.0.2.7:1", "us": "192.0.2.7:2"})
         first.socket.close()
         wait_until(lambda: self.tell(second, CLUSTER, self.cluster("eu", "192.0.2.7:3")) is None, "the owner is gone")
+
+    def test_an_agents_address_is_its_own(self):
+        def claim(host):
+            return resource(DATACENTER, "mine", "EDDF-9", http2.field(1, host) + http2.field(2, 9) + http2.field(3, "EDDF"))
+        first, second = self.push(x_forwarded_for="192.0.2.1"), self.push(x_forwarded_for="192.0.2.2")
+        self.assertIsNone(self.tell(first, DATACENTER, self.node(7600)))
+        self.assertIn("another agent's", self.tell(second, DATACENTER, claim("192.0.2.1")))
+        self.assertIsNone(self.tell(second, DATACENTER, claim("192.0.2.3")))  # where nobody is yet
+        third = self.push(x_forwarded_for="192.0.2.3")
+        self.assertIsNone(self.tell(third, DATACENTER, self.node(7601)))
+        self.assertEqual({host: node["qcmp_port"] for host, node in self.nodes().items()},
+                         {"192.0.2.1": 7600, "192.0.2.3": 7601})
 
     def test_a_filter_chain_of_an_agent_is_refused(self):
         agent = self.push()

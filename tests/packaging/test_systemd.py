@@ -14,9 +14,9 @@ from support import expect, run, skip
 MOST_EXPOSURE = 2.0
 
 
-# Beside those of the workers: the metrics of the clock, giving up privileges, --pin.
+# Beside those of the workers: the metrics of the clock, giving up privileges, --pin, reading of places.
 # The proxy's: its limit of descriptors, and names by the DNS.
-CALLS = {"adjtimex", "clock_adjtime", "capset", "seccomp", "sched_setaffinity", "prlimit64", "connect", "recvfrom", "writev"}
+CALLS = {"adjtimex", "clock_adjtime", "capset", "seccomp", "sched_setaffinity", "setpriority", "prlimit64", "connect", "recvfrom", "writev"}
 
 
 def expanded(name):

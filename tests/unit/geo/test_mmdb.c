@@ -183,6 +183,9 @@ static void a_tree_without_end_is_given_up(void **state)
     assert_int_equal(write(fd, data, bytes), bytes);
     assert_int_equal(mmdb_read(&table, fd, &is_stopped, &error), -ETIME);
     assert_string_equal(error.text, "it takes too long to read");
+    assert_int_equal(pwrite(fd, data, make(data), 0), make(data)); /* a short one as well */
+    assert_int_equal(ftruncate(fd, (off_t)make(data)), 0);
+    assert_int_equal(mmdb_read(&table, fd, &is_stopped, &error), -ETIME);
 
     made.nodes[99][0] = made.nodes[99][1] = made.nodes[98][0] = made.nodes[98][1] = 1; /* a ring */
     assert_int_equal(read_bytes(&table, data, mmdb_finish(&made, data), &error), -EINVAL);

@@ -19,12 +19,13 @@ static void waits_double_up_to_the_most(void **state)
     int64_t backoff_ns = 0, expected_ns = SECOND / 2;
 
     for (unsigned i = 0; i < 12; i++) {
-        int64_t wait_ns = dialer_wait_ns(&backoff_ns, false, 0, 0);
+        int64_t wait_ns = dialer_wait_ns(&backoff_ns, DIAL_NOT_REACHED, 0, 0);
 
         assert_int_equal(wait_ns, expected_ns);
         expected_ns = expected_ns * 2 > 30 * SECOND ? 30 * SECOND : expected_ns * 2;
     }
-    assert_int_equal(dialer_wait_ns(&backoff_ns, false, 0, 2 * SECOND - 1), 32 * SECOND - 1);
+    assert_int_equal(dialer_wait_ns(&backoff_ns, DIAL_NOT_REACHED, 0, 2 * SECOND - 1),
+                     32 * SECOND - 1);
 }
 
 static void a_good_connection_is_replaced_at_once(void **state)
@@ -32,11 +33,11 @@ static void a_good_connection_is_replaced_at_once(void **state)
     (void)state;
     int64_t backoff_ns = 0;
 
-    assert_int_equal(dialer_wait_ns(&backoff_ns, true, 1, 7), 0);
+    assert_int_equal(dialer_wait_ns(&backoff_ns, DIAL_GOOD, 1, 7), 0);
     /* Not twice in a row, where the server hangs up after each good beginning. */
-    assert_int_equal(dialer_wait_ns(&backoff_ns, true, 1, 7), SECOND / 2 + 7);
-    assert_int_equal(dialer_wait_ns(&backoff_ns, true, 1, 7), SECOND + 7);
-    assert_int_equal(dialer_wait_ns(&backoff_ns, true, 5 * SECOND, 7), 0);
+    assert_int_equal(dialer_wait_ns(&backoff_ns, DIAL_GOOD, 1, 7), SECOND / 2 + 7);
+    assert_int_equal(dialer_wait_ns(&backoff_ns, DIAL_GOOD, 1, 7), SECOND / 2 + 7);
+    assert_int_equal(dialer_wait_ns(&backoff_ns, DIAL_GOOD, 5 * SECOND, 7), 0);
 }
 
 static void a_long_connection_that_brought_nothing_is_no_good_one(void **state)
@@ -44,8 +45,17 @@ static void a_long_connection_that_brought_nothing_is_no_good_one(void **state)
     (void)state;
     int64_t backoff_ns = 0;
 
-    assert_int_equal(dialer_wait_ns(&backoff_ns, false, 100 * SECOND, 0), SECOND / 2);
-    assert_int_equal(dialer_wait_ns(&backoff_ns, false, 100 * SECOND, 0), SECOND);
+    assert_int_equal(dialer_wait_ns(&backoff_ns, DIAL_FRUITLESS, 100 * SECOND, 0), SECOND / 2);
+    assert_int_equal(dialer_wait_ns(&backoff_ns, DIAL_FRUITLESS, 100 * SECOND, 0), SECOND);
+}
+
+static void who_answers_is_asked_again_within_20_s(void **state)
+{
+    (void)state;
+    int64_t backoff_ns = 0;
+
+    for (unsigned i = 0; i < 12; i++)
+        assert_true(dialer_wait_ns(&backoff_ns, DIAL_FRUITLESS, 0, 2 * SECOND - 1) < 19 * SECOND);
 }
 
 /* The address of an agent behind a socket of 10.0.0.1. */
@@ -87,6 +97,7 @@ int main(void)
         cmocka_unit_test(waits_double_up_to_the_most),
         cmocka_unit_test(a_good_connection_is_replaced_at_once),
         cmocka_unit_test(a_long_connection_that_brought_nothing_is_no_good_one),
+        cmocka_unit_test(who_answers_is_asked_again_within_20_s),
         cmocka_unit_test(a_trusted_proxy_says_whose_agent_it_is),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,136 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <string.h>
+
+#include "proxy/worker_parts.h"
+
+#define MS_NS INT64_C(1000000)
+
+/* So long the driver waits for a pause of a session, and a worker until it offers one again. */
+#define PATIENCE_MS 1000U
+
+static struct carriage *carriage_of(const struct proxy_worker *worker,
+                                    const struct session *session)
+{
+    return &worker->carriages[session->index];
+}
+
+static bool is_carried(const struct proxy_worker *worker, const struct session *session)
+{
+    return worker->lane != NULL && carriage_of(worker, session)->carried != 0;
+}
+
+/* Brings a session up to date with what the driver has carried. */
+void carriages_refresh(void *user, struct session *session)
+{
+    struct proxy_worker *worker = user;
+    uint64_t packets[2], bytes[2];
+    int64_t last_ns[2];
+    if (!is_carried(worker, session))
+        return;
+    proxy_lane_take(worker->lane, carriage_of(worker, session)->carried, packets, bytes, last_ns);
+    session->read.packets += packets[0];
+    session->read.bytes += bytes[0];
+    session->written.packets += packets[1];
+    session->written.bytes += bytes[1];
+    if (last_ns[1] > session->answered_ns)
+        session->answered_ns = last_ns[1];
+    for (unsigned i = 0; i < 2; i++)
+        session->last_ns = last_ns[i] > session->last_ns ? last_ns[i] : session->last_ns;
+}
+
+static uint32_t now_ms(const struct proxy_worker *worker)
+{
+    return (uint32_t)(worker->now_ns / MS_NS);
+}
+
+/* Lets the driver carry a session without waiting for a pause any longer, when no more than what
+ * came during this batch can be overtaken. */
+static void hurry(struct proxy_worker *worker, const struct session *session)
+{
+    const struct carriage *carriage = carriage_of(worker, session);
+    if (carriage->carried != 0 && worker->is_caught_up &&
+        now_ms(worker) - carriage->offered_ms >= PATIENCE_MS &&
+        proxy_lane_open(worker->lane, carriage->carried))
+        counter_add(&worker->options.counters->overtakings, 1);
+}
+
+/* Leaves a session to the sockets. */
+void carriages_withdraw(struct proxy_worker *worker, struct session *session)
+{
+    if (!is_carried(worker, session))
+        return;
+    struct carriage *carriage = carriage_of(worker, session);
+    proxy_lane_withdraw(worker->lane, carriage->carried, worker->now_ns);
+    carriages_refresh(worker, session);
+    carriage->carried = 0;
+}
+
+void carriages_forget(struct proxy_worker *worker, struct session *session)
+{
+    if (worker->lane == NULL)
+        return;
+    carriages_withdraw(worker, session);
+    *carriage_of(worker, session) = (struct carriage){.carried = 0};
+}
+
+/* An answer has passed, and come to this own address. */
+void carriages_note_answer(struct proxy_worker *worker, struct session *session,
+                           const struct in6_addr *away)
+{
+    struct carriage *carriage = carriage_of(worker, session);
+    if (memcmp(&carriage->away, away, sizeof *away) != 0) {
+        carriages_withdraw(worker, session);
+        carriage->away = *away;
+    }
+    carriage->seen = (uint32_t)worker->fast_version;
+    hurry(worker, session);
+}
+
+/* Lets the driver carry a session on whose way this datagram went to one server, once an answer has
+ * come back by the same version; or goes on with it. */
+void carriages_offer(struct proxy_worker *worker, const struct packet *original,
+                     const struct destination *to, struct session *session)
+{
+    const struct world_chain *chain = worker->view->chain;
+    const struct filter_repeat *repeat = chain->repeat.has_value ? &chain->repeat : NULL;
+    struct carriage *carriage = carriage_of(worker, session);
+    struct proxy_passage passage = {
+        .player = session->player,
+        .local = session->local,
+        .away = {.address = carriage->away, .port = htons(session->number)},
+        .server = to->at,
+        .repeat = repeat};
+
+    if (worker->fast_version == 0 || carriage->seen != (uint32_t)worker->fast_version)
+        return;
+    bool is_steady = chain->unsteady == NULL && to->header == POLICY_NO_HEADER &&
+                     !session->has_header && proxy_passage_is_possible(&passage);
+    if (!is_steady) {
+        carriages_withdraw(worker, session);
+        return;
+    }
+    if (repeat != NULL)
+        passage.token = original->data + (repeat->is_suffix ? original->bytes - repeat->size : 0);
+    if (carriage->carried != 0) {
+        bool is_new = proxy_lane_version(worker->lane, carriage->carried) != worker->fast_version;
+        if (proxy_lane_renew(worker->lane, carriage->carried, &passage, worker->fast_version)) {
+            carriage->offered_ms = is_new ? now_ms(worker) : carriage->offered_ms;
+            hurry(worker, session);
+            return;
+        }
+        carriages_withdraw(worker, session);
+    }
+    /* A place is free again after a second: a session that keeps changing takes no others. */
+    if (now_ms(worker) - carriage->offered_ms < PATIENCE_MS)
+        return;
+    /* What the player had with another server before the version came has its place. */
+    const struct session *other = NULL;
+    while ((other = sessions_next_of_player(worker->sessions, &session->player, other)) != NULL) {
+        uint32_t carried = carriage_of(worker, other)->carried;
+        if (carried != 0 && proxy_lane_version(worker->lane, carried) != worker->fast_version)
+            carriages_withdraw(worker, (struct session *)(uintptr_t)other); /* as its owner */
+    }
+    carriage->offered_ms = now_ms(worker);
+    carriage->carried =
+        proxy_lane_offer(worker->lane, &passage, worker->fast_version, worker->now_ns);
+}
