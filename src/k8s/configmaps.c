@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/number.h"
 #include "config/yaml.h"
 #include "filters/chain.h"
 #include "k8s/servers.h"
@@ -14,7 +15,7 @@ struct map {
     struct map *next;
     char name[2 * K8S_NAME_BYTES], version[64];
     json_t *filters; /* NULL: it has been bad from the beginning */
-    uint64_t serial; /* of its last good change */
+    uint64_t serial; /* of its last good change: greater than of all before */
     bool is_seen;    /* by the list under way */
 };
 
@@ -147,6 +148,18 @@ void config_maps_sweep(struct config_maps *maps)
     choose(maps);
 }
 
+/* A list has maps by their names. When they changed is told by their versions, where these are
+ * numbers, so that a restart chooses as a process does that has watched all the time. */
+static uint64_t serial_of(struct config_maps *maps, const char *version)
+{
+    uint64_t serial = maps->serials + 1;
+
+    (void)number_parse(version, 1, INT64_MAX, &serial);
+    if (serial > maps->serials)
+        maps->serials = serial;
+    return serial;
+}
+
 /* A list tells again what is known; so a bad one is complained about once. */
 int config_maps_put(struct config_maps *maps, json_t *object, struct error *error)
 {
@@ -174,7 +187,7 @@ int config_maps_put(struct config_maps *maps, json_t *object, struct error *erro
         return -EINVAL;
     json_decref(map->filters);
     map->filters = filters;
-    map->serial = ++maps->serials;
+    map->serial = serial_of(maps, map->version);
     choose(maps);
     return 0;
 }

@@ -27,6 +27,7 @@ struct credentials {
     struct credentials_facts facts;
     struct file files[MAX_FILES];
     size_t files_count;
+    bool is_stale; /* what has changed could not be used */
 };
 
 void credentials_facts_fini(struct credentials_facts *facts)
@@ -126,6 +127,18 @@ static int read_named(const struct reading *reading, const char *path,
     return read_file(whole, text, reading->error);
 }
 
+/* Base64 may stand in lines. */
+static void join_lines(char *text)
+{
+    char *to = text;
+
+    for (const char *from = text; *from != '\0'; from++) {
+        if (*from != '\n' && *from != '\r')
+            *to++ = *from;
+    }
+    *to = '\0';
+}
+
 /* The data in the kubeconfig, or else the file that it names. */
 static int take_pem(const struct reading *reading, const struct yaml_node *map, const char *name,
                     struct credentials_text *text)
@@ -136,11 +149,16 @@ static int take_pem(const struct reading *reading, const struct yaml_node *map, 
     const char *data = find_text(map, data_name), *path = find_text(map, name);
     if (data == NULL)
         return path != NULL ? read_named(reading, path, text) : 0;
-    size_t room = strlen(data) / 4 * 3 + 1;
-    text->data = malloc(room);
-    if (text->data == NULL)
+    char *joined = strdup(data);
+    text->data = malloc(strlen(data) / 4 * 3 + 1);
+    if (joined == NULL || text->data == NULL) {
+        free(joined);
         return error_system(reading->error, -ENOMEM, "cannot read the kubeconfig");
-    if (base64_decode(data, (uint8_t *)text->data, &text->bytes) != 0)
+    }
+    join_lines(joined);
+    int code = base64_decode(joined, (uint8_t *)text->data, &text->bytes);
+    free(joined);
+    if (code != 0)
         return error_set(reading->error, -EINVAL, "%s: expected base64", data_name);
     text->data[text->bytes] = '\0';
     return 0;
@@ -189,7 +207,9 @@ static int take_user(const struct reading *reading, const struct yaml_node *user
     int code;
 
     for (size_t i = 0; i < sizeof refused / sizeof refused[0]; i++) {
-        if (yaml_find(user, refused[i]) != NULL)
+        const struct yaml_node *node = yaml_find(user, refused[i]);
+
+        if (node != NULL && node->type != YAML_NULL)
             return error_set(reading->error, -ENOTSUP,
                              "user.%s: not supported, as no program is run for credentials, and "
                              "nobody is impersonated; expected token, tokenFile or "
@@ -326,6 +346,9 @@ static int load(struct credentials *credentials, struct credentials_facts *facts
     char path[CONFIG_PATH_BYTES + 16];
 
     credentials->files_count = 0;
+    if (strchr(places->kubeconfig, ':') != NULL && !file_identity_read(places->kubeconfig).exists)
+        return error_set(error, -ENOTSUP, "KUBECONFIG: expected one file, found several: %.900s",
+                         places->kubeconfig);
     if (places->kubeconfig[0] != '\0')
         return load_kubeconfig(credentials, places->kubeconfig, facts, error);
     snprintf(path, sizeof path, "%s/.kube/config", places->home);
@@ -375,17 +398,21 @@ void credentials_refresh(struct credentials *credentials, struct log *log)
 
         is_changed |= !file_identity_equal(&now, &credentials->files[i].known);
     }
-    if (!is_changed)
+    if (!is_changed && !credentials->is_stale)
         return;
     if (load(credentials, &fresh, &error) == 0) {
+        credentials->is_stale = false;
         credentials_facts_fini(&credentials->facts);
         credentials->facts = fresh;
         LOG_EVENT(log, LOG_LEVEL_INFO, log_text("message", "kubernetes credentials read again"));
     } else {
+        credentials->is_stale = true; /* it may be for lack of descriptors, and succeed later */
         credentials_facts_fini(&fresh);
-        LOG_EVENT(log, LOG_LEVEL_WARN,
-                  log_text("message", "kubernetes credentials not read: the old ones stay in use"),
-                  log_text("error", error.text));
+        if (is_changed)
+            LOG_EVENT(
+                log, LOG_LEVEL_WARN,
+                log_text("message", "kubernetes credentials not read: the old ones stay in use"),
+                log_text("error", error.text));
     }
 }
 

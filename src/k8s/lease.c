@@ -133,6 +133,7 @@ static void start(struct lease *lease, const char *method, bool is_new)
     if (!is_new)
         (void)snprintf(path + length, sizeof path - (size_t)length, "/%s", options->name);
     lease->is_writing = method != NULL;
+    lease->is_answered = false;
     if (lease->is_writing) {
         request.body = make_body(lease, is_new);
         request.type = is_new ? "application/json" : "application/merge-patch+json";
@@ -153,7 +154,7 @@ static void ask(void *user)
 {
     struct lease *lease = user;
 
-    start(lease, lease->is_leader ? "PATCH" : NULL, false);
+    start(lease, lease->is_leader && !lease->is_refused ? "PATCH" : NULL, false);
 }
 
 static int take_lease(json_t *object, void *user)
@@ -166,7 +167,7 @@ static int take_lease(json_t *object, void *user)
     if (!lease->is_known || strcmp(facts.version, lease->seen.version) != 0)
         lease->seen_ns = clock_monotonic_ns();
     lease->seen = facts;
-    lease->is_known = true;
+    lease->is_known = lease->is_answered = true;
     return 0;
 }
 
@@ -187,11 +188,27 @@ static void decide(struct lease *lease)
         return;
     }
     lead(lease, false);
+    lease->is_refused = false;
     ask_after(lease, wait_ns < LOOK_NS ? wait_ns : LOOK_NS);
+}
+
+/* The Lease is gone, which its holder may not know yet: another replica gives it time to notice. */
+static void make(struct lease *lease)
+{
+    if (lease->seen.version[0] != '\0') {
+        lease->seen.version[0] = '\0';
+        lease->seen.duration_ns = DURATION_NS;
+        lease->seen_ns = clock_monotonic_ns();
+    }
+    if (lease->is_leader || free_ns(lease) <= clock_monotonic_ns())
+        start(lease, "POST", true);
+    else
+        ask_after(lease, LOOK_NS);
 }
 
 static void win(struct lease *lease)
 {
+    lease->is_refused = false;
     lease->renewed_ns = lease->asked_ns;
     loop_timer_set(lease->options.loop, &lease->deadline, lease->renewed_ns + LEAD_NS);
     lead(lease, clock_monotonic_ns() < lease->renewed_ns + LEAD_NS);
@@ -201,7 +218,8 @@ static void win(struct lease *lease)
 static void done(const struct api_result *result, void *user)
 {
     struct lease *lease = user;
-    bool is_fine = result->error == NULL && result->status < 300;
+    bool is_fine = result->error == NULL && lease->is_answered;
+    bool was_refused = lease->is_refused;
 
     if (is_fine && lease->is_failing)
         LOG_EVENT(lease->options.api->log, LOG_LEVEL_INFO,
@@ -213,8 +231,10 @@ static void done(const struct api_result *result, void *user)
     } else if (is_fine && !lease->is_writing) {
         decide(lease);
     } else if (result->status == 404 && !lease->is_writing) {
-        start(lease, "POST", true);
-    } else if (result->status == 409 || result->status == 404) { /* another one was faster */
+        make(lease);
+    } else if (lease->is_writing && !was_refused &&
+               (result->status == 409 || result->status == 404)) {
+        lease->is_refused = true; /* another one was faster; or the namespace is gone, or so */
         start(lease, NULL, false);
     } else {
         fail(lease, result->error != NULL ? result->error : "the answer is no Lease");
@@ -280,7 +300,8 @@ void lease_give_back(struct lease *lease)
     struct api_call call = {.data = skip, .done = given_back, .user = &is_over};
     char path[3 * K8S_NAME_BYTES];
 
-    if (!lease->is_leader)
+    /* It may be the first that runs after a long pause. */
+    if (!lease->is_leader || clock_monotonic_ns() >= lease->renewed_ns + LEAD_NS)
         return;
     api_cancel(&lease->call);
     lead(lease, false);

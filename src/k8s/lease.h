@@ -40,7 +40,9 @@ struct lease {
     int64_t renewed_ns;
     bool is_known; /* there has been an answer */
     bool is_leader;
-    bool is_writing; /* the call under way would make this replica the leader */
+    bool is_writing;  /* the call under way would make this replica the leader */
+    bool is_answered; /* the call under way has brought a Lease */
+    bool is_refused; /* the last write: another replica was faster, or there is nothing to change */
     bool is_failing;
 };
 

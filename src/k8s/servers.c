@@ -252,7 +252,10 @@ int servers_read_slice(struct servers *servers, json_t *object)
     size_t i;
     int error = 0;
 
-    if (!has_name(object) || json_array_size(list) > MAX_SLICE_SERVERS)
+    if (!has_name(object))
+        return 0;
+    servers->is_unfit = json_array_size(list) > MAX_SLICE_SERVERS;
+    if (servers->is_unfit)
         return 0;
     json_array_foreach(list, i, item)
     {

@@ -13,6 +13,12 @@
 #define MOST_WAIT_NS (2 * SECOND_NS)
 #define LIST_NS (60 * SECOND_NS)
 
+/* The most until a watch is answered. */
+#define ANSWER_NS (30 * SECOND_NS)
+
+/* The most that a server's Retry-After is obeyed. */
+#define MOST_RETRY_NS (60 * SECOND_NS)
+
 /* A server ends a watch by itself after this time; one that does not is left a little later. */
 #define WATCH_SECONDS 290
 
@@ -27,21 +33,12 @@ int64_t watcher_wait_ns(int64_t *backoff_ns, uint64_t random)
     return wait_ns + (int64_t)(random % (uint64_t)(wait_ns / 2));
 }
 
-static void go_on(void *user)
-{
-    struct watcher *watcher = user;
-
-    if (watcher->version[0] != '\0')
-        watch(watcher);
-    else
-        list(watcher);
-}
-
 static void wait(struct watcher *watcher, int64_t least_ns)
 {
     uint64_t random = siphash_17(&watcher->key, watcher->rounds++, 0, 0);
     int64_t wait_ns = watcher_wait_ns(&watcher->backoff_ns, random);
 
+    least_ns = least_ns > MOST_RETRY_NS ? MOST_RETRY_NS : least_ns;
     wait_ns = wait_ns < least_ns ? least_ns : wait_ns;
     loop_timer_set(watcher->options.loop, &watcher->again, clock_monotonic_ns() + wait_ns);
 }
@@ -90,6 +87,22 @@ static void recover(struct watcher *watcher)
     watcher->is_failing = false;
 }
 
+/* After a wait for another try, or for the answer to one. */
+static void go_on(void *user)
+{
+    struct watcher *watcher = user;
+    const struct api_result none = {0};
+
+    if (watcher->call.fetch != NULL) {
+        api_cancel(&watcher->call);
+        fail(watcher, &none, "no answer in time");
+    } else if (watcher->version[0] != '\0') {
+        watch(watcher);
+    } else {
+        list(watcher);
+    }
+}
+
 /* Starts a call that is answered by objects. */
 static void start(struct watcher *watcher, const char *query, bool is_list, int64_t total_ns)
 {
@@ -99,7 +112,7 @@ static void start(struct watcher *watcher, const char *query, bool is_list, int6
     pieces_fini(&watcher->pieces);
     watcher->pieces.is_list = is_list;
     watcher->is_listing = is_list;
-    watcher->is_expired = watcher->is_broken = false;
+    watcher->is_expired = watcher->is_broken = watcher->has_news = false;
     watcher->error = 0;
     watcher->begun_ns = clock_monotonic_ns();
     if (query == NULL || api_start(watcher->options.api, &watcher->call, &request) != 0)
@@ -132,6 +145,8 @@ static void watch(struct watcher *watcher)
              "%s?watch=true&timeoutSeconds=%d&allowWatchBookmarks=true&resourceVersion=%s%s",
              options->path, WATCH_SECONDS, watcher->version, options->selector);
     start(watcher, query, false, (WATCH_SECONDS + 10) * SECOND_NS);
+    if (watcher->call.fetch != NULL)
+        loop_timer_set(options->loop, &watcher->again, clock_monotonic_ns() + ANSWER_NS);
 }
 
 static bool is_plain(const char *text)
@@ -180,6 +195,7 @@ static int take_event(json_t *event, void *user)
     }
     if (error == 0)
         take_version(watcher, object);
+    watcher->has_news = true;
     return error;
 }
 
@@ -187,8 +203,10 @@ static int take(const char *data, size_t bytes, void *user)
 {
     struct watcher *watcher = user;
 
-    if (bytes == 0 && !watcher->is_listing)
+    if (bytes == 0 && !watcher->is_listing) {
+        loop_timer_stop(watcher->options.loop, &watcher->again);
         recover(watcher);
+    }
     watcher->error = pieces_take(&watcher->pieces, data, bytes,
                                  watcher->is_listing ? take_item : take_event, watcher);
     watcher->is_broken = watcher->error != 0;
@@ -269,6 +287,7 @@ static void done(const struct api_result *result, void *user)
     int64_t lived_ns = clock_monotonic_ns() - watcher->begun_ns;
     bool is_answered = result->status >= 200 && result->status < 300;
 
+    loop_timer_stop(watcher->options.loop, &watcher->again);
     if (!watcher->is_listing && is_answered && !watcher->is_broken && lived_ns >= SECOND_NS)
         watcher->backoff_ns = 0;
     if (watcher->is_expired || result->status == 410) {
@@ -278,6 +297,9 @@ static void done(const struct api_result *result, void *user)
     } else if (is_answered && !watcher->is_broken && !watcher->is_listing &&
                (result->error == NULL || result->is_out_of_time) && lived_ns >= SECOND_NS) {
         watch(watcher);
+    } else if (result->error == NULL && watcher->has_news) {
+        watcher->backoff_ns = 0; /* as short as it was, it was of use */
+        wait(watcher, 0);
     } else {
         if (watcher->is_listing || watcher->is_broken ||
             (result->status >= 300 && result->status != 429))

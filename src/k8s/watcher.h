@@ -36,13 +36,14 @@ struct watcher_options {
 struct watcher {
     struct watcher_options options;
     struct api_call call;
-    struct loop_timer again;
+    struct loop_timer again; /* another try, or the end of waiting for an answer to one */
     struct pieces pieces;
     struct siphash_key key;
     uint64_t rounds;
     char version[64];
     char *rest; /* where a list goes on; NULL: it begins */
     bool is_listed, is_listing, is_failing, is_broken, is_expired;
+    bool has_news;          /* the watch under way has told something */
     unsigned failed_status; /* that was logged last */
     int error;              /* of pieces */
     int64_t backoff_ns, begun_ns;

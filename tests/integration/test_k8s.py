@@ -145,6 +145,13 @@ class FaultTest(StandInTest):
         self.server("two", 1, b"xyz")
         await_answer(self.player, b"helloxyz", b"1:hello")
         self.assertGreaterEqual(self.gate.value('errors_total{.*reason="expired"'), 2)
+        with self.api.lock:  # one event, and the end: no outage
+            news = {"type": "BOOKMARK", "object": {"metadata": {"resourceVersion": str(self.api.version + 1)}}}
+            self.api.faults = [("gameservers.watch", json.dumps(news).encode())]
+            self.api.requests.clear()
+        self.api.forget()
+        wait_until(lambda: self.api.count("gameservers.watch") == 4, "it watches again and again")
+        self.assertEqual(self.gate.count("kubernetes not watched: what it told stays"), 0)
 
     def test_answers_that_are_no_good_change_nothing(self):
         broken = b'{"type":"ADDED","object":{"metadata":{"name":"x"}'
@@ -207,6 +214,23 @@ class LeaderTest(StandInTest):
         self.api.merge(LEASES % "default", "quilkin", {"spec": {"holderIdentity": ""}})
         wait_until(agent.leads, "it leads again")
         agent.logged("control plane connected", 2)
+
+        self.api.faults = [("PATCH.*leases", 409)]  # however often it asks
+        self.assertIn("409", agent.logged("the lease is not reached", 2)["error"])
+        self.api.faults = []
+        wait_until(agent.leads, "it leads once more")
+        self.api.merge(LEASES % "default", "quilkin", {"spec": {"holderIdentity": "other", "leaseDurationSeconds": 3600}})
+        wait_until(lambda: not agent.leads(), "it follows")
+        self.api.faults = [("GET.*leases", b"")]
+        self.assertEqual(agent.logged("the lease is not reached", 3)["error"], "the answer is no Lease")
+        self.api.faults = []
+        with self.api.lock:
+            self.api.delete(LEASES % "default", "quilkin")
+            self.api.requests.clear()
+        wait_until(agent.leads, "it makes the Lease again")
+        with self.api.lock:  # not at once, as the other would not have known
+            leases = [request.partition(" ")[0] for request in self.api.requests if "leases" in request]
+        self.assertGreaterEqual(leases.index("POST"), 2)
 
 
 class CredentialsTest(StandInTest):

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -33,6 +34,19 @@ static void a_token_and_a_server_are_found(void **state)
     assert_string_equal(facts.token.data, "abc");
     assert_null(facts.authorities.data);
     assert_false(facts.is_unverified);
+    credentials_facts_fini(&facts);
+}
+
+static void data_may_stand_in_lines_and_nothing_is_nothing(void **state)
+{
+    struct credentials_facts facts = {0};
+
+    (void)state;
+    assert_int_equal(parse(HEAD "{exec: null, client-certificate-data: \"YWJj\\nZGVm\\r\\n\", "
+                                "client-key-data: YQ==}}]\n",
+                           &facts, NULL),
+                     0);
+    assert_string_equal(facts.certificate.data, "abcdef");
     credentials_facts_fini(&facts);
 }
 
@@ -96,6 +110,7 @@ static void a_pod_finds_its_account_and_reads_a_rotated_token(void **state)
     const struct k8s_places places = {.host = "2001:db8::1", .port = "443"};
     struct credentials *credentials = NULL;
     struct error error = {0};
+    struct rlimit files;
     struct log log;
 
     (void)state;
@@ -115,6 +130,14 @@ static void a_pod_finds_its_account_and_reads_a_rotated_token(void **state)
     write_file(folder, "token", "");
     credentials_refresh(credentials, &log);
     assert_string_equal(facts->token.data, "three"); /* what is of no use leaves the old */
+    write_file(folder, "token", "four\n");           /* read later, where it cannot be at once */
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &files), 0);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &(struct rlimit){0, files.rlim_max}), 0);
+    credentials_refresh(credentials, &log);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &files), 0);
+    assert_string_equal(facts->token.data, "three");
+    credentials_refresh(credentials, &log);
+    assert_string_equal(facts->token.data, "four");
     credentials_free(credentials);
     remove_file(folder, "token");
     remove_file(folder, "ca.crt");
@@ -123,7 +146,7 @@ static void a_pod_finds_its_account_and_reads_a_rotated_token(void **state)
 
 static void without_a_cluster_there_is_an_error(void **state)
 {
-    const struct k8s_places places = {.home = ""};
+    const struct k8s_places places = {.home = ""}, several = {.kubeconfig = "/a:/b"};
     struct credentials *credentials = NULL;
     struct error error = {0};
 
@@ -131,6 +154,8 @@ static void without_a_cluster_there_is_an_error(void **state)
     assert_int_equal(credentials_new(&credentials, &places, "/nowhere", &error), -ENOENT);
     assert_string_equal(error.text,
                         "no cluster: neither KUBECONFIG nor ~/.kube/config, and not in a pod");
+    assert_int_equal(credentials_new(&credentials, &several, "/nowhere", &error), -ENOTSUP);
+    assert_string_equal(error.text, "KUBECONFIG: expected one file, found several: /a:/b");
 }
 
 static void tries_come_later_and_later_and_not_all_at_once(void **state)
@@ -152,6 +177,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_token_and_a_server_are_found),
+        cmocka_unit_test(data_may_stand_in_lines_and_nothing_is_nothing),
         cmocka_unit_test(what_cannot_be_used_is_refused_with_a_reason),
         cmocka_unit_test(a_pod_finds_its_account_and_reads_a_rotated_token),
         cmocka_unit_test(without_a_cluster_there_is_an_error),

@@ -264,6 +264,23 @@ static void the_last_good_config_map_counts(void **state)
     config_maps_free(maps);
 }
 
+/* Names, of which a list has the order, say nothing. */
+static void the_config_map_that_changed_last_counts_after_a_list_too(void **state)
+{
+    struct config_maps *maps = config_maps_new();
+    struct error error = {0};
+
+    (void)state;
+    assert_int_equal(
+        put_map(maps, "a", "10", "filters: [{name: quilkin.filters.pass.v1alpha1.Pass}]", &error),
+        0);
+    assert_int_equal(put_map(maps, "b", "9", "filters: []", &error), 0);
+    assert_int_equal(json_array_size(config_maps_filters(maps)), 1);
+    assert_int_equal(put_map(maps, "b", "11", "filters: []", &error), 0);
+    assert_int_equal(json_array_size(config_maps_filters(maps)), 0);
+    config_maps_free(maps);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -275,6 +292,7 @@ int main(void)
         cmocka_unit_test(lists_do_not_take_each_others_servers),
         cmocka_unit_test(many_that_come_and_go_leave_nothing),
         cmocka_unit_test(the_last_good_config_map_counts),
+        cmocka_unit_test(the_config_map_that_changed_last_counts_after_a_list_too),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
