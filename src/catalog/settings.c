@@ -34,7 +34,8 @@ static json_t *show_filters(const void *value, bool with_private)
     json_t *const *filters = value;
 
     (void)with_private;
-    return *filters != NULL ? json_incref(*filters) : json_null();
+    /* A copy, as another thread shows it, and counts of references are for one thread. */
+    return *filters != NULL ? json_deep_copy(*filters) : json_null();
 }
 
 static void forget_filters(void *value)
