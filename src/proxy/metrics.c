@@ -114,6 +114,44 @@ static void write_health(struct metrics *out, const struct health_counters *heal
     metrics_sample(out, counter_read(&health->answers), NULL);
 }
 
+static void write_sessions(struct metrics *out, const struct proxy_sum *sum)
+{
+    metrics_family(out, "quilkin_session_active", METRICS_GAUGE, NULL, "Sessions at the moment.");
+    places_write_countries(&sum->places, out);
+    if (sum->geo != NULL)
+        places_write_networks(&sum->places, out);
+    geo_metrics(sum->geo, out);
+    metrics_family(out, "paddock_udp_sessions_max", METRICS_GAUGE, NULL,
+                   "Sessions that there may be at a time.");
+    metrics_sample(out, sum->max_sessions, NULL);
+    metrics_family(out, "quilkin_session", METRICS_COUNTER, NULL,
+                   "Sessions that began, one for each player and server.");
+    metrics_sample(out, sum->began, NULL);
+    metrics_family(out, "quilkin_session_duration_secs", METRICS_HISTOGRAM, NULL,
+                   "How long sessions lasted that have ended, to their last datagram.");
+    metrics_histogram(out, &proxy_duration_bounds, &sum->duration_ns, NULL);
+}
+
+static void write_fast(struct metrics *out, const struct proxy_sum *sum)
+{
+    metrics_family(out, "paddock_udp_xdp_packets", METRICS_COUNTER, NULL,
+                   "Datagrams that XDP carried to servers (read) and players (write); they are "
+                   "among all others.");
+    for (unsigned i = 0; i < 2; i++)
+        metrics_sample(out, sum->fast_packets[i], "event", EVENTS[i], NULL);
+    metrics_family(out, "paddock_udp_xdp_sessions", METRICS_GAUGE, NULL,
+                   "Sessions that XDP may carry at the moment.");
+    metrics_sample(out, sum->fast_sessions, NULL);
+    metrics_family(
+        out, "paddock_udp_xdp_overtakings", METRICS_COUNTER, NULL,
+        "Sessions that XDP took over without a pause, so that datagrams may have changed "
+        "places.");
+    metrics_sample(out, sum->overtakings, NULL);
+    metrics_family(out, "paddock_udp_xdp_active", METRICS_GAUGE, NULL,
+                   "Whether XDP is on its interface and can do a chain of filters in force.");
+    metrics_sample(out, sum->is_fast, NULL);
+}
+
 void proxy_metrics_write(struct metrics *out, const struct proxy_sum *sum,
                          const struct clusters *clusters)
 {
@@ -143,20 +181,7 @@ void proxy_metrics_write(struct metrics *out, const struct proxy_sum *sum,
         metrics_sample(out, sum->gap_ns[i], "event", EVENTS[i], NULL);
     write_clusters(out, clusters);
 
-    metrics_family(out, "quilkin_session_active", METRICS_GAUGE, NULL, "Sessions at the moment.");
-    places_write_countries(&sum->places, out);
-    if (sum->geo != NULL)
-        places_write_networks(&sum->places, out);
-    geo_metrics(sum->geo, out);
-    metrics_family(out, "paddock_udp_sessions_max", METRICS_GAUGE, NULL,
-                   "Sessions that there may be at a time.");
-    metrics_sample(out, sum->max_sessions, NULL);
-    metrics_family(out, "quilkin_session", METRICS_COUNTER, NULL,
-                   "Sessions that began, one for each player and server.");
-    metrics_sample(out, sum->began, NULL);
-    metrics_family(out, "quilkin_session_duration_secs", METRICS_HISTOGRAM, NULL,
-                   "How long sessions lasted that have ended, to their last datagram.");
-    metrics_histogram(out, &proxy_duration_bounds, &sum->duration_ns, NULL);
+    write_sessions(out, sum);
 
     metrics_family(out, "paddock_udp_received", METRICS_COUNTER, NULL,
                    "Datagrams from players (read) and servers (write).");
@@ -185,22 +210,7 @@ void proxy_metrics_write(struct metrics *out, const struct proxy_sum *sum,
                    "Sessions that ended without their line in the log, which was asked for.");
     metrics_sample(out, sum->lines_lost, NULL);
     write_health(out, sum->health);
-    metrics_family(out, "paddock_udp_xdp_packets", METRICS_COUNTER, NULL,
-                   "Datagrams that XDP carried to servers (read) and players (write); they are "
-                   "among all others.");
-    for (unsigned i = 0; i < 2; i++)
-        metrics_sample(out, sum->fast_packets[i], "event", EVENTS[i], NULL);
-    metrics_family(out, "paddock_udp_xdp_sessions", METRICS_GAUGE, NULL,
-                   "Sessions that XDP may carry at the moment.");
-    metrics_sample(out, sum->fast_sessions, NULL);
-    metrics_family(
-        out, "paddock_udp_xdp_overtakings", METRICS_COUNTER, NULL,
-        "Sessions that XDP took over without a pause, so that datagrams may have changed "
-        "places.");
-    metrics_sample(out, sum->overtakings, NULL);
-    metrics_family(out, "paddock_udp_xdp_active", METRICS_GAUGE, NULL,
-                   "Whether XDP is on its interface and can do a chain of filters in force.");
-    metrics_sample(out, sum->is_fast, NULL);
+    write_fast(out, sum);
     metrics_family(out, "paddock_udp_upstream_sockets", METRICS_GAUGE, NULL,
                    "Sockets towards servers that are open.");
     metrics_sample(out, sum->sockets, NULL);
