@@ -6,10 +6,10 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/random.h>
 
 #include "base/shared_word.h"
+#include "fastpath/maps.h"
 #include "net/address.h"
 #include "proxy/shared.h"
 
@@ -51,18 +51,6 @@ struct proxy_fast {
 static struct proxy_fast_settings *settings_of(const struct proxy_fast *fast)
 {
     return &fast->program->bss->settings;
-}
-
-static void *map_values(const struct bpf_map *map, size_t bytes, int protection)
-{
-    void *mapped = mmap(NULL, bytes, protection, MAP_SHARED | MAP_POPULATE, bpf_map__fd(map), 0);
-    return mapped != MAP_FAILED ? mapped : NULL;
-}
-
-static void unmap_values(void *mapped, size_t bytes)
-{
-    if (mapped != NULL)
-        munmap(mapped, bytes);
 }
 
 static void size_up(struct proxy_fast *fast, const struct proxy_fast_options *options)
@@ -125,10 +113,10 @@ static int load(struct proxy_fast *fast, const struct proxy_fast_options *option
     if (getrandom(settings->key, sizeof settings->key, 0) != sizeof settings->key)
         return -EIO;
     fast->counters =
-        map_values(program->maps.counters, fast->cpus * sizeof *fast->counters, PROT_READ);
-    fast->slots = map_values(program->maps.slots, fast->slots_count * sizeof *fast->slots, both);
+        fastpath_map(program->maps.counters, fast->cpus * sizeof *fast->counters, PROT_READ);
+    fast->slots = fastpath_map(program->maps.slots, fast->slots_count * sizeof *fast->slots, both);
     fast->directory =
-        map_values(program->maps.directory, fast->buckets * sizeof *fast->directory, both);
+        fastpath_map(program->maps.directory, fast->buckets * sizeof *fast->directory, both);
     if (fast->counters == NULL || fast->slots == NULL || fast->directory == NULL)
         return -ENOMEM;
     code = make_lanes(fast);
@@ -163,9 +151,9 @@ void proxy_fast_close(struct proxy_fast *fast)
     for (unsigned i = 0; fast->lanes != NULL && i < fast->workers; i++)
         free(fast->lanes[i].freed);
     free(fast->lanes);
-    unmap_values(fast->directory, fast->buckets * sizeof *fast->directory);
-    unmap_values(fast->slots, fast->slots_count * sizeof *fast->slots);
-    unmap_values(fast->counters, fast->cpus * sizeof *fast->counters);
+    fastpath_unmap(fast->directory, fast->buckets * sizeof *fast->directory);
+    fastpath_unmap(fast->slots, fast->slots_count * sizeof *fast->slots);
+    fastpath_unmap(fast->counters, fast->cpus * sizeof *fast->counters);
     proxy_bpf__destroy(fast->program);
     free(fast);
 }

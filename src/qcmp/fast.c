@@ -5,8 +5,8 @@
 #include <bpf/libbpf.h>
 #include <errno.h>
 #include <stdlib.h>
-#include <sys/mman.h>
 
+#include "fastpath/maps.h"
 #include "qcmp/shared.h"
 
 #include "qcmp.skel.h"
@@ -22,20 +22,6 @@ struct qcmp_fast {
     struct guard_set *table;             /* mapped */
     struct guard_driver rules;           /* its networks are mapped */
 };
-
-/* Returns NULL on a failure. */
-static void *map_values(const struct bpf_map *map, size_t bytes, int protection)
-{
-    void *mapped = mmap(NULL, bytes, protection, MAP_SHARED | MAP_POPULATE, bpf_map__fd(map), 0);
-
-    return mapped != MAP_FAILED ? mapped : NULL;
-}
-
-static void unmap_values(void *mapped, size_t bytes)
-{
-    if (mapped != NULL)
-        munmap(mapped, bytes);
-}
 
 /* What was made when a step fails, qcmp_fast_close() releases. */
 static int load(struct qcmp_fast *fast)
@@ -56,15 +42,15 @@ static int load(struct qcmp_fast *fast)
     if (code != 0)
         return code;
     fast->counters =
-        map_values(program->maps.counters, fast->cpus * sizeof *fast->counters, PROT_READ);
-    fast->table = map_values(program->maps.table, TABLE_BYTES, both);
+        fastpath_map(program->maps.counters, fast->cpus * sizeof *fast->counters, PROT_READ);
+    fast->table = fastpath_map(program->maps.table, TABLE_BYTES, both);
     fast->rules.maps = (struct guard_driver_maps){
         .current = bpf_map__fd(program->maps.current_rules),
         .versions = {bpf_map__fd(program->maps.first_rules),
                      bpf_map__fd(program->maps.second_rules)},
         .prefixes = {bpf_map__fd(program->maps.first_prefixes),
                      bpf_map__fd(program->maps.second_prefixes)},
-        .networks = map_values(program->maps.networks, NETWORKS_BYTES, both),
+        .networks = fastpath_map(program->maps.networks, NETWORKS_BYTES, both),
         .has_rules = &program->bss->has_rules};
     if (fast->counters == NULL || fast->table == NULL || fast->rules.maps.networks == NULL)
         return -ENOMEM;
@@ -128,9 +114,9 @@ void qcmp_fast_close(struct qcmp_fast *fast)
         return;
     fastpath_part_set(fast->fastpath, FASTPATH_QCMP, -1);
     guard_driver_fini(&fast->rules);
-    unmap_values(fast->rules.maps.networks, NETWORKS_BYTES);
-    unmap_values(fast->table, TABLE_BYTES);
-    unmap_values(fast->counters, fast->cpus * sizeof *fast->counters);
+    fastpath_unmap(fast->rules.maps.networks, NETWORKS_BYTES);
+    fastpath_unmap(fast->table, TABLE_BYTES);
+    fastpath_unmap(fast->counters, fast->cpus * sizeof *fast->counters);
     qcmp_bpf__destroy(fast->program);
     free(fast);
 }
