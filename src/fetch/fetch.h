@@ -36,7 +36,7 @@ struct fetch_tls {
 
 /** What became of a request. */
 struct fetch_result {
-    unsigned status;      /**< of the response; 0: none came */
+    unsigned status;      /**< the response's, as of HTTP; 0: no response came */
     const char *error;    /**< for people; NULL: the whole response has come */
     int64_t retry_ns;     /**< how long the server asks to wait; 0: it does not say */
     bool is_out_of_time;  /**< one of the limits of time ended it */

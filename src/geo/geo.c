@@ -39,9 +39,9 @@ struct source {
     char *where;
     bool is_url;
     struct quiescent_slot table;
-    struct counter ranges; /* of it */
+    struct counter ranges; /* how many the table has */
     struct file_identity known, seen;
-    int64_t due_ns; /* of a URL: when it is fetched next */
+    int64_t due_ns; /* when a URL is fetched next; files have no such time */
     struct fetch *fetch;
     int64_t bytes; /* that were fetched */
     struct loop_watch done;

@@ -22,7 +22,7 @@ struct api {
 
 /** What became of a call. */
 struct api_result {
-    unsigned status;   /**< of the response; 0: none came */
+    unsigned status;   /**< the response's, as of HTTP; 0: no response came */
     const char *error; /**< for people; NULL: it was a success, and the whole response has come */
     int64_t retry_ns;  /**< how long the server asks to wait; 0: it does not say */
     bool is_out_of_time;
@@ -44,7 +44,7 @@ struct api_call {
 struct api_request {
     const char *path;   /**< with its query */
     const char *method; /**< NULL: GET */
-    const char *type;   /**< of the body */
+    const char *type;   /**< of the body: its media type */
     json_t *body;       /**< borrowed; NULL: none */
     int64_t total_ns;   /**< the most for all of it */
 };

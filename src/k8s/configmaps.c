@@ -15,7 +15,7 @@ struct map {
     struct map *next;
     char name[2 * K8S_NAME_BYTES], version[64];
     json_t *filters; /* NULL: it has been bad from the beginning */
-    uint64_t serial; /* of its last good change: greater than of all before */
+    uint64_t serial; /* the number of the map's last good change; later changes have higher ones */
     bool is_seen;    /* by the list under way */
 };
 

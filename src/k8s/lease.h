@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /** @file
- * Which of several replicas leads, by a Lease of Kubernetes: who holds it renews it twice a second,
- * and whoever sees for a second that nobody does takes it. Clocks of machines are not compared. A
- * leader that cannot renew stops to be one before another can begin.
+ * Which of several replicas leads, by a Lease of Kubernetes: the replica that holds it renews it
+ * twice a second, and another one that sees no renewal for a second takes it. Clocks of machines
+ * are not compared. A leader that cannot renew stops to be one before another can begin.
  */
 #ifndef PADDOCK_K8S_LEASE_H
 #define PADDOCK_K8S_LEASE_H

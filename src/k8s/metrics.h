@@ -36,7 +36,7 @@ enum k8s_failure {
     K8S_FAILED_EXPIRED, /**< the version is too old: listed again */
     K8S_FAILED_LEASE,
     K8S_FAILED_OBJECT, /**< it cannot be used */
-    K8S_FAILED_TOKEN,  /**< of a game server: skipped */
+    K8S_FAILED_TOKEN,  /**< a token of a game server that is no token, and is skipped */
     K8S_FAILURES
 };
 

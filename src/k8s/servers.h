@@ -22,7 +22,7 @@ struct server {
 struct servers {
     struct server *items;
     size_t count;
-    uint8_t *tokens; /**< of all of them: 4 bytes of length in host order before each */
+    uint8_t *tokens; /**< of all servers; before each token its length, 4 bytes in host order */
     size_t tokens_bytes;
     size_t bad_tokens; /**< skipped */
     bool is_unfit;     /**< it is in use, and has no address, no port, or bad ones */

@@ -40,10 +40,11 @@ struct k8s_places {
 
 struct k8s_settings {
     bool reads_filters, reads_game_servers, elects;
-    char namespace[K8S_NAME_BYTES]; /**< of the ConfigMap, and of the Lease */
-    char id[256];                   /**< of this replica; "": the service's */
+    char namespace[K8S_NAME_BYTES]; /**< where the ConfigMap and the Lease are */
+    char id[256]; /**< the name of this replica in the Lease; "": that of the service */
     char lease[K8S_NAME_BYTES];
-    struct k8s_namespaces namespaces, old_namespaces; /**< of game servers; check() joins them */
+    struct k8s_namespaces namespaces,
+        old_namespaces; /**< where game servers are looked for; check() joins them */
     bool has_namespaces;
     char address_type[64]; /**< "": status.address */
     enum k8s_ip_kind ip_kind;
