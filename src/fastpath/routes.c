@@ -105,6 +105,11 @@ static int join(int fd)
     static const int groups[] = {RTNLGRP_LINK,       RTNLGRP_NEIGH,       RTNLGRP_IPV4_ROUTE,
                                  RTNLGRP_IPV6_ROUTE, RTNLGRP_IPV4_RULE,   RTNLGRP_IPV6_RULE,
                                  RTNLGRP_NEXTHOP,    RTNLGRP_IPV4_IFADDR, RTNLGRP_IPV6_IFADDR};
+    const struct sockaddr_nl address = {.nl_family = AF_NETLINK};
+
+    /* One without an address would get nothing. */
+    if (bind(fd, (const struct sockaddr *)&address, sizeof address) != 0)
+        return -errno;
     for (size_t i = 0; i < sizeof groups / sizeof groups[0]; i++) {
         if (setsockopt(fd, SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, &groups[i], sizeof groups[i]) != 0)
             return -errno;
