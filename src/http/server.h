@@ -45,6 +45,13 @@ const char *http_request_header(const struct http_request *request, const char *
 /** The percent-decoded value of a key in the query; NULL = there is none, or it has no `=`. */
 const char *http_request_query(const struct http_request *request, const char *key);
 
+/** Goes on to the next key of the query that has a value.
+ * @param key NULL, or what the call before returned.
+ * @param[in,out] value of the key; as the call before left it.
+ * @return NULL behind the last. */
+const char *http_request_next(const struct http_request *request, const char *key,
+                              const char **value);
+
 /** What a handler fills. Its texts are borrowed until the handler returns and a little longer: they
  * are static, or the user's. */
 struct http_reply {
