@@ -357,15 +357,17 @@ class HttpTest(PhoenixTest):
             status, headers, body = phoenix.ask(path, "OPTIONS", **asking)
             self.assertEqual((status, headers["Access-Control-Allow-Origin"], headers["Content-Length"], body),
                              (204, "*", None, ""))
-        self.assertEqual(phoenix.ask(method="OPTIONS")[0], 405)
+        for path, method, expected in (("/", "OPTIONS", 405), ("/", "POST", 405), ("/nothing", "GET", 404)):
+            status, headers, _ = phoenix.ask(path, method)
+            self.assertEqual((status, headers["Access-Control-Allow-Origin"]), (expected, "*"))
 
     def test_an_address_has_so_many_requests_a_second(self):
         phoenix = self.started(loopback=True)
-        phoenix.reload(paddock={"workers": 1, "phoenix": phoenix.own | {"requests_per_second": 1}})
+        phoenix.reload(paddock={"workers": 1, "phoenix": phoenix.own | {"requests_per_second": 1, "cors": True}})
         answers = [phoenix.ask() for _ in range(12)]
         refused = [answer for answer in answers if answer[0] == 429]
         self.assertGreater(len(refused), 0)
-        self.assertEqual(refused[0][1]["Retry-After"], "1")
+        self.assertEqual((refused[0][1]["Retry-After"], refused[0][1]["Access-Control-Allow-Origin"]), ("1", "*"))
         self.assertGreaterEqual(phoenix.metrics()['paddock_phoenix_requests_total{result="refused"}'], len(refused))
         phoenix.reload(paddock={"workers": 1, "phoenix": phoenix.own | {"requests_per_second": 1000}})
         wait_until(lambda: {phoenix.ask()[0] for _ in range(20)} == {200}, "there are enough again")
