@@ -176,6 +176,7 @@ int main(int argc, char **argv)
                                                           .log = &fleet.log,
                                                           .name = "mds",
                                                           .urls = &urls,
+                                                          .ping_ns = 3600 * SECOND_NS,
                                                           .message_bytes = 1 << 20,
                                                           .memory = &fleet.memory},
                                                .catalog = fleet.catalog,

@@ -173,7 +173,8 @@ static int dial(struct attempt *attempt)
                                        .user = &attempt->client,
                                        .tls = attempt->url.is_tls ? tls_context(dialer->options.tls)
                                                                   : NULL,
-                                       .host = attempt->url.host};
+                                       .host = attempt->url.host,
+                                       .ping_ns = dialer->options.ping_ns};
     struct server_address address;
 
     if (server_host_parse(attempt->url.host, &address) != 0)

@@ -23,6 +23,7 @@ struct dialer_options {
     const char *name;            /**< of the provider, for the log */
     const struct xds_urls *urls; /**< copied */
     const struct tls *tls;       /**< of https URLs; NULL: there are none */
+    int64_t ping_ns;             /**< as in struct h2_options */
     size_t message_bytes;
     struct grpc_memory *memory;
     /** A connection can have streams; grpc_call() takes @p client. */

@@ -139,6 +139,7 @@ static struct dialer_options dialer_for(struct xds *xds, const struct xds_settin
                                    .name = name,
                                    .urls = urls,
                                    .tls = xds->client_tls,
+                                   .ping_ns = settings->ping_ns,
                                    .message_bytes = settings->response_bytes,
                                    .memory = &xds->client_memory};
 }

@@ -36,6 +36,7 @@ struct xds_settings {
     char client_certificates[CONFIG_PATH_BYTES], client_key[CONFIG_PATH_BYTES],
         client_authorities[CONFIG_PATH_BYTES];
     uint64_t response_bytes, request_bytes;     /**< the most of one message, to each end */
+    int64_t ping_ns;                            /**< the least between two PINGs to a server */
     struct prefix_list agents, trusted_proxies; /**< empty: any agent; no proxy */
 };
 
