@@ -109,6 +109,8 @@ static int open_server(struct xds *xds, const struct xds_settings *settings, boo
                                      .log = xds->env.log,
                                      .port = is_relay ? settings->mds_port : settings->xds_port,
                                      .tls = xds->server_tls,
+                                     .per_address = settings->per_address,
+                                     .metrics = xds->metrics,
                                      .methods = is_relay ? mds_methods : xds_methods,
                                      .message_bytes = settings->request_bytes,
                                      .memory = &xds->server_memory,

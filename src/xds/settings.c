@@ -8,6 +8,7 @@
 #include "base/text.h"
 #include "catalog/clusters.h"
 #include "config/types.h"
+#include "xds/server.h"
 
 #define AT(member) FIELD_AT(struct xds_settings, member)
 #define MIB INT64_C(1048576)
@@ -150,6 +151,14 @@ static const struct field rows[] = {
           "the most that one message to a client may have", "268435456", response_bytes),
     BYTES("paddock.xds.max_request_bytes", NULL, "the most that one message to a server may have",
           "4194304", request_bytes),
+    {.key = "paddock.xds.max_per_address",
+     .help = "the most connections of one address to a port of this process",
+     .kind = FIELD_NUMBER,
+     .default_text = "2048",
+     .min = 1,
+     .max = SERVER_MAX_CONNECTIONS,
+     .flags = FIELD_FIXED,
+     AT(per_address)},
     {.key = "paddock.xds.ping_interval",
      .help = "the least time between two PINGs to a server that is silent",
      .kind = FIELD_DURATION,
