@@ -143,7 +143,8 @@ static struct dialer_options dialer_for(struct xds *xds, const struct xds_settin
                                    .tls = xds->client_tls,
                                    .ping_ns = settings->ping_ns,
                                    .message_bytes = settings->response_bytes,
-                                   .memory = &xds->client_memory};
+                                   .memory = &xds->client_memory,
+                                   .metrics = xds->metrics};
 }
 
 static int open_xds(void **self, const struct service_env *env, const struct config *config,
@@ -181,7 +182,6 @@ static int open_xds(void **self, const struct service_env *env, const struct con
         const struct ads_client_options options = {
             .dialer = dialer_for(xds, settings, "xds", &settings->servers),
             .catalog = env->catalog,
-            .metrics = xds->metrics,
             .changed = note_state,
             .user = xds};
 
@@ -194,7 +194,6 @@ static int open_xds(void **self, const struct service_env *env, const struct con
             .dialer = dialer_for(xds, settings, "mds", &settings->relays),
             .catalog = env->catalog,
             .publications = xds->publications,
-            .metrics = xds->metrics,
             .changed = note_state,
             .user = xds};
 

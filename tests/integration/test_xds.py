@@ -366,6 +366,7 @@ class ControlTest(FleetTest):
         peer, = self.peers(agent)
         self.assertEqual((peer["role"], peer["address"], peer["failure"]), ("relay", None, "Connection refused"))
         self.assertIn("Connection refused", self.control(agent))
+        self.assertGreaterEqual(agent.value('xds_errors_total.kind="client",reason="connect"'), 1)
         self.assertEqual(run("control", "--admin", f"127.0.0.1:{support.closed_port()}").returncode, 255)
 
 

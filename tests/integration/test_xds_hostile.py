@@ -126,6 +126,7 @@ class ServerTest(HostileTest):
             peer = self.open().call(ADS)
             peer.send(message)
             self.assertEqual(peer.status(), status, message[:40])
+        self.assertEqual(self.manager.value('xds_errors_total.kind="server",reason="receive"'), 7)
         peer = self.open().call(ADS)
         peer.send(deep)
         self.assertEqual(set(peer.answer().resources), {"eu", "us:a"})
