@@ -84,11 +84,6 @@ static const struct field_type urls_type = {
     .expected = "at most 16 URLs such as http://192.0.2.1:7800 or https://name:7800, and commas "
                 "between them"};
 
-static const struct field prefix_row[] = {
-    {.key = "", .kind = FIELD_CUSTOM, .type = &type_prefix, .bytes = sizeof(struct prefix)},
-    {0},
-};
-
 #define SERVICE(flag_, variable_, help_, member)                                                   \
     {                                                                                              \
         .flag = (flag_), .variable = "QUILKIN_" variable_, .help = (help_),                        \
@@ -96,9 +91,8 @@ static const struct field prefix_row[] = {
     }
 #define PORT(flag_, variable_, help_, default_, member)                                            \
     {                                                                                              \
-        .flag = (flag_), .variable = "QUILKIN_" variable_, .help = (help_), .placeholder = "PORT", \
-        .default_text = (default_), .kind = FIELD_NUMBER, .max = UINT16_MAX, .flags = FIELD_FIXED, \
-        AT(member)                                                                                 \
+        .flag = (flag_), .variable = "QUILKIN_" variable_, .help = (help_), .flags = FIELD_FIXED,  \
+        .default_text = (default_), TYPES_PORT, AT(member)                                         \
     }
 #define URLS(flag_, variable_, help_, member)                                                      \
     {                                                                                              \
