@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/number.h"
+#include "xds/h2_stream.h"
 
 #define PREFIX_BYTES 5
 #define FIRST_ROOM 4096
@@ -37,7 +38,7 @@ static struct grpc_call *call_new(struct h2_stream *stream, const struct grpc_ev
     call->events = events;
     call->status = GRPC_UNAVAILABLE;
     snprintf(call->message, sizeof call->message, "the stream ended without a status");
-    h2_set_user(stream, call);
+    stream->user = call;
     return call;
 }
 
@@ -61,7 +62,7 @@ void grpc_finish(struct grpc_call *call, enum grpc_status status, const char *me
         h2_finish(call->stream, status, message);
     else
         h2_reset(call->stream, H2_CANCEL);
-    h2_flush(h2_connection_of(call->stream));
+    h2_flush(call->stream->connection);
 }
 
 /* Room grows with what has come, not with what was announced. */
@@ -134,15 +135,15 @@ static void take_messages(struct grpc_call *call, const uint8_t *data, size_t by
 
 static void take_data(struct h2_stream *stream, const uint8_t *data, size_t bytes)
 {
-    struct grpc_call *call = h2_user(stream);
+    struct grpc_call *call = stream->user;
 
     take_messages(call, data, bytes);
-    h2_set_half(stream, call->prefix_bytes > 0 && !call->is_finished);
+    stream->is_half = call->prefix_bytes > 0 && !call->is_finished;
 }
 
 static void take_close(struct h2_stream *stream, uint32_t code)
 {
-    struct grpc_call *call = h2_user(stream);
+    struct grpc_call *call = stream->user;
     enum grpc_status status = call->status;
 
     (void)code;
@@ -190,7 +191,7 @@ static void take_request(struct h2_stream *stream, const struct h2_headers *head
 /* A client that half-closes is gone, as far as these methods go. */
 static void end_request(struct h2_stream *stream)
 {
-    struct grpc_call *call = h2_user(stream);
+    struct grpc_call *call = stream->user;
 
     grpc_finish(call, GRPC_OK, "");
 }
@@ -240,7 +241,7 @@ static void note_status(struct grpc_call *call, const struct h2_headers *headers
 
 static void take_response(struct h2_stream *stream, const struct h2_headers *headers)
 {
-    struct grpc_call *call = h2_user(stream);
+    struct grpc_call *call = stream->user;
 
     if (headers->grpc_status[0] != '\0') {
         note_status(call, headers);
@@ -324,17 +325,17 @@ int grpc_send(struct grpc_call *call, struct http_blob *const *pieces, size_t co
 
 void grpc_flush(struct grpc_call *call)
 {
-    h2_flush(h2_connection_of(call->stream));
+    h2_flush(call->stream->connection);
 }
 
 size_t grpc_queued(const struct grpc_call *call)
 {
-    return h2_queued(call->stream);
+    return call->stream->queued;
 }
 
 struct h2_connection *grpc_connection(const struct grpc_call *call)
 {
-    return h2_connection_of(call->stream);
+    return call->stream->connection;
 }
 
 void *grpc_user(const struct grpc_call *call)

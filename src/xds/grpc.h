@@ -10,6 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "http/blob.h"
 #include "xds/h2.h"
 
 /** Codes of gRPC's status. */

@@ -16,18 +16,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "http/blob.h"
 #include "loop/loop.h"
 
-/** Headers of one block that are looked at; "" where one did not come. A longer one than its member
- * is as if it had not come. */
-struct h2_headers {
-    char method[8], path[128], status[4];
-    char content_type[64], grpc_encoding[16], grpc_status[12], grpc_message[256];
-    char forwarded[256], forwarded_for[256], envoy_address[64]; /**< of who came by a proxy */
-};
-
 struct h2_connection;
+struct h2_headers;
 struct h2_stream;
 
 /** What an owner hears. Each may be NULL. The owner may call any function of a stream or connection
@@ -93,30 +85,5 @@ size_t h2_unsent(const struct h2_connection *connection);
 /** Opens a stream of a client with a POST of gRPC.
  * @return NULL without memory or where the connection ends. */
 struct h2_stream *h2_request(struct h2_connection *connection, const char *path);
-
-/** Answers a request with status 200 and the headers of gRPC. */
-void h2_respond(struct h2_stream *stream);
-
-/** Adds to what a stream sends. @param blob its reference is taken over. @return 0 or -ENOMEM. */
-int h2_send(struct h2_stream *stream, struct http_blob *blob);
-
-/** Ends a server's stream, behind what was sent, with the trailers of gRPC; without h2_respond()
- * before, they are the response. @param message borrowed. */
-void h2_finish(struct h2_stream *stream, unsigned status, const char *message);
-
-/** Ends a stream at once. @param code of HTTP/2. */
-void h2_reset(struct h2_stream *stream, uint32_t code);
-
-/** How much of what was sent is still here, in bytes. */
-size_t h2_queued(const struct h2_stream *stream);
-
-/** Notes whether the owner waits for the rest of something. */
-void h2_set_half(struct h2_stream *stream, bool is_half);
-
-struct h2_connection *h2_connection_of(const struct h2_stream *stream);
-
-/** What the owner has of a stream. */
-void *h2_user(const struct h2_stream *stream);
-void h2_set_user(struct h2_stream *stream, void *user);
 
 #endif

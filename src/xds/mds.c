@@ -11,6 +11,7 @@
 #include "base/text.h"
 #include "config/types.h"
 #include "net/address.h"
+#include "xds/h2_stream.h"
 
 /* A relay that says nothing for so long is left, first before its headers, then before it asks. */
 #define ANSWER_NS INT64_C(5000000000)

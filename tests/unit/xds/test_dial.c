@@ -9,6 +9,7 @@
 #include <cmocka.h>
 
 #include "net/address.h"
+#include "xds/h2_stream.h"
 #include "xds/mds.h"
 
 #define SECOND INT64_C(1000000000)
