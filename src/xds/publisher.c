@@ -11,7 +11,7 @@
 #include "base/siphash.h"
 #include "base/text.h"
 #include "net/address.h"
-#include "xds/exchange.h"
+#include "xds/topic.h"
 
 #define MS_NS INT64_C(1000000)
 
@@ -26,11 +26,6 @@
 /* A peer that asks so often while it reads nothing is left. */
 #define MAX_UNREAD 64
 
-/* What one peer, and all of them, may say that they have; with what an item takes by itself. */
-#define MAX_CLAIMED_BYTES ((size_t)16 << 20)
-#define MAX_ALL_CLAIMED_BYTES ((size_t)256 << 20)
-#define CLAIM_BYTES 128
-#define NONCE_BYTES 37
 #define LABEL_BYTES 128
 
 /* Of what differs between two snapshots, which most subscribers have in common. */
@@ -60,19 +55,6 @@ struct publications {
     size_t claimed_bytes;   /* of all peers */
     struct siphash_key key; /* of nonces */
     uint64_t nonces;
-};
-
-/* What a peer has of one type. */
-struct topic {
-    bool is_wanted, is_wildcard;
-    char **names; /* sorted; of those that are asked for by name */
-    size_t names_count;
-    struct snapshot *acknowledged, *sent; /* sent: not answered yet */
-    struct snapshot *refused;             /* the state of the catalog that was */
-    char nonce[NONCE_BYTES];
-    size_t claimed_bytes;
-    int64_t sent_ns;
-    struct exchange exchange;
 };
 
 struct publisher {
@@ -152,14 +134,24 @@ static const struct diff *diff_of(struct publications *all, struct snapshot *fro
 }
 
 /* Random to strangers, and never the same twice. */
-static void make_nonce(struct publications *all, char nonce[NONCE_BYTES])
+static void make_nonce(struct publications *all, char nonce[TOPIC_NONCE_BYTES])
 {
     uint64_t first = siphash_17(&all->key, all->nonces, 0, 0);
     uint64_t second = siphash_17(&all->key, all->nonces++, 0, 1);
 
-    snprintf(nonce, NONCE_BYTES, "%08x-%04x-4%03x-%04x-%012" PRIx64, (unsigned)(first >> 32),
+    snprintf(nonce, TOPIC_NONCE_BYTES, "%08x-%04x-4%03x-%04x-%012" PRIx64, (unsigned)(first >> 32),
              (unsigned)(first >> 16 & 0xffff), (unsigned)(first & 0xfff),
              (unsigned)(second >> 48 & 0x3fff) | 0x8000U, second & UINT64_C(0xffffffffffff));
+}
+
+static struct http_blob *pack(const Xds__DeltaDiscoveryResponse *message)
+{
+    size_t bytes = xds__delta_discovery_response__get_packed_size(message);
+    uint8_t *data = malloc(bytes);
+
+    if (data != NULL)
+        xds__delta_discovery_response__pack(message, data);
+    return http_blob_new((char *)data, bytes);
 }
 
 static struct http_blob *nonce_field(const char *nonce)
@@ -168,29 +160,13 @@ static struct http_blob *nonce_field(const char *nonce)
 
     xds__delta_discovery_response__init(&message);
     message.nonce = (char *)(uintptr_t)nonce; /* only read */
-    size_t bytes = xds__delta_discovery_response__get_packed_size(&message);
-    uint8_t *data = malloc(bytes + 1);
-    if (data != NULL)
-        xds__delta_discovery_response__pack(&message, data);
-    return http_blob_new((char *)data, bytes);
-}
-
-/* What the catalog has of what a peer wants: a reference of the caller's. */
-static struct snapshot *wanted(const struct publisher *publisher, enum resource_type type)
-{
-    const struct topic *topic = &publisher->topics[type];
-    struct snapshot *now = publisher->all->now[type];
-
-    if (now == NULL)
-        return NULL;
-    return topic->is_wildcard ? snapshot_ref(now)
-                              : snapshot_select(now, topic->names, topic->names_count);
+    return pack(&message);
 }
 
 static int send_step(struct publisher *publisher, struct topic *topic, const struct diff *diff)
 {
     struct publications *all = publisher->all;
-    char nonce[NONCE_BYTES];
+    char nonce[TOPIC_NONCE_BYTES];
 
     make_nonce(all, nonce);
     struct http_blob *pieces[2] = {http_blob_ref(diff->body), nonce_field(nonce)};
@@ -200,11 +176,7 @@ static int send_step(struct publisher *publisher, struct topic *topic, const str
     }
     if (grpc_send(publisher->call, pieces, 2) != 0)
         return -ENOMEM;
-    memcpy(topic->nonce, nonce, sizeof nonce);
-    snapshot_unref(topic->sent);
-    topic->sent = snapshot_ref(diff->step);
-    topic->sent_ns = clock_monotonic_ns();
-    topic->exchange.responses++;
+    topic_send(topic, nonce, diff->step);
     xds_metrics_add(all->options.metrics, XDS_ACTIONS, "server", "push", 1);
     return 0;
 }
@@ -213,7 +185,7 @@ static int send_step(struct publisher *publisher, struct topic *topic, const str
 static bool push_topic(struct publisher *publisher, enum resource_type type, int64_t now_ns)
 {
     struct topic *topic = &publisher->topics[type];
-    struct snapshot *current = topic->is_wanted ? wanted(publisher, type) : NULL;
+    struct snapshot *current = topic_select(topic, publisher->all->now[type]);
     const struct diff *diff =
         current != NULL ? diff_of(publisher->all, topic->acknowledged, current, publisher->is_old)
                         : NULL;
@@ -326,157 +298,6 @@ void publications_tick(struct publications *all, int64_t now_ns)
 
 /* ---- one peer ---- */
 
-static void drop_names(struct topic *topic)
-{
-    for (size_t i = 0; i < topic->names_count; i++)
-        free(topic->names[i]);
-    free(topic->names);
-    topic->names = NULL;
-    topic->names_count = 0;
-}
-
-static int compare_names(const void *a, const void *b)
-{
-    const char *const *left = a, *const *right = b;
-
-    return strcmp(*left, *right);
-}
-
-static bool is_in(char *const *names, size_t count, const char *name)
-{
-    for (size_t i = 0; i < count; i++) {
-        if (strcmp(names[i], name) == 0)
-            return true;
-    }
-    return false;
-}
-
-/* Both lists have a limit, so that comparing all with all stays small. */
-#define MAX_NAMES 1000
-
-/* What a request adds to the names and takes from them. Names are of clusters; the other types are
- * always whole. */
-static enum grpc_status take_names(struct topic *topic, enum resource_type type, bool is_first,
-                                   const Xds__DeltaDiscoveryRequest *request, struct error *error)
-{
-    size_t count = request->n_resource_names_subscribe, room = topic->names_count + count;
-    char *const *gone = request->resource_names_unsubscribe;
-
-    if (type != RESOURCE_CLUSTER || (is_first && count == 0) ||
-        is_in(request->resource_names_subscribe, count, "*")) {
-        topic->is_wildcard = true;
-        return GRPC_OK;
-    }
-    if (count == 0 && request->n_resource_names_unsubscribe == 0)
-        return GRPC_OK;
-    if (room > MAX_NAMES || request->n_resource_names_unsubscribe > MAX_NAMES) {
-        error_set(error, -E2BIG, "more than %d names; none stand for all", MAX_NAMES);
-        return GRPC_RESOURCE_EXHAUSTED;
-    }
-    if (is_in(gone, request->n_resource_names_unsubscribe, "*"))
-        topic->is_wildcard = false;
-    if (is_first)
-        topic->is_wildcard = false;
-    char **names = calloc(room + 1, sizeof *names);
-    size_t kept = 0;
-    bool is_made = names != NULL;
-    for (size_t i = 0; is_made && i < room; i++) {
-        const char *name = i < topic->names_count
-                               ? topic->names[i]
-                               : request->resource_names_subscribe[i - topic->names_count];
-
-        if (is_in(gone, request->n_resource_names_unsubscribe, name) || is_in(names, kept, name))
-            continue;
-        names[kept] = strdup(name);
-        is_made = names[kept] != NULL;
-        kept += is_made;
-    }
-    drop_names(topic);
-    topic->names = names;
-    topic->names_count = kept;
-    if (!is_made) {
-        error_set(error, -ENOMEM, "out of memory");
-        return GRPC_RESOURCE_EXHAUSTED;
-    }
-    qsort(names, kept, sizeof *names, compare_names);
-    return GRPC_OK;
-}
-
-static size_t claimed_bytes(const Xds__DeltaDiscoveryRequest *request)
-{
-    size_t bytes = 0;
-
-    for (size_t i = 0; i < request->n_initial_resource_versions; i++)
-        bytes += CLAIM_BYTES + strlen(request->initial_resource_versions[i]->key) +
-                 strlen(request->initial_resource_versions[i]->value);
-    return bytes;
-}
-
-static void count_claimed(struct publications *all, struct topic *topic, size_t bytes)
-{
-    all->claimed_bytes += bytes - topic->claimed_bytes;
-    topic->claimed_bytes = bytes;
-}
-
-/* What the peer says that it has; the same as what there is stands for itself. */
-static enum grpc_status take_versions(struct publisher *publisher, enum resource_type type,
-                                      const Xds__DeltaDiscoveryRequest *request,
-                                      struct error *error)
-{
-    struct topic *topic = &publisher->topics[type];
-    struct publications *all = publisher->all;
-    struct snapshot *now = all->now[type];
-    size_t bytes = claimed_bytes(request);
-
-    if (bytes > MAX_CLAIMED_BYTES ||
-        all->claimed_bytes - topic->claimed_bytes + bytes > MAX_ALL_CLAIMED_BYTES) {
-        error_set(error, -E2BIG, "too many versions of resources");
-        return GRPC_RESOURCE_EXHAUSTED;
-    }
-    struct snapshot *claimed = snapshot_claimed(type, request);
-    if (claimed == NULL)
-        return GRPC_RESOURCE_EXHAUSTED;
-    snapshot_unref(topic->acknowledged);
-    snapshot_unref(topic->sent);
-    snapshot_unref(topic->refused);
-    topic->sent = topic->refused = NULL;
-    topic->nonce[0] = '\0';
-    topic->acknowledged = claimed;
-    if (now != NULL && snapshot_equal(now, claimed)) {
-        topic->acknowledged = snapshot_ref(now);
-        snapshot_unref(claimed);
-        bytes = 0;
-    }
-    count_claimed(all, topic, bytes);
-    return GRPC_OK;
-}
-
-static void take_answer(struct publisher *publisher, enum resource_type type,
-                        const Xds__DeltaDiscoveryRequest *request)
-{
-    struct topic *topic = &publisher->topics[type];
-    const struct publications_options *options = &publisher->all->options;
-
-    if (topic->sent == NULL || strcmp(topic->nonce, request->response_nonce) != 0)
-        return; /* an answer to an older one */
-    if (request->error_detail == NULL) {
-        exchange_ack(&topic->exchange);
-        snapshot_unref(topic->acknowledged);
-        topic->acknowledged = topic->sent;
-        topic->sent = NULL;
-        return;
-    }
-    exchange_nack(&topic->exchange, request->error_detail->message);
-    xds_metrics_add(options->metrics, XDS_NACKS, publisher->id, resource_type_url(type), 1);
-    LOG_EVENT(options->log, LOG_LEVEL_WARN, log_text("message", "a peer refuses resources"),
-              log_text("peer", publisher->id), log_text("type", resource_type_url(type)),
-              log_text("error", topic->exchange.error));
-    snapshot_unref(topic->refused);
-    topic->refused = wanted(publisher, type);
-    snapshot_unref(topic->sent);
-    topic->sent = NULL;
-}
-
 static enum grpc_status take_hello(struct publisher *publisher)
 {
     Xds__DeltaDiscoveryResponse message;
@@ -489,11 +310,7 @@ static enum grpc_status take_hello(struct publisher *publisher)
     message.type_url = (char *)(uintptr_t)HELLO_TYPE;
     message.system_version_info = (char *)(uintptr_t)SNAPSHOT_SYSTEM_VERSION;
     message.control_plane = &plane;
-    size_t bytes = xds__delta_discovery_response__get_packed_size(&message);
-    uint8_t *data = malloc(bytes);
-    if (data != NULL)
-        xds__delta_discovery_response__pack(&message, data);
-    struct http_blob *blob = http_blob_new((char *)data, bytes);
+    struct http_blob *blob = pack(&message);
     if (blob == NULL || grpc_send(publisher->call, &blob, 1) != 0)
         return GRPC_RESOURCE_EXHAUSTED;
     grpc_flush(publisher->call);
@@ -536,18 +353,21 @@ static enum grpc_status take_request(struct publisher *publisher,
     }
     struct topic *topic = &publisher->topics[type];
     xds_metrics_add(options->metrics, XDS_REQUESTS, publisher->id, request->type_url, 1);
-    bool is_first = !topic->is_wanted;
     bool is_answer = topic->is_wanted && request->response_nonce[0] != '\0';
     if (!is_answer) /* an answer does not hurry what is due soon for all */
         refresh(publisher->all);
-    status = take_names(topic, type, is_first, request, error);
+    status = topic_take_names(topic, request, error);
+    if (status == GRPC_OK && !is_answer)
+        status = topic_take_versions(topic, publisher->all->now[type], request,
+                                     &publisher->all->claimed_bytes, error);
     if (status != GRPC_OK)
         return status;
-    topic->is_wanted = true;
-    if (is_answer)
-        take_answer(publisher, type, request);
-    else if ((status = take_versions(publisher, type, request, error)) != GRPC_OK)
-        return status;
+    if (is_answer && topic_take_answer(topic, publisher->all->now[type], request)) {
+        xds_metrics_add(options->metrics, XDS_NACKS, publisher->id, resource_type_url(type), 1);
+        LOG_EVENT(options->log, LOG_LEVEL_WARN, log_text("message", "a peer refuses resources"),
+                  log_text("peer", publisher->id), log_text("type", resource_type_url(type)),
+                  log_text("error", topic->exchange.error));
+    }
     if (push_topic(publisher, type, clock_monotonic_ns()))
         arm(publisher->all, clock_monotonic_ns() + ACK_NS);
     grpc_flush(publisher->call);
@@ -567,6 +387,8 @@ struct publisher *publisher_new(struct publications *publications, struct grpc_c
                                     .is_agent = is_agent,
                                     .next = publications->first,
                                     .place = &publications->first};
+    for (unsigned type = 0; type < RESOURCE_TYPES; type++)
+        publisher->topics[type].type = (enum resource_type)type;
     if (publisher->next != NULL)
         publisher->next->place = &publisher->next;
     publications->first = publisher;
@@ -577,15 +399,8 @@ void publisher_free(struct publisher *publisher)
 {
     if (publisher == NULL)
         return;
-    for (unsigned type = 0; type < RESOURCE_TYPES; type++) {
-        struct topic *topic = &publisher->topics[type];
-
-        drop_names(topic);
-        count_claimed(publisher->all, topic, 0);
-        snapshot_unref(topic->acknowledged);
-        snapshot_unref(topic->sent);
-        snapshot_unref(topic->refused);
-    }
+    for (unsigned type = 0; type < RESOURCE_TYPES; type++)
+        topic_fini(&publisher->topics[type], &publisher->all->claimed_bytes);
     *publisher->place = publisher->next;
     if (publisher->next != NULL)
         publisher->next->place = publisher->place;
@@ -618,16 +433,6 @@ enum grpc_status publisher_take(struct publisher *publisher, const uint8_t *data
     return status;
 }
 
-static json_t *show_topic(const struct topic *topic)
-{
-    const struct snapshot *has = topic->acknowledged;
-    json_t *json = has != NULL ? exchange_show(&topic->exchange, has->count, snapshot_digest(has))
-                               : exchange_show(&topic->exchange, 0, 0);
-
-    json_object_set_new(json, "is_waiting", json_boolean(topic->sent != NULL));
-    return json;
-}
-
 json_t *publications_show(const struct publications *all)
 {
     json_t *list = json_array();
@@ -642,7 +447,7 @@ json_t *publications_show(const struct publications *all)
         for (unsigned type = 0; type < RESOURCE_TYPES; type++) {
             if (publisher->topics[type].is_wanted)
                 json_object_set_new(types, resource_type_name((enum resource_type)type),
-                                    show_topic(&publisher->topics[type]));
+                                    topic_show(&publisher->topics[type]));
         }
         json_t *json = json_pack("{s:s, s:s, s:s, s:o}", "role", publisher->role, "address",
                                  address, "id", publisher->id, "types", types);
