@@ -4,13 +4,14 @@ import json
 import os
 import re
 import time
+import unittest
 
 import support
-from proxying import Administered, by_token
+from proxying import Administered, Player, Servers, by_token, cluster
+from serving import public_folder
 from support import environment, wait_until
 
 SUFFIX = by_token()
-QUILKIN = None  # its path, where a test runs with it
 
 
 def located(cluster, locality):
@@ -114,6 +115,23 @@ class Gate(Role):
         super().__init__("--service.udp", "--service.udp.port", "0", "--service.udp.loopback", "--service.udp.workers", "2",
                          "--provider.xds.endpoints", ",".join(urls), *flags, wait="udp ready", **options)
         self.port = self.logged("udp ready")["port"]
+
+
+class FleetTest(unittest.TestCase):
+    """A folder, and three servers that put their number before what they answer."""
+    enter = unittest.TestCase.enterContext
+
+    def setUp(self):
+        self.folder = self.enter(public_folder())
+        self.servers = self.enter(Servers(3, lambda index, data: [b"%d:" % index + data]))
+
+    def at(self, index, token):
+        """A cluster of one server with one token."""
+        return cluster(self.servers.targets[index], tokens=[[token]])
+
+    def join(self, proxy, *address):
+        """A player of a proxy."""
+        return self.enter(Player(proxy.port, *address))
 
 
 def await_answer(player, data, expected, seconds=support.START_SECONDS):

@@ -18,34 +18,10 @@ import urllib.request
 
 import fleet
 import support
-from fleet import SUFFIX, Agent, File, Gate, Manager, Relay, await_answer, await_silence, located
-from proxying import Player, Servers, cluster
-from serving import public_folder
+from fleet import SUFFIX, Agent, File, FleetTest, Gate, Manager, Relay, await_answer, await_silence, located
 from support import run, wait_until
 
 TREE = pathlib.Path(__file__).resolve().parents[2]
-
-
-def which(index, data):
-    return [b"%d:" % index + data]
-
-
-class FleetTest(unittest.TestCase):
-    def setUp(self):
-        self.folder = self.enter(public_folder())
-        self.servers = self.enter(Servers(3, which))
-
-    def enter(self, context):
-        value = context.__enter__()
-        self.addCleanup(context.__exit__, None, None, None)
-        return value
-
-    def at(self, index, token):
-        """A cluster of one server with one token."""
-        return cluster(self.servers.targets[index], tokens=[[token]])
-
-    def player(self, proxy):
-        return self.enter(Player(proxy.port))
 
 
 class ManagerTest(FleetTest):
@@ -53,7 +29,7 @@ class ManagerTest(FleetTest):
         self.file = File(self.folder, filters=SUFFIX, **document)
         self.manager = self.enter(Manager(self.file))
         self.gate = self.enter(Gate(self.manager.url))
-        return self.player(self.gate)
+        return self.join(self.gate)
 
     def test_a_proxy_routes_by_what_its_server_says(self):
         player = self.start(clusters=[located(self.at(0, b"abc"), "eu:a"), self.at(1, b"xyz")])
@@ -121,7 +97,7 @@ class ManagerTest(FleetTest):
             urls = [f"http://127.0.0.1:{silent.getsockname()[1]}", f"http://127.0.0.1:{support.closed_port()}",
                     f"http://localhost:{manager.port}", manager.url]
             gate = self.enter(Gate(*urls))
-            await_answer(self.player(gate), b"helloabc", b"0:hello")
+            await_answer(self.join(gate), b"helloabc", b"0:hello")
 
     def test_a_server_that_is_frozen_is_left_for_another(self):
         self.file = File(self.folder, filters=SUFFIX, clusters=[self.at(0, b"abc")])
@@ -130,7 +106,7 @@ class ManagerTest(FleetTest):
         own.write_text(json.dumps({"paddock": {"xds": {"ping_interval": "1s"}}}), encoding="utf-8")
         own.chmod(0o644)
         gate = self.enter(Gate(*(manager.url for manager in managers), flags=("-c", str(own))))
-        await_answer(self.player(gate), b"helloabc", b"0:hello")
+        await_answer(self.join(gate), b"helloabc", b"0:hello")
         first = gate.logged("control plane connected")["peer"]
         frozen, other = sorted(managers, key=lambda manager: not manager.url.endswith(first))
         os.kill(frozen.pid, signal.SIGSTOP)
@@ -176,7 +152,7 @@ class RelayTest(FleetTest):
         agent = self.enter(Agent(self.file, self.relay.mds_url))
         gates = [self.enter(Gate(url, flags=("--service.phoenix", "--service.phoenix.port", "0")))
                  for url in (self.relay.url, self.relay.mds_url)]
-        players = [self.player(gate) for gate in gates]
+        players = [self.join(gate) for gate in gates]
         for player in players:
             await_answer(player, b"helloabc", b"0:hello")
         agent.await_ready()
@@ -198,7 +174,7 @@ class RelayTest(FleetTest):
         self.start()
         agent = self.enter(Agent(self.file, self.relay.mds_url))
         gate = self.enter(Gate(self.relay.url))
-        player = self.player(gate)
+        player = self.join(gate)
         await_answer(player, b"helloabc", b"0:hello")
         self.assertEqual(self.relay.value("xds_nacks"), 0)
         agent.end()
@@ -210,7 +186,7 @@ class RelayTest(FleetTest):
         self.start()
         self.file.write(clusters=[located(self.at(0, b"abc"), "a"), located(self.at(1, b"xyz"), "b")])
         self.enter(Agent(self.file, self.relay.mds_url))
-        player = self.player(self.enter(Gate(self.relay.url)))
+        player = self.join(self.enter(Gate(self.relay.url)))
         await_answer(player, b"helloxyz", b"1:hello")
         self.file.write(clusters=[located(self.at(0, b"abc"), "a")])
         await_silence(player, b"helloxyz")
@@ -220,7 +196,7 @@ class RelayTest(FleetTest):
         self.start()
         self.enter(Agent(self.file, self.relay.mds_url))
         gate = self.enter(Gate(self.relay.url))
-        player = self.player(gate)
+        player = self.join(gate)
         await_answer(player, b"helloabc", b"0:hello")
         port, mds_port = self.relay.port, self.relay.mds_port
         self.relay.process.kill()
@@ -291,7 +267,7 @@ class TlsTest(FleetTest):
 
     def test_a_server_is_believed_by_its_certificate(self):
         for url in self.start():
-            await_answer(self.player(self.gate(url)), b"helloabc", b"0:hello")
+            await_answer(self.join(self.gate(url)), b"helloabc", b"0:hello")
         stranger = self.gate(url, authority="other")
         self.assertIn("certificate verify failed", stranger.logged("control plane not reached")["error"])
         stranger.await_ready(500)
@@ -301,7 +277,7 @@ class TlsTest(FleetTest):
     def test_a_server_may_ask_for_certificates_of_clients(self):
         url, _ = self.start("--service.tls.client-ca-path", str(self.folder / "ca.pem"))
         nobody = self.gate(url)
-        await_answer(self.player(self.gate(url, *self.pair("provider", "client"))), b"helloabc", b"0:hello")
+        await_answer(self.join(self.gate(url, *self.pair("provider", "client"))), b"helloabc", b"0:hello")
         nobody.await_ready(500)
         self.issue("client", "other")
         stranger = self.gate(url, *self.pair("provider", "client"))
@@ -315,10 +291,10 @@ class TlsTest(FleetTest):
             (self.folder / f"next.{end}").replace(self.folder / f"server.{end}")
         self.manager.logged("certificates reloaded")
         refused = self.manager.count("certificates not reloaded: the old ones stay")
-        await_answer(self.player(self.gate(url, authority="other")), b"helloabc", b"0:hello")
+        await_answer(self.join(self.gate(url, authority="other")), b"helloabc", b"0:hello")
         (self.folder / "server.key").write_text("no key", encoding="ascii")
         self.manager.logged("certificates not reloaded: the old ones stay", refused + 1)
-        await_answer(self.player(self.gate(url, authority="other")), b"helloabc", b"0:hello")
+        await_answer(self.join(self.gate(url, authority="other")), b"helloabc", b"0:hello")
 
 
     def test_an_encrypted_key_is_refused_and_no_passphrase_asked_for(self):
@@ -342,7 +318,7 @@ class ControlTest(FleetTest):
         manager = self.enter(Manager(file, "--service.mds", "--service.mds.port", "0"))
         gate = self.enter(Gate(manager.url))
         agent = self.enter(Agent(file, f"http://127.0.0.1:{support.closed_port()}"))
-        await_answer(self.player(gate), b"helloabc", b"0:hello")
+        await_answer(self.join(gate), b"helloabc", b"0:hello")
         gate.await_ready()
         types = {}
         for process, role in ((manager, "subscriber"), (gate, "server")):

@@ -7,31 +7,20 @@ import socket
 import struct
 import threading
 import time
-import unittest
 
 import http2
 import support
-from fleet import SUFFIX, File, Gate, Manager, Relay, await_answer, located
+from fleet import SUFFIX, File, FleetTest, Gate, Manager, Relay, await_answer, located
 from http2 import (ADS, CHAIN, CLUSTER, CONTINUATION, DATACENTER, END_HEADERS, HEADERS, PING, PUSH, RESET, SUBSCRIBE, Listener,
                    connect, endpoint, request, resource, response)
-from proxying import Player, Servers, cluster
-from serving import public_folder
+from proxying import cluster
 from support import wait_until
 
 
-def which(index, data):
-    return [b"%d:" % index + data]
-
-
-class HostileTest(unittest.TestCase):
+class HostileTest(FleetTest):
     def setUp(self):
         http2.needs_hpack()
-        self.folder = self.enter(public_folder())
-
-    def enter(self, context):
-        entered = context.__enter__()
-        self.addCleanup(context.__exit__, None, None, None)
-        return entered
+        super().setUp()
 
 
 class ServerTest(HostileTest):
@@ -285,10 +274,9 @@ class ClientTest(HostileTest):
 
     def setUp(self):
         super().setUp()
-        self.servers = self.enter(Servers(2, which))
         self.listener = self.enter(Listener())
         self.gate = self.enter(Gate(self.listener.url))
-        self.player = self.enter(Player(self.gate.port))
+        self.player = self.join(self.gate)
 
     def greet(self):
         connection, types = self.listener.greet()
@@ -457,7 +445,6 @@ class ClientTest(HostileTest):
 class RotationTest(HostileTest):
     def test_a_server_that_brings_nothing_does_not_win_again(self):
         """It refuses whoever comes, and is always the quicker one."""
-        servers = self.enter(Servers(1, which))
         bad, good = self.enter(Listener()), self.enter(Listener())
         stops = threading.Event()
         self.addCleanup(stops.set)
@@ -477,7 +464,7 @@ class RotationTest(HostileTest):
         self.addCleanup(thread.join)
         self.addCleanup(stops.set)
         gate = self.enter(Gate(bad.url, good.url))
-        player = self.enter(Player(gate.port))
+        player = self.join(gate)
         self.assertTrue(comes.acquire(timeout=support.START_SECONDS))
         deadline = time.monotonic() + 20
         while True:
@@ -495,7 +482,7 @@ class RotationTest(HostileTest):
         for _ in range(3):
             connection.message()
         connection.send(response(CLUSTER, [resource(CLUSTER, "eu", "1", http2.cluster(
-            endpoint(servers.targets[0], b"abc"), locality="eu"))]))
+            endpoint(self.servers.targets[0], b"abc"), locality="eu"))]))
         await_answer(player, b"hello", b"0:hello")
 
 

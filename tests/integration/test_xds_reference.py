@@ -9,19 +9,15 @@ import unittest
 
 import fleet
 import support
-from fleet import SUFFIX, Agent, File, Gate, Manager, Relay, await_answer, await_silence, located
-from proxying import Administered, Player, Servers, cluster
-from serving import free_ports, public_folder
+from fleet import SUFFIX, Agent, File, FleetTest, Gate, Manager, Relay, await_answer, await_silence, located
+from proxying import Administered
+from serving import free_ports
 from support import Namespace, environment, ip, wait_until
 
 QUILKIN = shutil.which("quilkin")
 
 # The reference drops what comes from loopback, whatever it is told.
 PLAYER = "192.0.2.1"
-
-
-def which(index, data):
-    return [b"%d:" % index + data]
 
 
 class Theirs(Administered):
@@ -66,7 +62,7 @@ class TheirGate(Theirs):
 
 
 @unittest.skipUnless(QUILKIN, "quilkin is not on PATH, so no role was taken by the reference")
-class ReferenceTest(unittest.TestCase):
+class ReferenceTest(FleetTest):
     def setUp(self):
         try:
             here = Namespace()
@@ -75,23 +71,14 @@ class ReferenceTest(unittest.TestCase):
         self.addCleanup(here.close)
         self.enter(here)
         ip(f"address add {PLAYER}/32 dev lo")
-        self.folder = self.enter(public_folder())
-        self.servers = self.enter(Servers(3, which))
-
-    def enter(self, context):
-        value = context.__enter__()
-        self.addCleanup(context.__exit__, None, None, None)
-        return value
-
-    def at(self, index, token):
-        return cluster(self.servers.targets[index], tokens=[[token]])
+        super().setUp()
 
     def check_manager(self, manager, gate):
         """A server's news reaches the proxy, and so does what is gone."""
         file = File(self.folder, filters=SUFFIX, clusters=[located(self.at(0, b"abc"), "eu"), located(self.at(1, b"xyz"), "us")])
         server = self.enter(manager(file))
         proxy = self.enter(gate(server.url))
-        player = self.enter(Player(proxy.port, PLAYER))
+        player = self.join(proxy, PLAYER)
         await_answer(player, b"helloabc", b"0:hello")
         await_answer(player, b"helloxyz", b"1:hello")
         # In place: the reference does not notice a file that is replaced.
@@ -122,7 +109,7 @@ class ReferenceTest(unittest.TestCase):
         middle = self.enter(relay(*filters.flags()))
         pusher = self.enter(agent(file, middle.mds_url))
         proxies = [self.enter(gate(url)) for gate in gates for url in (middle.url, middle.mds_url)]
-        players = [self.enter(Player(proxy.port, PLAYER)) for proxy in proxies]
+        players = [self.join(proxy, PLAYER) for proxy in proxies]
         for player in players:
             await_answer(player, b"helloabc", b"0:hello")
         file.document["clusters"] = [self.at(1, b"abc")]

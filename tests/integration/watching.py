@@ -1,13 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Processes that watch Kubernetes, and what holds for them whichever API server there is."""
 import json
-import unittest
 
 import fleet
-from fleet import SUFFIX, Role, await_answer, await_silence
+from fleet import SUFFIX, FleetTest, Role, await_answer, await_silence
 from kubernetes import GAME_SERVERS, LEASES, MAPS, config_map, game_server
-from proxying import Player, Servers
-from serving import public_folder
 from support import environment, wait_until
 
 SERVERS = GAME_SERVERS % "default"
@@ -42,21 +39,12 @@ class Agent(Watching):
         return self.value("^quilkin_provider_leader_election") == 1
 
 
-class KubernetesTest(unittest.TestCase):
+class KubernetesTest(FleetTest):
     """self.api is the server."""
-
-    def setUp(self):
-        self.folder = self.enter(public_folder())
-        self.servers = self.enter(Servers(3, lambda index, data: [b"%d:" % index + data]))
-
-    def enter(self, context):
-        value = context.__enter__()
-        self.addCleanup(context.__exit__, None, None, None)
-        return value
 
     def start(self, *flags, **options):
         self.gate = self.enter(Gate(self.api.kubeconfig(self.folder), *flags, **options))
-        self.player = self.enter(Player(self.gate.port))
+        self.player = self.join(self.gate)
         return self.gate
 
     def filters(self, chain=SUFFIX, name="filters"):
@@ -106,7 +94,7 @@ class Routing:
         self.server("one", 0, b"abc")
         relay = self.enter(fleet.Relay("--provider.static.endpoints", "127.0.0.1:1", "--provider.static.endpoint-tokens", "1:3"))
         gate = self.enter(fleet.Gate(relay.url))
-        player = self.enter(Player(gate.port))
+        player = self.join(gate)
         config = self.api.kubeconfig(self.folder)
         first = self.enter(Agent(config, relay, "first"))
         await_answer(player, b"helloabc", b"0:hello")
