@@ -27,7 +27,6 @@
 /* The least buffers that must be free for datagrams which are added to those that wait. */
 #define GATHER_PACKETS 8
 
-
 /* Datagrams of one burst must fit every path: the smallest MTU of IPv6, without the headers. */
 #define SEGMENT_MAX_BYTES 1232
 
@@ -115,7 +114,7 @@ struct port {
     struct port *next; /* of the ring of those beside it */
     sa_family_t family;
     in_port_t number;
-    bool can_segment;
+    bool can_segment, is_drained;
     unsigned pause;   /* batches of which each datagram leaves by itself all the same */
     int64_t room;     /* bytes for what is doubtful, since the flush of this number */
     uint64_t room_at; /* port_batch.flushes */
@@ -814,6 +813,7 @@ static int receive(struct port *port)
     for (unsigned i = first; i < first + (unsigned)received; i++)
         describe(port, i);
     port->pause -= port->pause > 0;
+    port->is_drained = (unsigned)received < most;
     unsigned datagrams = hand_over_all(port, first, first + (unsigned)received);
     histogram_record(&port->options.counters->batch_packets, datagrams);
     batch->used = first + (unsigned)received;
@@ -826,6 +826,11 @@ int port_turn(struct port *port)
     int received = receive(port);
     flush(port->options.batch);
     return received;
+}
+
+bool port_is_drained(const struct port *port)
+{
+    return port->is_drained;
 }
 
 int port_gather(struct port *port)

@@ -43,15 +43,31 @@ static uint32_t now_ms(const struct proxy_worker *worker)
     return (uint32_t)(worker->now_ns / MS_NS);
 }
 
-/* Lets the driver carry a session without waiting for a pause any longer, when no more than what
- * came during this batch can be overtaken. */
-static void hurry(struct proxy_worker *worker, const struct session *session)
+/* A datagram of a session in the driver has come to the sockets: where it is the last one there,
+ * the driver is to know, so that it carries what comes after a pause. It waits for that no longer
+ * than its patience; then no more than what came during this batch can be overtaken. */
+static void note_passage(struct proxy_worker *worker, const struct session *session, uint32_t end)
 {
     const struct carriage *carriage = carriage_of(worker, session);
-    if (carriage->carried != 0 && worker->is_caught_up &&
-        now_ms(worker) - carriage->offered_ms >= PATIENCE_MS &&
-        proxy_lane_open(worker->lane, carriage->carried))
+    if (carriage->carried == 0 || !worker->is_caught_up ||
+        proxy_lane_is_open(worker->lane, carriage->carried, end))
+        return;
+    if (now_ms(worker) - carriage->offered_ms >= PATIENCE_MS) {
+        proxy_lane_open(worker->lane, carriage->carried);
         counter_add(&worker->options.counters->overtakings, 1);
+    } else if (worker->settled_count < SETTLED_MOST) {
+        worker->settled[worker->settled_count++] = (struct settled){carriage->carried, end};
+        loop_timer_set(worker->options.worker->loop, &worker->flush, 0);
+    }
+}
+
+void carriages_settle(struct proxy_worker *worker)
+{
+    int64_t until_ns = loop_began_ns(worker->options.worker->loop);
+    for (unsigned i = 0; i < worker->settled_count; i++)
+        proxy_lane_settle(worker->lane, worker->settled[i].carried, worker->settled[i].end,
+                          until_ns);
+    worker->settled_count = 0;
 }
 
 /* Leaves a session to the sockets. */
@@ -83,7 +99,7 @@ void carriages_note_answer(struct proxy_worker *worker, struct session *session,
         carriage->away = *away;
     }
     carriage->seen = (uint32_t)worker->fast_version;
-    hurry(worker, session);
+    note_passage(worker, session, 1);
 }
 
 /* Lets the driver carry a session on whose way this datagram went to one server, once an answer has
@@ -115,7 +131,7 @@ void carriages_offer(struct proxy_worker *worker, const struct packet *original,
         bool is_new = proxy_lane_version(worker->lane, carriage->carried) != worker->fast_version;
         if (proxy_lane_renew(worker->lane, carriage->carried, &passage, worker->fast_version)) {
             carriage->offered_ms = is_new ? now_ms(worker) : carriage->offered_ms;
-            hurry(worker, session);
+            note_passage(worker, session, 0);
             return;
         }
         carriages_withdraw(worker, session);

@@ -24,6 +24,8 @@ NOTHING(proxy_fast_lane);
 NOTHING(proxy_passage_is_possible);
 NOTHING(proxy_lane_offer);
 NOTHING(proxy_lane_renew);
+NOTHING(proxy_lane_is_open);
+NOTHING(proxy_lane_settle);
 NOTHING(proxy_lane_open);
 NOTHING(proxy_lane_version);
 NOTHING(proxy_lane_withdraw);

@@ -186,8 +186,8 @@ ALWAYS_INLINE bool is_open(struct proxy_fast_count *count)
     if (gate == PROXY_FAST_OPEN)
         return true;
     uint64_t now = bpf_ktime_get_ns();
-    bool opens = gate != 0 && now - gate > PROXY_FAST_GAP_NS;
-    count->gate = opens ? PROXY_FAST_OPEN : now;
+    bool opens = (gate & PROXY_FAST_SETTLED) != 0 && now - gate > PROXY_FAST_GAP_NS;
+    count->gate = opens ? PROXY_FAST_OPEN : now & ~PROXY_FAST_SETTLED;
     return opens;
 }
 

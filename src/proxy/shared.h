@@ -20,12 +20,16 @@
 /** Of so many datagrams a trace sees one. */
 #define PROXY_FAST_SAMPLE 16
 
-/** A direction is carried from the first datagram on that comes so long after the one before: until
- * then earlier ones may wait in a socket, and would be overtaken. */
+/** A direction is carried from the first datagram on that comes so long after the one before, if
+ * that is sent on by then: earlier ones may wait in a socket, or on their way there, and would be
+ * overtaken. */
 #define PROXY_FAST_GAP_NS 2000000
 
 /** proxy_fast_count.gate: it is carried. */
 #define PROXY_FAST_OPEN UINT64_MAX
+
+/** proxy_fast_count.gate, the lowest bit of a time: the datagram is sent on. */
+#define PROXY_FAST_SETTLED UINT64_C(1)
 
 /** Written by the process, read by the program. */
 struct proxy_fast_settings {
@@ -50,8 +54,8 @@ struct proxy_fast_end {
 /** Of one direction, with frames that were sent alone. The program adds, workers take. */
 struct proxy_fast_count {
     uint64_t packets, bytes; /**< UDP payload as it was sent */
-    uint64_t gate;   /**< #PROXY_FAST_OPEN; else when a datagram was passed on last, kernel's clock;
-                        0:   none was yet */
+    uint64_t gate;   /**< #PROXY_FAST_OPEN; else when a datagram was passed on last, kernel's clock,
+                        with #PROXY_FAST_SETTLED or not; 0:   none was yet */
     int64_t last_ns; /**< the coarse monotonic clock of the kernel */
 };
 

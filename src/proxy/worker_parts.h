@@ -28,6 +28,15 @@ struct carriage {
     uint32_t seen;        /**< the version under which an answer passed last, as well */
 };
 
+/** One direction of a session in the driver, of which all that came to the sockets before the turn
+ * in hand is sent on when that is over. */
+struct settled {
+    uint32_t carried, end; /**< 0: read, 1: write */
+};
+
+/** The most of a turn; others wait for their next datagram. */
+#define SETTLED_MOST 256
+
 /** A worker. */
 struct proxy_worker {
     struct proxy_worker_options options;
@@ -47,6 +56,8 @@ struct proxy_worker {
     int64_t now_ns;        /**< monotonic: of the batch in hand */
     bool is_caught_up;     /**< as well: it was all that there was */
     uint64_t fast_version; /**< as well; 0: the driver carries nothing */
+    struct settled settled[SETTLED_MOST];
+    unsigned settled_count;
     struct timing {
         int64_t began_ns, before_ns; /**< of the batch in hand, if it is timed; of the one before */
         uint64_t duration_ns;        /**< of a datagram */
@@ -107,6 +118,9 @@ void upstreams_sweep(void *user);
 
 /** Brings a session up to date with what the driver has carried. @param user the worker. */
 void carriages_refresh(void *user, struct session *session);
+
+/** Tells the driver what is settled, at the end of a turn. */
+void carriages_settle(struct proxy_worker *worker);
 
 /** Leaves a session to the sockets. */
 void carriages_withdraw(struct proxy_worker *worker, struct session *session);
