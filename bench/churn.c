@@ -28,9 +28,9 @@
 #define MAX_SERVERS 64
 #define SECOND_NS INT64_C(1000000000)
 #define TICK_NS INT64_C(1000000)
-#define TICKS 2048 /* of the wheel: longer than any pause */
+#define TICKS 8192 /* of the wheel: longer than any pause */
 #define PAUSE_NS (5 * TICK_NS)
-#define PACE_NS (2 * SECOND_NS)
+#define PACE_NS (4 * SECOND_NS)
 #define LINGER_NS (SECOND_NS / 2)
 #define JOIN_BURST 6
 #define NOBODY UINT32_MAX

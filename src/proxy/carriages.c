@@ -8,6 +8,9 @@
 /* So long the driver waits for a pause of a session, and a worker until it offers one again. */
 #define PATIENCE_MS 1000U
 
+/* A session with fewer datagrams than these has pauses. */
+#define PATIENCE_DATAGRAMS 64
+
 static struct carriage *carriage_of(const struct proxy_worker *worker,
                                     const struct session *session)
 {
@@ -43,19 +46,25 @@ static uint32_t now_ms(const struct proxy_worker *worker)
     return (uint32_t)(worker->now_ns / MS_NS);
 }
 
+static void note_offer(const struct proxy_worker *worker, struct carriage *carriage)
+{
+    carriage->offered_ms = now_ms(worker);
+    carriage->passed = 0;
+}
+
 /* A datagram of a session in the driver has come to the sockets: where it is the last one there,
- * the driver is to know, so that it carries what comes after a pause. It waits for that no longer
- * than its patience; then no more than what came during this batch can be overtaken. */
+ * the driver is to know, so that it carries what comes after a pause. A session without pauses, or
+ * of a worker that has more than it can do, waits for that no longer than its patience. */
 static void note_passage(struct proxy_worker *worker, const struct session *session, uint32_t end)
 {
-    const struct carriage *carriage = carriage_of(worker, session);
-    if (carriage->carried == 0 || !worker->is_caught_up ||
-        proxy_lane_is_open(worker->lane, carriage->carried, end))
+    struct carriage *carriage = carriage_of(worker, session);
+    if (carriage->carried == 0 || proxy_lane_is_open(worker->lane, carriage->carried, end))
         return;
-    if (now_ms(worker) - carriage->offered_ms >= PATIENCE_MS) {
+    bool has_no_pause = ++carriage->passed > PATIENCE_DATAGRAMS || !worker->is_caught_up;
+    if (has_no_pause && now_ms(worker) - carriage->offered_ms >= PATIENCE_MS) {
         proxy_lane_open(worker->lane, carriage->carried);
         counter_add(&worker->options.counters->overtakings, 1);
-    } else if (worker->settled_count < SETTLED_MOST) {
+    } else if (worker->is_caught_up && worker->settled_count < SETTLED_MOST) {
         worker->settled[worker->settled_count++] = (struct settled){carriage->carried, end};
         loop_timer_set(worker->options.worker->loop, &worker->flush, 0);
     }
@@ -130,7 +139,8 @@ void carriages_offer(struct proxy_worker *worker, const struct packet *original,
     if (carriage->carried != 0) {
         bool is_new = proxy_lane_version(worker->lane, carriage->carried) != worker->fast_version;
         if (proxy_lane_renew(worker->lane, carriage->carried, &passage, worker->fast_version)) {
-            carriage->offered_ms = is_new ? now_ms(worker) : carriage->offered_ms;
+            if (is_new)
+                note_offer(worker, carriage);
             note_passage(worker, session, 0);
             return;
         }
@@ -146,7 +156,7 @@ void carriages_offer(struct proxy_worker *worker, const struct packet *original,
         if (carried != 0 && proxy_lane_version(worker->lane, carried) != worker->fast_version)
             carriages_withdraw(worker, (struct session *)(uintptr_t)other); /* as its owner */
     }
-    carriage->offered_ms = now_ms(worker);
+    note_offer(worker, carriage);
     carriage->carried =
         proxy_lane_offer(worker->lane, &passage, worker->fast_version, worker->now_ns);
 }
