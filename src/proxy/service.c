@@ -114,7 +114,7 @@ static void tell_fast(const struct proxy *proxy)
     if (obstacle == NULL)
         LOG_EVENT(proxy->env.log, LOG_LEVEL_INFO,
                   log_text("message", "xdp carries established sessions"),
-                  log_text("interface", fastpath_interface(proxy->env.fastpath)),
+                  log_text("interface", fastpath_interfaces(proxy->env.fastpath)),
                   log_uint("memory_bytes", proxy_fast_bytes(proxy->fast)));
     else
         LOG_EVENT(proxy->env.log, LOG_LEVEL_WARN,

@@ -153,7 +153,7 @@ static void commit_rules(struct qcmp *qcmp)
     if (code != 0)
         LOG_EVENT(qcmp->env.log, LOG_LEVEL_WARN,
                   log_text("message", "xdp detached: the sockets go on alone"),
-                  log_text("interface", fastpath_interface(qcmp->env.fastpath)),
+                  log_text("interface", fastpath_interfaces(qcmp->env.fastpath)),
                   log_text("reason", "it does not take the new limits and access lists"));
 }
 

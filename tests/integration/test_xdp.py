@@ -68,9 +68,9 @@ def ipv6(source, destination, payload, following=socket.IPPROTO_UDP):
     return struct.pack(">IHBB16s16s", 6 << 28, len(payload), following, 9, source, destination) + payload
 
 
-def pass_all():
-    """Has a program on `way` that passes everything, without which veth loses what XDP at its other end sends."""
-    done = subprocess.run(["ip", "link", "set", "dev", "way", "xdp", "obj", PASS_OBJECT, "sec", "xdp"],
+def pass_all(link="way"):
+    """Has a program on a link that passes everything, without which veth loses what XDP at its other end sends."""
+    done = subprocess.run(["ip", "link", "set", "dev", link, "xdp", "obj", PASS_OBJECT, "sec", "xdp"],
                           stderr=subprocess.PIPE, text=True, check=False)
     if done.returncode != 0:
         raise unittest.SkipTest(f"no XDP here: {done.stderr}")
