@@ -5,10 +5,14 @@
 
 #define MS_NS INT64_C(1000000)
 
-/* So long the driver waits for a pause of a session, and a worker until it offers one again. */
+/* So long a worker waits until it offers a session again. */
 #define PATIENCE_MS 1000U
 
-/* A session with fewer datagrams than these has pauses. */
+/* In units of 2^24 ns: so long the driver waits for a pause of a session, and what was so long ago
+ * says nothing. A session with fewer datagrams than these meanwhile has pauses. */
+#define UNIT_SHIFT 24
+#define PATIENCE_UNITS 60
+#define FORGET_UNITS (16 * PATIENCE_UNITS)
 #define PATIENCE_DATAGRAMS 64
 
 static struct carriage *carriage_of(const struct proxy_worker *worker,
@@ -52,16 +56,34 @@ static void note_offer(const struct proxy_worker *worker, struct carriage *carri
     carriage->passed = 0;
 }
 
+/* Counts a datagram that the driver has left to the sockets. Returns whether it waits in vain: the
+ * session makes no pauses, or its worker has more than it can do. */
+static bool is_in_vain(const struct proxy_worker *worker, struct carriage *carriage)
+{
+    uint16_t now = (uint16_t)(worker->now_ns >> UNIT_SHIFT);
+    uint16_t units = (uint16_t)(now - carriage->since);
+    if (carriage->passed == 0 || units > FORGET_UNITS) {
+        carriage->since = now;
+        carriage->passed = 0;
+        units = 0;
+    }
+    if (carriage->passed < UINT16_MAX)
+        carriage->passed++;
+    if (units < PATIENCE_UNITS)
+        return false;
+    bool has_no_pause = carriage->passed > PATIENCE_DATAGRAMS || !worker->is_caught_up;
+    carriage->passed = 0;
+    return has_no_pause;
+}
+
 /* A datagram of a session in the driver has come to the sockets: where it is the last one there,
- * the driver is to know, so that it carries what comes after a pause. A session without pauses, or
- * of a worker that has more than it can do, waits for that no longer than its patience. */
+ * the driver is to know, so that it carries what comes after a pause. */
 static void note_passage(struct proxy_worker *worker, const struct session *session, uint32_t end)
 {
     struct carriage *carriage = carriage_of(worker, session);
     if (carriage->carried == 0 || proxy_lane_is_open(worker->lane, carriage->carried, end))
         return;
-    bool has_no_pause = ++carriage->passed > PATIENCE_DATAGRAMS || !worker->is_caught_up;
-    if (has_no_pause && now_ms(worker) - carriage->offered_ms >= PATIENCE_MS) {
+    if (is_in_vain(worker, carriage)) {
         proxy_lane_open(worker->lane, carriage->carried);
         counter_add(&worker->options.counters->overtakings, 1);
     } else if (worker->is_caught_up && worker->settled_count < SETTLED_MOST) {

@@ -265,6 +265,14 @@ void proxy_fast_count(const struct proxy_fast *fast, uint64_t packets[2], uint64
     }
 }
 
+uint64_t proxy_fast_left(const struct proxy_fast *fast)
+{
+    uint64_t left = 0;
+    for (unsigned cpu = 0; cpu < fast->cpus; cpu++)
+        left += __atomic_load_n(&fast->counters[cpu].left, __ATOMIC_RELAXED);
+    return left;
+}
+
 uint64_t proxy_fast_sessions(const struct proxy_fast *fast)
 {
     uint64_t sessions = 0;

@@ -65,6 +65,10 @@ uint64_t proxy_fast_version(const struct proxy_fast *fast);
 /** What was sent, read and write. @param[out] packets, bytes are added to. From any thread. */
 void proxy_fast_count(const struct proxy_fast *fast, uint64_t packets[2], uint64_t bytes[2]);
 
+/** Datagrams that were left to the sockets while others of their session were carried, and may have
+ * been overtaken by them. From any thread. */
+uint64_t proxy_fast_left(const struct proxy_fast *fast);
+
 /** The sessions that are carried, of all workers. From any thread. */
 uint64_t proxy_fast_sessions(const struct proxy_fast *fast);
 

@@ -106,6 +106,7 @@ struct proxy_fast_bucket {
 /** What a CPU has sent, read and write; on cache lines of its own. */
 struct proxy_fast_counters {
     uint64_t packets[2], bytes[2];
+    uint64_t left; /**< to the sockets, among others of a direction that is carried */
 } __attribute__((aligned(64)));
 
 /** The hash of a frame's source and ports: the low bits are those of the bucket. */

@@ -25,7 +25,8 @@ struct carriage {
     struct in6_addr away; /**< the own address to which the last answer came */
     uint32_t carried;     /**< as proxy_lane_offer(); 0: by sockets alone */
     uint32_t offered_ms;  /**< when it was offered last, modulo 2^32 */
-    uint32_t passed;      /**< datagrams that came to the sockets since then */
+    uint16_t since;       /**< about when, */
+    uint16_t passed;      /**< and how many datagrams, while the driver waited for a pause */
     uint32_t seen;        /**< the version under which an answer passed last, as well */
 };
 

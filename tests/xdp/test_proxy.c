@@ -683,13 +683,24 @@ static void a_passage_that_has_changed_is_not_renewed(void **state)
     assert_false(proxy_lane_renew(fixture->lane, model->carried, &other, version + 1));
 }
 
-static bool runs(struct fixture *fixture, const struct model *model, unsigned end)
+/* Whether a datagram of a session that comes with so many hops left is carried. */
+static bool runs_with(struct fixture *fixture, const struct model *model, unsigned end,
+                      uint8_t hops)
 {
     struct fields fields = make_fields(fixture, model, end);
     fields.data_bytes = model->repeat.size; /* less than what every link was shown with */
     memcpy(fields.data, model->token, end == 0 ? model->repeat.size : 0);
     struct frame frame = frame_make(&fields);
+    uint8_t *ip = ip_of(&frame, &fields);
+    ip[model->is_ipv6 ? 7 : 8] = hops;
+    if (!model->is_ipv6)
+        frame_fix_ipv4(ip);
     return has_left(program_run(programs, &frame));
+}
+
+static bool runs(struct fixture *fixture, const struct model *model, unsigned end)
+{
+    return runs_with(fixture, model, end, 64);
 }
 
 static void a_direction_is_carried_after_a_pause_once_the_sockets_have_sent_all(void **state)
@@ -711,6 +722,11 @@ static void a_direction_is_carried_after_a_pause_once_the_sockets_have_sent_all(
         proxy_lane_settle(fixture->lane, model->carried, end, clock_monotonic_ns());
         nanosleep(&pause, NULL);
         assert_true(runs(fixture, model, end));
+        uint64_t left = proxy_fast_left(fixture->fast);
+        assert_true(runs(fixture, model, end));
+        assert_int_equal(proxy_fast_left(fixture->fast), left);
+        assert_false(runs_with(fixture, model, end, 1)); /* one alone, which may be overtaken */
+        assert_int_equal(proxy_fast_left(fixture->fast), left + 1);
         assert_true(runs(fixture, model, end));
     }
 }
