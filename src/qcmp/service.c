@@ -132,6 +132,7 @@ static struct ports_options ports_for(struct qcmp *qcmp, const struct qcmp_setti
 
     return (struct ports_options){.name = "QCMP",
                                   .key = "paddock.qcmp.listen",
+                                  .port_key = "qcmp_port, --service.qcmp.port",
                                   .port = settings->port,
                                   .addresses = settings->listen,
                                   .addresses_count = settings->listen_count,

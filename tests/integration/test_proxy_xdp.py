@@ -184,6 +184,33 @@ class WayTests:
         self.play(proxy, player, "back")
         self.check_sums(proxy)
 
+    def test_a_neighbour_that_is_not_known_any_more_is_asked_for_again(self):
+        for own, host in ((BACK_CLIENT_IPV4, SERVER_IPV4), (BACK_CLIENT_IPV6, SERVER_IPV6)):
+            servers = self.servers(1, own)
+            proxy = self.proxy([cluster(*servers.targets)])
+            player = self.player(proxy, host)
+            self.play(proxy, player, "back")
+            self.away(self.server)("neigh flush dev back")
+            self.assertEqual(player.ask(b"who has it"), b"who has it")
+            self.play(proxy, player, "back")
+            for host in (self.client, self.server):
+                self.away(host)("link set back down")
+                self.away(host)("link set back up")
+            # IPv6 addresses go with the link.
+            for host, end in ((self.client, 1), (self.server, 2)):
+                with host:
+                    support.ip(f"addr replace fd00:9a::{end}/64 dev back nodad")
+
+            def answers():
+                player.socket.send(b"up again")
+                return player.rest(0.1) != []
+            support.wait_until(answers, "the server gets datagrams again")
+            player.rest(0.2)
+            self.play(proxy, player, "back")
+            self.check_sums(proxy)
+            with self.server:
+                proxy.stop()
+
     def test_what_is_too_long_for_the_other_interface_goes_in_pieces(self):
         for host in (self.client, self.server):
             self.away(host)("link set back mtu 1000")

@@ -561,7 +561,7 @@ class LifeTest(XdpTest):
             done = run("--service.qcmp", "--service.qcmp.port", "0", "--xdp", "on",
                        "--service.udp.xdp.network-interface", "way", program=FAULTY, env=faults.environment())
             self.assertEqual((done.returncode, done.stderr), (
-                255, f"paddock: cannot serve QCMP on UDP port 0: {os.strerror(errno.EADDRINUSE)}\n"))
+                255, f"paddock: cannot serve QCMP on UDP port 0 (qcmp_port, --service.qcmp.port): {os.strerror(errno.EADDRINUSE)}\n"))
             self.assertIsNone(holder("way"))
 
     def test_a_start_without_privileges_is_an_error(self):
