@@ -182,8 +182,9 @@ class PayloadTest(unittest.TestCase):
                 for data in sent[first:first + 50]:
                     player.socket.send(data)
                 received += [player.socket.recv(65536) for _ in sent[first:first + 50]]
-            self.assertEqual([data for data, _ in servers.seen[0]], sent)
-            self.assertEqual(received, sent)
+            may_differ = value(proxy.metrics(), "paddock_udp_xdp_overtakings_total") > 0
+            for found in [data for data, _ in servers.seen[0]], received:
+                self.assertEqual(sorted(found) if may_differ else found, sent)
 
 
 class TrafficTest(unittest.TestCase):
