@@ -217,6 +217,8 @@ int fastpath_open(struct fastpath **fastpath, const struct fastpath_options *opt
     if (code != 0)
         goto fail;
 
+    settings_of(opened)->interface = (opened->device.is_veth ? FASTPATH_IS_VETH : 0) |
+                                     (options->mode == XDP_MODE_GENERIC ? FASTPATH_IS_GENERIC : 0);
     fastpath_device_transmit_errors(opened->interface, &opened->errors_before);
     const struct xdp_attachment wanted = {.program_fd =
                                               bpf_program__fd(opened->program->progs.paddock),

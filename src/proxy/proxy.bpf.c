@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The proxy's part of the fast path: carries datagrams of established sessions. What it does not
  * carry it leaves as it is and passes on: the sockets decide about it, and count it. */
-#include "fastpath/part.bpf.h"
+#include "fastpath/checksum.bpf.h"
 #include "proxy/shared.h"
 
 /* Ethernet, a tag, IPv6. */
@@ -150,20 +150,60 @@ ALWAYS_INLINE uint16_t complement(uint16_t sum)
     return (uint16_t)~sum;
 }
 
+/* What stands for a checksum that the sender left to its interface. */
+ALWAYS_INLINE uint16_t partial_checksum(const struct proxy_fast_end *end, uint16_t bytes)
+{
+    return part_fold((uint64_t)end->sum + complement(end->peer_port) + complement(end->own_port) +
+                     bytes);
+}
+
+/* The checksum of a datagram that leaves, from the sum of its payload. */
+ALWAYS_INLINE uint16_t whole_checksum(const struct way *way, uint64_t sum, uint16_t bytes)
+{
+    uint16_t checksum = complement(part_fold(sum + way->out->sum + 2 * (uint64_t)bytes));
+    return checksum != 0 ? checksum : 0xffff;
+}
+
+/* As next_checksum(), of a partial one. Natively nothing but bytes leaves, so that it is computed.
+ * In the generic mode it stays a partial one, as long as the UDP header stays where it is; a whole
+ * one that looks like it, which would become wrong, is what the payload says. */
+ALWAYS_INLINE uint16_t next_partial_checksum(struct xdp_md *context, const struct fastpath_cpu *own,
+                                             const struct way *way, int32_t front,
+                                             uint16_t checksum)
+{
+    const struct fastpath_datagram *datagram = &own->datagram;
+    bool is_generic = (own->interface & FASTPATH_IS_GENERIC) != 0;
+    uint32_t cut = is_generic ? 0 : way->token_bytes;
+    uint32_t at = datagram->udp_at + (uint32_t)sizeof(struct udphdr) + (way->cuts_front ? cut : 0);
+    uint32_t payload_bytes = datagram->udp_bytes - (uint32_t)sizeof(struct udphdr) - cut;
+    uint16_t bytes = bpf_htons(datagram->udp_bytes);
+    uint16_t next_bytes = bpf_htons((uint16_t)(datagram->udp_bytes - way->token_bytes));
+
+    if ((own->interface & FASTPATH_IS_VETH) == 0 || (is_generic && front != 0))
+        return 0;
+    uint64_t sum = checksum_sum(context, at, payload_bytes);
+    if (!is_generic)
+        return whole_checksum(way, sum, next_bytes);
+    bool is_whole = part_fold(sum + way->in->sum + 2 * (uint64_t)bytes + checksum) == 0xffff;
+    return is_whole ? 0 : partial_checksum(way->out, next_bytes);
+}
+
 /* The checksum of the datagram as it leaves, in network order, from the one with which it came:
  * that of the payload is what the headers and the token leave of it. Returns 0 for one of which
- * that cannot be known: there is none, or it looks like one that the sender left to its network
- * interface, as between containers, so that it is of the addresses alone. */
-ALWAYS_INLINE uint16_t next_checksum(const struct fastpath_datagram *datagram,
-                                     const struct way *way, uint16_t checksum)
+ * that cannot be known: there is none, or it looks like a partial one that is not to be completed
+ * here. */
+ALWAYS_INLINE uint16_t next_checksum(struct xdp_md *context, const struct fastpath_cpu *own,
+                                     const struct way *way, int32_t front, uint16_t checksum)
 {
+    const struct fastpath_datagram *datagram = &own->datagram;
     const struct proxy_fast_end *in = way->in;
     uint16_t bytes = bpf_htons(datagram->udp_bytes);
     uint16_t next_bytes = bpf_htons((uint16_t)(datagram->udp_bytes - way->token_bytes));
-    uint64_t addresses = (uint64_t)in->sum + complement(in->peer_port) + complement(in->own_port);
 
-    if (checksum == 0 || checksum == part_fold(addresses + bytes))
+    if (checksum == 0)
         return 0;
+    if (checksum == partial_checksum(in, bytes))
+        return next_partial_checksum(context, own, way, front, checksum);
     uint64_t sum = (uint64_t)complement(checksum) + complement(in->sum) + 2 * complement(bytes);
     if (way->token_bytes > 0) {
         uint16_t token = complement(way->slot->token_sum);
@@ -174,8 +214,7 @@ ALWAYS_INLINE uint16_t next_checksum(const struct fastpath_datagram *datagram,
             sum = (uint16_t)(rest << 8 | rest >> 8);
         }
     }
-    uint16_t next = complement(part_fold(sum + way->out->sum + 2 * (uint64_t)next_bytes));
-    return next != 0 ? next : 0xffff;
+    return whole_checksum(way, sum, next_bytes);
 }
 
 /* Whether nothing that came before can wait in a socket. */
@@ -283,14 +322,14 @@ int paddock_proxy(struct xdp_md *context)
     void *at = start + (datagram->udp_at & MAX_UDP_AT);
     if (at + sizeof(struct udphdr) > end)
         return XDP_PASS;
-    uint16_t checksum = next_checksum(datagram, &way, ((struct udphdr *)at)->check);
+    int32_t tags = (int32_t)datagram->tags_count - (way.out->link >> MAC_BITS != 0);
+    int32_t front = PART_TAG_BYTES * tags + (way.cuts_front ? (int32_t)way.token_bytes : 0);
+    uint16_t checksum = next_checksum(context, own, &way, front, ((struct udphdr *)at)->check);
     if (checksum == 0 || !is_open(way.count))
         return XDP_PASS;
 
     uint32_t frame_bytes = (uint32_t)shared_word_opaque((uint64_t)(end - start));
     uint32_t used_bytes = datagram->udp_at + datagram->udp_bytes;
-    int32_t tags = (int32_t)datagram->tags_count - (way.out->link >> MAC_BITS != 0);
-    int32_t front = PART_TAG_BYTES * tags + (way.cuts_front ? (int32_t)way.token_bytes : 0);
     if (!resize(context, &way, front, frame_bytes, used_bytes))
         return XDP_PASS;
     turn(datagram, &way);

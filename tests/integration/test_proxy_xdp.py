@@ -2,12 +2,14 @@
 """The proxy with XDP in front of its sockets, between two hosts (network namespaces) over veth: players and game servers are on
 one of them."""
 import json
+import os
 import subprocess
 import time
 
 import support
 from proxying import BALANCER, FILTER, Player, Proxy, Servers, by_token, check_sums, cluster, dropped, value
 from serving import RELOADED
+from support import ip, sysctl
 from test_xdp import CLIENT_IPV4, CLIENT_IPV6, SERVER_IPV4, SERVER_IPV6, XdpTest, holder
 
 CARRIES = "xdp carries established sessions"
@@ -16,20 +18,26 @@ FIREWALL, CONCATENATE = FILTER("firewall", "Firewall"), FILTER("concatenate", "C
 EVERYBODY = {"action": "ALLOW", "sources": ["0.0.0.0/0", "::/0"], "ports": ["0-65535", 65535]}
 
 
+def compute_checksums(link):
+    """Has what leaves by a link of this namespace leave with its checksum."""
+    subprocess.run(["ethtool", "-K", link, "tx", "off"], check=True, stdout=subprocess.DEVNULL)
+
+
 class ProxyXdpTest(XdpTest):
     """What the tests below share."""
     mode = None
+    leaves_checksums = False  # to the interface, which is veth's way; else senders compute them
 
     @classmethod
     def setUpClass(cls):
         super().setUpClass()
-        with cls.client:
-            # Without it checksums are left to a network interface that does not exist, and the sockets carry all.
-            subprocess.run(["ethtool", "-K", "way", "tx", "off"], check=True, stdout=subprocess.DEVNULL)
+        if not cls.leaves_checksums:
+            with cls.client:
+                compute_checksums("way")
 
-    def proxy(self, clusters=(), filters=None, udp=None, **options):
+    def proxy(self, clusters=(), filters=None, udp=None, *flags, **options):
         with self.server:
-            proxy = Proxy(clusters, filters, udp, "--xdp", "on", "--xdp-attach", self.mode,
+            proxy = Proxy(clusters, filters, udp, *flags, "--xdp", "on", "--xdp-attach", self.mode,
                           "--service.udp.xdp.network-interface", "way", **options)
         self.addCleanup(proxy.__exit__)
         return proxy
@@ -52,12 +60,13 @@ class ProxyXdpTest(XdpTest):
         metrics = self.metrics(proxy)
         return [value(metrics, "paddock_udp_xdp_packets_total", event=event) for event in ("read", "write")]
 
-    def establish(self, proxy, player, data=b"hello"):
-        """Plays until XDP carries the session both ways."""
+    def establish(self, proxy, player, data=b"hello", ways=(0, 1)):
+        """Plays until XDP carries the session both ways, or one."""
         def is_carried():
             before = self.carried(proxy)
             player.ask(data)
-            return all(now > then for now, then in zip(self.carried(proxy), before))
+            after = self.carried(proxy)
+            return all(after[way] > before[way] for way in ways)
         support.wait_until(is_carried, "XDP carries the session")
 
     def check_all_by_xdp(self, proxy, player, count=50, data=b"datagram %d", answer=None):
@@ -245,6 +254,85 @@ class NativeTest(ModeTests, ProxyXdpTest):
 
 @support.needs_root
 class GenericTest(ModeTests, ProxyXdpTest):
+    mode = "generic"
+
+
+class ContainerTests:
+    """Senders leave checksums to the interface, as between containers."""
+    leaves_checksums = True
+
+    def test_datagrams_of_every_kind_arrive_as_they_were_sent(self):
+        for own, host, part, size, remove in ((CLIENT_IPV4, SERVER_IPV4, None, 0, False),
+                                              (CLIENT_IPV6, SERVER_IPV6, "prefix", 3, True),
+                                              (CLIENT_IPV4, SERVER_IPV4, "prefix", 4, True),
+                                              (CLIENT_IPV6, SERVER_IPV6, "suffix", 5, True),
+                                              (CLIENT_IPV4, SERVER_IPV4, "suffix", 16, False)):
+            with self.subTest(own=own, part=part, size=size):
+                servers, token = self.servers(1, own), os.urandom(size)
+                filters = by_token(part, size, remove) if part else None
+                proxy = self.proxy([cluster(*servers.targets, tokens=[[token]] if part else None)], filters)
+                player = self.player(proxy, host)
+
+                def marked(data):
+                    return token + data if part == "prefix" else data + token
+                is_moved = part == "prefix" and remove and self.mode == "generic"
+                self.establish(proxy, player, marked(b"hello"), (1,) if is_moved else (0, 1))
+                before, lengths = self.carried(proxy), [*range(70), 127, 128, 129, 511, 512, 1023, 1399, 1400]
+                for length in lengths:
+                    data = os.urandom(length)
+                    self.assertEqual(player.ask(marked(data)), data if remove or not part else marked(data))
+                self.check_carried(proxy, before, len(lengths), is_moved)
+                self.check_sums(proxy)
+                with self.server:
+                    proxy.stop()
+
+    def check_carried(self, proxy, before, count, is_moved=False):
+        """In the generic mode the sockets have what would move a header whose checksum is to be completed, and one
+        datagram in 65,536, whose checksum looks complete."""
+        to_servers, to_players = (now - then for now, then in zip(self.carried(proxy), before))
+        self.assertIn(to_servers, [0] if is_moved else range(count - 2, count + 1))
+        self.assertIn(to_players, range(count - 2, count + 1))
+
+    def test_checksums_are_right_behind_further_interfaces(self):
+        servers = self.servers(1)
+        with self.server:
+            port = support.closed_port()
+        proxy = self.proxy([cluster(*servers.targets)], None, None, "--service.qcmp", "--service.qcmp.port", str(port))
+        far = support.Namespace()
+        self.addCleanup(far.close)
+        with self.client:
+            sysctl("ipv4/ip_forward", 1)
+            ip(f"link add near type veth peer name far netns {far.path}")
+            compute_checksums("near")
+            ip("addr add 10.98.0.1/24 dev near")
+            ip("link set near up")
+        with self.server:
+            ip(f"route replace 10.98.0.0/24 via {CLIENT_IPV4}")
+        with far:
+            ip("addr add 10.98.0.2/24 dev far")
+            ip("link set far up")
+            ip("route add default via 10.98.0.1")
+            player = self.enterContext(Player(proxy.port, SERVER_IPV4))
+            asker = self.enterContext(support.Asker(port, self.sent, SERVER_IPV4))
+        self.establish(proxy, player)
+        before = self.carried(proxy)
+        for length in range(100):
+            data = os.urandom(length)
+            self.assertEqual(player.ask(data), data)
+        self.check_carried(proxy, before, 100)
+        for nonce in range(100):
+            asker.send(support.packed_ping(nonce, nonce))
+            self.assertEqual(asker.receive().nonce, nonce)
+        self.assertIn(self.metrics(proxy)["paddock_xdp_answered_total"], range(98, 101))
+
+
+@support.needs_root
+class NativeContainerTest(ContainerTests, ProxyXdpTest):
+    mode = "native"
+
+
+@support.needs_root
+class GenericContainerTest(ContainerTests, ProxyXdpTest):
     mode = "generic"
 
 
