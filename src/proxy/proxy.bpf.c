@@ -31,6 +31,15 @@ struct {
     __type(value, struct proxy_fast_slot);
 } slots SEC(".maps");
 
+/* By slot. */
+struct {
+    __uint(type, BPF_MAP_TYPE_ARRAY);
+    __uint(max_entries, 1);
+    __uint(map_flags, BPF_F_MMAPABLE);
+    __type(key, uint32_t);
+    __type(value, struct proxy_fast_limit);
+} limits SEC(".maps");
+
 struct {
     __uint(type, BPF_MAP_TYPE_ARRAY);
     __uint(max_entries, 1);
@@ -44,6 +53,7 @@ struct way {
     struct proxy_fast_slot *slot;
     struct proxy_fast_end *in, *out;
     struct proxy_fast_count *count;
+    uint32_t index;       /* of the slot */
     uint32_t end;         /* 0: read, 1: write */
     uint32_t token_bytes; /* that are cut off */
     bool cuts_front;
@@ -68,8 +78,8 @@ ALWAYS_INLINE bool find_way(const struct fastpath_datagram *datagram, struct way
     if (found == 0)
         return false;
     way->end = (found - 1) & 1;
-    index = (found - 1) >> 1;
-    way->slot = bpf_map_lookup_elem(&slots, &index);
+    way->index = (found - 1) >> 1;
+    way->slot = bpf_map_lookup_elem(&slots, &way->index);
     if (way->slot == NULL)
         return false;
     /* Not by an index that is computed: constants are what the compiler of clang 14 can follow. */
@@ -230,6 +240,21 @@ ALWAYS_INLINE bool is_open(struct proxy_fast_count *count)
     return opens;
 }
 
+/* Takes the datagram from what its player may send, if that is limited. */
+ALWAYS_INLINE enum rate_verdict take(const struct fastpath_cpu *own, const struct way *way)
+{
+    uint32_t index = way->index;
+
+    if (way->end != 0 || way->slot->is_limited == 0)
+        return RATE_PASSES;
+    struct proxy_fast_limit *limit = bpf_map_lookup_elem(&limits, &index);
+    if (limit == NULL)
+        return RATE_UNDECIDED;
+    uint64_t now_ns = bpf_ktime_get_coarse_ns() + (uint64_t)own->monotonic_offset_ns;
+    const struct rate_moment moment = rate_moment_of(&limit->law, now_ns);
+    return rate_window_take(&limit->window, &limit->law, &moment);
+}
+
 /* Makes the datagram in memory of the CPU the one that leaves. */
 ALWAYS_INLINE void turn(struct fastpath_datagram *datagram, const struct way *way)
 {
@@ -330,7 +355,20 @@ int paddock_proxy(struct xdp_md *context)
 
     uint32_t frame_bytes = (uint32_t)shared_word_opaque((uint64_t)(end - start));
     uint32_t used_bytes = datagram->udp_at + datagram->udp_bytes;
-    if (!resize(context, &way, front, frame_bytes, used_bytes))
+    /* Room is made before the datagram is counted against a limit, as it may not be had. */
+    if (front < 0 && bpf_xdp_adjust_head(context, front) != 0)
+        return XDP_PASS;
+    enum rate_verdict verdict = take(own, &way);
+    if (verdict == RATE_OVER) {
+        counted->over_limit++;
+        return XDP_DROP;
+    }
+    if (verdict != RATE_PASSES) {
+        if (front < 0)
+            bpf_xdp_adjust_head(context, -front);
+        return XDP_PASS;
+    }
+    if (!resize(context, &way, front > 0 ? front : 0, frame_bytes, used_bytes))
         return XDP_PASS;
     turn(datagram, &way);
     if (!write_frame(context, datagram, checksum))

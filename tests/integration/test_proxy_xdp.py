@@ -3,6 +3,7 @@
 one of them."""
 import json
 import os
+import socket
 import subprocess
 import time
 
@@ -14,8 +15,14 @@ from test_xdp import CLIENT_IPV4, CLIENT_IPV6, SERVER_IPV4, SERVER_IPV6, XdpTest
 
 CARRIES = "xdp carries established sessions"
 LEAVES = "xdp leaves players' datagrams to the sockets"
+LIMIT, OVER_LIMIT = FILTER("local_rate_limit", "LocalRateLimit"), "filter::rate_limit::dropped"
 FIREWALL, CONCATENATE = FILTER("firewall", "Firewall"), FILTER("concatenate", "Concatenate")
+SO_NO_CHECK = 11
 EVERYBODY = {"action": "ALLOW", "sources": ["0.0.0.0/0", "::/0"], "ports": ["0-65535", 65535]}
+
+
+def limited(count, seconds):
+    return {"name": LIMIT, "config": {"max_packets": count, "period": seconds}}
 
 
 def compute_checksums(link):
@@ -185,12 +192,61 @@ class ModeTests:
             proxy.reload(filters=[{"name": BALANCER, "config": {"policy": "HASH"}}])
         self.establish(proxy, player)
         self.assertEqual((shown(), self.metrics(proxy)["paddock_udp_xdp_active"]), ("sessions", 1))
+        with self.server:
+            proxy.reload(filters=[limited(5, 60), limited(9, 3600)])
+        self.assertEqual(shown(), LIMIT)
+        with self.server:
+            proxy.reload(filters=[])
         limit = "paddock.udp.sessions.max_packets_per_second"
         with self.server:
             proxy.reload(udp={"sessions": {"max_packets_per_second": 1000000}})
         before = self.carried(proxy)
         player.ask(b"limited")
         self.assertEqual((self.carried(proxy), shown()), (before, limit))
+        self.check_sums(proxy)
+
+    def test_a_limit_holds_over_both_ways_together(self):
+        most, filters = 400, [*by_token(), limited(400, 3600), {"name": BALANCER, "config": {"policy": "HASH"}}]
+        servers = self.servers(1)
+        proxy = self.proxy([cluster(*servers.targets, tokens=[[b"tok"]])], filters)
+        player = self.player(proxy)
+
+        def received():
+            return value(self.metrics(proxy), "paddock_udp_received_total", event="read")
+
+        def flood(count):
+            """Every third without a checksum, which is the sockets'. In steps, so that no queue is too short."""
+            for i in range(count):
+                if i % 100 == 0:
+                    support.wait_until(lambda: received() >= sent + i, "what was sent has come")
+                player.socket.setsockopt(socket.SOL_SOCKET, SO_NO_CHECK, i % 3 == 0)
+                player.socket.send(b"%d tok" % i)
+            support.wait_until(lambda: received() == sent + count, "all have come")
+            return sent + count
+        self.establish(proxy, player, b"hello tok")
+        sent, before = received(), self.carried(proxy)
+        sent = flood(150)
+        self.assertEqual(self.carried(proxy)[0] - before[0], 100)
+        self.assertEqual(servers.count(), sent)
+        with self.server:
+            proxy.reload(udp={"session_timeout": "50s"})
+        player.rest()
+        self.establish(proxy, player, b"hello tok")
+        sent = received()
+        sent = flood(3 * most)
+        support.wait_until(lambda: servers.count() == most, "what may come has come")
+        metrics = self.metrics(proxy)
+        self.assertEqual(dropped(metrics, "read", OVER_LIMIT), sent - most)
+        self.assertGreaterEqual(metrics["paddock_udp_xdp_dropped_total"], 2 * (3 * most - most) // 3)
+        self.assertLess(metrics["paddock_udp_xdp_dropped_total"], sent - most)
+        with self.server:
+            proxy.reload(udp={"session_timeout": "1s"})
+        sent = flood(100)
+        support.wait_until(lambda: self.metrics(proxy)["paddock_udp_xdp_sessions"] == 0, "the session has ended")
+        sent = flood(100)
+        self.assertEqual(servers.count(), most)
+        self.assertEqual(dropped(self.metrics(proxy), "read", OVER_LIMIT), sent - most)
+        self.assertEqual(dropped(self.metrics(proxy), "read"), sent - most)
         self.check_sums(proxy)
 
 

@@ -13,6 +13,7 @@
 
 #include <bpf/bpf.h>
 
+#include "base/clock.h"
 #include "fastpath/clock.h"
 #include "fastpath/parts.h"
 #include "fastpath/shared.h"
@@ -622,6 +623,67 @@ static void what_crosses_families_or_has_a_scope_is_not_possible(void **state)
     assert_false(proxy_passage_is_possible(&passage));
 }
 
+#define LIMITED 64
+#define LIMIT 50
+
+/* Offers a session of the fixture anew, with a limit of which nothing expires meanwhile. */
+static struct rate_window *offer_limited(struct fixture *fixture, struct model *model)
+{
+    const struct rate_window nothing = {.newest = 0};
+    uint64_t version = proxy_fast_version(fixture->fast);
+    model->repeat.is_limited = true;
+    model->repeat.limit = rate_law_of(LIMIT, 86400);
+    model->passage.repeat = &model->repeat;
+    model->passage.sent = &nothing;
+    proxy_lane_withdraw(fixture->lane, model->carried, 0);
+    model->carried = proxy_lane_offer(fixture->lane, &model->passage, version, 100 * SECOND_NS);
+    assert_true(model->carried != 0);
+    proxy_lane_open(fixture->lane, model->carried);
+    assert_false(runs(fixture, model, 0)); /* where to is not known yet: it costs nothing */
+    assert_true(runs(fixture, model, 1));
+    return proxy_lane_window(fixture->lane, model->carried);
+}
+
+static uint32_t run_limited(struct fixture *fixture, const struct model *model, unsigned end,
+                            struct rate_window *window)
+{
+    struct fields fields = make_fields(fixture, model, end);
+    struct frame frame = frame_make(&fields), before = frame;
+    const struct rate_moment moment =
+        rate_moment_of(&model->repeat.limit, (uint64_t)clock_coarse_ns());
+    if (end == 0 && choose(fixture, 2) == 0) { /* as the sockets do */
+        enum rate_verdict verdict = rate_window_take(window, &model->repeat.limit, &moment);
+        return verdict == RATE_PASSES ? XDP_TX : verdict == RATE_OVER ? XDP_DROP : XDP_PASS;
+    }
+    uint64_t dropped = proxy_fast_over_limit(fixture->fast);
+    uint32_t verdict = program_run(programs, &frame);
+    assert_int_equal(proxy_fast_over_limit(fixture->fast) - dropped, verdict == XDP_DROP);
+    if (verdict == XDP_PASS) {
+        assert_int_equal(frame.length, before.length);
+        assert_memory_equal(frame.bytes, before.bytes, before.length);
+    }
+    return verdict;
+}
+
+static void a_limit_is_one_for_the_driver_and_the_sockets(void **state)
+{
+    struct fixture *fixture = *state;
+    programs->fastpath->bss->settings.interface = FASTPATH_IS_VETH; /* any checksum will do */
+    for (uint32_t i = 0; i < LIMITED; i++) {
+        struct model *model = &fixture->models[4 + i];
+        struct rate_window *window = offer_limited(fixture, model), left = {0};
+        for (unsigned passed = 0, tries = 0; tries < 2 * LIMIT; tries++) {
+            assert_int_equal(run_limited(fixture, model, 1, window), XDP_TX);
+            uint32_t verdict = run_limited(fixture, model, 0, window);
+            assert_int_equal(verdict, passed++ < LIMIT ? XDP_TX : XDP_DROP);
+        }
+        rate_window_move(&left, window);
+        assert_int_equal((uint32_t)left.newest, LIMIT);
+        assert_int_equal(run_limited(fixture, model, 0, window), XDP_PASS);
+    }
+    programs->fastpath->bss->settings.interface = 0;
+}
+
 /* One of very many sessions: a player and a number of an upstream socket each. */
 static struct proxy_passage one_of_many(uint32_t i)
 {
@@ -722,6 +784,7 @@ int main(void)
         cmocka_unit_test(a_direction_is_carried_after_a_pause),
         cmocka_unit_test(a_whole_checksum_that_looks_partial_stays_right),
         cmocka_unit_test(what_crosses_families_or_has_a_scope_is_not_possible),
+        cmocka_unit_test(a_limit_is_one_for_the_driver_and_the_sockets),
         cmocka_unit_test(a_hundred_thousand_sessions_come_and_go_and_none_gets_anothers),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
