@@ -229,6 +229,9 @@ class ModeTests:
         self.assertEqual(self.carried(proxy)[0] - before[0], 100)
         self.assertEqual(servers.count(), sent)
         with self.server:
+            proxy.reload(udp={"session_timeout": "1s"})
+        support.wait_until(lambda: self.metrics(proxy)["paddock_udp_xdp_sessions"] == 0, "the session has ended")
+        with self.server:
             proxy.reload(udp={"session_timeout": "50s"})
         player.rest()
         self.establish(proxy, player, b"hello tok")
@@ -239,14 +242,7 @@ class ModeTests:
         self.assertEqual(dropped(metrics, "read", OVER_LIMIT), sent - most)
         self.assertGreaterEqual(metrics["paddock_udp_xdp_dropped_total"], 2 * (3 * most - most) // 3)
         self.assertLess(metrics["paddock_udp_xdp_dropped_total"], sent - most)
-        with self.server:
-            proxy.reload(udp={"session_timeout": "1s"})
-        sent = flood(100)
-        support.wait_until(lambda: self.metrics(proxy)["paddock_udp_xdp_sessions"] == 0, "the session has ended")
-        sent = flood(100)
-        self.assertEqual(servers.count(), most)
-        self.assertEqual(dropped(self.metrics(proxy), "read", OVER_LIMIT), sent - most)
-        self.assertEqual(dropped(self.metrics(proxy), "read"), sent - most)
+        self.assertEqual(dropped(metrics, "read"), sent - most)
         self.check_sums(proxy)
 
 

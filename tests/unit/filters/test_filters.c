@@ -281,7 +281,7 @@ static void so_few_sources_are_shared_that_others_have_a_place(void **state)
             allowance->shared = &window;
         window.newest = 0;
     }
-    assert_in_range(shared, 40000, 49152); /* of 65,536 */
+    assert_in_range(shared, 40000, 49152); /* places are 65,536 */
     bench->peer.address.s6_addr32[2] = 0;
     for (unsigned i = 0; i < 3; i++)
         assert_int_equal(read_bytes(bench, "x", 1), FILTER_NEXT);
