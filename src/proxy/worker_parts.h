@@ -28,6 +28,7 @@ struct carriage {
     uint16_t since;       /**< about when, */
     uint16_t passed;      /**< and how many datagrams, while the driver waited for a pause */
     uint32_t seen;        /**< the version under which an answer passed last, as well */
+    uint16_t listener;    /**< the session's, when it was offered */
 };
 
 /** One direction of a session in the driver, of which all that came to the sockets before the turn
