@@ -29,10 +29,10 @@
 #define SECOND_NS INT64_C(1000000000)
 #define TICK_NS INT64_C(1000000)
 #define TICKS 8192 /* of the wheel: longer than any pause */
-#define PAUSE_NS (5 * TICK_NS)
+#define PAUSE_NS (20 * TICK_NS)
 #define PACE_NS (4 * SECOND_NS)
 #define LINGER_NS (SECOND_NS / 2)
-#define JOIN_BURST 6
+#define JOIN_BURST 5
 #define NOBODY UINT32_MAX
 #define PORTS_AN_ADDRESS 50000U
 #define FIRST_PORT 10000U

@@ -126,14 +126,11 @@ def main(options):
         pass_all = passing(options, client)
         try:
             time.sleep(1)
-            status = play(options, proxy, client, server)
+            return play(options, proxy, client, server)
         finally:
             pass_all.stdin.close()
             pass_all.wait()
-        with server:
-            proxy.stop()
             proxy.__exit__()
-    return status
 
 
 def play(options, proxy, client, server):
