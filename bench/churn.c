@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Players who come, play and go, and game servers, all with real sockets: each datagram says whose
  * it is and its number, and the server sends it back. Several such processes have more descriptors
- * than one may: INDEX says which of PROCESSES this one is. Prints a JSON object once its players
- * have gone, and another one of its servers when the input ends: what was sent, what came, in which
+ * than one may: INDEX says which of PROCESSES this one is. Prints "ready" once its servers are
+ * there, and begins with a line of input; prints a JSON object once its players have gone, and
+ * another one of its servers when the input ends: what was sent, what came, in which
  * order, and to whom.
  * usage: churn INDEX PROCESSES PROXY PROXY-PORT SERVER SERVER-PORT SERVERS PLAYERS JOINS SECONDS
  * Servers have ports from SERVER-PORT on. JOINS players a second come; once there are PLAYERS, as
@@ -322,6 +323,9 @@ int main(int argc, char **argv)
     if (pthread_create(&thread, NULL, serve, &servers) != 0)
         fail("pthread_create");
 
+    puts("ready");
+    fflush(stdout);
+    getchar();
     print_counts(&run.counts, play(&run, players, joins));
     while (getchar() != EOF)
         continue;

@@ -30,7 +30,7 @@ def arguments():
     parser.add_argument("--players", type=int, default=100_000, help="at a time")
     parser.add_argument("--joins", type=int, default=10_000, help="players that come a second, and as many that go")
     parser.add_argument("--seconds", type=int, default=10, help="of coming and going, once all are there")
-    parser.add_argument("--workers", type=int, default=1)
+    parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--mode", choices=("native", "generic"), default="native")
     parser.add_argument("--xdp", choices=("on", "off"), default="on")
     return parser.parse_args()
@@ -143,6 +143,11 @@ def play(options, proxy, client, server):
             options.build / "bin/paddock_churn", i, count, "10.99.0.2", proxy.port, "10.99.0.1", FIRST_SERVER_PORT + i * SERVERS // count,
             (i + 1) * SERVERS // count - i * SERVERS // count, options.players // count, options.joins / count, options.seconds)],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE) for i in range(count)]
+    for process in processes:
+        process.stdout.readline()
+    for process in processes:
+        process.stdin.write(b"\n")
+        process.stdin.flush()
     players = total(processes)
     watch.end()
     time.sleep(0.5)
