@@ -176,11 +176,12 @@ int main(int argc, char **argv)
                                                           .log = &fleet.log,
                                                           .name = "mds",
                                                           .urls = &urls,
+                                                          .ping_ns = 3600 * SECOND_NS,
                                                           .message_bytes = 1 << 20,
-                                                          .memory = &fleet.memory},
+                                                          .memory = &fleet.memory,
+                                                          .metrics = fleet.metrics},
                                                .catalog = fleet.catalog,
-                                               .publications = fleet.publications,
-                                               .metrics = fleet.metrics};
+                                               .publications = fleet.publications};
     if (mds_client_new(&agent, &options) != 0)
         return EXIT_FAILURE;
     mds_client_start(agent);

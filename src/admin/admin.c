@@ -77,61 +77,36 @@ static bool is_from_here(const struct sockaddr *peer)
            (IN6_IS_ADDR_V4MAPPED(address) && address->s6_addr[12] == IN_LOOPBACKNET);
 }
 
-static void copy_query(const struct http_request *request, const char *key, char *text,
-                       size_t bytes)
-{
-    const char *value = http_request_query(request, key);
-    snprintf(text, bytes, "%s", value != NULL ? value : "");
-}
-
 /* Who plays where is nobody else's business. */
-static int answer_list(const struct http_request *request, struct http_reply *reply,
-                       const char *subject, void *user)
+static int answer_list(const struct http_request *request, struct http_reply *reply, void *user)
 {
     const struct admin *admin = user;
-    struct admin_question question;
+    struct error error = {.code = 0};
 
     if (!admin->shows_sessions && !is_from_here(request->peer)) {
         reply->status = 403;
         fputs("for this host alone\n", reply->out);
         return 0;
     }
-    snprintf(question.subject, sizeof question.subject, "%s", subject);
-    copy_query(request, "sort", question.sort, sizeof question.sort);
-    copy_query(request, "limit", question.limit, sizeof question.limit);
-    copy_query(request, "player", question.player, sizeof question.player);
-    copy_query(request, "server", question.server, sizeof question.server);
-    reply->type = "application/json";
     reply->cache_control = "no-store";
-    reply->blob = admin->callbacks.list(&question, admin->user);
+    reply->blob = admin->callbacks.list(request, &error, admin->user);
+    if (error.code != 0) {
+        reply->status = 400;
+        fprintf(reply->out, "%s\n", error.text);
+        return 0;
+    }
+    reply->type = "application/json";
     return reply->blob != NULL ? 0 : -EIO;
-}
-
-static int answer_sessions(const struct http_request *request, struct http_reply *reply, void *user)
-{
-    return answer_list(request, reply, "sessions", user);
-}
-
-static int answer_control(const struct http_request *request, struct http_reply *reply, void *user)
-{
-    return answer_list(request, reply, "peers", user);
-}
-
-static int answer_trace(const struct http_request *request, struct http_reply *reply, void *user)
-{
-    char subject[16];
-    copy_query(request, "what", subject, sizeof subject);
-    return answer_list(request, reply, subject, user);
 }
 
 int admin_start(struct admin **admin, const struct admin_options *options, struct error *error)
 {
     static const struct http_route routes[] = {
-        {"/live", answer_live},         {"/livez", answer_live},
-        {"/ready", answer_ready},       {"/readyz", answer_ready},
-        {"/metrics", answer_metrics},   {"/config", answer_config},
-        {"/sessions", answer_sessions}, {"/trace", answer_trace},
-        {"/control", answer_control},   {NULL, NULL}};
+        {"/live", answer_live},       {"/livez", answer_live},
+        {"/ready", answer_ready},     {"/readyz", answer_ready},
+        {"/metrics", answer_metrics}, {"/config", answer_config},
+        {"/sessions", answer_list},   {"/trace", answer_list},
+        {"/control", answer_list},    {NULL, NULL}};
 
     struct admin *started = calloc(1, sizeof *started);
     if (started == NULL)

@@ -12,12 +12,6 @@
 #include "http/server.h"
 #include "metrics/metrics.h"
 
-/** A list that a request asks for; texts that it does not have are "". */
-struct admin_question {
-    char subject[16]; /**< "sessions", or the `what` of /trace */
-    char sort[16], limit[16], player[64], server[64];
-};
-
 /** What is to be shown. All are called by the server's thread, as a #http_answer_fn is. */
 struct admin_callbacks {
     /** /live, /livez: whether the process works; otherwise 500. */
@@ -35,9 +29,11 @@ struct admin_callbacks {
     struct http_blob *(*config)(bool with_access, void *user);
     /**
      * /sessions, /trace and /control: the JSON of a list. May wait for a second.
-     * @return a reference, which goes to the server; NULL for a 500.
+     * @param request whose path and query say which.
+     * @param[out] error zeroed; what is wrong with the query, for a 400.
+     * @return a reference, which goes to the server; NULL for a 500 where there is no error.
      */
-    struct http_blob *(*list)(const struct admin_question *question, void *user);
+    struct http_blob *(*list)(const struct http_request *request, struct error *error, void *user);
 };
 
 /** How to start a server. */

@@ -80,3 +80,15 @@ int server_address_parse(const char *text, struct server_address *address)
     *address = found;
     return 0;
 }
+
+int server_numeric_parse(const char *text, struct endpoint *endpoint)
+{
+    struct server_address address;
+
+    if (strchr(text, '%') != NULL ||
+        (server_address_parse(text, &address) != 0 && server_host_parse(text, &address) != 0) ||
+        address.name[0] != '\0')
+        return -1;
+    *endpoint = address.at;
+    return 0;
+}

@@ -61,6 +61,15 @@ int server_host_parse(const char *text, struct server_address *address);
  * @return 0 or -1. */
 int server_address_parse(const char *text, struct server_address *address);
 
+/** What server_numeric_parse() reads, behind "expected". */
+#define SERVER_NUMERIC_EXPECTED "an address with or without a port"
+
+/** Reads what server_address_parse() or server_host_parse() reads, without names and scopes: makes
+ * no call of the system.
+ * @param[out] endpoint its port is 0 where the text has none; untouched on failure.
+ * @return 0 or -1. */
+int server_numeric_parse(const char *text, struct endpoint *endpoint);
+
 /** What a player shows to reach a server. */
 struct token {
     const struct token *next; /**< of the same endpoint */

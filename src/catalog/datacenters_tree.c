@@ -89,7 +89,7 @@ static int take_datacenters(void *value, const struct yaml_node *node, struct fi
 
     if (error != 0)
         return error;
-    if (!is_map && node->type != YAML_LIST)
+    if (!is_map && node->type != YAML_LIST && node->type != YAML_NULL)
         return field_fail(walk, node, "a list or a map", false);
     if (is_map) {
         trees_enter(walk, "map");
@@ -157,12 +157,12 @@ static json_t *datacenter_schema(const struct field *rows)
 
 static json_t *datacenters_schema(void)
 {
-    return json_pack("{s:[{s:s, s:o}, {s:s, s:[s], s:b, s:{s:{s:s, s:i}, s:{s:s, s:{s:s}, s:o}}}]}",
-                     "anyOf", "type", "array", "items", datacenter_schema(datacenter_rows), "type",
-                     "object", "required", "map", "additionalProperties", 0, "properties",
-                     "version", "type", "integer", "minimum", 0, "map", "type", "object",
-                     "propertyNames", "pattern", HOST_PATTERN, "additionalProperties",
-                     datacenter_schema(datacenter_rows + 1));
+    return json_pack(
+        "{s:[{s:s}, {s:s, s:o}, {s:s, s:[s], s:b, s:{s:{s:s, s:i}, s:{s:s, s:{s:s}, s:o}}}]}",
+        "anyOf", "type", "null", "type", "array", "items", datacenter_schema(datacenter_rows),
+        "type", "object", "required", "map", "additionalProperties", 0, "properties", "version",
+        "type", "integer", "minimum", 0, "map", "type", "object", "propertyNames", "pattern",
+        HOST_PATTERN, "additionalProperties", datacenter_schema(datacenter_rows + 1));
 }
 
 const struct field_tree datacenters_tree = {.take = take_datacenters,

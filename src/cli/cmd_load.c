@@ -16,6 +16,9 @@
 
 #define SHOWN_BYTES 300
 
+/* How long each address of a name has for an answer. */
+#define CHOICE_NS INT64_C(1000000000)
+
 /* Runs the load and prints what came of it. SIGINT, SIGTERM and SIGHUP end the run, not the
  * program. */
 static int run_and_print(struct load_arguments *arguments, struct load_report *report)
@@ -54,8 +57,39 @@ static int run_and_print(struct load_arguments *arguments, struct load_report *r
     return status;
 }
 
-static int load_target(struct load_arguments *arguments, const struct ping_target *target)
+static void stop_at_answer(const struct ping *ping, size_t seq, void *user)
 {
+    struct ping_run *run = user;
+
+    (void)seq;
+    run->interrupted |= ping->status == PING_OK;
+}
+
+/* Of several addresses the first that answers a ping is loaded; the last, if none does. Returns
+ * false when a signal came. */
+static bool choose_address(struct ping_run *run)
+{
+    struct ping_target *target = &run->targets[0];
+
+    for (const struct addrinfo *at = target->found; at != NULL; at = at->ai_next)
+        run->amount++;
+    if (target->next == NULL)
+        return true;
+    run->timeout_ns = CHOICE_NS;
+    run->ping_ended = stop_at_answer;
+    run->user = run;
+    (void)ping_run(run); /* what keeps it from pinging keeps the load from it, too, and says why */
+    return !run->interrupted || target->received > 0;
+}
+
+static bool is_permitted(const struct load_arguments *arguments, const struct ping_target *target)
+{
+    return arguments->owned || own_address_is(target->address->ai_addr);
+}
+
+static int load_target(struct load_arguments *arguments, struct ping_run *run)
+{
+    const struct ping_target *target = &run->targets[0];
     struct load_options *options = &arguments->options;
     struct load_report report = {.target = target->text,
                                  .address = target->endpoint_text,
@@ -69,7 +103,9 @@ static int load_target(struct load_arguments *arguments, const struct ping_targe
         error_set(&error, -EINVAL, "'%s': %s", shown, target->error);
         return command_usage(&load_command, error.text);
     }
-    if (!arguments->owned && !own_address_is(target->address->ai_addr)) {
+    if (is_permitted(arguments, target) && !choose_address(run))
+        return 1;
+    if (!is_permitted(arguments, target)) {
         error_set(&error, -EINVAL,
                   "%s is not this host: loading what is not yours is an attack; if it is yours, "
                   "say so with --yes-i-own-this-target",
@@ -96,7 +132,7 @@ int cmd_load(int argc, char *const *argv)
     if (ping_targets_init(&resolved, &arguments.target, 1, command_family(&arguments.family),
                           &error) != 0)
         return command_usage(&load_command, error.text);
-    int status = load_target(&arguments, &resolved.targets[0]);
+    int status = load_target(&arguments, &resolved);
     ping_targets_fini(&resolved);
     return status;
 }

@@ -122,10 +122,8 @@ static const struct command command = {
 
 static bool is_peer(const char *text)
 {
-    struct server_address address;
-    return text[0] == '\0' ||
-           ((server_address_parse(text, &address) == 0 || server_host_parse(text, &address) == 0) &&
-            address.name[0] == '\0' && strchr(text, '%') == NULL);
+    struct endpoint peer;
+    return text[0] == '\0' || server_numeric_parse(text, &peer) == 0;
 }
 
 static const char *check(struct arguments *arguments, const struct flags_words *words)
@@ -138,7 +136,7 @@ static const char *check(struct arguments *arguments, const struct flags_words *
         return "expected one of drops, top and capture";
     arguments->subject = (enum subject)subject;
     if (!is_peer(arguments->player) || !is_peer(arguments->server))
-        return "--player, --server: expected an address with or without a port";
+        return "--player, --server: expected " SERVER_NUMERIC_EXPECTED;
     if ((arguments->subject == CAPTURE) != (arguments->file[0] != '\0'))
         return "capture needs --write, which is for capture alone";
     return NULL;

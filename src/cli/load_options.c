@@ -172,7 +172,8 @@ const struct command load_command = {
              "\n"
              "Loads a QCMP responder with pings, and reports how it did: counts, percentiles, CPU "
              "time.\n"
-             "TARGET is as for 'paddock ping'. It has to be this host, or yours.\n",
+             "TARGET is as for 'paddock ping'. It has to be this host, or yours. Of a name with\n"
+             "several addresses the first that answers a ping is loaded.\n",
     .exit_status = "0 if there were answers, 1 if there was none, 2 for wrong usage, a target "
                    "that is\n"
                    "refused or a name that does not resolve, 255 if the system or the output "

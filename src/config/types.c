@@ -105,6 +105,11 @@ const struct field listen_address_row[] = {
      .bytes = sizeof(struct in6_addr)},
     {0},
 };
+
+const struct field prefix_row[] = {
+    {.key = "", .kind = FIELD_CUSTOM, .type = &type_prefix, .bytes = sizeof(struct prefix)},
+    {0},
+};
 const struct field_type type_prefix = {
     .parse = parse_prefix,
     .show = show_prefix,

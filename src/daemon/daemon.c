@@ -287,10 +287,15 @@ static int make_workers(struct daemon *daemon, struct error *error)
 /* The user that the process has become must be able to read a file again. */
 static void warn_about_file(const struct daemon *daemon, const struct config_file *file)
 {
-    if (file != NULL && file->is_loaded && access(file->path, R_OK) != 0)
+    if (file == NULL || !file->is_loaded)
+        return;
+    const char *error = access(file->path, R_OK) != 0 ? strerrordesc_np(errno) : NULL;
+    if (error != NULL)
         LOG_EVENT(daemon->log, LOG_LEVEL_WARN,
-                  log_text("message", "the configuration file cannot be read for a reload"),
-                  log_text("file", file->path), log_text("error", strerrordesc_np(errno)));
+                  log_text("message", "the user of this process cannot read the configuration "
+                                      "file: changes go unnoticed until a restart"),
+                  log_text("file", file->path), log_uint("uid", geteuid()),
+                  log_text("error", error));
 }
 
 static int open_admin(struct daemon *daemon, struct error *error)

@@ -7,7 +7,7 @@
 
 static void log_attached(const struct fastpath *fastpath, bool is_generic, struct log *log)
 {
-    const char *interface = fastpath_interface(fastpath);
+    const char *interface = fastpath_interfaces(fastpath);
     if (is_generic)
         LOG_EVENT(log, LOG_LEVEL_INFO, log_text("message", "xdp attached"),
                   log_text("interface", interface), log_text("mode", "generic"),
@@ -29,7 +29,7 @@ static void warn_about_ineffective(const struct process_settings *settings, stru
     const struct {
         const char *name;
         bool is_ineffective;
-    } rows[] = {{"service.udp.xdp.network-interface", is_off && settings->xdp_interface[0] != '\0'},
+    } rows[] = {{"service.udp.xdp.network-interface", is_off && settings->xdp_interfaces[0] != '\0'},
                 {"xdp-attach", (is_off && settings->xdp_attach_given) ||
                                    (is_automatic && settings->xdp_attach == PROCESS_XDP_GENERIC)}};
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
@@ -45,7 +45,7 @@ int fast_path_open(struct fastpath **fastpath, const struct config *config,
     const struct process_settings *settings = config_settings(config, &process_section);
     bool is_automatic = settings->xdp == PROCESS_XDP_AUTO;
     bool is_generic = settings->xdp_attach == PROCESS_XDP_GENERIC && !is_automatic;
-    struct fastpath_options options = {.interface = settings->xdp_interface,
+    struct fastpath_options options = {.interfaces = settings->xdp_interfaces,
                                        .mode = is_generic ? XDP_MODE_GENERIC : XDP_MODE_NATIVE,
                                        .automatic = is_automatic};
     struct error reason;
@@ -82,7 +82,7 @@ void fast_path_report(const struct fastpath *fastpath, enum fastpath_event event
         LOG_EVENT(log, LOG_LEVEL_WARN,
                   log_text("message", "the interface loses answers of xdp; on veth the peer needs "
                                       "an XDP program, too"),
-                  log_text("interface", fastpath_interface(fastpath)),
+                  log_text("interface", fastpath_interfaces(fastpath)),
                   log_uint("lost", fastpath_transmit_errors(fastpath)));
         return;
     case FASTPATH_GONE:
@@ -96,5 +96,5 @@ void fast_path_report(const struct fastpath *fastpath, enum fastpath_event event
         break;
     }
     LOG_EVENT(log, LOG_LEVEL_WARN, log_text("message", "xdp detached: the sockets go on alone"),
-              log_text("interface", fastpath_interface(fastpath)), log_text("reason", reason));
+              log_text("interface", fastpath_interfaces(fastpath)), log_text("reason", reason));
 }

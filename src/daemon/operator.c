@@ -8,7 +8,7 @@
 #include <qcmp/version.h>
 
 #include "base/clock.h"
-#include "base/number.h"
+#include "base/text.h"
 #include "metrics/system.h"
 
 /* Of a list of sessions, where nobody says how many. */
@@ -171,60 +171,102 @@ static struct http_blob *show_config(bool with_access, void *user)
     return blob;
 }
 
-static const char *const ORDERS[] = {[SERVICE_BY_IDLE] = "idle",
-                                     [SERVICE_BY_AGE] = "age",
-                                     [SERVICE_BY_PACKETS] = "packets",
-                                     [SERVICE_BY_BYTES] = "bytes"};
+static const char *const orders[] = {"idle", "age", "packets", "bytes", NULL};
+static const char *const traced[] = {"drops", "top", "capture", NULL};
 
-static const char *const SUBJECTS[] = {[SERVICE_SESSIONS] = "sessions",
-                                       [SERVICE_DROPS] = "drops",
-                                       [SERVICE_TALKERS] = "top",
-                                       [SERVICE_CAPTURE] = "capture",
-                                       [SERVICE_PEERS] = "peers"};
-
-/* An address with or without a port; "" is any. Its scope would be ignored, and to look up the name
- * of an interface takes a socket, for which a thread of HTTP is killed. */
-static int parse_peer(const char *text, struct endpoint *peer)
+static int parse_peer(const char *text, void *value)
 {
-    struct server_address address;
-    if (text[0] == '\0')
-        return 0;
-    if (strchr(text, '%') != NULL)
-        return -1;
-    if (server_address_parse(text, &address) != 0 && server_host_parse(text, &address) != 0)
-        return -1;
-    *peer = address.at;
-    return address.name[0] == '\0' ? 0 : -1;
+    return server_numeric_parse(text, value);
 }
 
-static int parse_question(const struct admin_question *question, struct service_list *wanted)
-{
-    uint64_t rows = DEFAULT_ROWS;
-    size_t subject = 0;
+/* A name would say nothing here. The scope of an address would be ignored, and to look up an
+ * interface takes a socket, for which a thread of HTTP is killed. */
+static const struct field_type peer_type = {.parse = parse_peer,
+                                            .expected = SERVER_NUMERIC_EXPECTED};
 
-    while (subject < sizeof SUBJECTS / sizeof SUBJECTS[0] &&
-           strcmp(SUBJECTS[subject], question->subject) != 0)
-        subject++;
-    wanted->subject = (enum service_subject)subject;
-    for (size_t i = 0; i < sizeof ORDERS / sizeof ORDERS[0]; i++) {
-        if (strcmp(ORDERS[i], question->sort) == 0)
-            wanted->order = (enum service_order)i;
+#define ROW_SORT                                                                                   \
+    {                                                                                              \
+        .key = "sort", .kind = FIELD_WORD, .words = orders, FIELD_AT(struct service_list, order)   \
     }
-    if (question->limit[0] != '\0' &&
-        number_parse(question->limit, 1, SERVICE_LIST_MOST, &rows) != 0)
-        rows = SERVICE_LIST_MOST;
-    wanted->limit = rows;
-    return subject < sizeof SUBJECTS / sizeof SUBJECTS[0] &&
-                   parse_peer(question->player, &wanted->player) == 0 &&
-                   parse_peer(question->server, &wanted->server) == 0
-               ? 0
-               : -1;
+#define ROW_LIMIT                                                                                  \
+    {                                                                                              \
+        .key = "limit", .kind = FIELD_NUMBER, .min = 1, .max = SERVICE_LIST_MOST,                  \
+        FIELD_AT(struct service_list, limit)                                                       \
+    }
+
+/* What may be asked of each path, with what is asked where the query does not say. */
+static const struct list_path {
+    const char *path;
+    struct service_list wanted;
+    struct field rows[6];
+} list_paths[] = {
+    {"/sessions", {.subject = SERVICE_SESSIONS, .limit = DEFAULT_ROWS}, {ROW_SORT, ROW_LIMIT}},
+    {"/control", {.subject = SERVICE_PEERS}, {{0}}},
+    {"/trace",
+     {.limit = DEFAULT_ROWS},
+     {{.key = "what",
+       .kind = FIELD_WORD,
+       .flags = FIELD_REQUIRED,
+       .words = traced,
+       FIELD_AT(struct service_list, subject)},
+      ROW_SORT,
+      ROW_LIMIT,
+      {.key = "player",
+       .kind = FIELD_CUSTOM,
+       .type = &peer_type,
+       FIELD_AT(struct service_list, player)},
+      {.key = "server",
+       .kind = FIELD_CUSTOM,
+       .type = &peer_type,
+       FIELD_AT(struct service_list, server)}}}};
+
+#define SHOWN_BYTES 128
+
+static bool has_row(const struct field *rows, const char *key)
+{
+    while (rows->key != NULL && strcmp(rows->key, key) != 0)
+        rows++;
+    return rows->key != NULL;
 }
 
-static struct http_blob *show_list(const struct admin_question *asked, void *user)
+/* An empty value is none. */
+static int parse_query(const struct http_request *request, const struct field *rows,
+                       struct service_list *wanted, struct error *error)
 {
-    struct question question = {.wanted = {.order = SERVICE_BY_IDLE}};
-    return parse_question(asked, &question.wanted) == 0 ? ask(user, &question) : NULL;
+    char shown[SHOWN_BYTES], expected[FIELD_EXPECTED_BYTES];
+    const char *key = NULL, *value;
+
+    while ((key = http_request_next(request, key, &value)) != NULL) {
+        text_escape(key, shown, sizeof shown);
+        if (!has_row(rows, key))
+            return error_set(error, -EINVAL, "%s: unknown key", shown);
+        if (http_request_query(request, key) != value)
+            return error_set(error, -EINVAL, "%s: given more than once", shown);
+    }
+    for (const struct field *row = rows; row->key != NULL; row++) {
+        value = http_request_query(request, row->key);
+        bool is_given = value != NULL && value[0] != '\0';
+        if (!is_given && (row->flags & FIELD_REQUIRED) == 0)
+            continue;
+        if (is_given && field_parse_text(row, value, wanted) == 0)
+            continue;
+        text_escape(is_given ? value : "", shown, sizeof shown);
+        return error_set(error, -EINVAL, "%s: expected %s, not '%s'", row->key,
+                         field_expected(row, expected), shown);
+    }
+    return 0;
+}
+
+static struct http_blob *show_list(const struct http_request *request, struct error *error,
+                                   void *user)
+{
+    const struct list_path *asked = list_paths;
+
+    while (strcmp(asked->path, request->path) != 0)
+        asked++;
+    struct question question = {.wanted = asked->wanted};
+    return parse_query(request, asked->rows, &question.wanted, error) == 0 ? ask(user, &question)
+                                                                           : NULL;
 }
 
 static json_t *list(struct daemon *daemon, const struct service_list *wanted)

@@ -2,6 +2,7 @@
 #include "daemon/settings.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/number.h"
@@ -70,14 +71,27 @@ static json_t *show_text(const void *value)
 }
 
 /* As the kernel has it, without what a terminal would not show. */
-static int parse_interface(const char *text, void *value)
+static bool is_interface(const char *name)
 {
-    size_t length = strlen(text);
+    return name[0] != '\0' && strlen(name) < IF_NAMESIZE && strpbrk(name, "/: \t") == NULL &&
+           strcmp(name, ".") != 0 && strcmp(name, "..") != 0 && text_is_plain(name);
+}
 
-    if (length == 0 || length >= PROCESS_INTERFACE_BYTES || strpbrk(text, "/: \t") != NULL ||
-        strcmp(text, ".") == 0 || strcmp(text, "..") == 0 || !text_is_plain(text))
-        return -1;
-    memcpy(value, text, length + 1);
+static int parse_interfaces(const char *text, void *value)
+{
+    char name[IF_NAMESIZE + 1];
+    unsigned count = 0;
+
+    for (const char *at = text; count == 0 || at[-1] == ','; count++) {
+        size_t length = strcspn(at, ",");
+        if (length >= sizeof name || count == FASTPATH_MAX_INTERFACES)
+            return -1;
+        snprintf(name, sizeof name, "%.*s", (int)length, at);
+        if (!is_interface(name))
+            return -1;
+        at += length + 1;
+    }
+    memcpy(value, text, strlen(text) + 1);
     return 0;
 }
 
@@ -110,12 +124,12 @@ static const struct field_type user = {
     .schema = "{\"anyOf\":[{\"type\":\"string\",\"pattern\":\"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,31}$\"}"
               ",{\"type\":\"integer\",\"minimum\":0}]}",
     .takes_numbers = true};
-static const struct field_type interface = {
-    .parse = parse_interface,
+static const struct field_type interfaces = {
+    .parse = parse_interfaces,
     .show = show_text,
-    .expected = "the name of a network interface, 1 to 15 bytes",
+    .expected = "the names of 1 to 7 network interfaces, with commas between them",
     .schema =
-        "{\"type\":\"string\",\"minLength\":1,\"maxLength\":15,\"pattern\":\"^[^/: \\\\t]+$\"}"};
+        "{\"type\":\"string\",\"pattern\":\"^[^/:, \\\\t]{1,15}(,[^/:, \\\\t]{1,15}){0,6}$\"}"};
 static const struct field_type log_prefix = {
     .parse = parse_log_prefix,
     .show = show_text,
@@ -295,13 +309,13 @@ static const struct field fields[] = {
     {.key = "paddock.xdp.interface",
      .flag = "service.udp.xdp.network-interface",
      .variable = "QUILKIN_SERVICE_UDP_XDP_NETWORK_INTERFACE",
-     .help = "where XDP answers",
-     .placeholder = "NAME",
+     .help = "where XDP answers: a network interface, or several with commas",
+     .placeholder = "NAMES",
      .default_help = "that of the default route",
      .kind = FIELD_CUSTOM,
-     .type = &interface,
+     .type = &interfaces,
      .flags = FIELD_FIXED,
-     AT(xdp_interface)},
+     AT(xdp_interfaces)},
     {.flag = "service.udp.xdp",
      .variable = "QUILKIN_SERVICE_UDP_XDP",
      .help = "the same as --xdp on",

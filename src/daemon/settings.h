@@ -5,11 +5,13 @@
 #ifndef PADDOCK_DAEMON_SETTINGS_H
 #define PADDOCK_DAEMON_SETTINGS_H
 
+#include <net/if.h>
 #include <stdbool.h>
 #include <stdint.h>
 
 #include "base/log.h"
 #include "config/config.h"
+#include "fastpath/shared.h"
 #include "net/target.h"
 
 /** Room for a service's id, or a part of a locality, and its terminator. */
@@ -18,7 +20,7 @@
 #define PROCESS_USER_BYTES 33
 #define PROCESS_PATH_BYTES 4096
 #define PROCESS_LOG_PREFIX_BYTES 201
-#define PROCESS_INTERFACE_BYTES 16
+#define PROCESS_INTERFACES_BYTES (FASTPATH_MAX_INTERFACES * IF_NAMESIZE)
 #define PROCESS_MAX_WORKERS 1024
 
 /** Whether packets are handled by XDP before the sockets. */
@@ -71,7 +73,8 @@ struct process_settings {
     enum process_xdp_attach xdp_attach;
     bool xdp_attach_given; /**< somebody wrote which of the two */
     bool xdp_zerocopy;     /**< asked for; only with native, which copies nothing */
-    char xdp_interface[PROCESS_INTERFACE_BYTES]; /**< empty: that of the default route */
+    /** With commas between them; empty: that of the default route. */
+    char xdp_interfaces[PROCESS_INTERFACES_BYTES];
 };
 
 /** Its settings are a struct process_settings. */

@@ -327,7 +327,8 @@ static bool has(const struct fastpath_addresses *addresses, const struct fastpat
 
 void fastpath_addresses_forget_last(struct fastpath_settings *settings, uint32_t version)
 {
-    version = version == UINT32_MAX ? 1 : version + 1;
+    const uint32_t step = FASTPATH_MAX_INTERFACES;
+    version = version > UINT32_MAX - step ? step + version % step : version + step;
     __atomic_store_n(&settings->addresses_version, version, __ATOMIC_SEQ_CST);
 }
 

@@ -53,6 +53,9 @@ int fastpath_device_read(unsigned interface, struct fastpath_device *device)
     int error = ask(fd, SIOCGIFFLAGS, &question);
     read.is_loopback = (question.ifr_flags & IFF_LOOPBACK) != 0;
     if (error == 0)
+        error = ask(fd, SIOCGIFMTU, &question);
+    read.mtu = (uint32_t)question.ifr_mtu;
+    if (error == 0)
         error = ask(fd, SIOCGIFHWADDR, &question);
     if (error == 0) {
         memcpy(&first, question.ifr_hwaddr.sa_data, sizeof first);

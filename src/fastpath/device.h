@@ -14,6 +14,7 @@
 struct fastpath_device {
     char name[IF_NAMESIZE];
     uint64_t mac;      /**< as fastpath_mac() */
+    uint32_t mtu;      /**< bytes of the longest IP packet that it sends */
     bool has_ethernet; /**< its frames have an Ethernet header */
     bool is_loopback;
     bool is_veth;     /**< one of a pair, as containers have */

@@ -7,15 +7,6 @@
 #include "fastpath/parts.h"
 #include "net/unicast.h"
 
-#define FRAGMENT 0x3fff /* more of them, or an offset */
-#define VLAN_ID 0x0fff
-
-/* Behind the type, if that says so. */
-struct tag {
-    uint16_t control;
-    uint16_t type;
-};
-
 struct fastpath_settings settings;
 
 struct {
@@ -32,19 +23,6 @@ struct {
     __type(key, uint32_t);
     __type(value, uint32_t);
 } parts SEC(".maps");
-
-ALWAYS_INLINE bool is_tag(uint16_t type)
-{
-    return type == bpf_htons(ETH_P_8021Q) || type == bpf_htons(ETH_P_8021AD);
-}
-
-/* An id of 0 says a priority alone: as if there were no tag. */
-ALWAYS_INLINE uint32_t tag_number(uint16_t type, uint16_t control)
-{
-    uint32_t id = bpf_ntohs(control) & VLAN_ID;
-
-    return id != 0 && type == bpf_htons(ETH_P_8021AD) ? id | FASTPATH_TAG_IS_8021AD : id;
-}
 
 /* The ends of a datagram, in registers as long as they are looked at. */
 struct ends {
@@ -71,14 +49,14 @@ ALWAYS_INLINE bool read_ethernet(void **next, void *end, struct fastpath_datagra
     at += sizeof *ethernet;
 #pragma unroll
     for (uint32_t i = 0; i < FASTPATH_MAX_TAGS; i++) {
-        if (!is_tag(type))
+        if (!part_is_tag(type))
             break;
-        struct tag *tag = at;
+        struct part_tag *tag = at;
         if (at + sizeof *tag > end)
             return false;
         datagram->raw_tags[i] = (uint32_t)tag->control << 16 | type;
         count = i + 1;
-        uint32_t number = tag_number(type, tag->control);
+        uint32_t number = part_tag_number(type, tag->control);
         *tags |= number << shift;
         shift += number != 0 ? FASTPATH_TAG_BITS : 0;
         type = tag->type;
@@ -163,7 +141,7 @@ ALWAYS_INLINE uint8_t read_ipv4(struct fastpath_cpu *own, void *at, void *end, u
         return FASTPATH_NOBODY;
     uint16_t bytes = bpf_ntohs(ip->tot_len);
     if (*(uint8_t *)at != 0x45 || ip->protocol != IPPROTO_UDP || bytes < sizeof *ip ||
-        (ip->frag_off & bpf_htons(FRAGMENT)) != 0)
+        (ip->frag_off & bpf_htons(PART_FRAGMENT)) != 0)
         return FASTPATH_NOBODY;
     uint32_t *words = at;
     uint64_t sum = 0;

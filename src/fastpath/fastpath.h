@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /** @file
- * A fast path in front of the sockets: one XDP program on one network interface. It parses frames
- * and hands UDP datagrams to the part of the service that claims their port, which answers them in
- * the driver. The sockets get all other frames as if there were no program, so they stay bound, and
- * the fast path may end at any time without loss.
+ * A fast path in front of the sockets: an XDP program on one network interface or several. It
+ * parses frames and hands UDP datagrams to the part of the service that claims their port, which
+ * answers them in the driver. The sockets get all other frames as if there were no program, so they
+ * stay bound, and the fast path may end at any time without loss.
  *
  * One thread uses a fast path, but for the functions that say otherwise. Without BPF in the build,
  * fastpath_open() says so and fails, and no other function does anything.
@@ -19,13 +19,16 @@
 #include "base/error.h"
 #include "fastpath/attach.h"
 #include "fastpath/parts.h"
+#include "fastpath/routes.h"
+#include "fastpath/shared.h"
 #include "net/address.h"
 
 struct fastpath;
 
 /** How to open a fast path. */
 struct fastpath_options {
-    const char *interface; /**< name; empty: the interface of the default route */
+    /** Names, with commas between them; empty: the interface of the default route. */
+    const char *interfaces;
     enum xdp_mode mode;
     bool automatic; /**< only on a hardware interface, and only as long as that loses no frames */
     const struct in6_addr *listen; /**< the addresses that the sockets are bound to; copied */
@@ -35,9 +38,9 @@ struct fastpath_options {
 /** What fastpath_tick() has noticed. */
 enum fastpath_event {
     FASTPATH_NOTHING,
-    FASTPATH_LOSING, /**< the interface loses frames that were sent; said once, and it goes on */
-    FASTPATH_GONE,   /**< the interface is gone, or somebody took the program off */
-    FASTPATH_LOSSES, /**< the interface lost frames; when automatic, in place of #FASTPATH_LOSING */
+    FASTPATH_LOSING, /**< an interface loses frames that were sent; said once, and it goes on */
+    FASTPATH_GONE,   /**< an interface is gone, or somebody took the program off */
+    FASTPATH_LOSSES, /**< an interface lost frames; when automatic, in place of #FASTPATH_LOSING */
     FASTPATH_FAILED  /**< the addresses of the host could not be followed */
 };
 
@@ -53,8 +56,30 @@ enum fastpath_event {
 int fastpath_open(struct fastpath **fastpath, const struct fastpath_options *options,
                   struct error *error);
 
-/** The name of the interface; lives as long as @p fastpath. From any thread. */
-const char *fastpath_interface(const struct fastpath *fastpath);
+/** The names of the interfaces, with commas between them; lives as long as @p fastpath. From any
+ * thread. */
+const char *fastpath_interfaces(const struct fastpath *fastpath);
+
+/** The interfaces, as they were when they were looked at last. @return how many there are; each
+ * has its number in @p doors for ever. */
+unsigned fastpath_doors(const struct fastpath *fastpath,
+                        struct fastpath_door doors[FASTPATH_MAX_INTERFACES]);
+
+/** What is told when frames may leave by another way than before, and about once an hour. */
+struct fastpath_departures {
+    int program_fd; /**< a socket filter; borrowed during the call */
+    void (*rerouted)(const struct fastpath_reroute *reroute, void *user); /**< by fastpath_tick() */
+    void *user;
+};
+
+/**
+ * Shows a program the frames that the interfaces send for sockets of this host, and so where the
+ * kernel sends them; see fastpath/tap.h. Needs CAP_NET_RAW besides. Ends with the fast path; to be
+ * called once.
+ * @return 0 or a negative errno value, also in @p error.
+ */
+int fastpath_watch_departures(struct fastpath *fastpath,
+                              const struct fastpath_departures *departures, struct error *error);
 
 /** The descriptor of the map by which the program hands datagrams to its parts: a part that is
  * loaded reuses it as its map `cpus` (see part.bpf.h). Lives as long as @p fastpath. */
@@ -89,11 +114,11 @@ int fastpath_poll_fd(const struct fastpath *fastpath);
  */
 enum fastpath_event fastpath_tick(struct fastpath *fastpath);
 
-/** Whether the program is on the interface. From any thread. */
+/** Whether the program is on the interfaces. From any thread. */
 bool fastpath_is_attached(const struct fastpath *fastpath);
 
-/** Frames that the interface lost since fastpath_open() after a part had sent them, as far as its
- * driver counts them, at the time of the last fastpath_tick(). From any thread. */
+/** Frames that the interfaces lost since fastpath_open() after a part had sent them, as far as
+ * their drivers count them, at the time of the last fastpath_tick(). From any thread. */
 uint64_t fastpath_transmit_errors(const struct fastpath *fastpath);
 
 /** Takes the program off; once it returns, no part runs, and the counts of all parts are final. The

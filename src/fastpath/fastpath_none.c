@@ -26,7 +26,7 @@ void fastpath_nothing(void)
 {
 }
 
-NOTHING(fastpath_interface);
+NOTHING(fastpath_interfaces);
 NOTHING(fastpath_port_add);
 NOTHING(fastpath_port_remove);
 NOTHING(fastpath_poll_fd);

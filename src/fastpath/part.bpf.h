@@ -27,6 +27,7 @@
 
 #define PART_HOP_LIMIT 64
 #define PART_DO_NOT_FRAGMENT 0x4000
+#define PART_FRAGMENT 0x3fff /* of IPv4: more of them, or an offset */
 #define PART_TAG_BYTES 4
 
 /** One for each CPU, in an array so that it can be mapped, which a per-CPU map cannot: this process
@@ -65,6 +66,31 @@ ALWAYS_INLINE uint64_t part_wall_ns(const struct fastpath_cpu *own, uint64_t mon
 ALWAYS_INLINE bool part_is_ipv4(const struct fastpath_datagram *datagram)
 {
     return datagram->type == bpf_htons(ETH_P_IP);
+}
+
+ALWAYS_INLINE uint32_t part_ip_bytes(const struct fastpath_datagram *datagram)
+{
+    return part_is_ipv4(datagram) ? sizeof(struct iphdr) : sizeof(struct ipv6hdr);
+}
+
+/** A VLAN tag, behind a type that says so. */
+struct part_tag {
+    uint16_t control;
+    uint16_t type; /**< what follows */
+};
+
+ALWAYS_INLINE bool part_is_tag(uint16_t type)
+{
+    return type == bpf_htons(ETH_P_8021Q) || type == bpf_htons(ETH_P_8021AD);
+}
+
+/** A tag as struct fastpath_address has it. An id of 0 says a priority alone: as if there were no
+ * tag. */
+ALWAYS_INLINE uint32_t part_tag_number(uint16_t type, uint16_t control)
+{
+    uint32_t id = bpf_ntohs(control) & 0x0fff;
+
+    return id != 0 && type == bpf_htons(ETH_P_8021AD) ? id | FASTPATH_TAG_IS_8021AD : id;
 }
 
 /** A sum of numbers below 2^48, as Internet checksums have it, without the last complement. */

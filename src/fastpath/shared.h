@@ -12,6 +12,9 @@
  * sockets; sources come first. */
 #define FASTPATH_MAX_ADDRESSES 32768
 
+/** Interfaces that have the program at most. */
+#define FASTPATH_MAX_INTERFACES 7
+
 /** VLAN tags of a frame that are parsed at most. */
 #define FASTPATH_MAX_TAGS 2
 
@@ -62,9 +65,17 @@ struct fastpath_settings {
     uint64_t mac;                /**< the interface's, as fastpath_mac() */
     uint64_t sources; /**< the bits of all addresses with FASTPATH_TAGS_NO_SOURCE at least: the map
                          is asked about no others */
-    uint32_t addresses_version; /**< another one after each change of the addresses; 0 meanwhile */
+    uint32_t addresses_version; /**< another one after each change of the addresses; 0 meanwhile. No
+                                   two interfaces have the same, as they share the CPUs' memory */
     uint32_t interface;         /**< FASTPATH_IS_ bits */
     uint8_t parts[65536];       /**< which enum fastpath_part claims each UDP port */
+};
+
+/** An interface that has the program. */
+struct fastpath_door {
+    uint64_t mac;   /**< as fastpath_mac() */
+    uint32_t index; /**< the kernel's */
+    uint32_t mtu;   /**< bytes of the longest IP packet that it sends */
 };
 
 /** A UDP datagram that reached a port of a part: to an address of this host, from a source that may

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/number.h"
@@ -162,6 +163,15 @@ static int walk(struct reading *reading)
     }
 }
 
+/* MaxMind's own URLs give such ones. */
+static bool is_compressed(int fd)
+{
+    static const uint8_t gzip[] = {0x1f, 0x8b};
+    uint8_t head[sizeof gzip];
+
+    return pread(fd, head, sizeof head, 0) == sizeof head && memcmp(head, gzip, sizeof gzip) == 0;
+}
+
 int mmdb_read(struct geo_table **table, int fd, const atomic_bool *is_stopped, struct error *error)
 {
     char path[48];
@@ -180,7 +190,11 @@ int mmdb_read(struct geo_table **table, int fd, const atomic_bool *is_stopped, s
     bool is_empty = fstat(fd, &status) != 0 || status.st_size == 0;
     int code =
         is_empty ? MMDB_INVALID_METADATA_ERROR : MMDB_open(path, MMDB_MODE_MMAP, &reading->mmdb);
-    if (code != MMDB_SUCCESS) {
+    if (code != MMDB_SUCCESS && is_compressed(fd)) {
+        code = error_set(error, -EINVAL,
+                         "expected a database of MaxMind's format as it is, found an archive or a "
+                         "compressed file: take the .mmdb out of it, by tar -xzf or gunzip");
+    } else if (code != MMDB_SUCCESS) {
         code = error_set(error, -EINVAL, "expected a database of MaxMind's format: %s",
                          MMDB_strerror(code));
     } else {

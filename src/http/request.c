@@ -165,3 +165,11 @@ const char *http_request_query(const struct http_request *request, const char *k
 {
     return find(request->query, key, strcmp);
 }
+
+const char *http_request_next(const struct http_request *request, const char *key,
+                              const char **value)
+{
+    key = key != NULL ? *value + strlen(*value) + 1 : request->query;
+    *value = key + strlen(key) + 1;
+    return key[0] != '\0' ? key : NULL;
+}

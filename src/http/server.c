@@ -151,8 +151,10 @@ static const char *reason_of(unsigned status)
 static void refuse(struct http_reply *reply, unsigned status, const char *text)
 {
     http_blob_unref(reply->blob);
-    *reply = (struct http_reply){
-        .status = status, .type = "text/plain; charset=utf-8", .out = reply->out};
+    *reply = (struct http_reply){.status = status,
+                                 .type = "text/plain; charset=utf-8",
+                                 .out = reply->out,
+                                 .allow_origin = reply->allow_origin};
     rewind(reply->out);
     fprintf(reply->out, "%s\n", text);
 }
@@ -177,6 +179,8 @@ static void route(const struct http_server *server, const struct http_request *r
 {
     const struct http_route *found = server->options.routes;
 
+    if (server->options.allow_origin != NULL)
+        reply->allow_origin = server->options.allow_origin(request, server->options.user);
     if (server->options.admits != NULL && !server->options.admits(request, server->options.user)) {
         refuse(reply, 429, "too many requests");
         reply->retry_after_s = 1;
@@ -188,24 +192,17 @@ static void route(const struct http_server *server, const struct http_request *r
         refuse(reply, 404, "not found");
         return;
     }
-    bool is_preflight = strcmp(request->method, "OPTIONS") == 0 &&
-                        http_request_header(request, "Access-Control-Request-Method") != NULL;
-    if (!is_preflight && strcmp(request->method, "GET") != 0 &&
-        strcmp(request->method, "HEAD") != 0) {
-        refuse(reply, 405, "only GET and HEAD");
+    if (strcmp(request->method, "GET") != 0 && strcmp(request->method, "HEAD") != 0) {
+        bool is_preflight = reply->allow_origin != NULL &&
+                            strcmp(request->method, "OPTIONS") == 0 &&
+                            http_request_header(request, "Access-Control-Request-Method") != NULL;
+        refuse(reply, is_preflight ? 204 : 405, "only GET and HEAD");
         reply->allow = "GET, HEAD";
         return;
     }
     /* What was written when a handler failed must not be taken for the whole. */
     if (found->answer(request, reply, server->options.user) != 0) {
         refuse(reply, 500, "failed");
-        return;
-    }
-    if (is_preflight) {
-        const char *origin = reply->allow_origin;
-        refuse(reply, origin != NULL ? 204 : 405, "only GET and HEAD");
-        reply->allow = "GET, HEAD";
-        reply->allow_origin = origin;
         return;
     }
     if (reply->blob == NULL)

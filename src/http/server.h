@@ -45,6 +45,13 @@ const char *http_request_header(const struct http_request *request, const char *
 /** The percent-decoded value of a key in the query; NULL = there is none, or it has no `=`. */
 const char *http_request_query(const struct http_request *request, const char *key);
 
+/** Goes on to the next key of the query that has a value.
+ * @param key NULL, or what the call before returned.
+ * @param[in,out] value of the key; as the call before left it.
+ * @return NULL behind the last. */
+const char *http_request_next(const struct http_request *request, const char *key,
+                              const char **value);
+
 /** What a handler fills. Its texts are borrowed until the handler returns and a little longer: they
  * are static, or the user's. */
 struct http_reply {
@@ -55,8 +62,7 @@ struct http_reply {
      * is sent, and 304 to a client that has it. NULL: none. */
     struct http_blob *blob;
     const char *cache_control; /**< NULL: no such header */
-    const char *allow_origin;  /**< Access-Control-Allow-Origin; NULL: no such header, and 405 to a
-                                  browser that asks first (preflight) */
+    const char *allow_origin;  /**< Access-Control-Allow-Origin; the server's own */
     const char *allow;         /**< methods; the server's own */
     unsigned retry_after_s;    /**< 0: no such header */
 };
@@ -96,7 +102,12 @@ struct http_options {
     /** Whether a request is to be answered now; otherwise 429 is the answer. Called for every one
      * that is well-formed, as its handler is. NULL: all are. */
     bool (*admits)(const struct http_request *request, void *user);
-    void *user; /**< for the handlers, and the two before; must outlive the server */
+    /** Whose web pages may read the reply to a well-formed request, whatever its status
+     * (Access-Control-Allow-Origin); NULL: none's, and 405 to a browser that asks first
+     * (preflight). Called as a handler is; the text is borrowed as those of a reply. NULL: none's.
+     */
+    const char *(*allow_origin)(const struct http_request *request, void *user);
+    void *user; /**< for the handlers, and the three before; must outlive the server */
 };
 
 struct http_server;

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,8 +13,8 @@
 #include "base/file_identity.h"
 #include "config/yaml.h"
 
-/* A kubeconfig, authorities, a certificate, a key, a token. */
-#define MAX_FILES 5
+/* Kubeconfigs, and authorities, a certificate, a key, a token. */
+#define MAX_FILES (CREDENTIALS_MAX_SOURCES + 4)
 #define MAX_FILE_BYTES ((size_t)1048576)
 
 struct file {
@@ -86,39 +87,56 @@ static const char *find_text(const struct yaml_node *map, const char *name)
                : NULL;
 }
 
-/* The part of a list that has a name: `users[].user` for one. */
-static const struct yaml_node *find_part(const struct yaml_node *root, const char *list,
+/* A reading of kubeconfigs under way. */
+struct reading {
+    const struct credentials_source *sources;
+    struct yaml_document documents[CREDENTIALS_MAX_SOURCES];
+    size_t count;
+    size_t at; /* the source of what is read */
+    const struct credentials_files *files;
+    struct error *error;
+};
+
+/* A member of the root of one source; or NULL. */
+static const struct yaml_node *find_member(const struct reading *reading, size_t at,
+                                           const char *name)
+{
+    const struct yaml_node *root = reading->documents[at].root;
+
+    return root != NULL && root->type == YAML_MAP ? yaml_find(root, name) : NULL;
+}
+
+/* The part of a list that has a name: `users[].user` for one. The first source that has the name is
+ * that of what is read from now on. */
+static const struct yaml_node *find_part(struct reading *reading, const char *list,
                                          const char *part, const char *name)
 {
-    const struct yaml_node *items = yaml_find(root, list);
+    for (size_t at = 0; at < reading->count; at++) {
+        const struct yaml_node *items = find_member(reading, at, list);
 
-    if (items == NULL || items->type != YAML_LIST)
-        return NULL;
-    for (const struct yaml_node *item = items->first; item != NULL; item = item->next) {
-        const char *own = item->type == YAML_MAP ? find_text(item, "name") : NULL;
+        if (items == NULL || items->type != YAML_LIST)
+            continue;
+        for (const struct yaml_node *item = items->first; item != NULL; item = item->next) {
+            const char *own = item->type == YAML_MAP ? find_text(item, "name") : NULL;
 
-        if (own != NULL && strcmp(own, name) == 0) {
+            if (own == NULL || strcmp(own, name) != 0)
+                continue;
             const struct yaml_node *found = yaml_find(item, part);
 
+            reading->at = at;
             return found != NULL && found->type == YAML_MAP ? found : NULL;
         }
     }
     return NULL;
 }
 
-/* A reading of a kubeconfig under way. */
-struct reading {
-    const struct credentials_files *files;
-    struct error *error;
-};
-
 static int read_named(const struct reading *reading, const char *path,
                       struct credentials_text *text)
 {
+    const char *own = reading->sources[reading->at].path, *slash = strrchr(own, '/');
+    int folder = path[0] != '/' && slash != NULL ? (int)(slash - own) + 1 : 0;
     char whole[CONFIG_PATH_BYTES];
-    int length = path[0] == '/'
-                     ? snprintf(whole, sizeof whole, "%s", path)
-                     : snprintf(whole, sizeof whole, "%s/%s", reading->files->folder, path);
+    int length = snprintf(whole, sizeof whole, "%.*s%s", folder, own, path);
 
     if (length >= (int)sizeof whole)
         return error_set(reading->error, -ENAMETOOLONG, "the path of a file is too long");
@@ -234,46 +252,60 @@ static int take_user(const struct reading *reading, const struct yaml_node *user
     return code;
 }
 
-static int take_root(const struct reading *reading, const struct yaml_node *root,
-                     struct credentials_facts *facts)
+static int take_current(struct reading *reading, struct credentials_facts *facts)
 {
-    const char *name =
-        root != NULL && root->type == YAML_MAP ? find_text(root, "current-context") : NULL;
+    const char *name = NULL;
+
+    for (size_t at = 0; at < reading->count && name == NULL; at++) {
+        const struct yaml_node *root = reading->documents[at].root;
+
+        if (root != NULL && root->type == YAML_MAP)
+            name = find_text(root, "current-context");
+        reading->at = name != NULL ? at : 0;
+    }
     if (name == NULL)
         return error_set(reading->error, -EINVAL, "expected a map with current-context");
-    const struct yaml_node *context = find_part(root, "contexts", "context", name);
+    const struct yaml_node *context = find_part(reading, "contexts", "context", name);
     const char *cluster_name = find_text(context, "cluster"),
                *user_name = find_text(context, "user");
     if (cluster_name == NULL)
         return error_set(reading->error, -EINVAL, "contexts: none is '%.80s' and has a cluster",
                          name);
-    const struct yaml_node *cluster = find_part(root, "clusters", "cluster", cluster_name);
+    const struct yaml_node *cluster = find_part(reading, "clusters", "cluster", cluster_name);
     if (cluster == NULL)
         return error_set(reading->error, -EINVAL, "clusters: none is '%.80s'", cluster_name);
     int code = take_cluster(reading, cluster, facts);
     if (code != 0 || user_name == NULL)
         return code;
-    const struct yaml_node *user = find_part(root, "users", "user", user_name);
+    const struct yaml_node *user = find_part(reading, "users", "user", user_name);
     return user != NULL ? take_user(reading, user, facts)
                         : error_set(reading->error, -EINVAL, "users: none is '%.80s'", user_name);
 }
 
-int credentials_parse(const char *text, size_t bytes, const struct credentials_files *files,
-                      struct credentials_facts *facts, struct error *error)
+int credentials_parse(const struct credentials_source *sources, size_t count,
+                      const struct credentials_files *files, struct credentials_facts *facts,
+                      struct error *error)
 {
-    const struct reading reading = {files, error};
-    struct yaml_document document = {0};
+    struct error inner = {0};
+    struct reading reading = {.sources = sources, .files = files, .error = &inner};
     struct credentials_facts taken = {0};
-    int code = yaml_parse(text, bytes, &document, error);
+    int code = 0;
 
+    for (; reading.count < count && code == 0; reading.count++) {
+        reading.at = reading.count;
+        code = yaml_parse(sources[reading.at].text, sources[reading.at].bytes,
+                          &reading.documents[reading.at], &inner);
+    }
     if (code == 0)
-        code = take_root(&reading, document.root, &taken);
-    yaml_fini(&document);
-    if (code == 0)
+        code = take_current(&reading, &taken);
+    for (size_t i = 0; i < reading.count; i++)
+        yaml_fini(&reading.documents[i]);
+    if (code == 0) {
         *facts = taken;
-    else
-        credentials_facts_fini(&taken);
-    return code;
+        return 0;
+    }
+    credentials_facts_fini(&taken);
+    return error_set(error, code, "%s: %.900s", sources[reading.at].path, inner.text);
 }
 
 static void note_file(const char *path, void *user)
@@ -288,29 +320,48 @@ static void note_file(const char *path, void *user)
     credentials->files_count++;
 }
 
-static int load_kubeconfig(struct credentials *credentials, const char *path,
-                           struct credentials_facts *facts, struct error *error)
+/* Reads those files that are there. Returns -ENOENT where none is. */
+static int read_sources(struct credentials *credentials, char *paths, const char *separators,
+                        struct credentials_source sources[CREDENTIALS_MAX_SOURCES], size_t *count,
+                        struct error *error)
 {
-    struct credentials_text text = {0};
-    struct error inner = {0};
-    char folder[CONFIG_PATH_BYTES];
-    char *slash;
+    int code = error_set(error, -ENOENT, "KUBECONFIG: expected a file");
 
-    snprintf(folder, sizeof folder, "%s", path);
-    slash = strrchr(folder, '/');
-    if (slash != NULL)
-        *slash = '\0';
-    else
-        snprintf(folder, sizeof folder, ".");
-    const struct credentials_files files = {folder, note_file, credentials};
-    note_file(path, credentials);
-    int code = read_file(path, &text, error);
-    if (code == 0) {
-        code = credentials_parse(text.data, text.bytes, &files, facts, &inner);
-        if (code != 0)
-            error_set(error, code, "%s: %.900s", path, inner.text);
+    for (char *path; (path = strsep(&paths, separators)) != NULL;) {
+        struct credentials_text text = {0};
+
+        if (path[0] == '\0')
+            continue;
+        if (credentials->files_count == CREDENTIALS_MAX_SOURCES)
+            return error_set(error, -E2BIG, "KUBECONFIG: expected at most %d files",
+                             CREDENTIALS_MAX_SOURCES);
+        note_file(path, credentials);
+        code = read_file(path, &text, error);
+        if (code == 0)
+            sources[(*count)++] = (struct credentials_source){path, text.data, text.bytes};
+        else if (code != -ENOENT)
+            return code;
     }
-    free(text.data);
+    return *count > 0 ? 0 : code;
+}
+
+static int load_kubeconfigs(struct credentials *credentials, const char *paths,
+                            const char *separators, struct credentials_facts *facts,
+                            struct error *error)
+{
+    struct credentials_source sources[CREDENTIALS_MAX_SOURCES] = {{.path = paths}};
+    const struct credentials_files files = {note_file, credentials};
+    size_t count = 0;
+    char *copy = strdup(paths);
+
+    if (copy == NULL)
+        return error_system(error, -ENOMEM, "cannot read the kubeconfig");
+    int code = read_sources(credentials, copy, separators, sources, &count, error);
+    if (code == 0)
+        code = credentials_parse(sources, count, &files, facts, error);
+    for (size_t i = 0; i < count; i++)
+        free((char *)(uintptr_t)sources[i].text);
+    free(copy);
     return code;
 }
 
@@ -346,15 +397,12 @@ static int load(struct credentials *credentials, struct credentials_facts *facts
     char path[CONFIG_PATH_BYTES + 16];
 
     credentials->files_count = 0;
-    if (strchr(places->kubeconfig, ':') != NULL && !file_identity_read(places->kubeconfig).exists)
-        return error_set(error, -ENOTSUP, "KUBECONFIG: expected one file, found several: %.900s",
-                         places->kubeconfig);
     if (places->kubeconfig[0] != '\0')
-        return load_kubeconfig(credentials, places->kubeconfig, facts, error);
+        return load_kubeconfigs(credentials, places->kubeconfig, ":", facts, error);
     snprintf(path, sizeof path, "%s/.kube/config", places->home);
     if (places->home[0] != '\0' && strlen(path) < CONFIG_PATH_BYTES &&
         (places->host[0] == '\0' || file_identity_read(path).exists))
-        return load_kubeconfig(credentials, path, facts, error);
+        return load_kubeconfigs(credentials, path, "", facts, error);
     if (places->host[0] == '\0')
         return error_set(error, -ENOENT,
                          "no cluster: neither KUBECONFIG nor ~/.kube/config, and not in a pod");

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /** @file
- * Where the API server of Kubernetes is, and how it knows this client: a kubeconfig, or what a pod
+ * Where the API server of Kubernetes is, and how it knows this client: kubeconfigs, or what a pod
  * finds. Files are read again when they change, as tokens are rotated.
  */
 #ifndef PADDOCK_K8S_CREDENTIALS_H
@@ -33,7 +33,11 @@ struct credentials_facts {
 
 struct credentials;
 
-/** Finds out: the kubeconfig of the environment, or that of the home folder, or the cluster around.
+/** The most kubeconfigs. */
+#define CREDENTIALS_MAX_SOURCES 16
+
+/** Finds out: the kubeconfigs of the environment, with colons between them, of which those that are
+ * not there are left out; or that of the home folder, or the cluster around.
  * @param places borrowed as long as there are credentials.
  * @param account the folder in which a pod finds its token; borrowed likewise.
  * @param[out] credentials untouched on failure; freed with credentials_free().
@@ -50,19 +54,27 @@ void credentials_refresh(struct credentials *credentials, struct log *log);
 
 const struct credentials_facts *credentials_facts(const struct credentials *credentials);
 
-/** Where files that a kubeconfig names are found, and who is to know of them. */
+/** A kubeconfig. */
+struct credentials_source {
+    const char *path; /**< for errors; relative paths in it go from its folder */
+    const char *text; /**< YAML or JSON */
+    size_t bytes;
+};
+
+/** Who is to know of files that a kubeconfig names. */
 struct credentials_files {
-    const char *folder;                           /**< from which relative paths go */
     void (*opened)(const char *path, void *user); /**< before each is read; NULL: nobody */
     void *user;
 };
 
-/** Reads a kubeconfig, and the files that it names.
- * @param text YAML or JSON.
+/** Reads kubeconfigs, and the files that they name. The first that has a current context, or a
+ * context, a cluster or a user of a name, is the one that counts for it, as for kubectl.
+ * @param count at most #CREDENTIALS_MAX_SOURCES.
  * @param[out] facts untouched on failure; released by credentials_facts_fini().
- * @return 0; or a negative errno value, with a text. */
-int credentials_parse(const char *text, size_t bytes, const struct credentials_files *files,
-                      struct credentials_facts *facts, struct error *error);
+ * @return 0; or a negative errno value, with a text that begins with the path of the source. */
+int credentials_parse(const struct credentials_source *sources, size_t count,
+                      const struct credentials_files *files, struct credentials_facts *facts,
+                      struct error *error);
 
 /** Zeroed facts are fine. */
 void credentials_facts_fini(struct credentials_facts *facts);

@@ -45,11 +45,11 @@ static int fail(const struct ports_options *options, size_t index, int code, str
 {
     char address[ADDRESS_TEXT_BYTES];
     if (index >= options->addresses_count || address_is_any(&options->addresses[index]))
-        return error_system(error, code, "cannot serve %s on UDP port %u", options->name,
-                            (unsigned)options->port);
+        return error_system(error, code, "cannot serve %s on UDP port %u (%s)", options->name,
+                            (unsigned)options->port, options->port_key);
     address_format(&options->addresses[index], options->port, address);
-    return error_system(error, code, "cannot serve %s on %s (%s[%zu])", options->name, address,
-                        options->key, index);
+    return error_system(error, code, "cannot serve %s on %s (%s[%zu], %s)", options->name, address,
+                        options->key, index, options->port_key);
 }
 
 /* Gives a bound socket to a worker. */

@@ -22,9 +22,10 @@ struct ports;
 
 /** Where to listen. */
 struct ports_options {
-    const char *name; /**< of the service, for errors: "QCMP" */
-    const char *key;  /**< of the addresses in the configuration file, for errors; not copied */
-    uint16_t port;    /**< 0 takes a free one, for all addresses alike */
+    const char *name;     /**< of the service, for errors: "QCMP" */
+    const char *key;      /**< of the addresses in the configuration file, for errors; not copied */
+    const char *port_key; /**< what sets the port, for errors; borrowed during the call */
+    uint16_t port;        /**< 0 takes a free one, for all addresses alike */
     /** IPv4 as v4-mapped. `::` takes IPv4 as well, unless IPv4 addresses are listed beside it; on a
      * host without IPv6 it becomes 0.0.0.0, or nothing if they are. */
     const struct in6_addr *addresses;

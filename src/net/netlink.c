@@ -53,6 +53,12 @@ static int take_piece(const char *piece, size_t bytes, netlink_each_fn *each, vo
     return 0;
 }
 
+int netlink_messages(const char *piece, size_t bytes, netlink_each_fn *each, void *user)
+{
+    bool interrupted = false;
+    return take_piece(piece, bytes, each, user, &interrupted);
+}
+
 int netlink_list(const struct netlink_question *question, netlink_each_fn *each, void *user)
 {
     struct {

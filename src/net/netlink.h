@@ -28,6 +28,10 @@ struct netlink_question {
  */
 int netlink_list(const struct netlink_question *question, netlink_each_fn *each, void *user);
 
+/** Hands over the messages of a piece that a socket has received, up to the end of a list.
+ * @return 1 at the end of a list, 0 if more may come, or a negative errno value. */
+int netlink_messages(const char *piece, size_t bytes, netlink_each_fn *each, void *user);
+
 /** Copies the header of @p bytes with which a message's content begins.
  * @return false when the message is too short; @p header is untouched then. */
 bool netlink_header(const struct nlmsghdr *message, void *header, size_t bytes);

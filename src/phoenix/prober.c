@@ -66,16 +66,22 @@ static void note_end(struct prober *prober, struct node *node)
     prober->is_stale = true;
 }
 
+/* Each address of a name has one ping before the first has another, at the pace of one node. */
+static void try_next_address(struct prober *prober, struct node *node)
+{
+    names_refuse(prober->names, node->name, &node->at);
+    names_find(prober->names, node->name, &node->at);
+}
+
 static void note_loss(struct prober *prober, struct node *node)
 {
     note_end(prober, node);
     node->site->errors++;
     window_lose(&node->window);
-    if (node->window.lost_running == WINDOW_DOWN) {
+    if (node->window.lost_running == WINDOW_DOWN)
         log_node(prober, LOG_LEVEL_WARN, "a data centre does not answer", node);
-        if (node->name[0] != '\0')
-            names_refuse(prober->names, node->name, &node->at);
-    }
+    if (node->name[0] != '\0' && !window_is_known(&node->window))
+        try_next_address(prober, node);
     node->due_ns = clock_monotonic_ns() + pace_after_loss(&node->pace, &prober->options.bounds,
                                                           node->window.lost_running, draw(prober));
 }

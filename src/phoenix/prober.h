@@ -15,7 +15,8 @@
 #include "loop/loop.h"
 #include "phoenix/nodes.h"
 
-/** How long a ping waits for its answer. */
+/** How long a ping waits for its answer. One that has none and goes to a name of which nothing is
+ * known yet, or no more, is followed by one to the next address of the name. */
 #define PROBER_TIMEOUT_NS INT64_C(2000000000)
 
 /** New nodes are pinged within so long, one after the other. */

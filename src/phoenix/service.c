@@ -64,12 +64,22 @@ static bool admits(const struct http_request *request, void *user)
     return is_admitted;
 }
 
+static const char *allow_origin(const struct http_request *request, void *user)
+{
+    struct phoenix *phoenix = user;
+
+    (void)request;
+    pthread_mutex_lock(&phoenix->lock);
+    bool cors = phoenix->cors;
+    pthread_mutex_unlock(&phoenix->lock);
+    return cors ? "*" : NULL;
+}
+
 static int answer(struct phoenix *phoenix, enum document document, struct http_reply *reply)
 {
     reply->type = "application/json";
     reply->cache_control = "no-cache"; /* to be asked for again, with its ETag */
     pthread_mutex_lock(&phoenix->lock);
-    reply->allow_origin = phoenix->cors ? "*" : NULL;
     if (phoenix->documents[document] != NULL)
         reply->blob = http_blob_ref(phoenix->documents[document]);
     pthread_mutex_unlock(&phoenix->lock);
@@ -150,6 +160,7 @@ static int listen_by(struct phoenix *phoenix, const struct phoenix_settings *set
                                                     .header_bytes = HEADER_BYTES},
                                          .began = phoenix->env.http_began != NULL ? began : NULL,
                                          .admits = admits,
+                                         .allow_origin = allow_origin,
                                          .user = phoenix};
     struct http_server *made = NULL;
     uint16_t port = settings->port;

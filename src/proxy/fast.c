@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
+#include <time.h>
 
 #include "base/shared_word.h"
 #include "fastpath/maps.h"
@@ -86,6 +87,65 @@ static int make_lanes(struct proxy_fast *fast)
     return 0;
 }
 
+static void follow_doors(struct proxy_fast *fast)
+{
+    struct proxy_fast_settings *settings = settings_of(fast);
+    struct fastpath_door doors[FASTPATH_MAX_INTERFACES];
+    unsigned count = fastpath_doors(fast->fastpath, doors);
+    for (unsigned i = 0; i < count; i++) {
+        __atomic_store_n(&settings->doors[i + 1].mac, doors[i].mac, __ATOMIC_RELAXED);
+        __atomic_store_n(&settings->doors[i + 1].mtu, doors[i].mtu, __ATOMIC_RELAXED);
+        __atomic_store_n(&settings->doors[i + 1].index, doors[i].index, __ATOMIC_RELAXED);
+    }
+}
+
+/* Has the kernel asked again where frames go. What it was asked already and has not told for a
+ * while is not known any more: the time of it would look new one day. */
+static void ask_again(struct proxy_fast_end *end, uint16_t now)
+{
+    uint16_t age = (uint16_t)(now - __atomic_load_n(&end->told, __ATOMIC_RELAXED));
+    if (age < PROXY_FAST_TOLD_KEPT)
+        __atomic_store_n(&end->told, (uint16_t)(now - PROXY_FAST_TOLD_KEPT), __ATOMIC_RELAXED);
+    else if (age >= PROXY_FAST_TOLD_ASKED + PROXY_FAST_TOLD_GRACE)
+        __atomic_store_n(&end->link, 0, __ATOMIC_RELAXED);
+}
+
+static bool is_rerouted(const struct fastpath_reroute *reroute, uint64_t link)
+{
+    bool is_one = reroute->is_all;
+    for (unsigned i = 0; i < reroute->count && !is_one; i++)
+        is_one = reroute->macs[i] == (link & (UINT64_MAX >> 16));
+    return is_one;
+}
+
+static void reroute(const struct fastpath_reroute *reroute, void *user)
+{
+    struct proxy_fast *fast = user;
+    struct timespec coarse;
+
+    clock_gettime(CLOCK_MONOTONIC_COARSE, &coarse);
+    int64_t now_ns =
+        coarse.tv_sec * SECOND_NS + coarse.tv_nsec - fastpath_monotonic_offset_ns(fast->fastpath);
+    follow_doors(fast);
+    for (uint32_t i = 0; i < fast->slots_count; i++) {
+        for (unsigned j = 0; j < 2; j++) {
+            struct proxy_fast_end *end = &fast->slots[i].ends[j];
+            uint64_t link = __atomic_load_n(&end->link, __ATOMIC_RELAXED);
+            if (link != 0 && is_rerouted(reroute, link))
+                ask_again(end, (uint16_t)(now_ns >> PROXY_FAST_TOLD_SHIFT));
+        }
+    }
+}
+
+static int fill_doors(const struct proxy_fast *fast)
+{
+    const struct fastpath_door *doors = settings_of(fast)->doors;
+    int fd = bpf_map__fd(fast->program->maps.doors), code = 0;
+    for (uint32_t i = 1; i < PROXY_FAST_DOORS && doors[i].index != 0 && code == 0; i++)
+        code = bpf_map_update_elem(fd, &i, &doors[i].index, BPF_ANY);
+    return code;
+}
+
 /* What was made when a step fails, proxy_fast_close() releases. */
 static int load(struct proxy_fast *fast, const struct proxy_fast_options *options)
 {
@@ -125,10 +185,13 @@ static int load(struct proxy_fast *fast, const struct proxy_fast_options *option
     if (fast->counters == NULL || fast->slots == NULL || fast->limits == NULL ||
         fast->directory == NULL)
         return -ENOMEM;
-    code = make_lanes(fast);
-    return code != 0 ? code
-                     : fastpath_part_set(fast->fastpath, FASTPATH_PROXY,
-                                         bpf_program__fd(program->progs.paddock_proxy));
+    follow_doors(fast);
+    code = fill_doors(fast);
+    if (code == 0)
+        code = make_lanes(fast);
+    return code == 0 ? fastpath_part_set(fast->fastpath, FASTPATH_PROXY,
+                                         bpf_program__fd(program->progs.paddock_proxy))
+                     : code;
 }
 
 int proxy_fast_open(struct proxy_fast **fast, const struct proxy_fast_options *options,
@@ -141,12 +204,21 @@ int proxy_fast_open(struct proxy_fast **fast, const struct proxy_fast_options *o
     opened->fastpath = options->fastpath;
     size_up(opened, options);
     int code = load(opened, options);
-    if (code == 0) {
-        *fast = opened;
-        return 0;
+    if (code != 0) {
+        proxy_fast_close(opened);
+        return error_system(error, code, "cannot load the proxy's XDP program");
     }
-    proxy_fast_close(opened);
-    return error_system(error, code, "cannot load the proxy's XDP program");
+    const struct fastpath_departures departures = {
+        .program_fd = bpf_program__fd(opened->program->progs.paddock_departure),
+        .rerouted = reroute,
+        .user = opened};
+    code = fastpath_watch_departures(opened->fastpath, &departures, error);
+    if (code != 0) {
+        proxy_fast_close(opened);
+        return code;
+    }
+    *fast = opened;
+    return 0;
 }
 
 void proxy_fast_close(struct proxy_fast *fast)
@@ -287,7 +359,7 @@ static struct proxy_fast_slot make_slot(const struct proxy_passage *passage)
                                    .is_limited = passage->sent != NULL};
     if (passage->token == NULL)
         return slot;
-    slot.token_bytes = (uint16_t)passage->repeat->size;
+    slot.token_bytes = (uint8_t)passage->repeat->size;
     slot.is_suffix = passage->repeat->is_suffix;
     slot.is_removed = passage->repeat->is_removed;
     memcpy(slot.token, passage->token, slot.token_bytes);

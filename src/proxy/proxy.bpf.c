@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The proxy's part of the fast path: carries datagrams of established sessions. What it does not
  * carry it leaves as it is and passes on: the sockets decide about it, and count it. */
+#include <linux/if_packet.h>
+
 #include "fastpath/checksum.bpf.h"
 #include "proxy/shared.h"
 
@@ -11,7 +13,8 @@
 #define MAX_UDP_BYTES 4095
 
 #define MAC_BITS 48
-#define MAX_TAG ((UINT32_C(1) << FASTPATH_TAG_BITS) - 1)
+#define MAC_MASK ((UINT64_C(1) << MAC_BITS) - 1)
+#define TAG_MASK ((UINT32_C(1) << FASTPATH_TAG_BITS) - 1)
 
 struct proxy_fast_settings settings;
 
@@ -48,22 +51,39 @@ struct {
     __type(value, struct proxy_fast_counters);
 } counters SEC(".maps");
 
+struct {
+    __uint(type, BPF_MAP_TYPE_DEVMAP);
+    __uint(max_entries, PROXY_FAST_DOORS);
+    __type(key, uint32_t);
+    __type(value, uint32_t);
+} doors SEC(".maps");
+
 /* One way through a session. */
 struct way {
     struct proxy_fast_slot *slot;
     struct proxy_fast_end *in, *out;
     struct proxy_fast_count *count;
+    uint64_t link;        /* that of the end where it leaves */
+    uint64_t now_ns;      /* the coarse clock */
     uint32_t index;       /* of the slot */
     uint32_t end;         /* 0: read, 1: write */
     uint32_t token_bytes; /* that are cut off */
     bool cuts_front;
+    bool stays; /* on this interface, and the UDP header where it is */
 };
 
-/* The session of which a datagram seems to be one, and at which end it came in. */
-ALWAYS_INLINE bool find_way(const struct fastpath_datagram *datagram, struct way *way)
+/* A session, and one of its ends. */
+struct place {
+    struct proxy_fast_slot *slot;
+    uint32_t index; /* of the slot */
+    uint32_t end;
+};
+
+/* The end of a session to which datagrams between a peer and an own port seem to belong. */
+ALWAYS_INLINE bool find_place(const uint32_t peer[4], uint16_t peer_port, uint16_t own_port,
+                              struct place *place)
 {
-    uint64_t hash =
-        proxy_fast_hash(&settings, datagram->source, datagram->source_port, datagram->port);
+    uint64_t hash = proxy_fast_hash(&settings, peer, peer_port, own_port);
     uint32_t index = (uint32_t)(hash & settings.mask), found = 0;
     struct proxy_fast_bucket *bucket = bpf_map_lookup_elem(&directory, &index);
 
@@ -77,11 +97,22 @@ ALWAYS_INLINE bool find_way(const struct fastpath_datagram *datagram, struct way
     }
     if (found == 0)
         return false;
-    way->end = (found - 1) & 1;
-    way->index = (found - 1) >> 1;
-    way->slot = bpf_map_lookup_elem(&slots, &way->index);
-    if (way->slot == NULL)
+    place->end = (found - 1) & 1;
+    place->index = (found - 1) >> 1;
+    place->slot = bpf_map_lookup_elem(&slots, &place->index);
+    return place->slot != NULL;
+}
+
+/* The session of which a datagram seems to be one, and at which end it came in. */
+ALWAYS_INLINE bool find_way(const struct fastpath_datagram *datagram, struct way *way)
+{
+    struct place place = {0};
+
+    if (!find_place(datagram->source, datagram->source_port, datagram->port, &place))
         return false;
+    way->slot = place.slot;
+    way->index = place.index;
+    way->end = place.end;
     /* Not by an index that is computed: constants are what the compiler of clang 14 can follow. */
     bool is_write = way->end != 0;
     way->in = is_write ? &way->slot->ends[1] : &way->slot->ends[0];
@@ -90,33 +121,66 @@ ALWAYS_INLINE bool find_way(const struct fastpath_datagram *datagram, struct way
     return true;
 }
 
+ALWAYS_INLINE bool is_end(const struct proxy_fast_end *end, const uint32_t peer[4],
+                          const uint32_t own[4], uint32_t ports)
+{
+    uint32_t differs = (end->peer_port | (uint32_t)end->own_port << 16) ^ ports;
+
+#pragma unroll
+    for (int i = 0; i < 4; i++)
+        differs |= (end->peer[i] ^ peer[i]) | (end->own[i] ^ own[i]);
+    return differs == 0;
+}
+
 /* Whether the session of a way is in force, and has the datagram's ends. */
 ALWAYS_INLINE bool is_its_way(const struct fastpath_datagram *datagram, const struct way *way)
 {
     uint64_t version = *(volatile uint64_t *)&settings.version;
-    uint32_t differs = (uint32_t)(way->in->peer_port ^ datagram->source_port) |
-                       (uint32_t)(way->in->own_port ^ datagram->port);
 
-    if (version == 0 || *(volatile uint64_t *)&way->slot->version != version)
-        return false;
-#pragma unroll
-    for (int i = 0; i < 4; i++)
-        differs |= (way->in->peer[i] ^ datagram->source[i]) |
-                   (way->in->own[i] ^ datagram->destination.address[i]);
-    return differs == 0;
+    return version != 0 && *(volatile uint64_t *)&way->slot->version == version &&
+           is_end(way->in, datagram->source, datagram->destination.address,
+                  datagram->source_port | (uint32_t)datagram->port << 16);
 }
 
-/* Notes where the sender of a frame is. Returns whether the receiver's place is known. */
-ALWAYS_INLINE bool learn(const struct fastpath_datagram *datagram, const struct way *way)
+ALWAYS_INLINE uint32_t tag_of(uint64_t link)
 {
-    uint32_t tag = datagram->destination.tags & ~FASTPATH_TAGS_IPV6;
-    uint64_t link = datagram->peer_mac | (uint64_t)tag << MAC_BITS;
+    return (uint32_t)(link >> MAC_BITS) & TAG_MASK;
+}
 
-    if (tag > MAX_TAG || datagram->tags_count > 1)
+ALWAYS_INLINE const struct fastpath_door *door_of(uint64_t link)
+{
+    return &settings.doors[link >> PROXY_FAST_DOOR_SHIFT];
+}
+
+/* Whether the kernel sends packets as long as this one in one piece: it has, or no way through the
+ * network takes shorter ones only. */
+ALWAYS_INLINE bool fits(const struct fastpath_datagram *datagram, const struct way *way,
+                        uint32_t ip_bytes)
+{
+    uint16_t longest = way->end != 0 ? way->slot->longest[0] : way->slot->longest[1];
+    uint32_t shortest_mtu = part_is_ipv4(datagram) ? PROXY_FAST_IPV4_MTU : PROXY_FAST_IPV6_MTU;
+
+    return ip_bytes <= longest || (ip_bytes <= shortest_mtu && ip_bytes <= door_of(way->link)->mtu);
+}
+
+/* Whether it is known where the kernel sends a datagram. From time to time one goes to the sockets,
+ * so that the kernel shows it again, and sees that the neighbour is used. */
+ALWAYS_INLINE bool is_told(const struct fastpath_datagram *datagram, struct way *way)
+{
+    struct proxy_fast_end *out = way->out;
+    uint16_t now = (uint16_t)(way->now_ns >> PROXY_FAST_TOLD_SHIFT);
+    uint16_t age = (uint16_t)(now - *(volatile uint16_t *)&out->told);
+    uint32_t ip_bytes = part_ip_bytes(datagram) + datagram->udp_bytes - way->token_bytes;
+
+    way->link = *(volatile uint64_t *)&out->link;
+    if (way->link == 0 || !fits(datagram, way, ip_bytes))
         return false;
-    if (way->in->link != link)
-        way->in->link = link;
-    return way->out->link != 0;
+    if (age >= PROXY_FAST_TOLD_ASKED)
+        return age < PROXY_FAST_TOLD_ASKED + PROXY_FAST_TOLD_GRACE;
+    if (age < PROXY_FAST_TOLD_KEPT)
+        return true;
+    out->told = (uint16_t)(now - PROXY_FAST_TOLD_ASKED);
+    return false;
 }
 
 /* Whether a datagram is the sockets', where somebody looks at what they do. */
@@ -175,11 +239,10 @@ ALWAYS_INLINE uint16_t whole_checksum(const struct way *way, uint64_t sum, uint1
 }
 
 /* As next_checksum(), of a partial one. Natively nothing but bytes leaves, so that it is computed.
- * In the generic mode it stays a partial one, as long as the UDP header stays where it is; a whole
- * one that looks like it, which would become wrong, is what the payload says. */
+ * In the generic mode it has to stay a partial one, for the same interface to complete where it
+ * stood; a whole one that looks like it, which would become wrong, is told by the payload. */
 ALWAYS_INLINE uint16_t next_partial_checksum(struct xdp_md *context, const struct fastpath_cpu *own,
-                                             const struct way *way, int32_t front,
-                                             uint16_t checksum)
+                                             struct way *way, uint16_t checksum)
 {
     const struct fastpath_datagram *datagram = &own->datagram;
     bool is_generic = (own->interface & FASTPATH_IS_GENERIC) != 0;
@@ -189,8 +252,9 @@ ALWAYS_INLINE uint16_t next_partial_checksum(struct xdp_md *context, const struc
     uint16_t bytes = bpf_htons(datagram->udp_bytes);
     uint16_t next_bytes = bpf_htons((uint16_t)(datagram->udp_bytes - way->token_bytes));
 
-    if ((own->interface & FASTPATH_IS_VETH) == 0 || (is_generic && front != 0))
+    if ((own->interface & FASTPATH_IS_VETH) == 0)
         return 0;
+    way->stays = is_generic;
     uint64_t sum = checksum_sum(context, at, payload_bytes);
     if (!is_generic)
         return whole_checksum(way, sum, next_bytes);
@@ -203,7 +267,7 @@ ALWAYS_INLINE uint16_t next_partial_checksum(struct xdp_md *context, const struc
  * that cannot be known: there is none, or it looks like a partial one that is not to be completed
  * here. */
 ALWAYS_INLINE uint16_t next_checksum(struct xdp_md *context, const struct fastpath_cpu *own,
-                                     const struct way *way, int32_t front, uint16_t checksum)
+                                     struct way *way, uint16_t checksum)
 {
     const struct fastpath_datagram *datagram = &own->datagram;
     const struct proxy_fast_end *in = way->in;
@@ -213,7 +277,7 @@ ALWAYS_INLINE uint16_t next_checksum(struct xdp_md *context, const struct fastpa
     if (checksum == 0)
         return 0;
     if (checksum == partial_checksum(in, bytes))
-        return next_partial_checksum(context, own, way, front, checksum);
+        return next_partial_checksum(context, own, way, checksum);
     uint64_t sum = (uint64_t)complement(checksum) + complement(in->sum) + 2 * complement(bytes);
     if (way->token_bytes > 0) {
         uint16_t token = complement(way->slot->token_sum);
@@ -250,20 +314,29 @@ ALWAYS_INLINE enum rate_verdict take(const struct fastpath_cpu *own, const struc
     struct proxy_fast_limit *limit = bpf_map_lookup_elem(&limits, &index);
     if (limit == NULL)
         return RATE_UNDECIDED;
-    uint64_t now_ns = bpf_ktime_get_coarse_ns() + (uint64_t)own->monotonic_offset_ns;
+    uint64_t now_ns = way->now_ns + (uint64_t)own->monotonic_offset_ns;
     const struct rate_moment moment = rate_moment_of(&limit->law, now_ns);
     return rate_window_take(&limit->window, &limit->law, &moment);
+}
+
+/* Whether the interface by which the datagram leaves is there. */
+ALWAYS_INLINE bool has_door(const struct xdp_md *context, const struct way *way)
+{
+    uint32_t number = (uint32_t)(way->link >> PROXY_FAST_DOOR_SHIFT);
+
+    return door_of(way->link)->index == context->ingress_ifindex ||
+           bpf_map_lookup_elem(&doors, &number) != NULL;
 }
 
 /* Makes the datagram in memory of the CPU the one that leaves. */
 ALWAYS_INLINE void turn(struct fastpath_datagram *datagram, const struct way *way)
 {
-    uint64_t link = way->out->link;
-    uint32_t tag = (uint32_t)(link >> MAC_BITS);
+    uint32_t tag = tag_of(way->link);
     uint32_t is_8021ad = tag & FASTPATH_TAG_IS_8021AD;
     uint32_t type = is_8021ad != 0 ? ETH_P_8021AD : ETH_P_8021Q;
 
-    datagram->peer_mac = link & ((UINT64_C(1) << MAC_BITS) - 1);
+    datagram->peer_mac = way->link & MAC_MASK;
+    datagram->own_mac = door_of(way->link)->mac;
     datagram->tags_count = tag != 0;
     datagram->raw_tags[0] =
         (uint32_t)bpf_htons((uint16_t)(tag ^ is_8021ad)) << 16 | bpf_htons((uint16_t)type);
@@ -321,9 +394,19 @@ ALWAYS_INLINE void count(struct proxy_fast_counters *own, const struct way *way,
 
     own->packets[way->end & 1]++;
     own->bytes[way->end & 1] += bytes;
-    count->last_ns = (int64_t)bpf_ktime_get_coarse_ns();
+    count->last_ns = (int64_t)way->now_ns;
     __sync_fetch_and_add(&count->packets, 1); /* the next frame may come to another CPU */
     __sync_fetch_and_add(&count->bytes, bytes);
+}
+
+/* Sends the frame where its link says, and counts it. */
+ALWAYS_INLINE int leave(const struct xdp_md *context, const struct way *way,
+                        struct fastpath_cpu *own)
+{
+    if (door_of(way->link)->index == context->ingress_ifindex)
+        return part_transmit(own);
+    own->transmitted++;
+    return (int)bpf_redirect_map(&doors, (uint32_t)(way->link >> PROXY_FAST_DOOR_SHIFT), 0);
 }
 
 SEC("xdp")
@@ -337,8 +420,8 @@ int paddock_proxy(struct xdp_md *context)
     if (own == NULL || counted == NULL)
         return XDP_PASS;
     struct fastpath_datagram *datagram = &own->datagram;
-    if (!find_way(datagram, &way) || !is_its_way(datagram, &way) || !learn(datagram, &way) ||
-        is_sample() || datagram->hops <= 1 || datagram->udp_bytes > MAX_UDP_BYTES ||
+    if (!find_way(datagram, &way) || !is_its_way(datagram, &way) || is_sample() ||
+        datagram->tags_count > 1 || datagram->hops <= 1 || datagram->udp_bytes > MAX_UDP_BYTES ||
         !read_token(context, datagram, &way))
         return XDP_PASS;
 
@@ -347,14 +430,20 @@ int paddock_proxy(struct xdp_md *context)
     void *at = start + (datagram->udp_at & MAX_UDP_AT);
     if (at + sizeof(struct udphdr) > end)
         return XDP_PASS;
-    int32_t tags = (int32_t)datagram->tags_count - (way.out->link >> MAC_BITS != 0);
-    int32_t front = PART_TAG_BYTES * tags + (way.cuts_front ? (int32_t)way.token_bytes : 0);
-    uint16_t checksum = next_checksum(context, own, &way, front, ((struct udphdr *)at)->check);
+    uint16_t checksum = next_checksum(context, own, &way, ((struct udphdr *)at)->check);
     if (checksum == 0 || !is_open(way.count))
+        return XDP_PASS;
+    way.now_ns = bpf_ktime_get_coarse_ns();
+    if (!is_told(datagram, &way) || !has_door(context, &way))
         return XDP_PASS;
 
     uint32_t frame_bytes = (uint32_t)shared_word_opaque((uint64_t)(end - start));
     uint32_t used_bytes = datagram->udp_at + datagram->udp_bytes;
+    int32_t tags = (int32_t)datagram->tags_count - (tag_of(way.link) != 0);
+    int32_t front = PART_TAG_BYTES * tags + (way.cuts_front ? (int32_t)way.token_bytes : 0);
+    bool is_here = door_of(way.link)->index == context->ingress_ifindex;
+    if (way.stays && (front != 0 || !is_here))
+        return XDP_PASS;
     /* Room is made before the datagram is counted against a limit, as it may not be had. */
     if (front < 0 && bpf_xdp_adjust_head(context, front) != 0)
         return XDP_PASS;
@@ -374,7 +463,147 @@ int paddock_proxy(struct xdp_md *context)
     if (!write_frame(context, datagram, checksum))
         return XDP_ABORTED; /* it always fits: there was room for as much */
     count(counted, &way, datagram->udp_bytes - (uint32_t)sizeof(struct udphdr));
-    return part_transmit(own);
+    return leave(context, &way, own);
+}
+
+/* A datagram that the kernel sends for a socket of this host. */
+struct departure {
+    uint64_t link;
+    uint32_t own[4], peer[4];
+    uint32_t ports;    /* the peer's, and above it the own one */
+    uint32_t ip_bytes; /* of a packet on the wire */
+};
+
+ALWAYS_INLINE bool read_head(struct __sk_buff *frame, uint32_t at, void *to, uint32_t bytes)
+{
+    return bpf_skb_load_bytes_relative(frame, at, to, bytes, BPF_HDR_START_MAC) == 0;
+}
+
+ALWAYS_INLINE bool read_mac(struct __sk_buff *frame, uint32_t at, uint64_t *mac)
+{
+    uint32_t first = 0;
+    uint16_t last = 0;
+    bool is_read = read_head(frame, at, &first, sizeof first) &&
+                   read_head(frame, at + sizeof first, &last, sizeof last);
+
+    *mac = fastpath_mac(first, last);
+    return is_read;
+}
+
+/* Reads where a frame goes. Its tag stands in it, or beside it for the interface to add. Returns
+ * where the network layer begins, or 0: no datagram that is carried can be sent so. */
+ALWAYS_INLINE uint32_t read_link(struct __sk_buff *frame, struct departure *departure,
+                                 uint16_t *type)
+{
+    uint32_t at = offsetof(struct ethhdr, h_proto), number = 0, tags = 0;
+    uint64_t from = 0, to = 0, door = 0;
+    struct part_tag tag = {0};
+
+#pragma unroll
+    for (uint32_t i = 1; i < PROXY_FAST_DOORS; i++) {
+        if (settings.doors[i].index == frame->ifindex)
+            door = i;
+    }
+    if (door == 0 || !read_mac(frame, 0, &to) || !read_mac(frame, ETH_ALEN, &from) ||
+        from != settings.doors[door & (PROXY_FAST_DOORS - 1)].mac ||
+        !read_head(frame, at, type, sizeof *type))
+        return 0;
+    at += sizeof *type;
+    if (frame->vlan_present) {
+        number = part_tag_number((uint16_t)frame->vlan_proto, bpf_htons((uint16_t)frame->vlan_tci));
+        tags++;
+    }
+    if (part_is_tag(*type)) {
+        if (!read_head(frame, at, &tag, sizeof tag))
+            return 0;
+        number = part_tag_number(*type, tag.control);
+        *type = tag.type;
+        at += sizeof tag;
+        tags++;
+    }
+    departure->link = to | (uint64_t)number << MAC_BITS | door << PROXY_FAST_DOOR_SHIFT;
+    return tags <= 1 ? at : 0;
+}
+
+/* Reads a whole datagram behind an IPv4 header. Moves on by what it has read. */
+ALWAYS_INLINE bool read_ipv4(struct __sk_buff *frame, struct departure *departure, uint32_t *at)
+{
+    struct iphdr ip = {0};
+
+    if (!read_head(frame, *at, &ip, sizeof ip) || *(uint8_t *)&ip != 0x45 ||
+        ip.protocol != IPPROTO_UDP || (ip.frag_off & bpf_htons(PART_FRAGMENT)) != 0)
+        return false;
+    departure->own[2] = departure->peer[2] = bpf_htonl(0xffff);
+    departure->own[3] = ip.saddr;
+    departure->peer[3] = ip.daddr;
+    departure->ip_bytes = bpf_ntohs(ip.tot_len);
+    *at += sizeof ip;
+    return true;
+}
+
+ALWAYS_INLINE bool read_ipv6(struct __sk_buff *frame, struct departure *departure, uint32_t *at)
+{
+    struct ipv6hdr ip = {0};
+
+    if (!read_head(frame, *at, &ip, sizeof ip) || ip.nexthdr != IPPROTO_UDP)
+        return false;
+#pragma unroll
+    for (int i = 0; i < 4; i++) {
+        departure->own[i] = ip.saddr.in6_u.u6_addr32[i];
+        departure->peer[i] = ip.daddr.in6_u.u6_addr32[i];
+    }
+    departure->ip_bytes = sizeof ip + bpf_ntohs(ip.payload_len);
+    *at += sizeof ip;
+    return true;
+}
+
+ALWAYS_INLINE bool read_departure(struct __sk_buff *frame, struct departure *departure)
+{
+    uint16_t type = 0;
+    uint32_t at = read_link(frame, departure, &type), network_at = at;
+
+    if (at == 0 || !(type == bpf_htons(ETH_P_IP)     ? read_ipv4(frame, departure, &at)
+                     : type == bpf_htons(ETH_P_IPV6) ? read_ipv6(frame, departure, &at)
+                                                     : false))
+        return false;
+    struct udphdr udp = {0};
+    if (!read_head(frame, at, &udp, sizeof udp))
+        return false;
+    departure->ports = udp.dest | (uint32_t)udp.source << 16;
+    /* What the interface will cut into datagrams of one size. */
+    if (frame->gso_size != 0)
+        departure->ip_bytes = at - network_at + sizeof udp + frame->gso_size;
+    return true;
+}
+
+/* Notes where the kernel sends what workers send for a session. */
+SEC("socket")
+int paddock_departure(struct __sk_buff *frame)
+{
+    struct departure departure = {0};
+    struct place place = {0};
+
+    if (frame->pkt_type != PACKET_OUTGOING || settings.version == 0 ||
+        !read_departure(frame, &departure) ||
+        !find_place(departure.peer, (uint16_t)departure.ports, (uint16_t)(departure.ports >> 16),
+                    &place))
+        return 0;
+    bool is_server = place.end != 0;
+    struct proxy_fast_end *end = is_server ? &place.slot->ends[1] : &place.slot->ends[0];
+    uint16_t *longest = is_server ? &place.slot->longest[1] : &place.slot->longest[0];
+    if (!is_end(end, departure.peer, departure.own, departure.ports) ||
+        departure.ip_bytes > UINT16_MAX)
+        return 0;
+    uint16_t now = (uint16_t)(bpf_ktime_get_coarse_ns() >> PROXY_FAST_TOLD_SHIFT);
+    bool is_known =
+        end->link == departure.link && (uint16_t)(now - end->told) < PROXY_FAST_TOLD_KEPT;
+    if (!is_known || *longest < departure.ip_bytes)
+        *longest = (uint16_t)departure.ip_bytes;
+    if (!is_known) {
+        *(volatile uint64_t *)&end->link = departure.link;
+        end->told = now;
+    }
+    return 0;
 }
 
 char LICENSE[] SEC("license") = "Apache-2.0";

@@ -114,7 +114,7 @@ static void tell_fast(const struct proxy *proxy)
     if (obstacle == NULL)
         LOG_EVENT(proxy->env.log, LOG_LEVEL_INFO,
                   log_text("message", "xdp carries established sessions"),
-                  log_text("interface", fastpath_interface(proxy->env.fastpath)),
+                  log_text("interface", fastpath_interfaces(proxy->env.fastpath)),
                   log_uint("memory_bytes", proxy_fast_bytes(proxy->fast)));
     else
         LOG_EVENT(proxy->env.log, LOG_LEVEL_WARN,
@@ -226,13 +226,17 @@ static int prepare_entrance(struct proxy *proxy, unsigned index,
                             const struct proxy_settings *settings, struct error *error)
 {
     struct entrance *entrance = &proxy->entrances[index];
+    char port_key[48] = "paddock.udp.port, --service.udp.port";
     void *users[WORKERS_MAX];
+    if (index > 0)
+        snprintf(port_key, sizeof port_key, "paddock.udp.listeners[%u].port", index - 1);
     for (unsigned i = 0; i < workers_count(proxy->env.workers); i++)
         users[i] = &entrance->entries[i];
 
     uint16_t port = index == 0 ? settings->port : settings->listeners.items[index - 1].port;
     const struct ports_options options = {.name = "players",
                                           .key = "paddock.udp.listen",
+                                          .port_key = port_key,
                                           .port = port,
                                           .addresses = settings->listen,
                                           .addresses_count = settings->listen_count,

@@ -11,6 +11,7 @@
 
 #include <stdint.h>
 
+#include "fastpath/shared.h"
 #include "filters/rate_window.h"
 
 /** The most bytes of a token that the program compares. */
@@ -29,6 +30,26 @@
 /** proxy_fast_count.gate: it is carried. */
 #define PROXY_FAST_OPEN UINT64_MAX
 
+/** proxy_fast_end.told counts in 2^30 ns, about seconds, of the kernel's coarse clock. */
+#define PROXY_FAST_TOLD_SHIFT 30
+
+/** What the kernel has told is asked again after so many of them, and used for so many more
+ * without an answer. */
+#define PROXY_FAST_TOLD_KEPT 32
+#define PROXY_FAST_TOLD_GRACE 2
+
+/** Linux believes of no path that it takes shorter IPv4 packets only; there is none of IPv6. */
+#define PROXY_FAST_IPV4_MTU 552
+#define PROXY_FAST_IPV6_MTU 1280
+
+/** It was asked, which is noted as if it had been told so many ago. */
+#define PROXY_FAST_TOLD_ASKED 0x8000
+
+/** Above the MAC address and the number of the VLAN tag in proxy_fast_end.link: which of the doors,
+ * from 1. */
+#define PROXY_FAST_DOOR_SHIFT (48 + FASTPATH_TAG_BITS)
+#define PROXY_FAST_DOORS (FASTPATH_MAX_INTERFACES + 1)
+
 /** Written by the process, read by the program. */
 struct proxy_fast_settings {
     uint64_t version;       /**< in force: no slot of another one is used; 0: none is */
@@ -36,16 +57,17 @@ struct proxy_fast_settings {
     uint64_t mask;          /**< of the buckets' indexes */
     uint64_t is_sampled;    /**< 1: one datagram in #PROXY_FAST_SAMPLE goes to the sockets */
     uint64_t keeps_traffic; /**< 1: DSCP and ECN are carried through; else 0 */
+    struct fastpath_door doors[PROXY_FAST_DOORS]; /**< the first is none */
 };
 
 /** Network order; IPv4 as v4-mapped. */
 struct proxy_fast_end {
     uint32_t peer[4], own[4];
     uint16_t peer_port, own_port;
-    uint16_t sum; /**< of the words above and the protocol's number, as of Internet checksums */
-    uint16_t unused;
-    /** From where the peer's last frame came, which is where frames for it go: fastpath_mac(), and
-     * above 48 bits the number of its VLAN tag. The program's; 0: none has come yet. */
+    uint16_t sum;  /**< of the words above and the protocol's number, as of Internet checksums */
+    uint16_t told; /**< when the program saw the kernel send to the peer last */
+    /** Where the kernel sends frames for the peer: fastpath_mac(), the number of the VLAN tag,
+     * which of the doors. The program's; 0: not known yet. */
     uint64_t link;
 };
 
@@ -63,11 +85,14 @@ struct proxy_fast_slot {
     uint64_t version;                  /**< under which workers saw both directions pass; 0: none */
     struct proxy_fast_end ends[2];     /**< the player's, the server's */
     struct proxy_fast_count counts[2]; /**< read, write */
-    uint16_t token_bytes;              /**< that all datagrams of the player have; 0: none */
-    uint16_t token_sum;                /**< as the ends' sum, of the token at an even place */
-    uint8_t is_suffix, is_removed;     /**< where it stands; whether the server gets it */
-    uint8_t is_limited;                /**< the player's datagrams are, by #proxy_fast_limit */
-    uint8_t unused;
+    /** The longest IP packets that the kernel sent whole to the ends' peers since it was asked
+     * last; longer ones are the sockets', but for those that every path takes. */
+    uint16_t longest[2];
+    uint16_t token_sum;     /**< as the ends' sum, of the token at an even place */
+    uint8_t token_bytes;    /**< that all datagrams of the player have; 0: none */
+    uint8_t is_suffix : 1;  /**< where it stands; */
+    uint8_t is_removed : 1; /**< whether the server gets it */
+    uint8_t is_limited : 1; /**< the player's datagrams are, by #proxy_fast_limit */
     uint8_t token[PROXY_FAST_TOKEN_BYTES];
 } __attribute__((aligned(64)));
 

@@ -132,6 +132,7 @@ static struct ports_options ports_for(struct qcmp *qcmp, const struct qcmp_setti
 
     return (struct ports_options){.name = "QCMP",
                                   .key = "paddock.qcmp.listen",
+                                  .port_key = "qcmp_port, --service.qcmp.port",
                                   .port = settings->port,
                                   .addresses = settings->listen,
                                   .addresses_count = settings->listen_count,
@@ -153,7 +154,7 @@ static void commit_rules(struct qcmp *qcmp)
     if (code != 0)
         LOG_EVENT(qcmp->env.log, LOG_LEVEL_WARN,
                   log_text("message", "xdp detached: the sockets go on alone"),
-                  log_text("interface", fastpath_interface(qcmp->env.fastpath)),
+                  log_text("interface", fastpath_interfaces(qcmp->env.fastpath)),
                   log_text("reason", "it does not take the new limits and access lists"));
 }
 

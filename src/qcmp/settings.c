@@ -61,16 +61,11 @@ static const struct field ipv6_rule[] = RULE_ROWS(128);
         .members = prefix_row, .item_bytes = sizeof(struct prefix), AT(member)                     \
     }
 
-static const struct field prefix_row[] = {
-    {.key = "", .kind = FIELD_CUSTOM, .type = &type_prefix, .bytes = sizeof(struct prefix)},
-    {0},
-};
-
 #define PORT_ROW                                                                                   \
     {                                                                                              \
         .key = "qcmp_port", .flag = "service.qcmp.port", .variable = "QUILKIN_SERVICE_QCMP_PORT",  \
-        .help = "the UDP port for QCMP; 0 takes a free one", .placeholder = "PORT",                \
-        .default_text = "7600", .kind = FIELD_NUMBER, .max = UINT16_MAX, AT(port)                  \
+        .help = "the UDP port for QCMP; 0 takes a free one", .default_text = "7600", TYPES_PORT,   \
+        AT(port)                                                                                   \
     }
 
 /* Also what a provider's file has. */
@@ -85,24 +80,12 @@ static const struct field fields[] = {
     PORT_ROW,
     {.key = "paddock.qcmp.listen",
      .help = "the addresses to bind",
-     .kind = FIELD_ARRAY,
-     .flags = FIELD_FIXED | FIELD_UNIQUE,
-     .min = 1,
-     .max = NET_MAX_ADDRESSES,
-     .expected = "a list of 1 to 16 numeric addresses",
-     .members = listen_address_row,
-     .item_bytes = sizeof(struct in6_addr),
-     AT(listen),
-     .count_offset = offsetof(struct qcmp_settings, listen_count)},
+     TYPES_LISTEN(struct qcmp_settings, listen)},
     {.key = "paddock.qcmp.receive_buffer",
      .flag = "service.qcmp.receive-buffer",
      .help = "what a socket holds, as time at a worker's full rate",
      .placeholder = "DURATION",
-     .default_text = "20ms",
-     .kind = FIELD_DURATION,
-     .flags = FIELD_FIXED,
-     .min = 1,
-     .max = 5 * SECOND_NS,
+     TYPES_RECEIVE_BUFFER,
      AT(receive_buffer_ns)},
     {.key = "paddock.qcmp.max_age",
      .help = "a ping that waited longer is dropped; 0 is never",

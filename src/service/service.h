@@ -46,11 +46,11 @@ enum service_order {
 
 /** What a list is of. All but sessions are what was seen since somebody asked last. */
 enum service_subject {
-    SERVICE_SESSIONS,
     SERVICE_DROPS,   /**< by reason, with examples */
     SERVICE_TALKERS, /**< who sends the most */
     SERVICE_CAPTURE, /**< datagrams of sessions */
-    SERVICE_PEERS    /**< of the control plane: service_ops.peers */
+    SERVICE_SESSIONS,
+    SERVICE_PEERS /**< of the control plane: service_ops.peers */
 };
 
 /** A list that somebody asks for. */

@@ -75,7 +75,7 @@ static void call(struct ads_client *client);
 
 static void count(const struct ads_client *client, enum xds_family family, const char *what)
 {
-    xds_metrics_add(client->options.metrics, family, "client", what, 1);
+    xds_metrics_add(client->options.dialer.metrics, family, "client", what, 1);
 }
 
 /* The first response says which types the server has; what else it says does not matter. */
@@ -94,7 +94,7 @@ static bool take_greeting(struct ads_client *client, const Xds__DeltaDiscoveryRe
                     sizeof subscriber->control_plane);
     snprintf(client->counted, sizeof client->counted, "%s", subscriber->control_plane);
     client->is_counted = true;
-    xds_metrics_add(client->options.metrics, XDS_ACTIVE, client->counted, NULL, 1);
+    xds_metrics_add(client->options.dialer.metrics, XDS_ACTIVE, client->counted, NULL, 1);
     return true;
 }
 
@@ -129,7 +129,7 @@ static void end_call(struct grpc_call *ended, enum grpc_status status, const cha
 
     client->call = NULL;
     if (client->is_counted)
-        xds_metrics_add(client->options.metrics, XDS_ACTIVE, client->counted, NULL, -1);
+        xds_metrics_add(client->options.dialer.metrics, XDS_ACTIVE, client->counted, NULL, -1);
     client->is_counted = false;
     if (client->connection == NULL)
         return;
@@ -163,7 +163,7 @@ static void call(struct ads_client *client)
         return;
     client->subscriber = (struct subscriber){.call = client->call,
                                              .learned = client->learned,
-                                             .metrics = client->options.metrics,
+                                             .metrics = client->options.dialer.metrics,
                                              .log = client->options.dialer.log,
                                              .node_id = catalog_self(client->options.catalog)->id};
     if (subscriber_greet(&client->subscriber) != 0)
@@ -195,6 +195,8 @@ static bool lost(void *user)
            (client->is_greeted && clock_monotonic_ns() - client->called_ns >= READY_NS);
 }
 
+static const struct dialer_events dialer_events = {.connected = connected, .lost = lost};
+
 int ads_client_new(struct ads_client **client, const struct ads_client_options *options)
 {
     struct ads_client *made = calloc(1, sizeof *made);
@@ -202,13 +204,10 @@ int ads_client_new(struct ads_client **client, const struct ads_client_options *
 
     if (error == 0) {
         made->options = *options;
-        made->options.dialer.connected = connected;
-        made->options.dialer.lost = lost;
-        made->options.dialer.user = made;
         error = learned_new(&made->learned, options->catalog, CATALOG_XDS);
     }
     if (error == 0)
-        error = dialer_new(&made->dialer, &made->options.dialer);
+        error = dialer_new(&made->dialer, &options->dialer, &dialer_events, made);
     if (error != 0) {
         ads_client_free(made);
         return error;

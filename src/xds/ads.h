@@ -28,9 +28,8 @@ void ads_judge(struct grpc_call *call, enum grpc_status status, const struct err
 struct ads_client;
 
 struct ads_client_options {
-    struct dialer_options dialer; /**< connected, lost and user are the client's to set */
-    struct catalog *catalog;      /**< outlives it */
-    struct xds_metrics *metrics;
+    struct dialer_options dialer;
+    struct catalog *catalog;     /**< outlives it */
     void (*changed)(void *user); /**< it may be ready now, or not any more */
     void *user;
 };

@@ -37,6 +37,8 @@ struct attempt {
 
 struct dialer {
     struct dialer_options options;
+    const struct dialer_events *events;
+    void *user;
     struct attempt attempts[XDS_MAX_URLS];
     size_t count;
     struct attempt *used; /* the one that is connected */
@@ -95,6 +97,14 @@ static void note_failure(struct dialer *dialer, const char *message, const char 
               log_text("error", reason));
 }
 
+static void fail_to_reach(struct attempt *attempt, const char *reason)
+{
+    struct dialer *dialer = attempt->dialer;
+
+    xds_metrics_add(dialer->options.metrics, XDS_ERRORS, "client", "connect", 1);
+    note_failure(dialer, "control plane not reached", attempt->peer, reason);
+}
+
 static void ready(void *user)
 {
     struct attempt *attempt = user;
@@ -114,7 +124,7 @@ static void ready(void *user)
         if (other->is_left)
             h2_close(other->connection, "another one is used");
     }
-    dialer->options.connected(attempt->connection, &attempt->client, dialer->options.user);
+    dialer->events->connected(attempt->connection, &attempt->client, dialer->user);
 }
 
 static void ended(const char *reason, void *user)
@@ -130,7 +140,7 @@ static void ended(const char *reason, void *user)
         attempt->is_left = false;
         dial_later(attempt);
     } else if (dialer->used == attempt) {
-        bool was_good = dialer->options.lost(dialer->options.user);
+        bool was_good = dialer->events->lost(dialer->user);
 
         dialer->used = NULL;
         note_failure(dialer, "control plane lost", attempt->peer, reason);
@@ -140,7 +150,7 @@ static void ended(const char *reason, void *user)
                 dial_later(&dialer->attempts[i]);
         }
     } else {
-        note_failure(dialer, "control plane not reached", attempt->peer, reason);
+        fail_to_reach(attempt, reason);
         wait_again(attempt, DIAL_NOT_REACHED, 0);
     }
 }
@@ -173,7 +183,8 @@ static int dial(struct attempt *attempt)
                                        .user = &attempt->client,
                                        .tls = attempt->url.is_tls ? tls_context(dialer->options.tls)
                                                                   : NULL,
-                                       .host = attempt->url.host};
+                                       .host = attempt->url.host,
+                                       .ping_ns = dialer->options.ping_ns};
     struct server_address address;
 
     if (server_host_parse(attempt->url.host, &address) != 0)
@@ -195,8 +206,7 @@ static void dial_again(void *user)
     if (error == 0)
         return;
     if (error != -EAGAIN)
-        note_failure(attempt->dialer, "control plane not reached", attempt->peer,
-                     strerrordesc_np(-error));
+        fail_to_reach(attempt, strerrordesc_np(-error));
     wait_again(attempt, DIAL_NOT_REACHED, 0);
 }
 
@@ -236,7 +246,8 @@ static int follow_names(struct dialer *dialer)
     return error;
 }
 
-int dialer_new(struct dialer **dialer, const struct dialer_options *options)
+int dialer_new(struct dialer **dialer, const struct dialer_options *options,
+               const struct dialer_events *events, void *user)
 {
     struct dialer *made = calloc(1, sizeof *made);
     int error = made != NULL ? siphash_key_init(&made->key) : -ENOMEM;
@@ -246,6 +257,8 @@ int dialer_new(struct dialer **dialer, const struct dialer_options *options)
             .loop = options->loop, .log = options->log, .changed = take_names, .user = made};
 
         made->options = *options;
+        made->events = events;
+        made->user = user;
         made->count = options->urls->count;
         error = names_new(&made->names, &names);
     }

@@ -12,6 +12,7 @@
 #include "base/log.h"
 #include "loop/loop.h"
 #include "xds/grpc.h"
+#include "xds/metrics.h"
 #include "xds/settings.h"
 #include "xds/tls.h"
 
@@ -23,20 +24,27 @@ struct dialer_options {
     const char *name;            /**< of the provider, for the log */
     const struct xds_urls *urls; /**< copied */
     const struct tls *tls;       /**< of https URLs; NULL: there are none */
+    int64_t ping_ns;             /**< as in struct h2_options */
     size_t message_bytes;
     struct grpc_memory *memory;
+    struct xds_metrics *metrics;
+};
+
+/** What a dialer's owner hears. */
+struct dialer_events {
     /** A connection can have streams; grpc_call() takes @p client. */
     void (*connected)(struct h2_connection *connection, const struct grpc_client *client,
                       void *user);
     /** It is gone, and its streams before it. @return whether it has brought anything. */
     bool (*lost)(void *user);
-    void *user;
 };
 
 /** Makes it, without dialling yet.
  * @param[out] dialer untouched on failure; freed with dialer_free().
+ * @param events borrowed, as long as there is a dialer.
  * @return 0 or a negative errno value. */
-int dialer_new(struct dialer **dialer, const struct dialer_options *options);
+int dialer_new(struct dialer **dialer, const struct dialer_options *options,
+               const struct dialer_events *events, void *user);
 
 /** Hangs up, and frees; lost() is not called. NULL is fine. */
 void dialer_free(struct dialer *dialer);

@@ -20,6 +20,7 @@
 #define SECOND_NS INT64_C(1000000000)
 #define START_NS (5 * SECOND_NS)
 #define PING_NS (20 * SECOND_NS)
+#define SILENCE_NS (30 * SECOND_NS)
 #define PONG_NS (5 * SECOND_NS)
 #define STALL_NS (10 * SECOND_NS)
 
@@ -637,9 +638,9 @@ void h2_close(struct h2_connection *connection, const char *reason)
 {
     if (connection->is_ending)
         return;
+    end(connection, reason); /* first, since a session without more to do is an end, too */
     (void)nghttp2_session_terminate_session(connection->session, NGHTTP2_NO_ERROR);
     h2_flush(connection);
-    end(connection, reason);
 }
 
 /* ---- the start ---- */
@@ -744,7 +745,7 @@ int h2_open(struct h2_connection **connection, int fd, const struct h2_options *
                                        .began_ns = clock_monotonic_ns(),
                                        .frame_left = options->is_server ? PREFACE_BYTES : 0,
                                        .peer = find_peer(fd)};
-        made->pinged_ns = made->began_ns;
+        made->pinged_ns = made->began_ns - (options->is_server ? 0 : options->ping_ns);
         snprintf(made->host, sizeof made->host, "%s", options->host != NULL ? options->host : "");
         set_keepalive(fd);
         error = make_session(made);
@@ -766,6 +767,17 @@ int h2_open(struct h2_connection **connection, int fd, const struct h2_options *
     return 0;
 }
 
+/* Whether to send a PING, where none is on its way. */
+static bool is_ping_due(const struct h2_connection *connection, int64_t now_ns)
+{
+    int64_t since_ping_ns = now_ns - connection->pinged_ns, ping_ns = connection->options.ping_ns;
+
+    if (connection->options.is_server)
+        return since_ping_ns >= PING_NS;
+    return since_ping_ns >= ping_ns &&
+           now_ns - connection->heard_ns >= (ping_ns < SILENCE_NS ? ping_ns : SILENCE_NS);
+}
+
 void h2_tick(struct h2_connection *connection, int64_t now_ns)
 {
     if (connection->is_ending)
@@ -777,11 +789,11 @@ void h2_tick(struct h2_connection *connection, int64_t now_ns)
     }
     if (now_ns - connection->heard_ns >= STALL_NS && is_half_way(connection))
         h2_close(connection, "the peer has stopped in the middle of a message");
-    if (!connection->options.is_server || connection->is_ending)
+    if (connection->is_ending)
         return;
     if (connection->is_pinging && now_ns - connection->pinged_ns >= PONG_NS) {
         h2_close(connection, "the peer does not answer");
-    } else if (!connection->is_pinging && now_ns - connection->pinged_ns >= PING_NS) {
+    } else if (!connection->is_pinging && is_ping_due(connection, now_ns)) {
         connection->is_pinging = true;
         connection->pinged_ns = now_ns;
         (void)nghttp2_submit_ping(connection->session, NGHTTP2_FLAG_NONE, NULL);

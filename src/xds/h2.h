@@ -55,6 +55,7 @@ struct h2_options {
     bool is_server;
     SSL_CTX *tls;     /**< NULL: in the clear */
     const char *host; /**< of a client: whom the certificate must name; ":authority" */
+    int64_t ping_ns;  /**< of a client: the least time between two PINGs, above 0 */
 };
 
 /** The most streams that a client of ours may have at a time on one connection. */
@@ -73,8 +74,10 @@ void h2_close(struct h2_connection *connection, const char *reason);
 void h2_free(struct h2_connection *connection);
 
 /** Looks at its times, each second: a client or a server that says nothing for 5 s at the start,
- * or for 10 s in the middle of a frame or of what its owner waits for, and a client that does not
- * answer a PING within 5 s, which it is sent every 20 s.
+ * or for 10 s in the middle of a frame or of what its owner waits for, or that does not answer a
+ * PING within 5 s. A client is sent one every 20 s. A server is sent one when it has said nothing
+ * for 30 s, or ping_ns if that is less, but not within ping_ns of the one before: servers of gRPC
+ * end a connection with more than one in 5 minutes, and those that send PINGs are never silent.
  * @param now_ns monotonic. */
 void h2_tick(struct h2_connection *connection, int64_t now_ns);
 

@@ -142,6 +142,8 @@ static void take_pushed(struct grpc_call *call, const uint8_t *data, size_t byte
         (void)subscriber_take(&agent->subscriber, response, &arena);
     }
     arena_fini(&arena);
+    if (status != GRPC_OK)
+        xds_metrics_add(agent->relay->options.metrics, XDS_ERRORS, "server", "receive", 1);
     ads_judge(call, status, &error);
 }
 
@@ -374,6 +376,8 @@ static void follow_self(void *user)
         dialer_start(client->dialer);
 }
 
+static const struct dialer_events dialer_events = {.connected = connected, .lost = lost};
+
 int mds_client_new(struct mds_client **client, const struct mds_client_options *options)
 {
     struct mds_client *made = calloc(1, sizeof *made);
@@ -381,10 +385,7 @@ int mds_client_new(struct mds_client **client, const struct mds_client_options *
 
     if (error == 0) {
         made->options = *options;
-        made->options.dialer.connected = connected;
-        made->options.dialer.lost = lost;
-        made->options.dialer.user = made;
-        error = dialer_new(&made->dialer, &made->options.dialer);
+        error = dialer_new(&made->dialer, &options->dialer, &dialer_events, made);
     }
     if (error != 0) {
         free(made);
@@ -417,8 +418,10 @@ void mds_client_tick(struct mds_client *client, int64_t now_ns)
     int64_t patience_ns =
         client->call != NULL && grpc_is_answered(client->call) ? 2 * ANSWER_NS : ANSWER_NS;
 
-    if (client->call != NULL && !client->was_good && now_ns - client->called_ns >= patience_ns)
+    if (client->call != NULL && !client->was_good && now_ns - client->called_ns >= patience_ns) {
+        xds_metrics_add(client->options.dialer.metrics, XDS_ERRORS, "client", "timeout", 1);
         grpc_finish(client->call, GRPC_DEADLINE_EXCEEDED, "the relay does not answer");
+    }
     dialer_tick(client->dialer, now_ns);
 }
 

@@ -53,11 +53,10 @@ struct in6_addr mds_relay_agent_address(const struct in6_addr *peer, bool truste
 struct mds_client;
 
 struct mds_client_options {
-    struct dialer_options dialer; /**< connected, lost and user are the client's to set */
+    struct dialer_options dialer;
     struct catalog *catalog;
     struct publications *publications; /**< outlives it */
-    struct xds_metrics *metrics;
-    void (*changed)(void *user); /**< it may be ready now, or not any more */
+    void (*changed)(void *user);       /**< it may be ready now, or not any more */
     void *user;
 };
 

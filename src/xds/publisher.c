@@ -595,23 +595,26 @@ void publisher_free(struct publisher *publisher)
 enum grpc_status publisher_take(struct publisher *publisher, const uint8_t *data, size_t bytes,
                                 struct error *error)
 {
-    struct arena arena;
+    enum grpc_status status = GRPC_RESOURCE_EXHAUSTED;
 
     publisher->unread = grpc_queued(publisher->call) > 0 ? publisher->unread + 1 : 0;
     if (publisher->unread > MAX_UNREAD) {
         error_set(error, -EBUSY, "requests follow each other, and responses are not read");
-        return GRPC_RESOURCE_EXHAUSTED;
+    } else {
+        struct arena arena;
+        arena_init(&arena, bytes);
+        const Xds__DeltaDiscoveryRequest *request =
+            xds__delta_discovery_request__unpack(&arena.allocator, bytes, data);
+        status = GRPC_INVALID_ARGUMENT;
+        error_set(error, -EINVAL, "a request that is broken");
+        if (request != NULL) {
+            error->text[0] = '\0';
+            status = take_request(publisher, request, error);
+        }
+        arena_fini(&arena);
     }
-    arena_init(&arena, bytes);
-    const Xds__DeltaDiscoveryRequest *request =
-        xds__delta_discovery_request__unpack(&arena.allocator, bytes, data);
-    enum grpc_status status = GRPC_INVALID_ARGUMENT;
-    error_set(error, -EINVAL, "a request that is broken");
-    if (request != NULL) {
-        error->text[0] = '\0';
-        status = take_request(publisher, request, error);
-    }
-    arena_fini(&arena);
+    if (status != GRPC_OK)
+        xds_metrics_add(publisher->all->options.metrics, XDS_ERRORS, "server", "receive", 1);
     return status;
 }
 

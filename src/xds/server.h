@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "loop/loop.h"
 #include "xds/grpc.h"
+#include "xds/metrics.h"
 #include "xds/tls.h"
 
 /** Connections of one port at a time. */
@@ -20,6 +21,8 @@ struct server_options {
     struct log *log;
     uint16_t port;         /**< on all addresses; 0: any free one */
     const struct tls *tls; /**< NULL: in the clear */
+    size_t per_address;    /**< the most connections of one IPv4 address, or of one /64 of IPv6 */
+    struct xds_metrics *metrics;
     const struct grpc_method *methods;
     size_t message_bytes;
     struct grpc_memory *memory;

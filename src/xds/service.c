@@ -109,6 +109,8 @@ static int open_server(struct xds *xds, const struct xds_settings *settings, boo
                                      .log = xds->env.log,
                                      .port = is_relay ? settings->mds_port : settings->xds_port,
                                      .tls = xds->server_tls,
+                                     .per_address = settings->per_address,
+                                     .metrics = xds->metrics,
                                      .methods = is_relay ? mds_methods : xds_methods,
                                      .message_bytes = settings->request_bytes,
                                      .memory = &xds->server_memory,
@@ -139,8 +141,10 @@ static struct dialer_options dialer_for(struct xds *xds, const struct xds_settin
                                    .name = name,
                                    .urls = urls,
                                    .tls = xds->client_tls,
+                                   .ping_ns = settings->ping_ns,
                                    .message_bytes = settings->response_bytes,
-                                   .memory = &xds->client_memory};
+                                   .memory = &xds->client_memory,
+                                   .metrics = xds->metrics};
 }
 
 static int open_xds(void **self, const struct service_env *env, const struct config *config,
@@ -178,7 +182,6 @@ static int open_xds(void **self, const struct service_env *env, const struct con
         const struct ads_client_options options = {
             .dialer = dialer_for(xds, settings, "xds", &settings->servers),
             .catalog = env->catalog,
-            .metrics = xds->metrics,
             .changed = note_state,
             .user = xds};
 
@@ -191,7 +194,6 @@ static int open_xds(void **self, const struct service_env *env, const struct con
             .dialer = dialer_for(xds, settings, "mds", &settings->relays),
             .catalog = env->catalog,
             .publications = xds->publications,
-            .metrics = xds->metrics,
             .changed = note_state,
             .user = xds};
 

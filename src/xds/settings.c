@@ -8,6 +8,7 @@
 #include "base/text.h"
 #include "catalog/clusters.h"
 #include "config/types.h"
+#include "xds/server.h"
 
 #define AT(member) FIELD_AT(struct xds_settings, member)
 #define MIB INT64_C(1048576)
@@ -83,11 +84,6 @@ static const struct field_type urls_type = {
     .expected = "at most 16 URLs such as http://192.0.2.1:7800 or https://name:7800, and commas "
                 "between them"};
 
-static const struct field prefix_row[] = {
-    {.key = "", .kind = FIELD_CUSTOM, .type = &type_prefix, .bytes = sizeof(struct prefix)},
-    {0},
-};
-
 #define SERVICE(flag_, variable_, help_, member)                                                   \
     {                                                                                              \
         .flag = (flag_), .variable = "QUILKIN_" variable_, .help = (help_),                        \
@@ -95,9 +91,8 @@ static const struct field prefix_row[] = {
     }
 #define PORT(flag_, variable_, help_, default_, member)                                            \
     {                                                                                              \
-        .flag = (flag_), .variable = "QUILKIN_" variable_, .help = (help_), .placeholder = "PORT", \
-        .default_text = (default_), .kind = FIELD_NUMBER, .max = UINT16_MAX, .flags = FIELD_FIXED, \
-        AT(member)                                                                                 \
+        .flag = (flag_), .variable = "QUILKIN_" variable_, .help = (help_), .flags = FIELD_FIXED,  \
+        .default_text = (default_), TYPES_PORT, AT(member)                                         \
     }
 #define URLS(flag_, variable_, help_, member)                                                      \
     {                                                                                              \
@@ -150,6 +145,22 @@ static const struct field rows[] = {
           "the most that one message to a client may have", "268435456", response_bytes),
     BYTES("paddock.xds.max_request_bytes", NULL, "the most that one message to a server may have",
           "4194304", request_bytes),
+    {.key = "paddock.xds.max_per_address",
+     .help = "the most connections of one address to a port of this process",
+     .kind = FIELD_NUMBER,
+     .default_text = "2048",
+     .min = 1,
+     .max = SERVER_MAX_CONNECTIONS,
+     .flags = FIELD_FIXED,
+     AT(per_address)},
+    {.key = "paddock.xds.ping_interval",
+     .help = "the least time between two PINGs to a server that is silent",
+     .kind = FIELD_DURATION,
+     .default_text = "6m",
+     .min = INT64_C(1000000000),
+     .max = INT64_C(3600000000000),
+     .flags = FIELD_FIXED,
+     AT(ping_ns)},
     PREFIXES("paddock.mds.agents",
              "prefixes from which agents may push to this relay; none: from anywhere", agents),
     PREFIXES("paddock.mds.trusted_proxies",

@@ -35,7 +35,9 @@ struct xds_settings {
     char certificates[CONFIG_PATH_BYTES], key[CONFIG_PATH_BYTES], authorities[CONFIG_PATH_BYTES];
     char client_certificates[CONFIG_PATH_BYTES], client_key[CONFIG_PATH_BYTES],
         client_authorities[CONFIG_PATH_BYTES];
-    uint64_t response_bytes, request_bytes;     /**< the most of one message, to each end */
+    uint64_t response_bytes, request_bytes; /**< the most of one message, to each end */
+    uint32_t per_address;                   /**< the most connections of one address to a port */
+    int64_t ping_ns;                        /**< the least between two PINGs to a server */
     struct prefix_list agents, trusted_proxies; /**< empty: any agent; no proxy */
 };
 

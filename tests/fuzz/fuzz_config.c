@@ -80,7 +80,7 @@ static void check_limits(const struct loaded *loaded)
     CHECK(process->id[0] != '\0' && text_is_plain(process->id));
     CHECK(strlen(process->icao_code) == 4);
     CHECK(process->xdp <= PROCESS_XDP_ON && process->xdp_attach <= PROCESS_XDP_GENERIC);
-    CHECK(strlen(process->xdp_interface) < PROCESS_INTERFACE_BYTES);
+    CHECK(strlen(process->xdp_interfaces) < PROCESS_INTERFACES_BYTES);
     CHECK(process->user[0] != '\0' && strlen(process->user) < PROCESS_USER_BYTES);
     CHECK(process->admin_enabled && process->admin.target.port == 8000);
     CHECK(qcmp->listen_count >= 1 && qcmp->listen_count <= NET_MAX_ADDRESSES);

@@ -22,8 +22,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct credentials_facts facts = {0};
     struct error error = {0};
-    const struct credentials_files files = {.folder = "/proc/self/fdinfo/none"};
-    int code = credentials_parse((const char *)data, size, &files, &facts, &error);
+    const struct credentials_files files = {.opened = NULL};
+    const char *path = "/proc/self/fdinfo/none/config", *text = (const char *)data;
+    const char *cut = size > 0 ? memchr(text, '\f', size) : NULL; /* two files, if it is there */
+    size_t first = cut != NULL ? (size_t)(cut - text) : size;
+    const struct credentials_source sources[] = {
+        {path, text, first}, {path, text + first + 1, size - first - (cut != NULL ? 1 : 0)}};
+    int code = credentials_parse(sources, cut != NULL ? 2 : 1, &files, &facts, &error);
 
     CHECK((code == 0) == (error.text[0] == '\0'));
     CHECK((code == 0) == (facts.server != NULL));

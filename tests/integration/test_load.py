@@ -8,6 +8,7 @@ import subprocess
 import time
 import unittest
 
+from proxying import own_hosts
 from support import (ANSWER_SECONDS, Namespace, PADDOCK, Process, Responder, Server, alone, answer_to, closed_port, counts,
                      environment, honest, ip, main, needs_ipv6, needs_root, packed_pong, parsed_ping, run)
 
@@ -96,6 +97,12 @@ class CountsTest(LoadTest):
     def test_a_closed_loop_agrees_with_the_responder(self):
         report = self.check_against_responder("-n", "8", loop="closed", in_flight=8, rate_per_s=None, arrivals=None, gso=False)
         self.assertEqual(report["latency_ns"], report["round_trip_ns"])
+
+    def test_of_several_addresses_one_that_answers_is_loaded(self):
+        with own_hosts("127.0.0.1 node.test\n127.0.0.2 node.test\n127.0.0.3 node.test\n") as hosts, \
+                Server(honest, "127.0.0.2") as server:
+            report = self.load(*PATIENT, "-d", "100ms", f"node.test:{server.port}", preexec_fn=hosts)
+            self.assertEqual((report["address"], report["answered"]), (server.target, report["sent"]))
 
     def test_many_flows_agree_with_the_responder(self):
         self.check_against_responder("-n", "70", "-f", "33", flows=33)

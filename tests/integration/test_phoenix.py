@@ -16,7 +16,7 @@ import unittest
 import support
 from faults import FAULTY, Faults, HOUR_NS
 from phoenixing import ERRORS, DataCentre, Phoenix, Table, code, unfinished
-from proxying import many_descriptors, value
+from proxying import many_descriptors, own_hosts, value
 from relaying import Relay
 from serving import free_ports
 from support import PATIENT, Responder, Server, run, wait_until
@@ -136,6 +136,20 @@ class TableTest(PhoenixTest):
                                 {"address": "224.0.0.1", "icao_code": "DEAD"}])
         phoenix.await_table(lambda table: list(table) == ["EFHK"], "the one with an address")
         phoenix.await_event("a data centre has no address of a host")
+
+    def test_a_silent_address_of_a_name_is_left_after_one_ping(self):
+        hosts = self.enterContext(own_hosts("127.0.0.2 node.test\n127.0.0.3 node.test\n127.0.0.1 node.test\n"))
+        centre, = self.centres(("EFHK", 5))
+        silent = [self.enterContext(socket.socket(socket.AF_INET, socket.SOCK_DGRAM)) for _ in range(2)]
+        for number, taker in enumerate(silent):
+            taker.bind((f"127.0.0.{2 + number}", centre.port))
+            taker.setblocking(False)
+        phoenix = self.phoenix([centre.node | {"address": "node.test"}], preexec_fn=hosts)
+        phoenix.await_table(lambda table: list(table) == ["EFHK"], "the address that answers")
+        for taker in silent:
+            self.assertTrue(taker.recv(100))
+            with self.assertRaises(BlockingIOError):
+                taker.recv(100)
 
     def test_data_centres_come_in_the_form_of_the_reference_too(self):
         centre, = self.centres(("EFHK", 5))
@@ -357,15 +371,17 @@ class HttpTest(PhoenixTest):
             status, headers, body = phoenix.ask(path, "OPTIONS", **asking)
             self.assertEqual((status, headers["Access-Control-Allow-Origin"], headers["Content-Length"], body),
                              (204, "*", None, ""))
-        self.assertEqual(phoenix.ask(method="OPTIONS")[0], 405)
+        for path, method, expected in (("/", "OPTIONS", 405), ("/", "POST", 405), ("/nothing", "GET", 404)):
+            status, headers, _ = phoenix.ask(path, method)
+            self.assertEqual((status, headers["Access-Control-Allow-Origin"]), (expected, "*"))
 
     def test_an_address_has_so_many_requests_a_second(self):
         phoenix = self.started(loopback=True)
-        phoenix.reload(paddock={"workers": 1, "phoenix": phoenix.own | {"requests_per_second": 1}})
+        phoenix.reload(paddock={"workers": 1, "phoenix": phoenix.own | {"requests_per_second": 1, "cors": True}})
         answers = [phoenix.ask() for _ in range(12)]
         refused = [answer for answer in answers if answer[0] == 429]
         self.assertGreater(len(refused), 0)
-        self.assertEqual(refused[0][1]["Retry-After"], "1")
+        self.assertEqual((refused[0][1]["Retry-After"], refused[0][1]["Access-Control-Allow-Origin"]), ("1", "*"))
         self.assertGreaterEqual(phoenix.metrics()['paddock_phoenix_requests_total{result="refused"}'], len(refused))
         phoenix.reload(paddock={"workers": 1, "phoenix": phoenix.own | {"requests_per_second": 1000}})
         wait_until(lambda: {phoenix.ask()[0] for _ in range(20)} == {200}, "there are enough again")

@@ -17,7 +17,7 @@ from support import Asker, run
 NOBODY = pwd.getpwnam("nobody")
 NET_BIND_SERVICE = 1 << 10
 PORT_0 = ("--service.qcmp.port", "0")
-UNREADABLE = "the configuration file cannot be read for a reload"
+UNREADABLE = "the user of this process cannot read the configuration file: changes go unnoticed until a restart"
 SMALL_BUFFER = "the receive buffer is smaller than asked for: raise net.core.rmem_max"
 LARGE_BUFFER = 64 << 20  # bytes; well below what 500 ms at the full rate need
 WITHOUT_CAPABILITIES = ("setpriv", "--bounding-set", "-all", "--inh-caps", "-all")
@@ -196,8 +196,8 @@ class UserTest(PrivilegeTest):
         path = self.file("qcmp_port: 0\n", 0o600)
         with Operated("-c", str(path)) as service:
             warnings = [event["fields"] for event in service.events(level="WARN")]
-            self.assertEqual([(w["message"], w["file"], w["error"]) for w in warnings],
-                             [(UNREADABLE, str(path), "Permission denied")])
+            self.assertEqual([(w["message"], w["file"], w["uid"], w["error"]) for w in warnings],
+                             [(UNREADABLE, str(path), NOBODY.pw_uid, "Permission denied")])
             self.check_answers(service.port)
             service.stop()
 

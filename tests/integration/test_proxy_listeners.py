@@ -116,6 +116,9 @@ class ListenersTest(unittest.TestCase):
             self.assertEqual(players[1].ask(b"x"), b"x")
 
     def test_bad_ones_are_refused_with_their_place(self):
+        taker = self.enterContext(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
+        taker.bind(("127.0.0.1", 0))
+        taken = taker.getsockname()[1]
         for listeners, expected in (
                 ([{"port": 7001}], "paddock.udp.listeners[0]: expected the key 'filters'"),
                 ([{"filters": []}], "paddock.udp.listeners[0]: expected the key 'port'"),
@@ -124,6 +127,8 @@ class ListenersTest(unittest.TestCase):
                 ([listener(port=7001), listener(port=7001)], "expected a port that no listener before has"),
                 ([listener(port=7777)], "paddock.udp.listeners[0].port: expected another port than paddock.udp.port, 7777"),
                 ([listener(filters=[{"name": "x"}])], "paddock.udp.listeners[0].filters[0].name"),
+                ([listener(), listener(port=taken)],
+                 f"cannot serve players on UDP port {taken} (paddock.udp.listeners[1].port): Address already in use"),
                 ([listener()] * 65, "paddock.udp.listeners: expected a list of at most 64 listeners")):
             with self.subTest(expected), self.assertRaisesRegex(AssertionError, "") as caught:
                 with Proxy([], udp={"port": 7777, "listeners": listeners}):

@@ -226,9 +226,23 @@ class RightsTest(unittest.TestCase):
                                         (["capture", "-w", "/tmp/x", "--player", "fe80::1%lo"], "expected an address")):
                 with trace(proxy, *arguments) as command:
                     self.assertEqual((command.wait(STOP_SECONDS), expected in command.stderr.read()), (2, True), arguments)
-            for path in ("/trace", "/trace?what=all", "/trace?what=capture&player=example.org", "/sessions?player=%00",
-                         "/trace?what=capture&server=[fe80::1%lo]:7000", "/trace?what=capture&player=fe80::1%lo"):
-                self.assertEqual(proxy.http(path)[0], 500, path)
+            peer = "expected an address with or without a port"
+            for path, expected in (("/trace", "what: expected drops, top or capture, not ''"),
+                                   ("/trace?what=all", "what: expected drops, top or capture, not 'all'"),
+                                   ("/trace?what=sessions", "what: expected drops, top or capture, not 'sessions'"),
+                                   ("/trace?what=top&sort=name", "sort: expected idle, age, packets or bytes, not 'name'"),
+                                   ("/trace?what=top&who=me", "who: unknown key"),
+                                   ("/trace?what=top&limit=0", "limit: expected a number from 1 to 10000, not '0'"),
+                                   ("/trace?what=top&what=drops", "what: given more than once"),
+                                   ("/trace?what=capture&player=example.org", f"player: {peer}, not 'example.org'"),
+                                   ("/trace?what=capture&player=fe80::1%lo", f"player: {peer}, not 'fe80::1%lo'"),
+                                   ("/trace?what=capture&server=[fe80::1%lo]:7000", f"server: {peer}, not '[fe80::1%lo]:7000'"),
+                                   ("/sessions?limit=10001", "limit: expected a number from 1 to 10000, not '10001'"),
+                                   ("/sessions?player=%00", "player: unknown key"), ("/sessions?%0a=x", "\\n: unknown key"),
+                                   ("/control?limit=1", "limit: unknown key")):
+                self.assertEqual(proxy.http(path), (400, expected + "\n"), path)
+            for path in ("/trace?what=top&sort=&limit=&player=&server=", "/sessions?limit=10000", "/control"):
+                self.assertEqual(proxy.http(path)[0], 200, path)
         with trace(proxy, "top") as command:
             self.assertEqual((command.wait(STOP_SECONDS), "nothing answers at 127.0.0.1" in command.stderr.read()), (255, True))
 

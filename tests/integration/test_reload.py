@@ -514,7 +514,7 @@ class RefusalTest(ReloadTest):
             self.assertEqual(metrics['quilkin_service_qcmp_errors_total{reason="failed_port_change"}'], 1)
             self.assertEqual(metrics['paddock_config_reloads_total{result="error"}'], 1)
             error, = service.events(level="ERROR")
-            self.assertIn(f" {taken}: Address already in use", error["fields"]["error"])
+            self.assertIn(f" {taken} (qcmp_port, --service.qcmp.port): Address already in use", error["fields"]["error"])
             self.check_answers(port)
             self.check_next_change_applies(service, taker, taken)
 

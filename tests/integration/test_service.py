@@ -53,7 +53,7 @@ class StartTest(ServiceTest):
                 other.bind(("127.0.0.2", 0))
                 port = other.getsockname()[1]
                 done = run("-c", file.name, *SERVE, str(port))
-        self.check_line(done, 255, f"cannot serve QCMP on 127.0.0.2:{port} (paddock.qcmp.listen[1]): ")
+        self.check_line(done, 255, f"cannot serve QCMP on 127.0.0.2:{port} (paddock.qcmp.listen[1], qcmp_port, --service.qcmp.port): ")
 
     def test_port_0_takes_a_free_port_and_the_ready_line_names_it(self):
         with Responder() as responder:
@@ -72,7 +72,7 @@ class StartTest(ServiceTest):
                 taker.bind((address, 0))
                 port = taker.getsockname()[1]
                 done = run(*SERVE, str(port))
-                self.check_line(done, 255, str(port), "Address already in use")
+                self.check_line(done, 255, f"UDP port {port} (qcmp_port, --service.qcmp.port): Address already in use")
                 self.assertEqual(len(done.stderr.splitlines()), 1)
 
     def test_a_port_that_another_responder_has_is_an_error_with_any_number_of_workers(self):

@@ -68,9 +68,9 @@ def ipv6(source, destination, payload, following=socket.IPPROTO_UDP):
     return struct.pack(">IHBB16s16s", 6 << 28, len(payload), following, 9, source, destination) + payload
 
 
-def pass_all():
-    """Has a program on `way` that passes everything, without which veth loses what XDP at its other end sends."""
-    done = subprocess.run(["ip", "link", "set", "dev", "way", "xdp", "obj", PASS_OBJECT, "sec", "xdp"],
+def pass_all(link="way"):
+    """Has a program on a link that passes everything, without which veth loses what XDP at its other end sends."""
+    done = subprocess.run(["ip", "link", "set", "dev", link, "xdp", "obj", PASS_OBJECT, "sec", "xdp"],
                           stderr=subprocess.PIPE, text=True, check=False)
     if done.returncode != 0:
         raise unittest.SkipTest(f"no XDP here: {done.stderr}")
@@ -561,7 +561,7 @@ class LifeTest(XdpTest):
             done = run("--service.qcmp", "--service.qcmp.port", "0", "--xdp", "on",
                        "--service.udp.xdp.network-interface", "way", program=FAULTY, env=faults.environment())
             self.assertEqual((done.returncode, done.stderr), (
-                255, f"paddock: cannot serve QCMP on UDP port 0: {os.strerror(errno.EADDRINUSE)}\n"))
+                255, f"paddock: cannot serve QCMP on UDP port 0 (qcmp_port, --service.qcmp.port): {os.strerror(errno.EADDRINUSE)}\n"))
             self.assertIsNone(holder("way"))
 
     def test_a_start_without_privileges_is_an_error(self):

@@ -5,9 +5,11 @@ token at the end."""
 import contextlib
 import http.server
 import json
+import os
 import pathlib
 import re
 import shutil
+import signal
 import socket
 import subprocess
 import threading
@@ -120,6 +122,22 @@ class ManagerTest(FleetTest):
                     f"http://localhost:{manager.port}", manager.url]
             gate = self.enter(Gate(*urls))
             await_answer(self.player(gate), b"helloabc", b"0:hello")
+
+    def test_a_server_that_is_frozen_is_left_for_another(self):
+        self.file = File(self.folder, filters=SUFFIX, clusters=[self.at(0, b"abc")])
+        managers = [self.enter(Manager(self.file)) for _ in range(2)]
+        own = self.folder / "gate.json"
+        own.write_text(json.dumps({"paddock": {"xds": {"ping_interval": "1s"}}}), encoding="utf-8")
+        own.chmod(0o644)
+        gate = self.enter(Gate(*(manager.url for manager in managers), flags=("-c", str(own))))
+        await_answer(self.player(gate), b"helloabc", b"0:hello")
+        first = gate.logged("control plane connected")["peer"]
+        frozen, other = sorted(managers, key=lambda manager: not manager.url.endswith(first))
+        os.kill(frozen.pid, signal.SIGSTOP)
+        self.addCleanup(os.kill, frozen.pid, signal.SIGCONT)
+        self.assertEqual(gate.logged("control plane lost")["error"], "the peer does not answer")
+        self.assertEqual(gate.logged("control plane connected", 2)["peer"], f"127.0.0.1:{other.port}")
+        gate.await_ready()
 
     def test_sessions_go_on_while_the_configuration_changes(self):
         player = self.start(clusters=[located(self.at(0, b"abc"), "eu")])
@@ -348,6 +366,7 @@ class ControlTest(FleetTest):
         peer, = self.peers(agent)
         self.assertEqual((peer["role"], peer["address"], peer["failure"]), ("relay", None, "Connection refused"))
         self.assertIn("Connection refused", self.control(agent))
+        self.assertGreaterEqual(agent.value('xds_errors_total.kind="client",reason="connect"'), 1)
         self.assertEqual(run("control", "--admin", f"127.0.0.1:{support.closed_port()}").returncode, 255)
 
 

@@ -2,6 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Peers of the control plane that the test plays, frame by frame: what each may say, and what a hostile one can do."""
 import contextlib
+import json
+import socket
 import struct
 import threading
 import time
@@ -124,6 +126,7 @@ class ServerTest(HostileTest):
             peer = self.open().call(ADS)
             peer.send(message)
             self.assertEqual(peer.status(), status, message[:40])
+        self.assertEqual(self.manager.value('xds_errors_total.kind="server",reason="receive"'), 7)
         peer = self.open().call(ADS)
         peer.send(deep)
         self.assertEqual(set(peer.answer().resources), {"eu", "us:a"})
@@ -228,6 +231,28 @@ class ServerTest(HostileTest):
         peer.send(request(CLUSTER, versions={f"{i:x}": "1" for i in range(250000)}))
         self.assertEqual(peer.status(), 8)
         self.assertEqual(set(self.subscribe().answer().resources), {"eu", "us:a"})
+
+    def test_one_address_cannot_take_all_connections(self):
+        own = self.folder / "own.json"
+        own.write_text(json.dumps({"paddock": {"xds": {"max_per_address": 2}}}), encoding="utf-8")
+        own.chmod(0o644)
+        manager = self.enter(Manager(self.file, "-c", str(own)))
+        to = ("127.0.0.1", manager.port)
+        first, _ = (self.enter(socket.create_connection(to, support.ANSWER_SECONDS)) for _ in range(2))
+        for number in (1, 2):
+            with socket.create_connection(to, support.ANSWER_SECONDS) as refused:
+                self.assertEqual(refused.recv(100), b"")
+            manager.await_value("xds_errors_total.*too_many_of_one_address", number)
+        self.assertEqual(manager.logged("an address has too many connections to the control plane")["address"], "127.0.0.1")
+
+        def is_served(address="127.0.0.1"):
+            with socket.create_connection(to, support.ANSWER_SECONDS, (address, 0)) as peer, \
+                    contextlib.suppress(ConnectionError):
+                peer.sendall(http2.PREFACE + bytes((0, 0, 0, 4, 0, 0, 0, 0, 0)))
+                return peer.recv(9)
+        self.assertTrue(is_served("127.0.0.2"))
+        first.close()
+        wait_until(is_served, "there is room again")
 
     def test_half_a_preface_is_not_waited_for(self):
         silent = support.socket.create_connection(("127.0.0.1", self.manager.port))

@@ -64,6 +64,7 @@ static int bind_ports(struct counting *counting, const struct settings *settings
     static const struct in6_addr any = IN6ADDR_ANY_INIT;
     static void *const users[WORKERS_MAX];
     const struct ports_options options = {.name = "count",
+                                          .port_key = "count_port",
                                           .key = "paddock.count.listen",
                                           .port = settings->port,
                                           .addresses = &any,

@@ -2,14 +2,20 @@
 /* The proxy's part of the fast path, run by the kernel over frames made here, without any
  * interface. What becomes of random frames is compared with a model, which knows of sessions alone
  * what they are, and of the frames what is in them. */
+#include <arpa/inet.h>
 #include <errno.h>
 #include <linux/bpf.h>
+#include <linux/if_ether.h>
+#include <linux/if_packet.h>
+#include <net/if.h>
 #include <netinet/in.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <time.h>
+#include <unistd.h>
 
 #include <bpf/bpf.h>
 
@@ -17,11 +23,13 @@
 #include "fastpath/clock.h"
 #include "fastpath/parts.h"
 #include "fastpath/shared.h"
+#include "fastpath/tap.h"
 #include "proxy/fast.h"
 #include "proxy/shared.h"
 #include "support/cmocka.h"
 #include "support/random.h"
 #include "xdp/frame.h"
+#include "xdp/netns.h"
 #include "xdp/program.h"
 
 #include "fastpath.skel.h"
@@ -38,13 +46,28 @@
 #define SECOND_NS INT64_C(1000000000)
 #define VERSION_FRAMES 1000 /* after so many another version comes into force */
 
-/* What the two functions of the fast path that the part calls are given here. */
+/* What the functions of the fast path that the part calls are given here. */
 static struct programs *programs;
+
+/* The interfaces: the one over which the kernel says that the frames come, and another. */
+#define DOORS 2
+static const uint8_t door_macs[DOORS][6] = {PROGRAM_MAC, {0x02, 0x11, 0x22, 0x33, 0x44, 0x66}};
+static unsigned door_indexes[DOORS];
+
+/* As short as that the longest packets that the kernel was seen to send count. */
+#define DOOR_MTU 60
+
+static int taps[DOORS] = {-1, -1};
+static struct fastpath_departures departures;
 
 int __wrap_fastpath_cpus_fd(const struct fastpath *fastpath);
 int __wrap_fastpath_part_set(struct fastpath *fastpath, enum fastpath_part part, int program_fd);
 void __wrap_fastpath_port_add(struct fastpath *fastpath, uint16_t port, enum fastpath_part part);
 int64_t __wrap_fastpath_monotonic_offset_ns(const struct fastpath *fastpath);
+unsigned __wrap_fastpath_doors(const struct fastpath *fastpath,
+                               struct fastpath_door doors[FASTPATH_MAX_INTERFACES]);
+int __wrap_fastpath_watch_departures(struct fastpath *fastpath,
+                                     const struct fastpath_departures *wanted, struct error *error);
 
 int __wrap_fastpath_cpus_fd(const struct fastpath *fastpath)
 {
@@ -73,16 +96,48 @@ int64_t __wrap_fastpath_monotonic_offset_ns(const struct fastpath *fastpath)
     return 0;
 }
 
+unsigned __wrap_fastpath_doors(const struct fastpath *fastpath,
+                               struct fastpath_door doors[FASTPATH_MAX_INTERFACES])
+{
+    (void)fastpath;
+    for (unsigned i = 0; i < DOORS; i++) {
+        uint32_t first;
+        uint16_t last;
+        memcpy(&first, door_macs[i], sizeof first);
+        memcpy(&last, door_macs[i] + sizeof first, sizeof last);
+        doors[i] = (struct fastpath_door){
+            .mac = fastpath_mac(first, last), .index = door_indexes[i], .mtu = DOOR_MTU};
+    }
+    return DOORS;
+}
+
+int __wrap_fastpath_watch_departures(struct fastpath *fastpath,
+                                     const struct fastpath_departures *wanted, struct error *error)
+{
+    (void)fastpath;
+    (void)error;
+    departures = *wanted;
+    for (unsigned i = 0; i < DOORS; i++) {
+        if (taps[i] >= 0)
+            close(taps[i]);
+        taps[i] = fastpath_tap_open(door_indexes[i], wanted->program_fd);
+        assert_true(taps[i] >= 0);
+    }
+    return 0;
+}
+
 /* By family: an address of the host without a tag, and one in a VLAN. */
 static const struct in6_addr own[2][2] = {{PROGRAM_IPV4(10, 1, 2, 3), PROGRAM_IPV4(10, 5, 2, 3)},
                                           {PROGRAM_IPV6(1), PROGRAM_IPV6(51)}};
 #define TAG 5
 
-/* Where the last frame of an end came from, and so where those for it go. */
+/* Where the kernel sends what goes to an end. */
 struct link {
     bool is_known;
     uint8_t mac[6];
     uint16_t tag;
+    unsigned door;
+    size_t longest; /* an IP packet that it has sent there */
 };
 
 struct model {
@@ -148,12 +203,87 @@ static void make_model(struct fixture *fixture, uint32_t i)
     model->passage.repeat = &model->repeat;
 }
 
+static struct fields departure(const struct proxy_passage *passage, unsigned end)
+{
+    const struct endpoint *from = end == 0 ? &passage->local : &passage->away;
+    const struct endpoint *to = end == 0 ? &passage->player : &passage->server;
+    return (struct fields){.source = from->address,
+                           .destination = to->address,
+                           .source_port = ntohs(from->port),
+                           .port = ntohs(to->port)};
+}
+
+/* Sends a frame by an interface, as the kernel does for a socket. */
+static void leave(struct fields *fields, unsigned door)
+{
+    static int fd = -1;
+    const struct sockaddr_ll address = {.sll_family = AF_PACKET,
+                                        .sll_ifindex = (int)door_indexes[door]};
+    if (fd < 0)
+        fd = socket(AF_PACKET, SOCK_RAW, 0);
+    memcpy(fields->from_mac, door_macs[door], sizeof fields->from_mac);
+    struct frame frame = frame_make(fields);
+    assert_int_equal(
+        sendto(fd, frame.bytes, frame.length, 0, (const struct sockaddr *)&address, sizeof address),
+        frame.length);
+}
+
+static size_t ip_bytes(bool is_ipv6, size_t data_bytes)
+{
+    return (is_ipv6 ? 40U : 20U) + 8 + data_bytes;
+}
+
+/* Shows the program that the kernel sends what goes to an end somewhere. */
+static void show(struct model *model, unsigned end, struct link link)
+{
+    static const uint8_t mac[6] = PROGRAM_PEER_MAC;
+    struct link *known = &model->links[end];
+    struct fields fields = departure(&model->passage, end);
+    memcpy(fields.to_mac, mac, sizeof mac);
+    fields.to_mac[5] = link.mac[5];
+    memcpy(link.mac, fields.to_mac, sizeof link.mac);
+    fields.data_bytes = link.longest - ip_bytes(model->is_ipv6, 0);
+    if (link.tag != 0) {
+        fields.tags_count = 1;
+        fields.tag_types[0] = 0x8100;
+        fields.tags[0] = link.tag;
+    }
+    leave(&fields, link.door);
+    bool is_same = known->is_known && known->tag == link.tag && known->door == link.door &&
+                   memcmp(known->mac, link.mac, sizeof link.mac) == 0;
+    if (is_same && known->longest > link.longest)
+        link.longest = known->longest;
+    link.is_known = true;
+    *known = link;
+}
+
+static void show_any(struct fixture *fixture, struct model *model, unsigned end)
+{
+    uint32_t tagged = choose(fixture, 2), door = choose(fixture, 4), mac = choose(fixture, 4);
+    const struct link link = {.tag = tagged != 0 ? TAG : 0,
+                              .door = door == 0,
+                              .mac = {[5] = mac == 0},
+                              .longest = ip_bytes(model->is_ipv6, 20 + choose(fixture, 60))};
+    show(model, end, link);
+}
+
+static bool has_left(uint32_t verdict)
+{
+    return verdict == XDP_TX || verdict == XDP_REDIRECT;
+}
+
 static int set_up(void **state)
 {
     struct fixture *fixture = calloc(1, sizeof *fixture);
     struct error error = {0};
     const struct proxy_fast_options options = {.workers = 1, .max_sessions = SESSIONS};
 
+    netns_enter();
+    netns_ip("link add far type veth peer name farther");
+    netns_ip("link set far up");
+    netns_ip("link set farther up");
+    door_indexes[0] = if_nametoindex("lo");
+    door_indexes[1] = if_nametoindex("far");
     programs = program_load();
     if (fixture == NULL)
         return -1;
@@ -178,6 +308,8 @@ static int set_up(void **state)
         assert_true(proxy_lane_open(fixture->lane, model->carried));
         assert_false(proxy_lane_open(fixture->lane, model->carried));
         model->is_renewed = true;
+        for (unsigned end = 0; end < 2; end++)
+            show_any(fixture, model, end);
     }
     *state = fixture;
     return 0;
@@ -207,7 +339,6 @@ static struct fields make_fields(struct fixture *fixture, const struct model *mo
                             .padding = choose(fixture, 4) == 0 ? choose(fixture, 40) : 0};
     memcpy(fields.to_mac, mac, sizeof mac);
     memcpy(fields.from_mac, peer_mac, sizeof peer_mac);
-    fields.from_mac[5] = (uint8_t)choose(fixture, 2);
     if (model->is_tagged[end]) {
         fields.tags_count = 1;
         fields.tag_types[0] = 0x8100;
@@ -298,7 +429,8 @@ static bool has_checksum(const struct model *model, unsigned end, const struct f
     if (!is_interface(FASTPATH_IS_VETH))
         return false;
     return !is_interface(FASTPATH_IS_GENERIC) ||
-           (moved == 4 * (size_t)has_tag && !frame_udp_checksum_is_right(frame, fields));
+           (moved == 4 * (size_t)has_tag && model->links[!end].door == 0 &&
+            !frame_udp_checksum_is_right(frame, fields));
 }
 
 /* The session of a frame, and at which end it came in; or NULL. */
@@ -355,7 +487,7 @@ static void check_sent(const struct model *model, unsigned end, const struct fra
 
     assert_true(frame_read(answer, &found));
     assert_memory_equal(found.to_mac, link->mac, 6);
-    assert_memory_equal(found.from_mac, asked->to_mac, 6);
+    assert_memory_equal(found.from_mac, door_macs[link->door], 6);
     assert_int_equal(found.tags_count, link->tag != 0);
     assert_int_equal(found.tags[0], link->tag);
     assert_int_equal(found.is_ipv6, asked->is_ipv6);
@@ -399,20 +531,24 @@ static bool check(struct fixture *fixture, const struct frame *question)
     struct model *model = NULL;
     bool is_sent = false;
     uint8_t hops = 0;
+    uint32_t verdict = XDP_PASS;
 
     if (frame_read(question, &asked) && is_for_host(&asked))
         model = find_model(fixture, &asked, &end);
     if (model != NULL && !(asked.is_ipv6 && asked.checksum == 0) && model->is_renewed) {
         struct frame copy = *question;
-        struct link *link = &model->links[end];
-        *link = (struct link){.is_known = true, .tag = model->is_tagged[end] ? TAG : 0};
-        memcpy(link->mac, asked.from_mac, 6);
+        const struct link *link = &model->links[!end];
+        size_t left = asked.data_bytes;
+        if (end == 0 && model->repeat.is_removed && left >= model->repeat.size)
+            left -= model->repeat.size;
         hops = asked.is_ipv6 ? ip_of(&copy, &asked)[7] : ip_of(&copy, &asked)[8];
-        is_sent = model->links[!end].is_known && hops > 1 &&
-                  has_checksum(model, end, question, &asked) &&
-                  (end == 1 || has_token(model, &asked));
+        is_sent = link->is_known && hops > 1 && has_checksum(model, end, question, &asked) &&
+                  (end == 1 || has_token(model, &asked)) &&
+                  (ip_bytes(asked.is_ipv6, left) <= DOOR_MTU ||
+                   ip_bytes(asked.is_ipv6, left) <= link->longest);
+        verdict = link->door == 0 ? XDP_TX : XDP_REDIRECT;
     }
-    assert_int_equal(program_run(programs, &answer), is_sent ? XDP_TX : XDP_PASS);
+    assert_int_equal(program_run(programs, &answer), is_sent ? verdict : XDP_PASS);
     if (!is_sent) {
         assert_int_equal(answer.length, question->length);
         assert_memory_equal(answer.bytes, question->bytes, question->length);
@@ -460,6 +596,8 @@ static void every_random_frame_is_forwarded_right_or_passed_on_unchanged(void **
         }
         if (!model->is_renewed && choose(fixture, 2) == 0)
             renew(fixture, model);
+        if (choose(fixture, 16) == 0)
+            show_any(fixture, model, choose(fixture, 2));
         struct fields fields = make_fields(fixture, model, end);
         struct frame frame = frame_make(&fields);
         spoil(fixture, &frame, &fields);
@@ -486,12 +624,14 @@ static bool passes(struct fixture *fixture, struct model *model)
 {
     bool has_passed = false;
     proxy_lane_open(fixture->lane, model->carried);
+    for (unsigned end = 0; end < 2; end++)
+        show(model, end, (struct link){.longest = 120});
     for (unsigned i = 0; i < 4; i++) {
         struct fields fields = make_fields(fixture, model, i % 2);
         fields.data_bytes = i % 2 == 0 ? model->repeat.size : 1;
         memcpy(fields.data, model->token, i % 2 == 0 ? model->repeat.size : 0);
         struct frame frame = frame_make(&fields);
-        has_passed = program_run(programs, &frame) == XDP_TX;
+        has_passed = has_left(program_run(programs, &frame));
     }
     return has_passed;
 }
@@ -560,8 +700,10 @@ static void a_passage_that_has_changed_is_not_renewed(void **state)
 static bool runs(struct fixture *fixture, const struct model *model, unsigned end)
 {
     struct fields fields = make_fields(fixture, model, end);
+    fields.data_bytes = model->repeat.size; /* less than what every link was shown with */
+    memcpy(fields.data, model->token, end == 0 ? model->repeat.size : 0);
     struct frame frame = frame_make(&fields);
-    return program_run(programs, &frame) == XDP_TX;
+    return has_left(program_run(programs, &frame));
 }
 
 static void a_direction_is_carried_after_a_pause(void **state)
@@ -608,6 +750,83 @@ static void a_whole_checksum_that_looks_partial_stays_right(void **state)
     *interface = 0;
 }
 
+static void tell(bool is_all, uint8_t last_of_mac)
+{
+    const uint8_t mac[6] = PROGRAM_PEER_MAC;
+    struct fastpath_reroute reroute = {.is_all = is_all, .count = 1};
+    memcpy(&reroute.macs[0], mac, sizeof mac);
+    reroute.macs[0] = (reroute.macs[0] & (UINT64_MAX >> 24)) | (uint64_t)last_of_mac << 40;
+    departures.rerouted(&reroute, departures.user);
+}
+
+/* One datagram asks; the others go on by the old way for two or three seconds. */
+static void when_routes_change_the_kernel_shows_the_way_again(void **state)
+{
+    struct fixture *fixture = *state;
+    struct model *model = &fixture->models[4];
+    const struct timespec grace = {.tv_sec = 3, .tv_nsec = 300000000};
+    struct link link = {.door = 1, .mac = {[5] = 0}, .longest = 120};
+    assert_true(proxy_lane_renew(fixture->lane, model->carried, &model->passage,
+                                 proxy_fast_version(fixture->fast)));
+    proxy_lane_open(fixture->lane, model->carried);
+    show(model, 1, link);
+    assert_true(runs(fixture, model, 0));
+    tell(false, 1); /* somebody else's */
+    assert_true(runs(fixture, model, 0));
+    tell(false, 0);
+    assert_false(runs(fixture, model, 0));
+    assert_true(runs(fixture, model, 0));
+    tell(true, 0);
+    assert_true(runs(fixture, model, 0)); /* it was asked */
+    nanosleep(&grace, NULL);
+    assert_false(runs(fixture, model, 0));
+    assert_false(runs(fixture, model, 0));
+    tell(true, 0);
+    assert_false(runs(fixture, model, 0));
+    show(model, 1, link);
+    assert_true(runs(fixture, model, 0));
+    /* What it sends there in one piece may be shorter now. */
+    tell(true, 0);
+    assert_false(runs(fixture, model, 0));
+    link.longest = ip_bytes(model->is_ipv6, 0);
+    model->links[1].is_known = false;
+    show(model, 1, link);
+    assert_int_equal(runs(fixture, model, 0), model->repeat.size == 0 || model->repeat.is_removed);
+}
+
+static void what_is_no_way_of_a_session_is_not_taken_for_one(void **state)
+{
+    struct fixture *fixture = *state;
+    struct model *model = &fixture->models[5];
+    const struct link link = {.door = 0, .longest = 120};
+    static const uint8_t mac[6] = PROGRAM_PEER_MAC;
+    show(model, 0, link);
+    proxy_lane_renew(fixture->lane, model->carried, &model->passage,
+                     proxy_fast_version(fixture->fast));
+    proxy_lane_open(fixture->lane, model->carried);
+    for (unsigned i = 0; i < 3; i++) {
+        struct fields fields = departure(&model->passage, 0);
+        memcpy(fields.to_mac, mac, sizeof mac);
+        fields.to_mac[4] ^= 1;
+        if (i == 0) { /* with more tags than there may be */
+            fields.tags_count = 2;
+            fields.tag_types[0] = 0x88a8;
+            fields.tag_types[1] = 0x8100;
+            fields.tags[0] = fields.tags[1] = TAG;
+        } else if (i == 1) { /* from another address of this host */
+            fields.source = own[model->is_ipv6][!model->is_tagged[0]];
+        } else { /* to another port */
+            fields.port ^= 1;
+        }
+        leave(&fields, 0);
+        struct fields asked = make_fields(fixture, model, 1), found = {0};
+        struct frame frame = frame_make(&asked);
+        assert_int_equal(program_run(programs, &frame), XDP_TX);
+        assert_true(frame_read(&frame, &found));
+        assert_memory_equal(found.to_mac, model->links[0].mac, 6);
+    }
+}
+
 static void what_crosses_families_or_has_a_scope_is_not_possible(void **state)
 {
     const struct fixture *fixture = *state;
@@ -640,7 +859,9 @@ static struct rate_window *offer_limited(struct fixture *fixture, struct model *
     assert_true(model->carried != 0);
     proxy_lane_open(fixture->lane, model->carried);
     assert_false(runs(fixture, model, 0)); /* where to is not known yet: it costs nothing */
-    assert_true(runs(fixture, model, 1));
+    for (unsigned end = 0; end < 2; end++)
+        show(model, end,
+             (struct link){.tag = choose(fixture, 2) ? TAG : 0, .door = end, .longest = 120});
     return proxy_lane_window(fixture->lane, model->carried);
 }
 
@@ -648,6 +869,8 @@ static uint32_t run_limited(struct fixture *fixture, const struct model *model, 
                             struct rate_window *window)
 {
     struct fields fields = make_fields(fixture, model, end);
+    fields.data_bytes = model->repeat.size;
+    memcpy(fields.data, model->token, end == 0 ? model->repeat.size : 0);
     struct frame frame = frame_make(&fields), before = frame;
     const struct rate_moment moment =
         rate_moment_of(&model->repeat.limit, (uint64_t)clock_coarse_ns());
@@ -662,7 +885,7 @@ static uint32_t run_limited(struct fixture *fixture, const struct model *model, 
         assert_int_equal(frame.length, before.length);
         assert_memory_equal(frame.bytes, before.bytes, before.length);
     }
-    return verdict;
+    return has_left(verdict) ? XDP_TX : verdict;
 }
 
 static void a_limit_is_one_for_the_driver_and_the_sockets(void **state)
@@ -721,7 +944,12 @@ static uint32_t run_one(const struct proxy_passage *passage, unsigned end, struc
 static void check_carried(const struct proxy_passage *passage)
 {
     struct fields found;
-    run_one(passage, 0, &found);
+    for (unsigned end = 0; end < 2; end++) {
+        struct fields fields = departure(passage, end);
+        fields.to_mac[5] = (uint8_t)end;
+        fields.data_bytes = 1;
+        leave(&fields, 0);
+    }
     assert_int_equal(run_one(passage, 1, &found), XDP_TX);
     assert_memory_equal(&found.destination, &passage->player.address, 16);
     assert_int_equal(found.port, ntohs(passage->player.port));
@@ -783,6 +1011,8 @@ int main(void)
         cmocka_unit_test(a_passage_that_has_changed_is_not_renewed),
         cmocka_unit_test(a_direction_is_carried_after_a_pause),
         cmocka_unit_test(a_whole_checksum_that_looks_partial_stays_right),
+        cmocka_unit_test(when_routes_change_the_kernel_shows_the_way_again),
+        cmocka_unit_test(what_is_no_way_of_a_session_is_not_taken_for_one),
         cmocka_unit_test(what_crosses_families_or_has_a_scope_is_not_possible),
         cmocka_unit_test(a_limit_is_one_for_the_driver_and_the_sockets),
         cmocka_unit_test(a_hundred_thousand_sessions_come_and_go_and_none_gets_anothers),

@@ -99,7 +99,7 @@ struct xdp {
 static int open_on_here(struct fastpath **fastpath, bool automatic, struct error *error)
 {
     static const struct in6_addr any = IN6ADDR_ANY_INIT;
-    struct fastpath_options options = {.interface = "here",
+    struct fastpath_options options = {.interfaces = "here",
                                        .mode = XDP_MODE_NATIVE,
                                        .automatic = automatic,
                                        .listen = &any,
@@ -202,7 +202,7 @@ static void only_ports_that_were_added_and_not_removed_are_answered(void **state
 {
     (void)state;
     struct xdp xdp = opened(false);
-    assert_string_equal(fastpath_interface(xdp.fastpath), "here");
+    assert_string_equal(fastpath_interfaces(xdp.fastpath), "here");
     assert_true(fastpath_is_attached(xdp.fastpath));
     send_pings(3);
     fastpath_port_add(xdp.fastpath, PORT, FASTPATH_QCMP);

@@ -254,6 +254,7 @@ static void good_files(void **state)
     assert_parsed("{}", "{}");
     assert_parsed("{filters: [], clusters: [], datacenters: []}",
                   "{\"clusters\":[],\"datacenters\":[],\"filters\":[]}");
+    assert_parsed("datacenters:", "{\"datacenters\":[]}");
     assert_parsed("filters: [{name: " PASS ", label: null, config: null}, {name: " BALANCER
                   ", label: '', config: {}}]",
                   "{\"filters\":[{\"config\":null,\"label\":null,\"name\":\"" PASS

@@ -378,7 +378,8 @@ static void values_beyond_the_range_of_a_flag_are_refused(void **state)
         {"termination-timeout", {"", "-1", "366d", "1x", "0.1ns"}},
         {"xdp", {"", "on ", "ON", "true", "xdp"}},
         {"service.udp.xdp.network-interface",
-         {"", ".", "..", "a/b", "a b", "a:b", "a\nb", "abcdefghijklmnop"}},
+         {"", ".", "..", "a/b", "a b", "a:b", "a\nb", "abcdefghijklmnop", "a,", ",a", "a,,b",
+          "1,2,3,4,5,6,7,8"}},
         {"xdp-attach", {"", "auto", "Native"}},
         {"service.udp.xdp.tco", {"true"}},
         {"service.udp.xdp.memory-limit", {"", "-1", "1k", "18446744073709551616"}},
@@ -454,12 +455,15 @@ static void what_xdp_needs_is_taken(void **state)
              LIST("--service.qcmp", "--xdp-attach=generic", "--service.udp.xdp.tco=false",
                   "--service.udp.xdp.memory-limit=1024", NULL));
     assert_int_equal(loaded.result, CONFIG_SERVE);
-    assert_string_equal(loaded.process->xdp_interface, "eth9");
+    assert_string_equal(loaded.process->xdp_interfaces, "eth9");
     assert_int_equal(loaded.process->xdp_attach, PROCESS_XDP_GENERIC);
     assert_true(loaded.process->xdp_attach_given);
     loaded = load(ENVIRONMENT(), LIST("--service.qcmp", "--service.udp.xdp.zerocopy", NULL));
     assert_int_equal(loaded.result, CONFIG_SERVE);
-    assert_string_equal(loaded.process->xdp_interface, "");
+    assert_string_equal(loaded.process->xdp_interfaces, "");
+    loaded = load(ENVIRONMENT(), LIST("--service.qcmp", "--service.udp.xdp.network-interface",
+                                      "1,2,3,4,5,6,abcdefghijklmno", NULL));
+    assert_string_equal(loaded.process->xdp_interfaces, "1,2,3,4,5,6,abcdefghijklmno");
     assert_int_equal(loaded.process->xdp_attach, PROCESS_XDP_NATIVE);
     assert_false(loaded.process->xdp_attach_given);
     loaded = load(ENVIRONMENT(), LIST("--service.qcmp", "--xdp-attach=native", NULL));

@@ -388,7 +388,7 @@ static void json_has_file_and_flags_merged(void **state)
               "\"cors\":false,\"requests_per_second\":100,"
               "\"loopback\":false},"
               "\"xds\":{\"max_response_bytes\":268435456,"
-              "\"max_request_bytes\":4194304},"
+              "\"max_request_bytes\":4194304,\"max_per_address\":2048,\"ping_interval\":\"360s\"},"
               "\"mds\":{\"agents\":[],\"trusted_proxies\":[]}},"
               "\"qcmp_port\":9}");
     free(text);

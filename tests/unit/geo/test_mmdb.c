@@ -164,6 +164,17 @@ static void no_changed_byte_does_harm(void **state)
 }
 
 /* Each node leads to the next one by both sides: 2^96 networks. */
+static void an_archive_is_called_one(void **state)
+{
+    struct geo_table *table = NULL;
+    struct error error = {0};
+
+    (void)state;
+    assert_int_equal(read_bytes(&table, (const uint8_t[]){0x1f, 0x8b, 8, 0}, 4, &error), -EINVAL);
+    assert_non_null(strstr(error.text, "found an archive or a compressed file"));
+    assert_null(table);
+}
+
 static void a_tree_without_end_is_given_up(void **state)
 {
     static struct mmdb_write made;
@@ -200,6 +211,7 @@ int main(void)
         cmocka_unit_test(places_are_those_of_the_database),
         cmocka_unit_test(no_truncation_is_used),
         cmocka_unit_test(no_changed_byte_does_harm),
+        cmocka_unit_test(an_archive_is_called_one),
         cmocka_unit_test(a_tree_without_end_is_given_up),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -119,6 +119,23 @@ static void a_query_is_looked_up_by_key(void **state)
     free(head);
 }
 
+static void the_keys_of_a_query_come_in_turn(void **state)
+{
+    static const char text[] = "GET /?a=1&b=&&c&a=2 HTTP/1.1\r\n\r\n";
+    struct http_request request;
+    const char *key = NULL, *value;
+    char *head = copy(text, sizeof text - 1), found[16] = "";
+
+    (void)state;
+    assert_int_equal(http_request_parse(head, sizeof text - 1, &request), 0);
+    while ((key = http_request_next(&request, key, &value)) != NULL)
+        strcat(strcat(strcat(found, key), value), " ");
+    assert_string_equal(found, "a1 b a2 ");
+    request.query = "";
+    assert_null(http_request_next(&request, NULL, &value));
+    free(head);
+}
+
 static void headers_are_looked_up_in_any_case_and_trimmed(void **state)
 {
     static const char text[] = "\r\nHEAD / HTTP/1.0\nAccept:\t a b \t\r\nempty:\r\nACCEPT: c\r\n"
@@ -168,6 +185,7 @@ int main(void)
         cmocka_unit_test(a_target_has_two_forms),
         cmocka_unit_test(a_path_is_decoded_once),
         cmocka_unit_test(a_query_is_looked_up_by_key),
+        cmocka_unit_test(the_keys_of_a_query_come_in_turn),
         cmocka_unit_test(headers_are_looked_up_in_any_case_and_trimmed),
         cmocka_unit_test(what_is_no_request_is_refused),
     };

@@ -19,9 +19,10 @@
 
 static int parse(const char *text, struct credentials_facts *facts, struct error *error)
 {
-    const struct credentials_files files = {.folder = "/nowhere"};
+    const struct credentials_files files = {.opened = NULL};
+    const struct credentials_source source = {"/nowhere/config", text, strlen(text)};
 
-    return credentials_parse(text, strlen(text), &files, facts, error);
+    return credentials_parse(&source, 1, &files, facts, error);
 }
 
 static void a_token_and_a_server_are_found(void **state)
@@ -80,7 +81,8 @@ static void what_cannot_be_used_is_refused_with_a_reason(void **state)
         struct error error = {0};
 
         assert_true(parse(rows[i].text, &facts, &error) < 0);
-        assert_string_equal(error.text, rows[i].error);
+        assert_memory_equal(error.text, "/nowhere/config: ", 17);
+        assert_string_equal(error.text + 17, rows[i].error);
         assert_null(facts.server);
     }
 }
@@ -102,6 +104,58 @@ static void remove_file(const char *folder, const char *name)
 
     snprintf(path, sizeof path, "%s/%s", folder, name);
     unlink(path);
+}
+
+static void the_first_of_several_files_that_has_a_name_wins(void **state)
+{
+    static const char second[] = "{current-context: y, clusters: [{name: c, cluster: {server: "
+                                 "\"http://second\"}}], users: [{name: u, user: {tokenFile: "
+                                 "token}}]}";
+    char folder[] = "/tmp/paddock-kubeconfig-XXXXXX", below[64];
+    struct k8s_places places = {.host = ""};
+    struct credentials *credentials = NULL;
+    struct error error = {0};
+    struct log log;
+
+    (void)state;
+    log_init(&log, &(struct log_options){.fd = -1, .level = LOG_LEVEL_OFF});
+    assert_non_null(mkdtemp(folder));
+    snprintf(below, sizeof below, "%s/below", folder);
+    assert_int_equal(mkdir(below, 0700), 0);
+    snprintf(places.kubeconfig, sizeof places.kubeconfig, ":%s/none:%s/first::%s/second:%s/later",
+             folder, folder, below, folder);
+    write_file(folder, "first",
+               "{current-context: x, contexts: [{name: x, context: {cluster: c, user: u}}], "
+               "users: [{name: v, user: {token: other}}]}");
+    write_file(below, "second", second);
+    write_file(below, "token", "below");
+    assert_int_equal(credentials_new(&credentials, &places, "/nowhere", &error), 0);
+    const struct credentials_facts *facts = credentials_facts(credentials);
+    assert_string_equal(facts->server, "http://second");
+    assert_string_equal(facts->token.data, "below");
+    write_file(folder, "none", "{users: [{name: u, user: {token: first}}]}"); /* it appears */
+    credentials_refresh(credentials, &log);
+    assert_string_equal(facts->token.data, "first");
+    assert_string_equal(facts->server, "http://second");
+    credentials_free(credentials);
+
+    write_file(below, "second", "{clusters: [{name: c, cluster: {server: ftp}}]}");
+    assert_int_equal(credentials_new(&credentials, &places, "/nowhere", &error), -EINVAL);
+    assert_memory_equal(error.text, below, strlen(below));
+    assert_string_equal(error.text + strlen(below),
+                        "/second: server: expected an http or https URL");
+    memset(places.kubeconfig, 'a', 2 * CREDENTIALS_MAX_SOURCES + 2);
+    for (unsigned i = 1; i < 2 * CREDENTIALS_MAX_SOURCES + 2; i += 2)
+        places.kubeconfig[i] = ':';
+    places.kubeconfig[2 * CREDENTIALS_MAX_SOURCES + 2] = '\0';
+    assert_int_equal(credentials_new(&credentials, &places, "/nowhere", &error), -E2BIG);
+    assert_string_equal(error.text, "KUBECONFIG: expected at most 16 files");
+    remove_file(below, "token");
+    remove_file(below, "second");
+    remove_file(folder, "none");
+    remove_file(folder, "first");
+    rmdir(below);
+    rmdir(folder);
 }
 
 static void a_pod_finds_its_account_and_reads_a_rotated_token(void **state)
@@ -146,7 +200,8 @@ static void a_pod_finds_its_account_and_reads_a_rotated_token(void **state)
 
 static void without_a_cluster_there_is_an_error(void **state)
 {
-    const struct k8s_places places = {.home = ""}, several = {.kubeconfig = "/a:/b"};
+    const struct k8s_places places = {.home = ""}, several = {.kubeconfig = "/a:/b"},
+                            nothing = {.kubeconfig = ":"};
     struct credentials *credentials = NULL;
     struct error error = {0};
 
@@ -154,8 +209,10 @@ static void without_a_cluster_there_is_an_error(void **state)
     assert_int_equal(credentials_new(&credentials, &places, "/nowhere", &error), -ENOENT);
     assert_string_equal(error.text,
                         "no cluster: neither KUBECONFIG nor ~/.kube/config, and not in a pod");
-    assert_int_equal(credentials_new(&credentials, &several, "/nowhere", &error), -ENOTSUP);
-    assert_string_equal(error.text, "KUBECONFIG: expected one file, found several: /a:/b");
+    assert_int_equal(credentials_new(&credentials, &several, "/nowhere", &error), -ENOENT);
+    assert_string_equal(error.text, "cannot read /b: No such file or directory");
+    assert_int_equal(credentials_new(&credentials, &nothing, "/nowhere", &error), -ENOENT);
+    assert_string_equal(error.text, "KUBECONFIG: expected a file");
 }
 
 static void tries_come_later_and_later_and_not_all_at_once(void **state)
@@ -179,6 +236,7 @@ int main(void)
         cmocka_unit_test(a_token_and_a_server_are_found),
         cmocka_unit_test(data_may_stand_in_lines_and_nothing_is_nothing),
         cmocka_unit_test(what_cannot_be_used_is_refused_with_a_reason),
+        cmocka_unit_test(the_first_of_several_files_that_has_a_name_wins),
         cmocka_unit_test(a_pod_finds_its_account_and_reads_a_rotated_token),
         cmocka_unit_test(without_a_cluster_there_is_an_error),
         cmocka_unit_test(tries_come_later_and_later_and_not_all_at_once),

@@ -96,6 +96,7 @@ static struct ports_options options_for(struct running *running, unsigned worker
         users[i] = &running->indexes[i];
     }
     return (struct ports_options){.name = "tests",
+                                  .port_key = "test_port",
                                   .key = "key",
                                   .addresses = &in6addr_any,
                                   .addresses_count = 1,

@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/** @file
+ * What leaves this host by an interface, shown to a program.
+ */
+#ifndef PADDOCK_FASTPATH_TAP_H
+#define PADDOCK_FASTPATH_TAP_H
+
+/** Has a socket filter run over each frame that an interface sends or receives for this host's
+ * sockets, as it is on the wire; none of it is kept. Needs CAP_NET_RAW.
+ * @return a descriptor with which it ends, or a negative errno value. */
+int fastpath_tap_open(unsigned interface, int program_fd);
+
+#endif
