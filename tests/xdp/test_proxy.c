@@ -9,6 +9,8 @@
 #include <linux/if_packet.h>
 #include <net/if.h>
 #include <netinet/in.h>
+#include <pthread.h>
+#include <sched.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -697,12 +699,18 @@ static void a_passage_that_has_changed_is_not_renewed(void **state)
     assert_false(proxy_lane_renew(fixture->lane, model->carried, &other, version + 1));
 }
 
-static bool runs(struct fixture *fixture, const struct model *model, unsigned end)
+/* A frame that is shorter than those that every link was shown with. */
+static struct frame make_short(struct fixture *fixture, const struct model *model, unsigned end)
 {
     struct fields fields = make_fields(fixture, model, end);
-    fields.data_bytes = model->repeat.size; /* less than what every link was shown with */
+    fields.data_bytes = model->repeat.size;
     memcpy(fields.data, model->token, end == 0 ? model->repeat.size : 0);
-    struct frame frame = frame_make(&fields);
+    return frame_make(&fields);
+}
+
+static bool runs(struct fixture *fixture, const struct model *model, unsigned end)
+{
+    struct frame frame = make_short(fixture, model, end);
     return has_left(program_run(programs, &frame));
 }
 
@@ -846,12 +854,13 @@ static void what_crosses_families_or_has_a_scope_is_not_possible(void **state)
 #define LIMIT 50
 
 /* Offers a session of the fixture anew, with a limit of which nothing expires meanwhile. */
-static struct rate_window *offer_limited(struct fixture *fixture, struct model *model)
+static struct rate_window *offer_limited(struct fixture *fixture, struct model *model,
+                                         uint32_t limit)
 {
     const struct rate_window nothing = {.newest = 0};
     uint64_t version = proxy_fast_version(fixture->fast);
     model->repeat.is_limited = true;
-    model->repeat.limit = rate_law_of(LIMIT, 86400);
+    model->repeat.limit = rate_law_of(limit, 86400);
     model->passage.repeat = &model->repeat;
     model->passage.sent = &nothing;
     proxy_lane_withdraw(fixture->lane, model->carried, 0);
@@ -868,10 +877,7 @@ static struct rate_window *offer_limited(struct fixture *fixture, struct model *
 static uint32_t run_limited(struct fixture *fixture, const struct model *model, unsigned end,
                             struct rate_window *window)
 {
-    struct fields fields = make_fields(fixture, model, end);
-    fields.data_bytes = model->repeat.size;
-    memcpy(fields.data, model->token, end == 0 ? model->repeat.size : 0);
-    struct frame frame = frame_make(&fields), before = frame;
+    struct frame frame = make_short(fixture, model, end), before = frame;
     const struct rate_moment moment =
         rate_moment_of(&model->repeat.limit, (uint64_t)clock_coarse_ns());
     if (end == 0 && choose(fixture, 2) == 0) { /* as the sockets do */
@@ -894,7 +900,7 @@ static void a_limit_is_one_for_the_driver_and_the_sockets(void **state)
     programs->fastpath->bss->settings.interface = FASTPATH_IS_VETH; /* any checksum will do */
     for (uint32_t i = 0; i < LIMITED; i++) {
         struct model *model = &fixture->models[4 + i];
-        struct rate_window *window = offer_limited(fixture, model), left = {0};
+        struct rate_window *window = offer_limited(fixture, model, LIMIT), left = {0};
         for (unsigned passed = 0, tries = 0; tries < 2 * LIMIT; tries++) {
             assert_int_equal(run_limited(fixture, model, 1, window), XDP_TX);
             uint32_t verdict = run_limited(fixture, model, 0, window);
@@ -904,6 +910,53 @@ static void a_limit_is_one_for_the_driver_and_the_sockets(void **state)
         assert_int_equal((uint32_t)left.newest, LIMIT);
         assert_int_equal(run_limited(fixture, model, 0, window), XDP_PASS);
     }
+    programs->fastpath->bss->settings.interface = 0;
+}
+
+/* A CPU that gets a session's datagrams until they are over the limit. */
+struct receiver {
+    struct frame frame;
+    unsigned passed;
+    pthread_t thread;
+};
+
+static void *receive(void *user)
+{
+    struct receiver *receiver = user;
+    struct frame frame = receiver->frame;
+    for (uint32_t verdict; (verdict = program_run(programs, &frame)) != XDP_DROP;) {
+        receiver->passed += has_left(verdict);
+        frame = receiver->frame;
+    }
+    return NULL;
+}
+
+static void a_limit_is_exact_while_several_take_from_it_at_once(void **state)
+{
+    struct fixture *fixture = *state;
+    struct model *model = &fixture->models[4];
+    const uint32_t limit = 30000;
+    struct rate_window *window = offer_limited(fixture, model, limit);
+    struct receiver receivers[2] = {0};
+    enum rate_verdict verdict = RATE_PASSES;
+    unsigned passed = 0;
+    programs->fastpath->bss->settings.interface = FASTPATH_IS_VETH;
+    for (unsigned i = 0; i < 2; i++) {
+        receivers[i].frame = make_short(fixture, model, 0);
+        assert_int_equal(pthread_create(&receivers[i].thread, NULL, receive, &receivers[i]), 0);
+    }
+    while (verdict != RATE_OVER) {
+        const struct rate_moment moment =
+            rate_moment_of(&model->repeat.limit, (uint64_t)clock_coarse_ns());
+        verdict = rate_window_take(window, &model->repeat.limit, &moment);
+        passed += verdict == RATE_PASSES;
+        sched_yield();
+    }
+    for (unsigned i = 0; i < 2; i++) {
+        pthread_join(receivers[i].thread, NULL);
+        passed += receivers[i].passed;
+    }
+    assert_int_equal(passed, limit);
     programs->fastpath->bss->settings.interface = 0;
 }
 
@@ -1015,6 +1068,7 @@ int main(void)
         cmocka_unit_test(what_is_no_way_of_a_session_is_not_taken_for_one),
         cmocka_unit_test(what_crosses_families_or_has_a_scope_is_not_possible),
         cmocka_unit_test(a_limit_is_one_for_the_driver_and_the_sockets),
+        cmocka_unit_test(a_limit_is_exact_while_several_take_from_it_at_once),
         cmocka_unit_test(a_hundred_thousand_sessions_come_and_go_and_none_gets_anothers),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
