@@ -850,7 +850,7 @@ static void what_crosses_families_or_has_a_scope_is_not_possible(void **state)
     assert_false(proxy_passage_is_possible(&passage));
 }
 
-#define LIMITED 64
+#define LIMITED (64U / SHARE)
 #define LIMIT 50
 
 /* Offers a session of the fixture anew, with a limit of which nothing expires meanwhile. */
@@ -935,7 +935,7 @@ static void a_limit_is_exact_while_several_take_from_it_at_once(void **state)
 {
     struct fixture *fixture = *state;
     struct model *model = &fixture->models[4];
-    const uint32_t limit = 30000;
+    const uint32_t limit = 30000 / SHARE;
     struct rate_window *window = offer_limited(fixture, model, limit);
     struct receiver receivers[2] = {0};
     enum rate_verdict verdict = RATE_PASSES;
