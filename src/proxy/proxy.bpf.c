@@ -304,6 +304,15 @@ ALWAYS_INLINE bool is_open(struct proxy_fast_count *count)
     return opens;
 }
 
+/* Whether the interface by which the datagram leaves is there. */
+ALWAYS_INLINE bool has_door(const struct xdp_md *context, const struct way *way)
+{
+    uint32_t number = (uint32_t)(way->link >> PROXY_FAST_DOOR_SHIFT);
+
+    return door_of(way->link)->index == context->ingress_ifindex ||
+           bpf_map_lookup_elem(&doors, &number) != NULL;
+}
+
 /* Takes the datagram from what its player may send, if that is limited. */
 ALWAYS_INLINE enum rate_verdict take(const struct fastpath_cpu *own, const struct way *way)
 {
@@ -314,18 +323,9 @@ ALWAYS_INLINE enum rate_verdict take(const struct fastpath_cpu *own, const struc
     struct proxy_fast_limit *limit = bpf_map_lookup_elem(&limits, &index);
     if (limit == NULL)
         return RATE_UNDECIDED;
-    uint64_t now_ns = way->now_ns + (uint64_t)own->monotonic_offset_ns;
-    const struct rate_moment moment = rate_moment_of(&limit->law, now_ns);
+    const struct rate_moment moment =
+        rate_moment_of(&limit->law, way->now_ns + (uint64_t)own->monotonic_offset_ns);
     return rate_window_take(&limit->window, &limit->law, &moment);
-}
-
-/* Whether the interface by which the datagram leaves is there. */
-ALWAYS_INLINE bool has_door(const struct xdp_md *context, const struct way *way)
-{
-    uint32_t number = (uint32_t)(way->link >> PROXY_FAST_DOOR_SHIFT);
-
-    return door_of(way->link)->index == context->ingress_ifindex ||
-           bpf_map_lookup_elem(&doors, &number) != NULL;
 }
 
 /* Makes the datagram in memory of the CPU the one that leaves. */
