@@ -76,9 +76,9 @@ static void stop(const void *filter, void *mine)
     free(((struct limit_worker *)mine)->memory);
 }
 
-static uint64_t weight(const struct source *source, const struct rate_moment *moment)
+static uint64_t weight(struct source *source, const struct rate_moment *moment)
 {
-    const struct rate_window *window = &source->allowance.own;
+    struct rate_window *window = &source->allowance.own;
     struct rate_sum sum = rate_window_sum(window, window->newest, moment->part);
     return source->allowance.shared != NULL ? UINT64_MAX : sum.recent + sum.oldest;
 }

@@ -79,40 +79,35 @@ static inline struct rate_moment rate_moment_of(const struct rate_law *law, uint
                                     (uint32_t)((now_ns - part * law->part_ns) >> law->shift)};
 }
 
+/** The word of a part; NULL never, which the verifier of BPF has to see, before the address. */
+static inline uint64_t *rate_word(uint64_t words[RATE_KEPT], uint64_t part)
+{
+    uint64_t index = shared_word_opaque(part % RATE_KEPT);
+    return index < RATE_KEPT ? &words[shared_word_opaque(index)] : NULL;
+}
+
 /** What passed in some parts. */
 struct rate_sum {
     uint64_t recent; /**< in the last ten */
     uint64_t oldest; /**< in the one before */
 };
 
-static inline void rate_sum_add(struct rate_sum *sum, uint64_t word, uint64_t part)
-{
-    uint64_t age = part - (word >> 32);
-    if (age < RATE_PARTS)
-        sum->recent += (uint32_t)word;
-    else if (age == RATE_PARTS)
-        sum->oldest += (uint32_t)word;
-}
-
-/** What had passed up to a part that is not older than the newest one. */
-static inline struct rate_sum rate_window_sum(const struct rate_window *window, uint64_t newest,
+/** What had passed up to a part that is not older than the newest one. A word of the newest part
+ * that stands among the older ones does not count: somebody is about to begin another part. */
+static inline struct rate_sum rate_window_sum(struct rate_window *window, uint64_t newest,
                                               uint64_t part)
 {
-    struct rate_sum sum = {0};
-    rate_sum_add(&sum, newest, part);
+    uint64_t age = part - (newest >> 32), first = part - RATE_PARTS, all = 0;
+    uint64_t parts = age < RATE_PARTS ? RATE_PARTS - age : 0; /* older than the newest one */
+    const uint64_t *word = rate_word(window->counts, first);
+    uint64_t oldest = word != NULL ? shared_word_load(word) : 0;
+    oldest = oldest >> 32 == first && parts > 0 ? (uint32_t)oldest : 0;
     for (unsigned i = 0; i < RATE_KEPT; i++) {
-        uint64_t word = shared_word_load(&window->counts[i]);
-        if (word >> 32 < newest >> 32) /* else somebody is about to begin a newer one */
-            rate_sum_add(&sum, word, part);
+        uint64_t count = shared_word_load(&window->counts[i]);
+        all += (count >> 32) - first < parts ? (uint32_t)count : 0;
     }
-    return sum;
-}
-
-/** The word of a part; NULL never, which the verifier of BPF has to see, before the address. */
-static inline uint64_t *rate_word(uint64_t words[RATE_KEPT], uint64_t part)
-{
-    uint64_t index = shared_word_opaque(part % RATE_KEPT);
-    return index < RATE_KEPT ? &words[shared_word_opaque(index)] : NULL;
+    return (struct rate_sum){.recent = all - oldest + (age < RATE_PARTS ? (uint32_t)newest : 0),
+                             .oldest = oldest + (age == RATE_PARTS ? (uint32_t)newest : 0)};
 }
 
 /** Lets a word be at least so much. @return whether that could be done. */

@@ -69,6 +69,7 @@ struct way {
     uint32_t end;         /* 0: read, 1: write */
     uint32_t token_bytes; /* that are cut off */
     bool cuts_front;
+    bool stays; /* on this interface, and the UDP header where it is */
 };
 
 /* A session, and one of its ends. */
@@ -238,11 +239,10 @@ ALWAYS_INLINE uint16_t whole_checksum(const struct way *way, uint64_t sum, uint1
 }
 
 /* As next_checksum(), of a partial one. Natively nothing but bytes leaves, so that it is computed.
- * In the generic mode it stays a partial one, as long as the UDP header stays where it is; a whole
- * one that looks like it, which would become wrong, is what the payload says. */
+ * In the generic mode it has to stay a partial one, for the same interface to complete where it
+ * stood; a whole one that looks like it, which would become wrong, is told by the payload. */
 ALWAYS_INLINE uint16_t next_partial_checksum(struct xdp_md *context, const struct fastpath_cpu *own,
-                                             const struct way *way, int32_t front,
-                                             uint16_t checksum)
+                                             struct way *way, uint16_t checksum)
 {
     const struct fastpath_datagram *datagram = &own->datagram;
     bool is_generic = (own->interface & FASTPATH_IS_GENERIC) != 0;
@@ -252,8 +252,9 @@ ALWAYS_INLINE uint16_t next_partial_checksum(struct xdp_md *context, const struc
     uint16_t bytes = bpf_htons(datagram->udp_bytes);
     uint16_t next_bytes = bpf_htons((uint16_t)(datagram->udp_bytes - way->token_bytes));
 
-    if ((own->interface & FASTPATH_IS_VETH) == 0 || (is_generic && front != 0))
+    if ((own->interface & FASTPATH_IS_VETH) == 0)
         return 0;
+    way->stays = is_generic;
     uint64_t sum = checksum_sum(context, at, payload_bytes);
     if (!is_generic)
         return whole_checksum(way, sum, next_bytes);
@@ -266,7 +267,7 @@ ALWAYS_INLINE uint16_t next_partial_checksum(struct xdp_md *context, const struc
  * that cannot be known: there is none, or it looks like a partial one that is not to be completed
  * here. */
 ALWAYS_INLINE uint16_t next_checksum(struct xdp_md *context, const struct fastpath_cpu *own,
-                                     const struct way *way, int32_t front, uint16_t checksum)
+                                     struct way *way, uint16_t checksum)
 {
     const struct fastpath_datagram *datagram = &own->datagram;
     const struct proxy_fast_end *in = way->in;
@@ -276,7 +277,7 @@ ALWAYS_INLINE uint16_t next_checksum(struct xdp_md *context, const struct fastpa
     if (checksum == 0)
         return 0;
     if (checksum == partial_checksum(in, bytes))
-        return next_partial_checksum(context, own, way, front, checksum);
+        return next_partial_checksum(context, own, way, checksum);
     uint64_t sum = (uint64_t)complement(checksum) + complement(in->sum) + 2 * complement(bytes);
     if (way->token_bytes > 0) {
         uint16_t token = complement(way->slot->token_sum);
@@ -443,17 +444,20 @@ int paddock_proxy(struct xdp_md *context)
     void *at = start + (datagram->udp_at & MAX_UDP_AT);
     if (at + sizeof(struct udphdr) > end)
         return XDP_PASS;
+    uint16_t checksum = next_checksum(context, own, &way, ((struct udphdr *)at)->check);
+    if (checksum == 0 || !is_open(&way))
+        return pass_on(counted, &way);
     way.now_ns = bpf_ktime_get_coarse_ns();
     if (!is_told(datagram, &way) || !has_door(context, &way))
-        return pass_on(counted, &way);
-    int32_t tags = (int32_t)datagram->tags_count - (tag_of(way.link) != 0);
-    int32_t front = PART_TAG_BYTES * tags + (way.cuts_front ? (int32_t)way.token_bytes : 0);
-    uint16_t checksum = next_checksum(context, own, &way, front, ((struct udphdr *)at)->check);
-    if (checksum == 0 || !is_open(&way))
         return pass_on(counted, &way);
 
     uint32_t frame_bytes = (uint32_t)shared_word_opaque((uint64_t)(end - start));
     uint32_t used_bytes = datagram->udp_at + datagram->udp_bytes;
+    int32_t tags = (int32_t)datagram->tags_count - (tag_of(way.link) != 0);
+    int32_t front = PART_TAG_BYTES * tags + (way.cuts_front ? (int32_t)way.token_bytes : 0);
+    bool is_here = door_of(way.link)->index == context->ingress_ifindex;
+    if (way.stays && (front != 0 || !is_here))
+        return pass_on(counted, &way);
     /* Room is made before the datagram is counted against a limit, as it may not be had. */
     if (front < 0 && bpf_xdp_adjust_head(context, front) != 0)
         return pass_on(counted, &way);

@@ -418,7 +418,7 @@ class ModeTests:
         self.establish(proxy, player, b"hello tok")
         sent, before = received(), self.carried(proxy)
         sent = flood(150)
-        self.assertEqual(self.carried(proxy)[0] - before[0], 100)
+        self.assertIn(self.carried(proxy)[0] - before[0], range(98, 101))
         self.assertEqual(servers.count(), sent)
         with self.server:
             proxy.reload(udp={"session_timeout": "1s"})
@@ -432,7 +432,7 @@ class ModeTests:
         support.wait_until(lambda: servers.count() == most, "what may come has come")
         metrics = self.metrics(proxy)
         self.assertEqual(dropped(metrics, "read", OVER_LIMIT), sent - most)
-        self.assertGreaterEqual(metrics["paddock_udp_xdp_dropped_total"], 2 * (3 * most - most) // 3)
+        self.assertGreaterEqual(metrics["paddock_udp_xdp_dropped_total"], 2 * (3 * most - most) // 3 - 2)
         self.assertLess(metrics["paddock_udp_xdp_dropped_total"], sent - most)
         self.assertEqual(dropped(metrics, "read"), sent - most)
         self.check_sums(proxy)
