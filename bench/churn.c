@@ -29,7 +29,7 @@
 #define MAX_SERVERS 64
 #define SECOND_NS INT64_C(1000000000)
 #define TICK_NS INT64_C(1000000)
-#define TICKS 8192 /* of the wheel: longer than any pause */
+#define TICKS 8192 /* a wheel's, which is longer than any pause */
 #define PAUSE_NS (20 * TICK_NS)
 #define PACE_NS (4 * SECOND_NS)
 #define LINGER_NS (SECOND_NS / 2)
@@ -51,7 +51,7 @@ struct player {
     int64_t leaves_ns;
 };
 
-/* Of the players, or of the servers. */
+/* What players have counted, or what servers have. */
 struct counts {
     uint64_t joined, sent, unsent, received, strays, twice, overtaken, left_unanswered, errors;
 };
@@ -67,7 +67,7 @@ struct servers {
 struct run {
     struct sockaddr_in proxy;
     int epoll;
-    struct player *players; /* of all that ever come */
+    struct player *players; /* all that ever come */
     uint64_t index, most, came, gone;
     uint32_t wheel[TICKS];
     uint64_t tick; /* the next one */

@@ -30,7 +30,7 @@ class Loopback:
     """The ground: where players and game servers are. They are on the proxy's own host, and tests say addresses as they are there.
     On another ground, as in test_proxy_carried.py, others stand in their place."""
     flags = ()
-    network = "127.0.0.0/8"  # of all players
+    network = "127.0.0.0/8"  # all players' addresses are in it
 
     @staticmethod
     def among_players():
