@@ -68,10 +68,10 @@ if(PADDOCK_HAVE_XDP)
         paddock_integration_test(${name} TIMEOUT 300 ENVIRONMENT "${environment}")
     endforeach()
     # The proxy's suites once more, twice. With a sanitizer it is a small part of them, once.
-    paddock_integration_test(proxy_carried TIMEOUT 300 ENVIRONMENT "${environment};PADDOCK_SCALE=0.5")
+    paddock_integration_test(proxy_carried TIMEOUT 300 ENVIRONMENT "${environment};PADDOCK_SCALE=0.25")
     if(NOT PADDOCK_SANITIZE)
         paddock_integration_test(proxy_carried VARIANT generic TIMEOUT 300
-                                 ENVIRONMENT "${environment};PADDOCK_SCALE=0.5;PADDOCK_XDP_MODE=generic")
+                                 ENVIRONMENT "${environment};PADDOCK_SCALE=0.25;PADDOCK_XDP_MODE=generic")
     endif()
     paddock_integration_test(load_xdp ENVIRONMENT "${environment}")
 endif()

@@ -280,7 +280,7 @@ class ChangeTest(unittest.TestCase):
                                  clusters=[cluster(servers.targets[0]),
                                            {"locality": "x", "endpoints": [{"address": f"127.0.0.1:{9 + i % 2}"}] if i % 5 == 1 else []}])
                     crowd.receive(1 << 30, 0.001)
-                    if i % 25 == 0:  # long enough that all have been seen by what is in force
+                    if i % (reloads // 4) == 0:  # long enough that all have been seen by what is in force
                         crowd.receive(crowd.answers + 1000)
             finally:
                 stop.set()
