@@ -259,8 +259,9 @@ unsigned fastpath_doors(const struct fastpath *fastpath,
 {
     for (unsigned i = 0; i < fastpath->interfaces_count; i++) {
         const struct fastpath_interface *interface = &fastpath->interfaces[i];
+        const struct fastpath_device *device = &interface->device;
         doors[i] = (struct fastpath_door){
-            .mac = interface->device.mac, .index = interface->index, .mtu = interface->device.mtu};
+            .mac = device->mac, .index = interface->index, .mtu = device->is_up ? device->mtu : 0};
     }
     return fastpath->interfaces_count;
 }
@@ -341,9 +342,11 @@ static bool loses_frames(struct fastpath *fastpath)
         if (!fastpath_interface_errors(&fastpath->interfaces[i], &errors))
             return false;
     }
-    atomic_store_explicit(&fastpath->transmit_errors, errors, memory_order_relaxed);
-    for (unsigned cpu = 0; cpu < fastpath->cpus_count; cpu++)
+    for (unsigned cpu = 0; cpu < fastpath->cpus_count; cpu++) {
         transmitted += __atomic_load_n(&fastpath->cpus[cpu].transmitted, __ATOMIC_RELAXED);
+        errors += __atomic_load_n(&fastpath->cpus[cpu].lost, __ATOMIC_RELAXED);
+    }
+    atomic_store_explicit(&fastpath->transmit_errors, errors, memory_order_relaxed);
     return fastpath_health_is_bad(&fastpath->health, transmitted, errors);
 }
 
