@@ -75,7 +75,7 @@ struct fastpath_departures {
 /**
  * Shows a program the frames that the interfaces send for sockets of this host, and so where the
  * kernel sends them; see fastpath/tap.h. Needs CAP_NET_RAW besides. Ends with the fast path; to be
- * called once.
+ * called once. After a failure nothing is told.
  * @return 0 or a negative errno value, also in @p error.
  */
 int fastpath_watch_departures(struct fastpath *fastpath,
