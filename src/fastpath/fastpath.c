@@ -84,9 +84,9 @@ static int find_interface(struct fastpath *fastpath, const char *name, struct er
         if (fastpath->interfaces[i].index == interface->index)
             return error_set(error, -EINVAL, "network interface '%s' twice", name);
     }
-    if (count > 0)
-        strcat(fastpath->names, ",");
-    strcat(fastpath->names, interface->device.name);
+    size_t used = strlen(fastpath->names);
+    snprintf(fastpath->names + used, sizeof fastpath->names - used, "%s%s", count > 0 ? "," : "",
+             interface->device.name);
     fastpath->interfaces_count++;
     return 0;
 }
