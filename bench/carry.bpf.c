@@ -6,6 +6,7 @@
 #include <linux/if_ether.h>
 #include <linux/ip.h>
 #include <linux/udp.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 #include <bpf/bpf_endian.h>
@@ -14,7 +15,8 @@
 #include "../bench/carry.h"
 
 struct carry_settings settings;
-uint64_t sent, round_trips, lost;
+uint64_t sent, reached, round_trips, lost; /* reached: the server */
+uint64_t began_ns;
 uint64_t idle; /* calls in a row in which nothing was to be sent */
 
 struct {
@@ -37,6 +39,25 @@ static __always_inline struct frame *read(struct xdp_md *context)
     return (void *)(frame + 1) <= (void *)(uintptr_t)context->data_end ? frame : NULL;
 }
 
+/* Whether one more is due now. */
+static __always_inline bool is_due(void)
+{
+    uint64_t in_flight = sent - *(volatile uint64_t *)&round_trips - lost;
+    if (settings.offered > 0) {
+        uint64_t now_ns = bpf_ktime_get_ns();
+        if (began_ns == 0)
+            began_ns = now_ns;
+        return sent < (now_ns - began_ns) / 1000 * settings.offered / 1000000;
+    }
+    if (in_flight < CARRY_IN_FLIGHT) {
+        idle = 0;
+        return true;
+    }
+    if (++idle > CARRY_PATIENCE)
+        lost += in_flight;
+    return false;
+}
+
 SEC("xdp")
 int carry_send(struct xdp_md *context)
 {
@@ -44,13 +65,8 @@ int carry_send(struct xdp_md *context)
     struct frame *frame = (void *)words;
     if ((void *)words + CARRY_FRAME_BYTES > (void *)(uintptr_t)context->data_end)
         return XDP_DROP;
-    uint64_t in_flight = sent - *(volatile uint64_t *)&round_trips - lost;
-    if (in_flight >= CARRY_IN_FLIGHT) {
-        if (++idle > CARRY_PATIENCE)
-            lost += in_flight;
+    if (!is_due())
         return XDP_DROP;
-    }
-    idle = 0;
     uint16_t number = (uint16_t)(sent++ % settings.players);
     /* The memory of a frame comes back as others have left it. */
     for (int i = 0; i < CARRY_FRAME_BYTES / 8; i++)
@@ -72,6 +88,7 @@ int carry_far(struct xdp_md *context)
     }
     if (frame->udp.dest != bpf_htons(CARRY_SERVER_PORT))
         return XDP_PASS;
+    reached++;
     struct frame came = *frame;
     __builtin_memcpy(frame->ethernet.h_dest, came.ethernet.h_source, ETH_ALEN);
     __builtin_memcpy(frame->ethernet.h_source, came.ethernet.h_dest, ETH_ALEN);

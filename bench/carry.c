@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* carry bare INTERFACE PROXY PLAYERS-AND-SERVER COUNT: a bare XDP forwarder, until its input ends.
  * carry pass INTERFACE PROXY PLAYERS-AND-SERVER COUNT: a program that passes everything, as long.
- * carry flood INTERFACE PROXY PLAYERS-AND-SERVER COUNT MAC SECONDS [TOKEN]: round trips of so many
- * players through the proxy at PROXY, whose MAC address is given, as fast as one CPU makes them; as
- * JSON. The sessions have to be there. TOKEN ends each datagram. */
+ * carry flood INTERFACE PROXY PLAYERS-AND-SERVER COUNT MAC SECONDS TOKEN OFFERED: round trips of so
+ * many players through the proxy at PROXY, whose MAC address is given, as fast as one CPU makes
+ * them, or with so many datagrams of players a second, whether or not they come back; as JSON. The
+ * sessions have to be there. TOKEN ends each datagram. */
 #include <arpa/inet.h>
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
@@ -150,8 +151,9 @@ static void flood(struct carry_bpf *bpf, uint8_t *frame, size_t bytes, const cha
         ended = now();
     } while (ended - began < seconds);
     usleep(100000);
-    printf("{\"seconds\": %.6f, \"sent\": %llu, \"round_trips\": %llu}\n", ended - began,
-           (unsigned long long)bpf->bss->sent, (unsigned long long)bpf->bss->round_trips);
+    printf("{\"seconds\": %.6f, \"sent\": %llu, \"reached\": %llu, \"round_trips\": %llu}\n",
+           ended - began, (unsigned long long)bpf->bss->sent,
+           (unsigned long long)bpf->bss->reached, (unsigned long long)bpf->bss->round_trips);
 }
 
 int main(int argc, char **argv)
@@ -175,9 +177,10 @@ int main(int argc, char **argv)
             continue;
         return EXIT_SUCCESS;
     }
-    if (argc < 8)
+    if (argc != 10)
         return 2;
-    size_t bytes = make_frame(frame, proxy, far, argv[6], argc > 8 ? argv[8] : "");
+    size_t bytes = make_frame(frame, proxy, far, argv[6], argv[8]);
+    bpf->bss->settings.offered = (uint32_t)strtoul(argv[9], NULL, 10);
     memcpy(bpf->bss->settings.frame, frame, sizeof frame);
     attach(bpf->progs.carry_far, argv[2]);
     flood(bpf, frame, bytes, argv[2], strtod(argv[7], NULL));

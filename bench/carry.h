@@ -19,7 +19,7 @@
 
 struct carry_settings {
     uint32_t players;
-    uint32_t unused;
+    uint32_t offered; /**< datagrams of players a second, whatever comes back; 0: as many as do */
     uint64_t frame[CARRY_FRAME_BYTES / 8]; /**< what the first player sends */
 };
 

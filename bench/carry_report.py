@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""carry_report.py [--rounds N] [--seconds S] [--players N]: what the proxy with XDP costs for a round trip, beside a bare XDP forwarder
+"""carry_report.py [--rounds N] [--seconds S] [--players N] [--offered N]: what the proxy with XDP costs for a round trip, beside a bare XDP forwarder
 (bench/carry.bpf.c) and the reference with --service.udp.xdp, where that is on PATH. Players and server are an XDP program at the other end of a
 veth; frames have 64 bytes. They take turns in each round; ratios are those of one round.
 
 Rate: all of it, the generator's part included, shares one CPU. CPU: the receive path at the proxy's end is a kernel thread, whose CPU time, and
-that of the proxy's process, is divided by the round trips."""
+that of the proxy's process, is divided by the round trips. Overload: datagrams of players come as often as --offered says, whether or not they
+are answered; what is carried then both ways, divided by what is when each waits for its answer."""
 import argparse
 import contextlib
 import ctypes
@@ -105,11 +106,11 @@ def passing(wire):
         process.wait()
 
 
-def flood(wire, options, token, cpu):
+def flood(wire, options, token, cpu, offered=0):
     command = [CARRY, "flood", wire.interface, wire.server_address, wire.client_address, options.players, wire.mac(wire.server),
-               options.seconds, token]
+               options.seconds, token, offered]
     report = json.loads(run(inside(wire.client, on_cpu(cpu, command))))
-    if report["round_trips"] < report["sent"] // 100:
+    if report["round_trips"] < report["sent"] // 200:
         raise Failed(f"nearly nothing came back: {report}")
     return report
 
@@ -120,6 +121,19 @@ def rate(options, start, token):
         with start(wire, options.players, token):
             report = flood(wire, options, token, SERVER_CPU)
     return report["round_trips"] / report["seconds"] / 1e6
+
+
+def overload(options, start, token):
+    """What is carried both ways while players send what --offered says, as a share of what is when they wait for answers. One CPU receives for
+    the proxy, the other one is players and server."""
+    carried = []
+    with Wire() as wire:
+        run(inside(wire.client, ["ethtool", "-K", "veth0", "tx", "off"]))
+        with start(wire, options.players, token):
+            for offered in (0, options.offered):
+                report = flood(wire, options, token, CLIENT_CPU, offered)
+                carried.append((report["reached"] + report["round_trips"]) / report["seconds"])
+    return carried[1] / carried[0]
 
 
 def cost(options, start, token):
@@ -137,20 +151,23 @@ def main():
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=2)
     parser.add_argument("--players", type=int, default=64)
+    parser.add_argument("--offered", type=int, default=3000000)
     options = parser.parse_args()
     who = [("bare", bare, ""), ("paddock", proxy(PADDOCK, "-q"), ""), ("paddock, token", proxy(PADDOCK, "-q"), TOKEN)]
     if shutil.which("quilkin"):
         who.append(("quilkin", proxy(shutil.which("quilkin")), ""))
-    found = {name: {"rate": [], "cost": []} for name, _, _ in who}
+    measures = {"rate": (rate, "million round trips a second on one core"), "cost": (cost, "us of CPU a round trip"),
+                "overload": (overload, f"of its rate with {options.offered} a second offered")}
+    found = {name: {what: [] for what in measures} for name, _, _ in who}
     for _ in range(options.rounds):
         for name, start, token in who:
-            for what, measure in (("rate", rate), ("cost", cost)):
+            for what, (measure, _) in measures.items():
                 try:
                     found[name][what].append(measure(options, start, token))
                 except (Failed, OSError) as error:
                     print(f"{name}: {what}: {error}")
     for name, values in found.items():
-        for what, unit in (("rate", "million round trips a second on one core"), ("cost", "us of CPU a round trip")):
+        for what, (_, unit) in measures.items():
             if len(values[what]) != options.rounds:
                 continue
             ratios = [own / base for own, base in zip(values[what], found["bare"][what])]

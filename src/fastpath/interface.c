@@ -96,6 +96,9 @@ int fastpath_interface_attach(struct fastpath_interface *interface, enum xdp_mod
                                           .interface = interface->index,
                                           .mode = mode,
                                           .instead = "the generic mode"};
+    fastpath_interface_settings(interface)->interface =
+        (interface->device.is_veth ? FASTPATH_IS_VETH : 0) |
+        (mode == XDP_MODE_GENERIC ? FASTPATH_IS_GENERIC : 0);
     fastpath_device_transmit_errors(interface->index, &interface->errors_before);
     int fd = xdp_attach(&wanted, error);
     if (fd < 0)

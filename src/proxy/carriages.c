@@ -54,12 +54,36 @@ static void hurry(struct proxy_worker *worker, const struct session *session)
         counter_add(&worker->options.counters->overtakings, 1);
 }
 
+static struct filter_allowance *allowance_of(const struct proxy_worker *worker, uint16_t listener,
+                                             const struct endpoint *player)
+{
+    const struct destinations *world = worker->world;
+    const struct destinations *view = listener == 0 ? world : world->listeners[listener - 1];
+    return chain_allowance(view->chain->workers[worker->options.worker->index], player);
+}
+
+/* Has what the player may send taken by the sockets alone, from where it is now. The chain may be
+ * another one than that under which the session was offered, and know nothing of it. */
+static void take_back(const struct proxy_worker *worker, const struct carriage *carriage)
+{
+    struct rate_window *window = proxy_lane_window(worker->lane, carriage->carried);
+    if (window == NULL)
+        return;
+    const struct endpoint player = proxy_lane_player(worker->lane, carriage->carried);
+    struct filter_allowance *allowance = allowance_of(worker, carriage->listener, &player);
+    if (allowance == NULL || allowance->shared != window)
+        return;
+    rate_window_move(&allowance->own, window);
+    allowance->shared = NULL;
+}
+
 /* Leaves a session to the sockets. */
 void carriages_withdraw(struct proxy_worker *worker, struct session *session)
 {
     if (!is_carried(worker, session))
         return;
     struct carriage *carriage = carriage_of(worker, session);
+    take_back(worker, carriage);
     proxy_lane_withdraw(worker->lane, carriage->carried, worker->now_ns);
     carriages_refresh(worker, session);
     carriage->carried = 0;
@@ -92,28 +116,35 @@ void carriages_offer(struct proxy_worker *worker, const struct packet *original,
                      const struct destination *to, struct session *session)
 {
     const struct world_chain *chain = worker->view->chain;
-    const struct filter_repeat *repeat = chain->repeat.has_value ? &chain->repeat : NULL;
+    const struct filter_repeat *repeat = &chain->repeat;
     struct carriage *carriage = carriage_of(worker, session);
+
+    if (worker->fast_version == 0 || carriage->seen != (uint32_t)worker->fast_version)
+        return;
+    struct filter_allowance *allowance =
+        repeat->is_limited ? allowance_of(worker, session->listener, &session->player) : NULL;
     struct proxy_passage passage = {
         .player = session->player,
         .local = session->local,
         .away = {.address = carriage->away, .port = htons(session->number)},
         .server = to->at,
-        .repeat = repeat};
-
-    if (worker->fast_version == 0 || carriage->seen != (uint32_t)worker->fast_version)
-        return;
+        .repeat = repeat,
+        .sent = allowance != NULL ? &allowance->own : NULL};
     bool is_steady = chain->unsteady == NULL && to->header == POLICY_NO_HEADER &&
-                     !session->has_header && proxy_passage_is_possible(&passage);
+                     !session->has_header && (allowance != NULL || !repeat->is_limited) &&
+                     proxy_passage_is_possible(&passage);
     if (!is_steady) {
         carriages_withdraw(worker, session);
         return;
     }
-    if (repeat != NULL)
+    if (repeat->has_value)
         passage.token = original->data + (repeat->is_suffix ? original->bytes - repeat->size : 0);
     if (carriage->carried != 0) {
         bool is_new = proxy_lane_version(worker->lane, carriage->carried) != worker->fast_version;
-        if (proxy_lane_renew(worker->lane, carriage->carried, &passage, worker->fast_version)) {
+        const struct rate_window *window = proxy_lane_window(worker->lane, carriage->carried);
+        bool is_same = window == (allowance != NULL ? allowance->shared : NULL);
+        if (is_same &&
+            proxy_lane_renew(worker->lane, carriage->carried, &passage, worker->fast_version)) {
             carriage->offered_ms = is_new ? now_ms(worker) : carriage->offered_ms;
             hurry(worker, session);
             return;
@@ -131,6 +162,11 @@ void carriages_offer(struct proxy_worker *worker, const struct packet *original,
             carriages_withdraw(worker, (struct session *)(uintptr_t)other); /* as its owner */
     }
     carriage->offered_ms = now_ms(worker);
+    if (allowance != NULL && allowance->shared != NULL) /* one session of a player is enough */
+        return;
+    carriage->listener = session->listener;
     carriage->carried =
         proxy_lane_offer(worker->lane, &passage, worker->fast_version, worker->now_ns);
+    if (allowance != NULL && carriage->carried != 0)
+        allowance->shared = proxy_lane_window(worker->lane, carriage->carried);
 }

@@ -42,6 +42,7 @@ struct proxy_fast {
     struct proxy_bpf *program;
     struct proxy_fast_counters *counters; /* mapped, as the next ones */
     struct proxy_fast_slot *slots;
+    struct proxy_fast_limit *limits; /* by slot */
     struct proxy_fast_bucket *directory;
     unsigned cpus, workers;
     uint32_t slots_count, buckets;
@@ -171,6 +172,8 @@ static int load(struct proxy_fast *fast, const struct proxy_fast_options *option
     if (code == 0)
         code = bpf_map__set_max_entries(program->maps.slots, fast->slots_count);
     if (code == 0)
+        code = bpf_map__set_max_entries(program->maps.limits, fast->slots_count);
+    if (code == 0)
         code = bpf_map__set_max_entries(program->maps.directory, fast->buckets);
     if (code == 0)
         code = bpf_map__reuse_fd(program->maps.cpus, fastpath_cpus_fd(fast->fastpath));
@@ -186,9 +189,12 @@ static int load(struct proxy_fast *fast, const struct proxy_fast_options *option
     fast->counters =
         fastpath_map(program->maps.counters, fast->cpus * sizeof *fast->counters, PROT_READ);
     fast->slots = fastpath_map(program->maps.slots, fast->slots_count * sizeof *fast->slots, both);
+    fast->limits =
+        fastpath_map(program->maps.limits, fast->slots_count * sizeof *fast->limits, both);
     fast->directory =
         fastpath_map(program->maps.directory, fast->buckets * sizeof *fast->directory, both);
-    if (fast->counters == NULL || fast->slots == NULL || fast->directory == NULL)
+    if (fast->counters == NULL || fast->slots == NULL || fast->limits == NULL ||
+        fast->directory == NULL)
         return -ENOMEM;
     follow_doors(fast);
     code = open_doors(fast);
@@ -235,6 +241,7 @@ void proxy_fast_close(struct proxy_fast *fast)
         free(fast->lanes[i].freed);
     free(fast->lanes);
     fastpath_unmap(fast->directory, fast->buckets * sizeof *fast->directory);
+    fastpath_unmap(fast->limits, fast->slots_count * sizeof *fast->limits);
     fastpath_unmap(fast->slots, fast->slots_count * sizeof *fast->slots);
     fastpath_unmap(fast->counters, fast->cpus * sizeof *fast->counters);
     proxy_bpf__destroy(fast->program);
@@ -243,7 +250,8 @@ void proxy_fast_close(struct proxy_fast *fast)
 
 uint64_t proxy_fast_bytes(const struct proxy_fast *fast)
 {
-    return fast->slots_count * sizeof *fast->slots + fast->buckets * sizeof *fast->directory;
+    return fast->slots_count * (sizeof *fast->slots + sizeof *fast->limits) +
+           fast->buckets * sizeof *fast->directory;
 }
 
 void proxy_fast_suspend(struct proxy_fast *fast)
@@ -274,6 +282,14 @@ void proxy_fast_count(const struct proxy_fast *fast, uint64_t packets[2], uint64
             bytes[i] += __atomic_load_n(&fast->counters[cpu].bytes[i], __ATOMIC_RELAXED);
         }
     }
+}
+
+uint64_t proxy_fast_over_limit(const struct proxy_fast *fast)
+{
+    uint64_t packets = 0;
+    for (unsigned cpu = 0; cpu < fast->cpus; cpu++)
+        packets += __atomic_load_n(&fast->counters[cpu].over_limit, __ATOMIC_RELAXED);
+    return packets;
 }
 
 uint64_t proxy_fast_sessions(const struct proxy_fast *fast)
@@ -350,7 +366,8 @@ static struct proxy_fast_end make_end(const struct endpoint *peer, const struct 
 static struct proxy_fast_slot make_slot(const struct proxy_passage *passage)
 {
     struct proxy_fast_slot slot = {.ends = {make_end(&passage->player, &passage->local),
-                                            make_end(&passage->server, &passage->away)}};
+                                            make_end(&passage->server, &passage->away)},
+                                   .is_limited = passage->sent != NULL};
     if (passage->token == NULL)
         return slot;
     slot.token_bytes = (uint8_t)passage->repeat->size;
@@ -420,6 +437,9 @@ uint32_t proxy_lane_offer(struct proxy_lane *lane, const struct proxy_passage *p
     lane->first = (lane->first + 1) % lane->capacity;
     lane->count--;
     lane->fast->slots[slot] = make_slot(passage);
+    if (passage->sent != NULL)
+        lane->fast->limits[slot] =
+            (struct proxy_fast_limit){.law = passage->repeat->limit, .window = *passage->sent};
     if (!enter_directory(lane->fast, slot, 0) || !enter_directory(lane->fast, slot, 1)) {
         free_slot(lane, slot, now_ns);
         return 0;
@@ -446,7 +466,7 @@ bool proxy_lane_renew(struct proxy_lane *lane, uint32_t carried,
     if (slot->version == version)
         return true;
     if (slot->token_bytes != next.token_bytes || slot->is_suffix != next.is_suffix ||
-        slot->is_removed != next.is_removed ||
+        slot->is_removed != next.is_removed || slot->is_limited != next.is_limited ||
         memcmp(slot->token, next.token, sizeof next.token) != 0)
         return false;
     for (unsigned i = 0; i < 2; i++)
@@ -469,6 +489,20 @@ bool proxy_lane_open(struct proxy_lane *lane, uint32_t carried)
 uint64_t proxy_lane_version(const struct proxy_lane *lane, uint32_t carried)
 {
     return lane->fast->slots[carried - 1].version;
+}
+
+struct rate_window *proxy_lane_window(const struct proxy_lane *lane, uint32_t carried)
+{
+    uint32_t slot = carried - 1;
+    return lane->fast->slots[slot].is_limited ? &lane->fast->limits[slot].window : NULL;
+}
+
+struct endpoint proxy_lane_player(const struct proxy_lane *lane, uint32_t carried)
+{
+    const struct proxy_fast_end *end = &lane->fast->slots[carried - 1].ends[0];
+    struct endpoint player = {.port = end->peer_port};
+    memcpy(&player.address, end->peer, sizeof player.address);
+    return player;
 }
 
 void proxy_lane_withdraw(struct proxy_lane *lane, uint32_t carried, int64_t now_ns)

@@ -65,6 +65,10 @@ uint64_t proxy_fast_version(const struct proxy_fast *fast);
 /** What was sent, read and write. @param[out] packets, bytes are added to. From any thread. */
 void proxy_fast_count(const struct proxy_fast *fast, uint64_t packets[2], uint64_t bytes[2]);
 
+/** Players' datagrams that were dropped because they were over the limit of their chain. From any
+ * thread. */
+uint64_t proxy_fast_over_limit(const struct proxy_fast *fast);
+
 /** The sessions that are carried, of all workers. From any thread. */
 uint64_t proxy_fast_sessions(const struct proxy_fast *fast);
 
@@ -81,6 +85,8 @@ struct proxy_passage {
     /** What all of the player's datagrams must have, at an end and of a size; NULL: nothing. */
     const uint8_t *token;
     const struct filter_repeat *repeat;
+    /** Where the chain limits players, what this one has sent; it is copied. NULL: it does not. */
+    const struct rate_window *sent;
 };
 
 /** Whether a session can be carried at all: by its addresses and its token. */
@@ -104,6 +110,13 @@ bool proxy_lane_open(struct proxy_lane *lane, uint32_t carried);
 
 /** The version under which a session is carried. */
 uint64_t proxy_lane_version(const struct proxy_lane *lane, uint32_t carried);
+
+/** What the player of a session that is carried has sent, where its chain limits that: the driver
+ * takes from it. NULL: it is not limited. */
+struct rate_window *proxy_lane_window(const struct proxy_lane *lane, uint32_t carried);
+
+/** The player of a session as it is carried. */
+struct endpoint proxy_lane_player(const struct proxy_lane *lane, uint32_t carried);
 
 /** Ends the carrying: no datagram that comes from now on is. What was not taken is lost. */
 void proxy_lane_withdraw(struct proxy_lane *lane, uint32_t carried, int64_t now_ns);

@@ -139,6 +139,11 @@ static void write_fast(struct metrics *out, const struct proxy_sum *sum)
                    "among all others.");
     for (unsigned i = 0; i < 2; i++)
         metrics_sample(out, sum->fast_packets[i], "event", EVENTS[i], NULL);
+    metrics_family(
+        out, "paddock_udp_xdp_dropped", METRICS_COUNTER, NULL,
+        "Players' datagrams that XDP dropped because LocalRateLimit refuses them; they are "
+        "among all others.");
+    metrics_sample(out, sum->fast_dropped, NULL);
     metrics_family(out, "paddock_udp_xdp_sessions", METRICS_GAUGE, NULL,
                    "Sessions that XDP may carry at the moment.");
     metrics_sample(out, sum->fast_sessions, NULL);

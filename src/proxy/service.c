@@ -580,7 +580,8 @@ static bool is_ready(const void *self)
     return catalog_read(proxy->env.catalog)->number > 0;
 }
 
-/* What the driver has carried was received and sent. It took less than any bound of durations. */
+/* What the driver has carried was received and sent, or received and dropped. It took less than any
+ * bound of durations. */
 static void add_fast(struct proxy_sum *sum, const struct proxy *proxy)
 {
     struct port_sum *in[2] = {&sum->players, &sum->upstream};
@@ -598,6 +599,11 @@ static void add_fast(struct proxy_sum *sum, const struct proxy *proxy)
         out[i]->sent_bytes += bytes[i];
         sum->processing_ns[i].buckets[0] += sum->fast_packets[i];
     }
+    sum->fast_dropped = proxy_fast_over_limit(proxy->fast);
+    sum->players.received += sum->fast_dropped;
+    sum->players.packets[PROXY_FILTERED + chain_reason_number(FILTER_LIMIT_REASON)] +=
+        sum->fast_dropped;
+    sum->processing_ns[0].buckets[0] += sum->fast_dropped;
 }
 
 static struct proxy_sum sum_up(struct proxy *proxy)

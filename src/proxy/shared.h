@@ -12,6 +12,7 @@
 #include <stdint.h>
 
 #include "fastpath/shared.h"
+#include "filters/rate_window.h"
 
 /** The most bytes of a token that the program compares. */
 #define PROXY_FAST_TOKEN_BYTES 16
@@ -92,8 +93,16 @@ struct proxy_fast_slot {
     uint8_t token_bytes;    /**< that all datagrams of the player have; 0: none */
     uint8_t is_suffix : 1;  /**< where it stands; */
     uint8_t is_removed : 1; /**< whether the server gets it */
+    uint8_t is_limited : 1; /**< the player's datagrams are, by #proxy_fast_limit */
     uint8_t token[PROXY_FAST_TOKEN_BYTES];
 } __attribute__((aligned(64)));
+
+/** What the player of a slot may send, while it is limited: taken from by programs and the worker.
+ */
+struct proxy_fast_limit {
+    struct rate_law law;
+    struct rate_window window;
+};
 
 /** Entries: the high half of the hash, then 1 + 2 * the slot + the end; 0: none. */
 struct proxy_fast_bucket {
@@ -103,6 +112,7 @@ struct proxy_fast_bucket {
 /** What a CPU has sent, read and write; on cache lines of its own. */
 struct proxy_fast_counters {
     uint64_t packets[2], bytes[2];
+    uint64_t over_limit; /**< datagrams of players that were dropped */
 } __attribute__((aligned(64)));
 
 /** The hash of a frame's source and ports: the low bits are those of the bucket. */

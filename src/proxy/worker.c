@@ -239,6 +239,8 @@ void proxy_worker_free(struct proxy_worker *worker)
     loop_timer_stop(worker->options.worker->loop, &worker->tick);
     if (worker->handovers.ready != NULL)
         loop_remove(worker->options.worker->loop, &worker->handovers);
+    if (worker->world != NULL) /* the version that it knew may be gone */
+        worker_begin_batch(worker);
     datagrams_take_over(worker);
     sessions_each_server(worker->sessions, end_stopped, worker);
     loop_timer_stop(worker->options.worker->loop, &worker->sweep);

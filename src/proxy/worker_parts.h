@@ -26,6 +26,7 @@ struct carriage {
     uint32_t carried;     /**< as proxy_lane_offer(); 0: by sockets alone */
     uint32_t offered_ms;  /**< when it was offered last, modulo 2^32 */
     uint32_t seen;        /**< the version under which an answer passed last, as well */
+    uint16_t listener;    /**< the session's, when it was offered */
 };
 
 /** A worker. */

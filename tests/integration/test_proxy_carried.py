@@ -62,6 +62,8 @@ def carried(module, case, is_brief=False):
 
     @support.needs_root
     class Carried(test_proxy_xdp.ProxyXdpTest, case):
+        leaves_checksums = True
+
         @classmethod
         def setUpClass(cls):
             super().setUpClass()
