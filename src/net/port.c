@@ -27,8 +27,6 @@
 /* The least buffers that must be free for datagrams which are added to those that wait. */
 #define GATHER_PACKETS 8
 
-#define ROOM_UNKNOWN INT64_MIN
-
 /* Datagrams of one burst must fit every path: the smallest MTU of IPv6, without the headers. */
 #define SEGMENT_MAX_BYTES 1232
 
@@ -103,6 +101,7 @@ struct port_batch {
     uint32_t max_bytes; /* of the port that received last */
     unsigned used;      /* packets whose bytes wait to be sent */
     unsigned out_count;
+    uint64_t flushes;    /* so far; begins at 1 */
     uint8_t latest[256]; /* in out, by the lower half of the peer's port */
     struct out out[OUT_MAX];
     uint8_t *data;     /* PACKET_BATCH times SLOT_BYTES; pages are used as datagrams need them */
@@ -115,9 +114,10 @@ struct port {
     struct port *next; /* of the ring of those beside it */
     sa_family_t family;
     in_port_t number;
-    bool can_segment;
+    bool can_segment, is_drained;
     unsigned pause;   /* batches of which each datagram leaves by itself all the same */
-    int64_t room;     /* bytes for what is doubtful, in the batch in hand; ROOM_UNKNOWN */
+    int64_t room;     /* bytes for what is doubtful, since the flush of this number */
+    uint64_t room_at; /* port_batch.flushes */
     unsigned counted; /* packets of the batch in hand */
     unsigned heard;   /* errors, since it began to hear of them */
 };
@@ -180,6 +180,7 @@ struct port_batch *port_batch_new(void)
         return NULL;
     }
 
+    batch->flushes = 1;
     memset(batch->latest, OUT_NONE, sizeof batch->latest);
     for (unsigned i = 0; i < PACKET_BATCH; i++) {
         struct slot *slot = &batch->slots[i];
@@ -223,7 +224,6 @@ int port_open(struct port **port, const struct port_options *options)
     opened->next = opened;
     opened->family = own.ss_family;
     opened->number = endpoint_from_socket((const struct sockaddr *)&own).port;
-    opened->room = ROOM_UNKNOWN;
     if (options->refused != NULL)
         bind_hear_errors(options->fd, true);
     opened->can_segment = !options->is_connected && bind_can_segment(options->fd);
@@ -650,13 +650,16 @@ static void flush(struct port_batch *batch)
     }
     batch->used = 0;
     batch->out_count = 0;
+    batch->flushes++;
 }
 
-/* Takes room in the half of the send buffer that what is doubtful may use. */
+/* Takes room in the half of the send buffer that what is doubtful may use. What another port
+ * received may leave by this one, so the kernel is asked anew after each flush. */
 static bool take_room(struct port *port)
 {
-    if (port->room == ROOM_UNKNOWN) {
+    if (port->room_at != port->options.batch->flushes) {
         size_t used, size;
+        port->room_at = port->options.batch->flushes;
         port->room = bind_send_buffer(port->options.fd, &used, &size) == 0
                          ? (int64_t)(size / 2) - (int64_t)used
                          : INT64_MAX;
@@ -809,8 +812,8 @@ static int receive(struct port *port)
     batch->read_ns = port->options.is_unstamped ? 0 : clock_wall_ns();
     for (unsigned i = first; i < first + (unsigned)received; i++)
         describe(port, i);
-    port->room = ROOM_UNKNOWN;
     port->pause -= port->pause > 0;
+    port->is_drained = (unsigned)received < most;
     unsigned datagrams = hand_over_all(port, first, first + (unsigned)received);
     histogram_record(&port->options.counters->batch_packets, datagrams);
     batch->used = first + (unsigned)received;
@@ -823,6 +826,11 @@ int port_turn(struct port *port)
     int received = receive(port);
     flush(port->options.batch);
     return received;
+}
+
+bool port_is_drained(const struct port *port)
+{
+    return port->is_drained;
 }
 
 int port_gather(struct port *port)

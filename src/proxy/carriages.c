@@ -5,8 +5,15 @@
 
 #define MS_NS INT64_C(1000000)
 
-/* So long the driver waits for a pause of a session, and a worker until it offers one again. */
+/* So long a worker waits until it offers a session again. */
 #define PATIENCE_MS 1000U
+
+/* In units of 2^24 ns: so long the driver waits for a pause of a session, and what was so long ago
+ * says nothing. A session with fewer datagrams than these meanwhile has pauses. */
+#define UNIT_SHIFT 24
+#define PATIENCE_UNITS 60
+#define FORGET_UNITS (16 * PATIENCE_UNITS)
+#define PATIENCE_DATAGRAMS 64
 
 static struct carriage *carriage_of(const struct proxy_worker *worker,
                                     const struct session *session)
@@ -43,15 +50,55 @@ static uint32_t now_ms(const struct proxy_worker *worker)
     return (uint32_t)(worker->now_ns / MS_NS);
 }
 
-/* Lets the driver carry a session without waiting for a pause any longer, when no more than what
- * came during this batch can be overtaken. */
-static void hurry(struct proxy_worker *worker, const struct session *session)
+static void note_offer(const struct proxy_worker *worker, struct carriage *carriage)
 {
-    const struct carriage *carriage = carriage_of(worker, session);
-    if (carriage->carried != 0 && worker->is_caught_up &&
-        now_ms(worker) - carriage->offered_ms >= PATIENCE_MS &&
-        proxy_lane_open(worker->lane, carriage->carried))
+    carriage->offered_ms = now_ms(worker);
+    carriage->passed = 0;
+}
+
+/* Counts a datagram that the driver has left to the sockets. Returns whether it waits in vain: the
+ * session makes no pauses, or its worker has more than it can do. */
+static bool is_in_vain(const struct proxy_worker *worker, struct carriage *carriage)
+{
+    uint16_t now = (uint16_t)(worker->now_ns >> UNIT_SHIFT);
+    uint16_t units = (uint16_t)(now - carriage->since);
+    if (carriage->passed == 0 || units > FORGET_UNITS) {
+        carriage->since = now;
+        carriage->passed = 0;
+        units = 0;
+    }
+    if (carriage->passed < UINT16_MAX)
+        carriage->passed++;
+    if (units < PATIENCE_UNITS)
+        return false;
+    bool has_no_pause = carriage->passed > PATIENCE_DATAGRAMS || !worker->is_caught_up;
+    carriage->passed = 0;
+    return has_no_pause;
+}
+
+/* A datagram of a session in the driver has come to the sockets: where it is the last one there,
+ * the driver is to know, so that it carries what comes after a pause. */
+static void note_passage(struct proxy_worker *worker, const struct session *session, uint32_t end)
+{
+    struct carriage *carriage = carriage_of(worker, session);
+    if (carriage->carried == 0 || proxy_lane_is_open(worker->lane, carriage->carried, end))
+        return;
+    if (is_in_vain(worker, carriage)) {
+        proxy_lane_open(worker->lane, carriage->carried);
         counter_add(&worker->options.counters->overtakings, 1);
+    } else if (worker->is_caught_up && worker->settled_count < SETTLED_MOST) {
+        worker->settled[worker->settled_count++] = (struct settled){carriage->carried, end};
+        loop_timer_set(worker->options.worker->loop, &worker->flush, 0);
+    }
+}
+
+void carriages_settle(struct proxy_worker *worker)
+{
+    int64_t until_ns = loop_began_ns(worker->options.worker->loop);
+    for (unsigned i = 0; i < worker->settled_count; i++)
+        proxy_lane_settle(worker->lane, worker->settled[i].carried, worker->settled[i].end,
+                          until_ns);
+    worker->settled_count = 0;
 }
 
 static struct filter_allowance *allowance_of(const struct proxy_worker *worker, uint16_t listener,
@@ -107,7 +154,7 @@ void carriages_note_answer(struct proxy_worker *worker, struct session *session,
         carriage->away = *away;
     }
     carriage->seen = (uint32_t)worker->fast_version;
-    hurry(worker, session);
+    note_passage(worker, session, 1);
 }
 
 /* Lets the driver carry a session on whose way this datagram went to one server, once an answer has
@@ -145,8 +192,9 @@ void carriages_offer(struct proxy_worker *worker, const struct packet *original,
         bool is_same = window == (allowance != NULL ? allowance->shared : NULL);
         if (is_same &&
             proxy_lane_renew(worker->lane, carriage->carried, &passage, worker->fast_version)) {
-            carriage->offered_ms = is_new ? now_ms(worker) : carriage->offered_ms;
-            hurry(worker, session);
+            if (is_new)
+                note_offer(worker, carriage);
+            note_passage(worker, session, 0);
             return;
         }
         carriages_withdraw(worker, session);
@@ -161,7 +209,7 @@ void carriages_offer(struct proxy_worker *worker, const struct packet *original,
         if (carried != 0 && proxy_lane_version(worker->lane, carried) != worker->fast_version)
             carriages_withdraw(worker, (struct session *)(uintptr_t)other); /* as its owner */
     }
-    carriage->offered_ms = now_ms(worker);
+    note_offer(worker, carriage);
     if (allowance != NULL && allowance->shared != NULL) /* one session of a player is enough */
         return;
     carriage->listener = session->listener;

@@ -284,6 +284,14 @@ void proxy_fast_count(const struct proxy_fast *fast, uint64_t packets[2], uint64
     }
 }
 
+uint64_t proxy_fast_left(const struct proxy_fast *fast)
+{
+    uint64_t left = 0;
+    for (unsigned cpu = 0; cpu < fast->cpus; cpu++)
+        left += __atomic_load_n(&fast->counters[cpu].left, __ATOMIC_RELAXED);
+    return left;
+}
+
 uint64_t proxy_fast_over_limit(const struct proxy_fast *fast)
 {
     uint64_t packets = 0;
@@ -475,15 +483,31 @@ bool proxy_lane_renew(struct proxy_lane *lane, uint32_t carried,
     return true;
 }
 
-bool proxy_lane_open(struct proxy_lane *lane, uint32_t carried)
+static uint64_t *gate_of(const struct proxy_lane *lane, uint32_t carried, uint32_t end)
 {
-    bool has_changed = false;
-    for (unsigned i = 0; i < 2; i++) {
-        uint64_t *gate = &lane->fast->slots[carried - 1].counts[i].gate;
-        has_changed |=
-            __atomic_exchange_n(gate, PROXY_FAST_OPEN, __ATOMIC_RELAXED) != PROXY_FAST_OPEN;
-    }
-    return has_changed;
+    return &lane->fast->slots[carried - 1].counts[end].gate;
+}
+
+bool proxy_lane_is_open(const struct proxy_lane *lane, uint32_t carried, uint32_t end)
+{
+    return __atomic_load_n(gate_of(lane, carried, end), __ATOMIC_RELAXED) == PROXY_FAST_OPEN;
+}
+
+/* The program may pass another datagram on meanwhile, and note that. */
+void proxy_lane_settle(struct proxy_lane *lane, uint32_t carried, uint32_t end, int64_t until_ns)
+{
+    uint64_t *gate = gate_of(lane, carried, end);
+    uint64_t passed = __atomic_load_n(gate, __ATOMIC_RELAXED);
+    int64_t kernel_ns = until_ns - fastpath_monotonic_offset_ns(lane->fast->fastpath);
+    if (passed != 0 && passed < (uint64_t)kernel_ns)
+        __atomic_compare_exchange_n(gate, &passed, passed | PROXY_FAST_SETTLED, false,
+                                    __ATOMIC_RELEASE, __ATOMIC_RELAXED);
+}
+
+void proxy_lane_open(struct proxy_lane *lane, uint32_t carried)
+{
+    for (uint32_t end = 0; end < 2; end++)
+        __atomic_store_n(gate_of(lane, carried, end), PROXY_FAST_OPEN, __ATOMIC_RELAXED);
 }
 
 uint64_t proxy_lane_version(const struct proxy_lane *lane, uint32_t carried)

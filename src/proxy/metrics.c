@@ -149,8 +149,8 @@ static void write_fast(struct metrics *out, const struct proxy_sum *sum)
     metrics_sample(out, sum->fast_sessions, NULL);
     metrics_family(
         out, "paddock_udp_xdp_overtakings", METRICS_COUNTER, NULL,
-        "Sessions that XDP took over without a pause, so that datagrams may have changed "
-        "places.");
+        "Times that datagrams of a session may have changed places: XDP took it over without a "
+        "pause, or left one datagram among others to the sockets.");
     metrics_sample(out, sum->overtakings, NULL);
     metrics_family(out, "paddock_udp_xdp_active", METRICS_GAUGE, NULL,
                    "Whether XDP is on its interface and can do a chain of filters in force.");

@@ -292,16 +292,27 @@ ALWAYS_INLINE uint16_t next_checksum(struct xdp_md *context, const struct fastpa
 }
 
 /* Whether nothing that came before can wait in a socket. */
-ALWAYS_INLINE bool is_open(struct proxy_fast_count *count)
+ALWAYS_INLINE bool is_open(const struct way *way)
 {
-    uint64_t gate = *(volatile uint64_t *)&count->gate;
+    uint64_t gate = *(volatile uint64_t *)&way->count->gate;
 
     if (gate == PROXY_FAST_OPEN)
         return true;
-    uint64_t now = bpf_ktime_get_ns();
-    bool opens = gate != 0 && now - gate > PROXY_FAST_GAP_NS;
-    count->gate = opens ? PROXY_FAST_OPEN : now;
-    return opens;
+    if ((gate & PROXY_FAST_SETTLED) == 0 || bpf_ktime_get_ns() - gate <= PROXY_FAST_GAP_NS)
+        return false;
+    way->count->gate = PROXY_FAST_OPEN;
+    return true;
+}
+
+/* Leaves a datagram of a session to the sockets. One among others that are carried may be overtaken
+ * by them, which is counted; else those that come next wait until it is sent on. */
+ALWAYS_INLINE int pass_on(struct proxy_fast_counters *own, const struct way *way)
+{
+    if (*(volatile uint64_t *)&way->count->gate == PROXY_FAST_OPEN)
+        own->left++;
+    else
+        way->count->gate = bpf_ktime_get_ns() & ~PROXY_FAST_SETTLED;
+    return XDP_PASS;
 }
 
 /* Whether the interface by which the datagram leaves is there, and up. */
@@ -421,9 +432,12 @@ int paddock_proxy(struct xdp_md *context)
     if (own == NULL || counted == NULL)
         return XDP_PASS;
     struct fastpath_datagram *datagram = &own->datagram;
-    if (!find_way(datagram, &way) || !is_its_way(datagram, &way) || is_sample() ||
-        datagram->tags_count > 1 || datagram->hops <= 1 || datagram->udp_bytes > MAX_UDP_BYTES ||
-        !read_token(context, datagram, &way))
+    if (!find_way(datagram, &way) || !is_its_way(datagram, &way))
+        return XDP_PASS;
+    if (is_sample() || datagram->tags_count > 1 || datagram->hops <= 1 ||
+        datagram->udp_bytes > MAX_UDP_BYTES)
+        return pass_on(counted, &way);
+    if (!read_token(context, datagram, &way)) /* it is another session's */
         return XDP_PASS;
 
     void *end = (void *)(uintptr_t)context->data_end;
@@ -432,11 +446,11 @@ int paddock_proxy(struct xdp_md *context)
     if (at + sizeof(struct udphdr) > end)
         return XDP_PASS;
     uint16_t checksum = next_checksum(context, own, &way, ((struct udphdr *)at)->check);
-    if (checksum == 0 || !is_open(way.count))
-        return XDP_PASS;
+    if (checksum == 0 || !is_open(&way))
+        return pass_on(counted, &way);
     way.now_ns = bpf_ktime_get_coarse_ns();
     if (!is_told(datagram, &way) || !has_door(context, &way))
-        return XDP_PASS;
+        return pass_on(counted, &way);
 
     uint32_t frame_bytes = (uint32_t)shared_word_opaque((uint64_t)(end - start));
     uint32_t used_bytes = datagram->udp_at + datagram->udp_bytes;
@@ -444,10 +458,10 @@ int paddock_proxy(struct xdp_md *context)
     int32_t front = PART_TAG_BYTES * tags + (way.cuts_front ? (int32_t)way.token_bytes : 0);
     bool is_here = door_of(way.link)->index == context->ingress_ifindex;
     if (way.stays && (front != 0 || !is_here))
-        return XDP_PASS;
+        return pass_on(counted, &way);
     /* Room is made before the datagram is counted against a limit, as it may not be had. */
     if (front < 0 && bpf_xdp_adjust_head(context, front) != 0)
-        return XDP_PASS;
+        return pass_on(counted, &way);
     enum rate_verdict verdict = take(own, &way);
     if (verdict == RATE_OVER) {
         counted->over_limit++;
@@ -456,10 +470,10 @@ int paddock_proxy(struct xdp_md *context)
     if (verdict != RATE_PASSES) {
         if (front < 0)
             bpf_xdp_adjust_head(context, -front);
-        return XDP_PASS;
+        return pass_on(counted, &way);
     }
     if (!resize(context, &way, front > 0 ? front : 0, frame_bytes, used_bytes))
-        return XDP_PASS;
+        return pass_on(counted, &way);
     turn(datagram, &way);
     if (!write_frame(context, datagram, checksum))
         return XDP_ABORTED; /* it always fits: there was room for as much */

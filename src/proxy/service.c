@@ -590,6 +590,7 @@ static void add_fast(struct proxy_sum *sum, const struct proxy *proxy)
 
     proxy_fast_count(proxy->fast, sum->fast_packets, bytes);
     sum->fast_sessions = proxy_fast_sessions(proxy->fast);
+    sum->overtakings += proxy_fast_left(proxy->fast);
     sum->is_fast = atomic_load_explicit(&proxy->obstacle, memory_order_relaxed) == NULL &&
                    fastpath_is_attached(proxy->env.fastpath);
     for (unsigned i = 0; i < 2; i++) {

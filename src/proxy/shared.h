@@ -23,12 +23,16 @@
 /** Of so many datagrams a trace sees one. */
 #define PROXY_FAST_SAMPLE 16
 
-/** A direction is carried from the first datagram on that comes so long after the one before: until
- * then earlier ones may wait in a socket, and would be overtaken. */
+/** A direction is carried from the first datagram on that comes so long after the one before, if
+ * that is sent on by then: earlier ones may wait in a socket, or on their way there, and would be
+ * overtaken. */
 #define PROXY_FAST_GAP_NS 2000000
 
 /** proxy_fast_count.gate: it is carried. */
 #define PROXY_FAST_OPEN UINT64_MAX
+
+/** proxy_fast_count.gate, the lowest bit of a time: the datagram is sent on. */
+#define PROXY_FAST_SETTLED UINT64_C(1)
 
 /** proxy_fast_end.told counts in 2^30 ns, about seconds, of the kernel's coarse clock. */
 #define PROXY_FAST_TOLD_SHIFT 30
@@ -75,8 +79,8 @@ struct proxy_fast_end {
 /** Of one direction, with frames that were sent alone. The program adds, workers take. */
 struct proxy_fast_count {
     uint64_t packets, bytes; /**< UDP payload as it was sent */
-    uint64_t gate;   /**< #PROXY_FAST_OPEN; else when a datagram was passed on last, kernel's clock;
-                        0:   none was yet */
+    uint64_t gate;   /**< #PROXY_FAST_OPEN; else when a datagram was passed on last, kernel's clock,
+                        with #PROXY_FAST_SETTLED or not; 0:   none was yet */
     int64_t last_ns; /**< the coarse monotonic clock of the kernel */
 };
 
@@ -113,6 +117,7 @@ struct proxy_fast_bucket {
 struct proxy_fast_counters {
     uint64_t packets[2], bytes[2];
     uint64_t over_limit; /**< datagrams of players that were dropped */
+    uint64_t left;       /**< to the sockets, among others of a direction that is carried */
 } __attribute__((aligned(64)));
 
 /** The hash of a frame's source and ports: the low bits are those of the bucket. */

@@ -8,7 +8,7 @@ import subprocess
 import time
 
 import support
-from proxying import BALANCER, FILTER, Player, Proxy, Servers, by_token, check_sums, cluster, dropped, value
+from proxying import BALANCER, FILTER, Player, Proxy, Servers, by_token, check_sums, cluster, dropped, stopped, value
 from serving import RELOADED
 from support import ip, sysctl
 from test_xdp import CLIENT_IPV4, CLIENT_IPV6, DETACHED, LOSING, SERVER_IPV4, SERVER_IPV6, XdpTest, holder, mac_of, pass_all
@@ -401,6 +401,21 @@ class ModeTests:
         player.socket.send(b"no answer")
         support.wait_until(lambda: dropped(self.metrics(proxy), "write", "filter::firewall::denied") == 1, "it is denied")
         self.assertEqual(player.rest(), [])
+        self.check_sums(proxy)
+
+    def test_what_waits_for_a_worker_that_is_late_is_not_overtaken(self):
+        servers = self.servers(1)
+        proxy = self.proxy([cluster(*servers.targets)])
+        player = self.player(proxy)
+        for _ in range(2):  # from now on the driver has the session, and waits for a pause
+            player.ask(b"hello")
+        sent = [b"datagram %d" % i for i in range(5)]
+        with stopped(proxy):
+            for data in sent:
+                player.socket.send(data)
+                time.sleep(0.01)
+        self.assertEqual([player.socket.recv(100) for _ in sent], sent)
+        self.assertEqual([data for data, _ in servers.seen[0]][2:], sent)
         self.check_sums(proxy)
 
     def test_what_the_driver_cannot_do_is_told_and_left_to_the_sockets(self):

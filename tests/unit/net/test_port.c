@@ -362,6 +362,34 @@ static void what_the_kernel_has_gathered_is_datagrams_again(void **state)
     fixture_close(&fixture);
 }
 
+/* A server's answers leave by the port for players, which may receive nothing for long. */
+static void what_is_doubtful_has_all_the_room_that_is_free_after_each_flush(void **state)
+{
+    enum {
+        COUNT = BIND_SEND_BUFFER_BYTES / BIND_DATAGRAM_COST_BYTES
+    };
+    struct binding binding = {.address = ipv4(INADDR_LOOPBACK), .buffer_bytes = 65536};
+    struct port_sum sum = {0};
+    struct fixture fixture;
+    uint8_t data[] = {1};
+    int server;
+    const struct endpoint there = open_server(&binding.address, &server, false);
+    const struct port_message message = {
+        .data = data, .bytes = sizeof data, .to = &there, .stamp_at = -1, .is_doubtful = true};
+
+    (void)state;
+    fixture_open(&fixture, bind_open(&binding, 0, false), false, false);
+    for (unsigned i = 0; i < COUNT; i++) {
+        port_send(fixture.port, &message);
+        port_flush(fixture.port);
+    }
+    port_counters_add(&sum, fixture.counters, 1);
+    assert_int_equal(sum.send_errors, 0);
+    assert_int_equal(sum.sent, COUNT);
+    close(server);
+    fixture_close(&fixture);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -371,6 +399,7 @@ int main(void)
         cmocka_unit_test(a_flood_of_refusals_is_not_listened_to_for_a_while),
         cmocka_unit_test(a_port_that_left_is_found_by_nobody),
         cmocka_unit_test(what_the_kernel_has_gathered_is_datagrams_again),
+        cmocka_unit_test(what_is_doubtful_has_all_the_room_that_is_free_after_each_flush),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
