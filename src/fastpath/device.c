@@ -52,6 +52,7 @@ int fastpath_device_read(unsigned interface, struct fastpath_device *device)
     memcpy(read.name, question.ifr_name, sizeof read.name);
     int error = ask(fd, SIOCGIFFLAGS, &question);
     read.is_loopback = (question.ifr_flags & IFF_LOOPBACK) != 0;
+    read.is_up = (question.ifr_flags & IFF_UP) != 0;
     if (error == 0)
         error = ask(fd, SIOCGIFMTU, &question);
     read.mtu = (uint32_t)question.ifr_mtu;

@@ -75,7 +75,7 @@ struct fastpath_departures {
 /**
  * Shows a program the frames that the interfaces send for sockets of this host, and so where the
  * kernel sends them; see fastpath/tap.h. Needs CAP_NET_RAW besides. Ends with the fast path; to be
- * called once.
+ * called once. After a failure nothing is told.
  * @return 0 or a negative errno value, also in @p error.
  */
 int fastpath_watch_departures(struct fastpath *fastpath,
@@ -118,7 +118,8 @@ enum fastpath_event fastpath_tick(struct fastpath *fastpath);
 bool fastpath_is_attached(const struct fastpath *fastpath);
 
 /** Frames that the interfaces lost since fastpath_open() after a part had sent them, as far as
- * their drivers count them, at the time of the last fastpath_tick(). From any thread. */
+ * their drivers count them, or did not take from each other, at the time of the last
+ * fastpath_tick(). From any thread. */
 uint64_t fastpath_transmit_errors(const struct fastpath *fastpath);
 
 /** Takes the program off; once it returns, no part runs, and the counts of all parts are final. The

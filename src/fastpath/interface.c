@@ -25,7 +25,7 @@ int fastpath_interface_find(struct fastpath_interface *interface, const char *na
         return error_set(error, -ENODEV, "there is no network interface '%s'", name);
     int code = fastpath_device_read(interface->index, &interface->device);
     if (code != 0)
-        return error_system(error, code, "cannot ask for the network interface");
+        return error_system(error, code, "cannot ask for network interface %u", interface->index);
     if (!interface->device.has_ethernet)
         return error_set(error, -EAFNOSUPPORT, "%s is no Ethernet interface",
                          interface->device.name);

@@ -75,7 +75,7 @@ struct fastpath_settings {
 struct fastpath_door {
     uint64_t mac;   /**< as fastpath_mac() */
     uint32_t index; /**< the kernel's */
-    uint32_t mtu;   /**< bytes of the longest IP packet that it sends */
+    uint32_t mtu;   /**< bytes of the longest IP packet that it sends; 0: it is down */
 };
 
 /** A UDP datagram that reached a port of a part: to an address of this host, from a source that may
@@ -100,9 +100,10 @@ struct fastpath_cpu {
     struct fastpath_datagram datagram;
     int64_t clock_offset_ns, monotonic_offset_ns; /**< those of the settings, for the parts */
     uint64_t transmitted;                         /**< frames that parts sent */
-    struct fastpath_address destination;          /**< the last address of this host, */
-    uint32_t version;                             /**< by fastpath_settings.addresses_version */
-    uint32_t interface;                           /**< as in the settings, for the parts */
+    uint64_t lost; /**< those of them that an interface did not take from another one */
+    struct fastpath_address destination; /**< the last address of this host, */
+    uint32_t version;                    /**< by fastpath_settings.addresses_version */
+    uint32_t interface;                  /**< as in the settings, for the parts */
 } __attribute__((aligned(64)));
 
 #endif

@@ -99,14 +99,14 @@ static void follow_doors(struct proxy_fast *fast)
     }
 }
 
-/* Has the kernel asked again where frames go. What it was asked already and has not told for a
- * while is not known any more: the time of it would look new one day. */
+/* Has the kernel asked again where frames go. What it has not told for a while, asked or not, is
+ * not known any more: the time of it would look new one day. */
 static void ask_again(struct proxy_fast_end *end, uint16_t now)
 {
     uint16_t age = (uint16_t)(now - __atomic_load_n(&end->told, __ATOMIC_RELAXED));
     if (age < PROXY_FAST_TOLD_KEPT)
         __atomic_store_n(&end->told, (uint16_t)(now - PROXY_FAST_TOLD_KEPT), __ATOMIC_RELAXED);
-    else if (age >= PROXY_FAST_TOLD_ASKED + PROXY_FAST_TOLD_GRACE)
+    else if ((uint16_t)(age - PROXY_FAST_TOLD_ASKED) >= PROXY_FAST_TOLD_GRACE)
         __atomic_store_n(&end->link, 0, __ATOMIC_RELAXED);
 }
 
@@ -137,13 +137,24 @@ static void reroute(const struct fastpath_reroute *reroute, void *user)
     }
 }
 
-static int fill_doors(const struct proxy_fast *fast)
+/* Lets frames leave by the doors, and what is lost there be counted. That is also what leaves by a
+ * bond where it is the only one: its frames come in at the interfaces below it. */
+static int open_doors(const struct proxy_fast *fast)
 {
-    const struct fastpath_door *doors = settings_of(fast)->doors;
-    int fd = bpf_map__fd(fast->program->maps.doors), code = 0;
-    for (uint32_t i = 1; i < PROXY_FAST_DOORS && doors[i].index != 0 && code == 0; i++)
-        code = bpf_map_update_elem(fd, &i, &doors[i].index, BPF_ANY);
-    return code;
+    struct proxy_fast_settings *settings = settings_of(fast);
+    struct proxy_bpf *program = fast->program;
+    struct bpf_map_info info = {0};
+    uint32_t bytes = sizeof info;
+    int fd = bpf_map__fd(program->maps.doors);
+    int code = bpf_obj_get_info_by_fd(fd, &info, &bytes);
+
+    settings->doors_id = info.id;
+    for (uint32_t i = 1; i < PROXY_FAST_DOORS && settings->doors[i].index != 0 && code == 0; i++)
+        code = bpf_map_update_elem(fd, &i, &settings->doors[i].index, BPF_ANY);
+    if (code != 0)
+        return code;
+    program->links.paddock_loss = bpf_program__attach(program->progs.paddock_loss);
+    return program->links.paddock_loss != NULL ? 0 : -errno;
 }
 
 /* What was made when a step fails, proxy_fast_close() releases. */
@@ -186,7 +197,7 @@ static int load(struct proxy_fast *fast, const struct proxy_fast_options *option
         fast->directory == NULL)
         return -ENOMEM;
     follow_doors(fast);
-    code = fill_doors(fast);
+    code = open_doors(fast);
     if (code == 0)
         code = make_lanes(fast);
     return code == 0 ? fastpath_part_set(fast->fastpath, FASTPATH_PROXY,

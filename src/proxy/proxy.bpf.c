@@ -315,13 +315,14 @@ ALWAYS_INLINE int pass_on(struct proxy_fast_counters *own, const struct way *way
     return XDP_PASS;
 }
 
-/* Whether the interface by which the datagram leaves is there. */
+/* Whether the interface by which the datagram leaves is there, and up. */
 ALWAYS_INLINE bool has_door(const struct xdp_md *context, const struct way *way)
 {
     uint32_t number = (uint32_t)(way->link >> PROXY_FAST_DOOR_SHIFT);
+    const struct fastpath_door *door = door_of(way->link);
 
-    return door_of(way->link)->index == context->ingress_ifindex ||
-           bpf_map_lookup_elem(&doors, &number) != NULL;
+    return door->mtu != 0 && (door->index == context->ingress_ifindex ||
+                              bpf_map_lookup_elem(&doors, &number) != NULL);
 }
 
 /* Takes the datagram from what its player may send, if that is limited. */
@@ -478,6 +479,18 @@ int paddock_proxy(struct xdp_md *context)
         return XDP_ABORTED; /* it always fits: there was room for as much */
     count(counted, &way, datagram->udp_bytes - (uint32_t)sizeof(struct udphdr));
     return leave(context, &way, own);
+}
+
+/* Counts a frame that leave() has sent and the other interface has not taken: of the tracepoint's
+ * arguments the sixth is the map by which it was to leave. */
+SEC("raw_tracepoint/xdp_redirect_err")
+int paddock_loss(const struct bpf_raw_tracepoint_args *loss)
+{
+    struct fastpath_cpu *own = part_cpu(bpf_get_smp_processor_id());
+
+    if (own != NULL && (uint32_t)loss->args[5] == settings.doors_id)
+        own->lost++;
+    return 0;
 }
 
 /* A datagram that the kernel sends for a socket of this host. */

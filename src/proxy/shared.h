@@ -61,6 +61,7 @@ struct proxy_fast_settings {
     uint64_t mask;          /**< of the buckets' indexes */
     uint64_t is_sampled;    /**< 1: one datagram in #PROXY_FAST_SAMPLE goes to the sockets */
     uint64_t keeps_traffic; /**< 1: DSCP and ECN are carried through; else 0 */
+    uint64_t doors_id;      /**< the kernel's id of the map of the doors */
     struct fastpath_door doors[PROXY_FAST_DOORS]; /**< the first is none */
 };
 

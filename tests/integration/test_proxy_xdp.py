@@ -11,7 +11,7 @@ import support
 from proxying import BALANCER, FILTER, Player, Proxy, Servers, by_token, check_sums, cluster, dropped, stopped, value
 from serving import RELOADED
 from support import ip, sysctl
-from test_xdp import CLIENT_IPV4, CLIENT_IPV6, DETACHED, SERVER_IPV4, SERVER_IPV6, XdpTest, holder, mac_of, pass_all
+from test_xdp import CLIENT_IPV4, CLIENT_IPV6, DETACHED, LOSING, SERVER_IPV4, SERVER_IPV6, XdpTest, holder, mac_of, pass_all
 
 CARRIES = "xdp carries established sessions"
 LEAVES = "xdp leaves players' datagrams to the sockets"
@@ -247,6 +247,58 @@ class WayTests:
         self.assertEqual(player.ask(longest), longest)
         self.assertEqual(self.carried(proxy), [number + 1 for number in before])
         self.check_sums(proxy)
+
+    def third(self):
+        """Another link, at whose other end nothing is yet; returns the address there."""
+        with self.client:
+            ip(f"link add third type veth peer name third netns {self.server.path}")
+        self.addCleanup(self.away(self.client), "link del third")
+        for host, end in ((self.client, 1), (self.server, 2)):
+            self.away(host)(f"addr add 10.98.0.{end}/24 dev third")
+            self.away(host)("link set third up")
+        with self.client:
+            compute_checksums("third")
+        self.addCleanup(setattr, self, "interfaces", self.interfaces)
+        self.interfaces = "way,third"
+        return "10.98.0.1"
+
+    def check_losses(self, proxy, servers):
+        """What was sent has come, or is counted as lost."""
+        def is_all():
+            metrics = self.metrics(proxy)
+            return value(metrics, "quilkin_packets_total", event="read") == \
+                servers.count() + metrics["paddock_xdp_transmit_errors_total"]
+        support.wait_until(is_all, "no datagram is missing")
+
+    def test_what_would_leave_by_an_interface_that_is_down_is_not_lost_silently(self):
+        address = self.third()
+        with self.client:
+            pass_all("third")
+        servers = self.servers(1, address)
+        proxy = self.proxy([cluster(*servers.targets)])
+        player = self.player(proxy)
+        self.establish(proxy, player)
+        self.away(self.server)("link set third down")
+
+        def is_left():
+            before = self.carried(proxy)
+            player.socket.send(b"nowhere")
+            time.sleep(0.01)
+            return self.carried(proxy) == before
+        support.wait_until(is_left, "XDP leaves it to the sockets")
+
+        def refused():
+            return dropped(self.metrics(proxy), "read", "unreachable")
+        carried, before = self.carried(proxy), refused()
+        player.socket.send(b"nowhere")
+        support.wait_until(lambda: refused() > before, "it is counted")
+        self.assertEqual(self.carried(proxy), carried)
+        self.away(self.server)("link set third up")
+        player.rest(0.1)
+        support.wait_until(lambda: player.socket.send(b"back again") and player.rest(0.1), "it comes again")
+        self.establish(proxy, player)
+        self.check_all_by_xdp(proxy, player)
+        self.check_losses(proxy, servers)
 
     def test_an_interface_that_goes_leaves_all_to_the_sockets(self):
         with self.server:
@@ -504,6 +556,19 @@ class GenericTest(ModeTests, ProxyXdpTest):
 @support.needs_root
 class NativeWayTest(WayTests, ProxyXdpTest):
     mode = "native"
+
+    def test_what_another_interface_does_not_take_is_counted(self):
+        servers = self.servers(1, self.third())
+        proxy = self.proxy([cluster(*servers.targets)])
+        player = self.player(proxy)
+
+        def is_carried():
+            player.socket.send(b"lost")
+            player.rest(0.01)
+            return self.carried(proxy)[0] >= 20
+        support.wait_until(is_carried, "datagrams are carried to an end without a program")
+        proxy.await_event(LOSING)
+        self.check_losses(proxy, servers)
 
 
 @support.needs_root

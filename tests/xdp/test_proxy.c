@@ -59,6 +59,8 @@ static unsigned door_indexes[DOORS];
 /* As short as that the longest packets that the kernel was seen to send count. */
 #define DOOR_MTU 60
 
+static uint32_t door_mtus[DOORS] = {DOOR_MTU, DOOR_MTU};
+
 static int taps[DOORS] = {-1, -1};
 static struct fastpath_departures departures;
 
@@ -108,7 +110,7 @@ unsigned __wrap_fastpath_doors(const struct fastpath *fastpath,
         memcpy(&first, door_macs[i], sizeof first);
         memcpy(&last, door_macs[i] + sizeof first, sizeof last);
         doors[i] = (struct fastpath_door){
-            .mac = fastpath_mac(first, last), .index = door_indexes[i], .mtu = DOOR_MTU};
+            .mac = fastpath_mac(first, last), .index = door_indexes[i], .mtu = door_mtus[i]};
     }
     return DOORS;
 }
@@ -791,6 +793,11 @@ static void when_routes_change_the_kernel_shows_the_way_again(void **state)
     assert_false(runs(fixture, model, 0));
     show(model, 1, link);
     assert_true(runs(fixture, model, 0));
+    tell(false, 0); /* nothing asks: it would look new again in some hours */
+    tell(true, 0);
+    assert_false(runs(fixture, model, 0));
+    assert_false(runs(fixture, model, 0));
+    show(model, 1, link);
     /* What it sends there in one piece may be shorter now. */
     tell(true, 0);
     assert_false(runs(fixture, model, 0));
@@ -798,6 +805,20 @@ static void when_routes_change_the_kernel_shows_the_way_again(void **state)
     model->links[1].is_known = false;
     show(model, 1, link);
     assert_int_equal(runs(fixture, model, 0), model->repeat.size == 0 || model->repeat.is_removed);
+}
+
+static void nothing_leaves_by_an_interface_that_is_down(void **state)
+{
+    struct fixture *fixture = *state;
+    struct model *model = &fixture->models[4];
+    show(model, 1, (struct link){.door = 1, .longest = 120});
+    assert_true(runs(fixture, model, 0));
+    door_mtus[1] = 0;
+    tell(false, 1);
+    assert_false(runs(fixture, model, 0));
+    door_mtus[1] = DOOR_MTU;
+    tell(false, 1);
+    assert_true(runs(fixture, model, 0));
 }
 
 static void what_is_no_way_of_a_session_is_not_taken_for_one(void **state)
@@ -1096,6 +1117,7 @@ int main(void)
         cmocka_unit_test(a_passage_that_has_changed_is_not_renewed),
         cmocka_unit_test(a_direction_is_carried_after_a_pause_once_the_sockets_have_sent_all),
         cmocka_unit_test(when_routes_change_the_kernel_shows_the_way_again),
+        cmocka_unit_test(nothing_leaves_by_an_interface_that_is_down),
         cmocka_unit_test(what_is_no_way_of_a_session_is_not_taken_for_one),
         cmocka_unit_test(a_whole_checksum_that_looks_partial_stays_right),
         cmocka_unit_test(what_crosses_families_or_has_a_scope_is_not_possible),
