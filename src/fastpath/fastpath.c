@@ -256,6 +256,11 @@ int fastpath_open(struct fastpath **fastpath, const struct fastpath_options *opt
     return 0;
 }
 
+bool fastpath_is_automatic(const struct fastpath *fastpath)
+{
+    return fastpath->automatic;
+}
+
 const char *fastpath_interfaces(const struct fastpath *fastpath)
 {
     return fastpath->names;

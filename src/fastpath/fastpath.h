@@ -56,6 +56,9 @@ enum fastpath_event {
 int fastpath_open(struct fastpath **fastpath, const struct fastpath_options *options,
                   struct error *error);
 
+/** Whether nobody insists on it: what it cannot do then the sockets do alone. */
+bool fastpath_is_automatic(const struct fastpath *fastpath);
+
 /** The names of the interfaces, with commas between them; lives as long as @p fastpath. From any
  * thread. */
 const char *fastpath_interfaces(const struct fastpath *fastpath);

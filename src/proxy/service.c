@@ -304,7 +304,15 @@ static int open_fast(struct proxy *proxy, const struct proxy_settings *settings,
                                                .workers = workers_count(proxy->env.workers),
                                                .max_sessions = proxy->max_sessions,
                                                .keeps_traffic = settings->dscp};
-    return options.fastpath != NULL ? proxy_fast_open(&proxy->fast, &options, error) : 0;
+    if (options.fastpath == NULL)
+        return 0;
+    int code = proxy_fast_open(&proxy->fast, &options, error);
+    if (code == 0 || !fastpath_is_automatic(options.fastpath))
+        return code;
+    LOG_EVENT(proxy->env.log, LOG_LEVEL_INFO,
+              log_text("message", "sockets carry sessions without xdp"),
+              log_text("reason", error->text));
+    return 0;
 }
 
 /* What lets sessions migrate between workers. */
