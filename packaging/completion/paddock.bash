@@ -25,7 +25,9 @@ _paddock_value() {
         mapfile -t COMPREPLY < <(compgen -W 'uniform normal pareto' -- "$word")
         ;;
     --via) mapfile -t COMPREPLY < <(compgen -W 'sockets xdp' -- "$word") ;;
-    --interface) mapfile -t COMPREPLY < <(cd /sys/class/net && compgen -W "$(echo *)" -- "$word") ;;
+    --interface | --service.udp.xdp.network-interface) # the latter takes several, with commas
+        mapfile -t COMPREPLY < <(cd /sys/class/net && compgen -P "${word%"${word##*,}"}" -W "$(echo *)" -- "${word##*,}")
+        ;;
     --sort) mapfile -t COMPREPLY < <(compgen -W 'idle age packets bytes' -- "$word") ;;
     --config | -c | --provider.fs.path | --*.tls.*-path)
         mapfile -t COMPREPLY < <(compgen -f -- "$word")

@@ -107,7 +107,7 @@ static void write_metrics(struct metrics *out, void *user)
                    "Whether the XDP program is on its interface.");
     metrics_sample(out, fastpath != NULL && fastpath_is_attached(fastpath), NULL);
     metrics_family(out, "paddock_xdp_transmit_errors", METRICS_COUNTER, NULL,
-                   "Frames of XDP programs that the interface lost, as far as its driver counts "
+                   "Frames of XDP programs that an interface lost, as far as its driver counts "
                    "them.");
     metrics_sample(out, fastpath != NULL ? fastpath_transmit_errors(fastpath) : 0, NULL);
     metrics_system_write(out);

@@ -52,6 +52,7 @@ int fastpath_device_read(unsigned interface, struct fastpath_device *device)
     memcpy(read.name, question.ifr_name, sizeof read.name);
     int error = ask(fd, SIOCGIFFLAGS, &question);
     read.is_loopback = (question.ifr_flags & IFF_LOOPBACK) != 0;
+    read.is_up = (question.ifr_flags & IFF_UP) != 0;
     if (error == 0)
         error = ask(fd, SIOCGIFMTU, &question);
     read.mtu = (uint32_t)question.ifr_mtu;
@@ -64,7 +65,9 @@ int fastpath_device_read(unsigned interface, struct fastpath_device *device)
         read.has_ethernet = question.ifr_hwaddr.sa_family == ARPHRD_ETHER || read.is_loopback;
         /* Drivers of what is software alone leave the place on a bus empty, or write something
          * that is none. */
-        read.is_hardware = ask_ethtool(fd, &question, &driver) == 0 && driver.bus_info[0] != '\0' &&
+        bool is_told = ask_ethtool(fd, &question, &driver) == 0;
+        read.is_veth = is_told && strcmp(driver.driver, "veth") == 0;
+        read.is_hardware = is_told && driver.bus_info[0] != '\0' &&
                            strcmp(driver.bus_info, "N/A") != 0 && strcmp(driver.driver, "tun") != 0;
         *device = read;
     }

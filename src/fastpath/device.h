@@ -17,6 +17,8 @@ struct fastpath_device {
     uint32_t mtu;      /**< bytes of the longest IP packet that it sends */
     bool has_ethernet; /**< its frames have an Ethernet header */
     bool is_loopback;
+    bool is_up; /**< somebody has set it up; whether anything is at its other end does not matter */
+    bool is_veth;     /**< one of a pair, as containers have */
     bool is_hardware; /**< there is a device on a bus behind it, also one of a virtual machine */
 };
 

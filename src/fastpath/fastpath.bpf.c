@@ -213,6 +213,7 @@ int paddock(struct xdp_md *context)
         return XDP_PASS;
     own->clock_offset_ns = settings.clock_offset_ns;
     own->monotonic_offset_ns = settings.monotonic_offset_ns;
+    own->interface = settings.interface;
     /* By a constant index, which the kernel makes a direct jump. A slot that is empty comes back.
      */
 #pragma unroll

@@ -27,6 +27,10 @@
 #define LIST_AGAIN_NS INT64_C(100000000)
 #define LIST_TRIES 10
 
+/* One change of a network is news after news, so many are told at once; but no more than one a
+ * second where they never end, as each has sessions ask. */
+#define REROUTES_AT_ONCE 8
+
 struct fastpath {
     struct fastpath_interface interfaces[FASTPATH_MAX_INTERFACES];
     unsigned interfaces_count;
@@ -54,7 +58,8 @@ struct fastpath {
     int tap_fds[FASTPATH_MAX_INTERFACES];
     struct fastpath_routes *routes;
     struct fastpath_reroute reroute; /* what has not been told yet */
-    int64_t rerouted_ns, rerouted_all_ns;
+    int64_t rerouted_ns; /* monotonic, as if each had been told a second after the one before */
+    int64_t rerouted_all_ns;
 
     struct fastpath_health health;
     _Atomic uint64_t transmit_errors; /* relaxed: a number by itself */
@@ -79,9 +84,9 @@ static int find_interface(struct fastpath *fastpath, const char *name, struct er
         if (fastpath->interfaces[i].index == interface->index)
             return error_set(error, -EINVAL, "network interface '%s' twice", name);
     }
-    if (count > 0)
-        strcat(fastpath->names, ",");
-    strcat(fastpath->names, interface->device.name);
+    size_t used = strlen(fastpath->names);
+    snprintf(fastpath->names + used, sizeof fastpath->names - used, "%s%s", count > 0 ? "," : "",
+             interface->device.name);
     fastpath->interfaces_count++;
     return 0;
 }
@@ -173,7 +178,7 @@ static int follow_addresses(struct fastpath *fastpath)
     return 0;
 }
 
-/* Tells what may go another way, not more often than once a second. */
+/* Tells what may go another way. */
 static void follow_routes(struct fastpath *fastpath)
 {
     struct fastpath_reroute *reroute = &fastpath->reroute;
@@ -184,9 +189,11 @@ static void follow_routes(struct fastpath *fastpath)
     fastpath_routes_read(fastpath->routes, reroute);
     if (now_ns - fastpath->rerouted_all_ns >= HOUR_NS)
         reroute->is_all = true;
+    if (fastpath->rerouted_ns < now_ns - REROUTES_AT_ONCE * SECOND_NS)
+        fastpath->rerouted_ns = now_ns - REROUTES_AT_ONCE * SECOND_NS;
     if ((!reroute->is_all && reroute->count == 0) || now_ns - fastpath->rerouted_ns < SECOND_NS)
         return;
-    fastpath->rerouted_ns = now_ns;
+    fastpath->rerouted_ns += SECOND_NS;
     if (reroute->is_all)
         fastpath->rerouted_all_ns = now_ns;
     fastpath->departures.rerouted(reroute, fastpath->departures.user);
@@ -249,6 +256,11 @@ int fastpath_open(struct fastpath **fastpath, const struct fastpath_options *opt
     return 0;
 }
 
+bool fastpath_is_automatic(const struct fastpath *fastpath)
+{
+    return fastpath->automatic;
+}
+
 const char *fastpath_interfaces(const struct fastpath *fastpath)
 {
     return fastpath->names;
@@ -259,10 +271,38 @@ unsigned fastpath_doors(const struct fastpath *fastpath,
 {
     for (unsigned i = 0; i < fastpath->interfaces_count; i++) {
         const struct fastpath_interface *interface = &fastpath->interfaces[i];
+        const struct fastpath_device *device = &interface->device;
         doors[i] = (struct fastpath_door){
-            .mac = interface->device.mac, .index = interface->index, .mtu = interface->device.mtu};
+            .mac = device->mac, .index = interface->index, .mtu = device->is_up ? device->mtu : 0};
     }
     return fastpath->interfaces_count;
+}
+
+static void close_fd(int *fd)
+{
+    if (*fd >= 0)
+        close(*fd);
+    *fd = -1;
+}
+
+static void close_departures(struct fastpath *fastpath)
+{
+    for (unsigned i = 0; i < FASTPATH_MAX_INTERFACES; i++)
+        close_fd(&fastpath->tap_fds[i]);
+    fastpath_routes_close(fastpath->routes);
+    fastpath->routes = NULL;
+}
+
+static int open_taps(struct fastpath *fastpath, int program_fd, struct error *error)
+{
+    for (unsigned i = 0; i < fastpath->interfaces_count; i++) {
+        const struct fastpath_interface *interface = &fastpath->interfaces[i];
+        int fd = fastpath->tap_fds[i] = fastpath_tap_open(interface->index, program_fd);
+        if (fd < 0)
+            return error_system(error, fd, "cannot see what leaves by %s%s", interface->device.name,
+                                fd == -EPERM ? " (it needs CAP_NET_RAW)" : "");
+    }
+    return 0;
 }
 
 int fastpath_watch_departures(struct fastpath *fastpath,
@@ -272,14 +312,12 @@ int fastpath_watch_departures(struct fastpath *fastpath,
     if (code == 0)
         code = watch(fastpath, fastpath_routes_fd(fastpath->routes));
     if (code != 0)
-        return error_system(error, code, "cannot follow the routes of this host");
-    for (unsigned i = 0; i < fastpath->interfaces_count; i++) {
-        const struct fastpath_interface *interface = &fastpath->interfaces[i];
-        fastpath->tap_fds[i] = fastpath_tap_open(interface->index, departures->program_fd);
-        if (fastpath->tap_fds[i] < 0)
-            return error_system(error, fastpath->tap_fds[i], "cannot see what leaves by %s%s",
-                                interface->device.name,
-                                fastpath->tap_fds[i] == -EPERM ? " (it needs CAP_NET_RAW)" : "");
+        error_system(error, code, "cannot follow the routes of this host");
+    else
+        code = open_taps(fastpath, departures->program_fd, error);
+    if (code != 0) {
+        close_departures(fastpath);
+        return code;
     }
     fastpath->departures = *departures;
     fastpath->rerouted_all_ns = clock_monotonic_ns();
@@ -341,9 +379,11 @@ static bool loses_frames(struct fastpath *fastpath)
         if (!fastpath_interface_errors(&fastpath->interfaces[i], &errors))
             return false;
     }
-    atomic_store_explicit(&fastpath->transmit_errors, errors, memory_order_relaxed);
-    for (unsigned cpu = 0; cpu < fastpath->cpus_count; cpu++)
+    for (unsigned cpu = 0; cpu < fastpath->cpus_count; cpu++) {
         transmitted += __atomic_load_n(&fastpath->cpus[cpu].transmitted, __ATOMIC_RELAXED);
+        errors += __atomic_load_n(&fastpath->cpus[cpu].lost, __ATOMIC_RELAXED);
+    }
+    atomic_store_explicit(&fastpath->transmit_errors, errors, memory_order_relaxed);
     return fastpath_health_is_bad(&fastpath->health, transmitted, errors);
 }
 
@@ -393,22 +433,12 @@ uint64_t fastpath_transmit_errors(const struct fastpath *fastpath)
     return atomic_load_explicit(&fastpath->transmit_errors, memory_order_relaxed);
 }
 
-static void close_fd(int *fd)
-{
-    if (*fd >= 0)
-        close(*fd);
-    *fd = -1;
-}
-
 void fastpath_detach(struct fastpath *fastpath)
 {
     atomic_store_explicit(&fastpath->attached, false, memory_order_relaxed);
-    for (unsigned i = 0; i < FASTPATH_MAX_INTERFACES; i++) {
+    for (unsigned i = 0; i < FASTPATH_MAX_INTERFACES; i++)
         fastpath_interface_detach(&fastpath->interfaces[i]);
-        close_fd(&fastpath->tap_fds[i]);
-    }
-    fastpath_routes_close(fastpath->routes);
-    fastpath->routes = NULL;
+    close_departures(fastpath);
     close_fd(&fastpath->clock_fd);
     close_fd(&fastpath->addresses_fd);
 }

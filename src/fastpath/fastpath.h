@@ -56,6 +56,9 @@ enum fastpath_event {
 int fastpath_open(struct fastpath **fastpath, const struct fastpath_options *options,
                   struct error *error);
 
+/** Whether nobody insists on it: what it cannot do then the sockets do alone. */
+bool fastpath_is_automatic(const struct fastpath *fastpath);
+
 /** The names of the interfaces, with commas between them; lives as long as @p fastpath. From any
  * thread. */
 const char *fastpath_interfaces(const struct fastpath *fastpath);
@@ -75,7 +78,7 @@ struct fastpath_departures {
 /**
  * Shows a program the frames that the interfaces send for sockets of this host, and so where the
  * kernel sends them; see fastpath/tap.h. Needs CAP_NET_RAW besides. Ends with the fast path; to be
- * called once.
+ * called once. After a failure nothing is told.
  * @return 0 or a negative errno value, also in @p error.
  */
 int fastpath_watch_departures(struct fastpath *fastpath,
@@ -118,7 +121,8 @@ enum fastpath_event fastpath_tick(struct fastpath *fastpath);
 bool fastpath_is_attached(const struct fastpath *fastpath);
 
 /** Frames that the interfaces lost since fastpath_open() after a part had sent them, as far as
- * their drivers count them, at the time of the last fastpath_tick(). From any thread. */
+ * their drivers count them, or did not take from each other, at the time of the last
+ * fastpath_tick(). From any thread. */
 uint64_t fastpath_transmit_errors(const struct fastpath *fastpath);
 
 /** Takes the program off; once it returns, no part runs, and the counts of all parts are final. The

@@ -26,6 +26,7 @@ void fastpath_nothing(void)
 {
 }
 
+NOTHING(fastpath_is_automatic);
 NOTHING(fastpath_interfaces);
 NOTHING(fastpath_port_add);
 NOTHING(fastpath_port_remove);

@@ -25,7 +25,7 @@ int fastpath_interface_find(struct fastpath_interface *interface, const char *na
         return error_set(error, -ENODEV, "there is no network interface '%s'", name);
     int code = fastpath_device_read(interface->index, &interface->device);
     if (code != 0)
-        return error_system(error, code, "cannot ask for the network interface");
+        return error_system(error, code, "cannot ask for network interface %u", interface->index);
     if (!interface->device.has_ethernet)
         return error_set(error, -EAFNOSUPPORT, "%s is no Ethernet interface",
                          interface->device.name);
@@ -96,6 +96,9 @@ int fastpath_interface_attach(struct fastpath_interface *interface, enum xdp_mod
                                           .interface = interface->index,
                                           .mode = mode,
                                           .instead = "the generic mode"};
+    fastpath_interface_settings(interface)->interface =
+        (interface->device.is_veth ? FASTPATH_IS_VETH : 0) |
+        (mode == XDP_MODE_GENERIC ? FASTPATH_IS_GENERIC : 0);
     fastpath_device_transmit_errors(interface->index, &interface->errors_before);
     int fd = xdp_attach(&wanted, error);
     if (fd < 0)

@@ -111,9 +111,10 @@ ALWAYS_INLINE uint64_t part_halves(uint64_t number)
 
 /** Makes the frame @p growth bytes longer, in front or behind. In front, where the driver left
  * room, since that is one call; with padding to be cut as well, one call may do behind. On a
- * failure the frame holds what it held, but for padding. */
+ * failure the frame holds what it held, but for padding.
+ * @param stays the headers are to stay where they are. */
 ALWAYS_INLINE bool part_grow(struct xdp_md *context, const struct fastpath_datagram *datagram,
-                             int32_t growth)
+                             int32_t growth, bool stays)
 {
     /* All of the frame, since a program that does not know of fragments gets none. By itself: the
      * verifier lets nothing but pointers be subtracted from one. */
@@ -121,10 +122,12 @@ ALWAYS_INLINE bool part_grow(struct xdp_md *context, const struct fastpath_datag
         (uint64_t)((void *)(uintptr_t)context->data_end - (void *)(uintptr_t)context->data));
     int32_t padding = (int32_t)(bytes - datagram->udp_at - datagram->udp_bytes);
 
-    if (padding == 0 && bpf_xdp_adjust_head(context, -growth) == 0)
+    if (!stays && padding == 0 && bpf_xdp_adjust_head(context, -growth) == 0)
         return true;
     if (bpf_xdp_adjust_tail(context, growth - padding) == 0)
         return true;
+    if (stays)
+        return false;
     if (padding != 0 && bpf_xdp_adjust_tail(context, -padding) != 0)
         return false;
     return bpf_xdp_adjust_head(context, -growth) == 0;
@@ -224,6 +227,15 @@ ALWAYS_INLINE uint64_t part_sum_addresses(const struct fastpath_datagram *datagr
                    bpf_ntohl(datagram->destination.address[i]);
     }
     return sum;
+}
+
+/** What stands in the UDP header, in network order, for a checksum that the sender left to its
+ * interface; the same for an answer of this length. */
+ALWAYS_INLINE uint16_t part_partial_checksum(const struct fastpath_datagram *datagram,
+                                             uint32_t udp_bytes)
+{
+    return bpf_htons(part_fold(part_sum_addresses(datagram, udp_bytes) - udp_bytes -
+                               bpf_ntohs(datagram->source_port) - bpf_ntohs(datagram->port)));
 }
 
 /** Sends the frame, and counts it. */

@@ -15,9 +15,9 @@
 #include "fastpath/shared.h"
 #include "net/netlink.h"
 
-/* Neighbours that are remembered, by their hash. One that has lost its place is news when the
- * kernel speaks of it again. */
-#define PLACES 8192
+/* Neighbours that are remembered, with the others of their hash. */
+#define BUCKETS 1024
+#define PLACES 8
 
 #define VALID (NUD_PERMANENT | NUD_NOARP | NUD_REACHABLE | NUD_PROBE | NUD_STALE | NUD_DELAY)
 
@@ -30,13 +30,14 @@ struct name {
 
 struct neighbour {
     struct name name;
-    uint64_t mac; /* the last one that it had; 0: none yet */
+    uint64_t mac; /* the last one that it had; 0: the place is free */
 };
 
 struct fastpath_routes {
     int fd;
+    bool has_forgotten; /* some had no place: one that is not there may be one of them */
     struct siphash_key key;
-    struct neighbour neighbours[PLACES];
+    struct neighbour neighbours[BUCKETS][PLACES];
 };
 
 /* A reading under way. */
@@ -59,6 +60,11 @@ static void take_attribute(unsigned type, const void *value, size_t bytes, void 
     neighbour->mac = fastpath_mac(first, last);
 }
 
+static bool is_known(const struct neighbour *place, const struct name *name)
+{
+    return place->mac != 0 && memcmp(&place->name, name, sizeof *name) == 0;
+}
+
 static void reroute_mac(struct fastpath_reroute *reroute, uint64_t mac)
 {
     for (unsigned i = 0; i < reroute->count; i++) {
@@ -71,31 +77,60 @@ static void reroute_mac(struct fastpath_reroute *reroute, uint64_t mac)
         reroute->macs[reroute->count++] = mac;
 }
 
-static void take_neighbour(const struct nlmsghdr *message, const struct reading *reading)
+/* The place of a neighbour; else a free one, or that of another one, by chance. */
+static struct neighbour *find_place(struct fastpath_routes *routes, const struct name *name)
 {
-    struct fastpath_routes *routes = reading->routes;
+    uint64_t hash = siphash(&routes->key, (const uint8_t *)name, sizeof *name);
+    struct neighbour *bucket = routes->neighbours[hash % BUCKETS];
+    struct neighbour *place = &bucket[hash / BUCKETS % PLACES];
+
+    for (unsigned i = 0; i < PLACES; i++) {
+        if (is_known(&bucket[i], name))
+            return &bucket[i];
+        if (bucket[i].mac == 0)
+            place = &bucket[i];
+    }
+    return place;
+}
+
+static void take_neighbour(struct fastpath_routes *routes, const struct neighbour *found,
+                           struct fastpath_reroute *reroute)
+{
+    struct neighbour *place = find_place(routes, &found->name);
+    bool was_known = is_known(place, &found->name);
+
+    if (was_known && found->mac != place->mac)
+        reroute_mac(reroute, place->mac);
+    reroute->is_all |= !was_known && routes->has_forgotten;
+    if (found->mac != 0)
+        routes->has_forgotten |= !was_known && place->mac != 0;
+    if (found->mac != 0 || was_known)
+        *place = *found;
+}
+
+/* A bridge tells of the port to which a MAC address has moved. */
+static void read_neighbour(const struct nlmsghdr *message, const struct reading *reading)
+{
     struct ndmsg head;
-    if (!netlink_header(message, &head, sizeof head) ||
-        (head.ndm_family != AF_INET && head.ndm_family != AF_INET6))
+    if (!netlink_header(message, &head, sizeof head))
         return;
     struct neighbour found = {
         .name = {.interface = (uint32_t)head.ndm_ifindex, .family = head.ndm_family}};
     netlink_message_attributes(message, sizeof head, take_attribute, &found);
-    uint64_t hash = siphash(&routes->key, (const uint8_t *)&found.name, sizeof found.name);
-    struct neighbour *known = &routes->neighbours[hash % PLACES];
-    bool is_known = memcmp(&known->name, &found.name, sizeof found.name) == 0 && known->mac != 0;
-    bool is_there = message->nlmsg_type == RTM_NEWNEIGH && (head.ndm_state & VALID) != 0;
-    if (is_known && (!is_there || found.mac != known->mac))
-        reroute_mac(reading->reroute, known->mac);
-    if (is_there)
-        *known = found;
+    if (head.ndm_family == AF_BRIDGE) {
+        reroute_mac(reading->reroute, found.mac);
+        return;
+    }
+    if (message->nlmsg_type == RTM_DELNEIGH || (head.ndm_state & VALID) == 0)
+        found.mac = 0;
+    take_neighbour(reading->routes, &found, reading->reroute);
 }
 
 static void take_message(const struct nlmsghdr *message, void *user)
 {
     const struct reading *reading = user;
     if (message->nlmsg_type == RTM_NEWNEIGH || message->nlmsg_type == RTM_DELNEIGH)
-        take_neighbour(message, reading);
+        read_neighbour(message, reading);
     else
         reading->reroute->is_all = true;
 }
@@ -117,16 +152,28 @@ static int join(int fd)
     return 0;
 }
 
-int fastpath_routes_open(struct fastpath_routes **routes)
+/* Remembers the neighbours that there are. Those that a list misses which changed meanwhile count
+ * as forgotten. */
+static int list_neighbours(struct fastpath_routes *routes)
 {
     struct ndmsg head = {.ndm_family = AF_UNSPEC};
     const struct netlink_question of_neighbours = {.protocol = NETLINK_ROUTE,
                                                    .type = RTM_GETNEIGH,
                                                    .header = &head,
                                                    .header_bytes = sizeof head};
-    struct fastpath_routes *opened = calloc(1, sizeof *opened);
     struct fastpath_reroute nothing = {.is_all = false};
-    struct reading reading = {.routes = opened, .reroute = &nothing};
+    struct reading reading = {.routes = routes, .reroute = &nothing};
+
+    memset(routes->neighbours, 0, sizeof routes->neighbours);
+    routes->has_forgotten = false;
+    int code = netlink_list(&of_neighbours, take_message, &reading);
+    routes->has_forgotten |= code != 0;
+    return code == -EINTR ? 0 : code;
+}
+
+int fastpath_routes_open(struct fastpath_routes **routes)
+{
+    struct fastpath_routes *opened = calloc(1, sizeof *opened);
     if (opened == NULL)
         return -ENOMEM;
     opened->fd = socket(AF_NETLINK, SOCK_RAW | SOCK_NONBLOCK | SOCK_CLOEXEC, NETLINK_ROUTE);
@@ -134,9 +181,7 @@ int fastpath_routes_open(struct fastpath_routes **routes)
     if (code == 0)
         code = join(opened->fd);
     if (code == 0)
-        code = netlink_list(&of_neighbours, take_message, &reading);
-    /* What was missed of a list that changed meanwhile will be news. */
-    code = code == -EINTR ? 0 : code;
+        code = list_neighbours(opened);
     if (code == 0)
         *routes = opened;
     else
@@ -162,12 +207,18 @@ void fastpath_routes_read(struct fastpath_routes *routes, struct fastpath_rerout
 {
     alignas(struct nlmsghdr) char buffer[16384];
     struct reading reading = {.routes = routes, .reroute = reroute};
+    bool are_lost = false;
     ssize_t bytes;
 
     while ((bytes = recv(routes->fd, buffer, sizeof buffer, 0)) >= 0 || errno == EINTR ||
            errno == ENOBUFS) {
-        reroute->is_all |= bytes < 0 && errno == ENOBUFS; /* news were lost */
-        if (bytes > 0)
-            netlink_messages(buffer, (size_t)bytes, take_message, &reading);
+        if (bytes < 0)
+            are_lost |= errno == ENOBUFS;
+        else
+            are_lost |= netlink_messages(buffer, (size_t)bytes, take_message, &reading) < 0;
     }
+    if (!are_lost)
+        return;
+    reroute->is_all = true;
+    (void)list_neighbours(routes);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /** @file
  * Whether what this host sends may go another way than before: news of the kernel's about routes,
- * rules, next hops and neighbours.
+ * rules, next hops and neighbours, and about the ports of bridges.
  */
 #ifndef PADDOCK_FASTPATH_ROUTES_H
 #define PADDOCK_FASTPATH_ROUTES_H
@@ -32,7 +32,9 @@ struct fastpath_reroute {
     unsigned count;
 };
 
-/** Takes the news. A neighbour of which nothing but its freshness has changed is none.
+/** Takes the news. A neighbour of which nothing but its freshness has changed is none, and neither
+ * is one that is new, as nothing went there; but where there are so many neighbours that some were
+ * forgotten, news of one that is not known are everything. So are news that were lost.
  * @param[in,out] reroute what they say is added. */
 void fastpath_routes_read(struct fastpath_routes *routes, struct fastpath_reroute *reroute);
 

@@ -51,6 +51,12 @@ static inline uint64_t fastpath_source_bit(const uint32_t address[4])
     return UINT64_C(1) << (mixed * UINT32_C(0x9e3779b1) >> 26);
 }
 
+/** What an interface is, for parts. On veth a sender of the same host may have left the checksum to
+ * the interface. In the generic mode the kernel still knows that of the frame, and where the UDP
+ * header was: what is sent must have such a checksum as well, at the same place. */
+#define FASTPATH_IS_VETH 1U
+#define FASTPATH_IS_GENERIC 2U
+
 /** Written by this process, read by the program at any time; each member stands for itself. Zeroed
  * at first: all frames go to the sockets. */
 struct fastpath_settings {
@@ -61,15 +67,15 @@ struct fastpath_settings {
                          is asked about no others */
     uint32_t addresses_version; /**< another one after each change of the addresses; 0 meanwhile. No
                                    two interfaces have the same, as they share the CPUs' memory */
-    uint32_t unused;
-    uint8_t parts[65536]; /**< which enum fastpath_part claims each UDP port */
+    uint32_t interface;         /**< FASTPATH_IS_ bits */
+    uint8_t parts[65536];       /**< which enum fastpath_part claims each UDP port */
 };
 
 /** An interface that has the program. */
 struct fastpath_door {
     uint64_t mac;   /**< as fastpath_mac() */
     uint32_t index; /**< the kernel's */
-    uint32_t mtu;   /**< bytes of the longest IP packet that it sends */
+    uint32_t mtu;   /**< bytes of the longest IP packet that it sends; 0: it is down */
 };
 
 /** A UDP datagram that reached a port of a part: to an address of this host, from a source that may
@@ -94,8 +100,10 @@ struct fastpath_cpu {
     struct fastpath_datagram datagram;
     int64_t clock_offset_ns, monotonic_offset_ns; /**< those of the settings, for the parts */
     uint64_t transmitted;                         /**< frames that parts sent */
-    struct fastpath_address destination;          /**< the last address of this host, */
-    uint32_t version;                             /**< by fastpath_settings.addresses_version */
+    uint64_t lost; /**< those of them that an interface did not take from another one */
+    struct fastpath_address destination; /**< the last address of this host, */
+    uint32_t version;                    /**< by fastpath_settings.addresses_version */
+    uint32_t interface;                  /**< as in the settings, for the parts */
 } __attribute__((aligned(64)));
 
 #endif

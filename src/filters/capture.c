@@ -207,10 +207,10 @@ static bool repeats(const void *filter, struct filter_repeat *repeat)
     const struct part *part = capture->prefix.is_there ? &capture->prefix : &capture->suffix;
     if (!part->is_there || repeat->has_value)
         return false;
-    *repeat = (struct filter_repeat){.has_value = true,
-                                     .is_suffix = capture->suffix.is_there,
-                                     .is_removed = part->remove,
-                                     .size = part->size};
+    repeat->has_value = true;
+    repeat->is_suffix = capture->suffix.is_there;
+    repeat->is_removed = part->remove;
+    repeat->size = part->size;
     return true;
 }
 

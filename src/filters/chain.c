@@ -87,6 +87,14 @@ const char *chain_reason(unsigned number)
     return link_reason(number);
 }
 
+unsigned chain_reason_number(const char *reason)
+{
+    unsigned number = 0;
+    while (strcmp(link_reason(number), reason) != 0)
+        number++;
+    return number;
+}
+
 /* Reads one filter into the next place. */
 static int take_place(struct chain *chain, const struct yaml_node *node, struct field_walk *walk)
 {
@@ -393,6 +401,17 @@ const char *chain_repeats(const struct chain *chain, struct filter_repeat *repea
     for (size_t i = 0; i < chain->count; i++) {
         if (!link_repeats(&chain->places[i].link, repeat))
             return chain->places[i].link.ops->id;
+    }
+    return NULL;
+}
+
+struct filter_allowance *chain_allowance(struct chain_worker *worker, const struct endpoint *source)
+{
+    for (size_t i = 0; i < worker->chain->count; i++) {
+        const struct place *place = &worker->chain->places[i];
+        if (place->link.ops->allowance != NULL)
+            return place->link.ops->allowance(place->link.filter, worker->mine + place->mine,
+                                              source);
     }
     return NULL;
 }

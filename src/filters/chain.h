@@ -76,12 +76,20 @@ size_t chain_last(const struct chain_worker *worker);
  * @return static storage; NULL behind the last. */
 const char *chain_reason(unsigned number);
 
+/** The number of a reason that some filter has. */
+unsigned chain_reason_number(const char *reason);
+
 /** The id of the filter at a place of a chain; NULL behind the last. */
 const char *chain_filter_name(const struct chain *chain, size_t index);
 
 /** Whether the chain does the same with all datagrams of a session, as far as they have alike what
  * @p repeat says. @return NULL, or the id of the first filter that does not. */
 const char *chain_repeats(const struct chain *chain, struct filter_repeat *repeat);
+
+/** As filter_ops.allowance, of the filter that limits each source; NULL as well where there is
+ * none. By the worker. */
+struct filter_allowance *chain_allowance(struct chain_worker *worker,
+                                         const struct endpoint *source);
 
 /** The chain of which it is a worker's part. */
 const struct chain *chain_of(const struct chain_worker *worker);

@@ -17,6 +17,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "config/field.h"
+#include "filters/rate_window.h"
 #include "metrics/histogram.h"
 #include "net/packet.h"
 
@@ -152,6 +153,18 @@ struct filter_repeat {
     bool is_suffix;  /**< at the end; else at the beginning */
     bool is_removed; /**< they are taken off */
     uint32_t size;
+    bool is_limited;       /**< datagrams pass as filter_ops.allowance says, */
+    struct rate_law limit; /**< by this */
+};
+
+/** Why #filter_repeat.limit refuses a datagram: of filter_ops.reasons. */
+#define FILTER_LIMIT_REASON "filter::rate_limit::dropped"
+
+/** What one source may still send. */
+struct filter_allowance {
+    struct rate_window own;
+    struct rate_window *shared; /**< the caller's, which the driver takes from as well; in place of
+                                   its own one. NULL: none */
 };
 
 /** A kind of filter. */
@@ -188,6 +201,11 @@ struct filter_ops {
      * a session of them lasts; NULL: no. May ask for what they must have alike, if no filter before
      * has. */
     bool (*repeats)(const void *filter, struct filter_repeat *repeat);
+
+    /** What a source may still send, of one that has sent just now. It stays where it is as long as
+     * it is shared. NULL: the source is not known, or too many are shared for one more. */
+    struct filter_allowance *(*allowance)(const void *filter, void *mine,
+                                          const struct endpoint *source);
 
     const char *schema_ref; /**< the $id of its schema, of filters that can be within themselves;
                                whose rules have $defs, to which "filter" is added */

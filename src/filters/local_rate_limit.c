@@ -7,27 +7,22 @@
 #include "base/siphash.h"
 #include "filters/list.h"
 
-#define SECOND_NS INT64_C(1000000000)
-
-/* A period has ten parts; one more is kept, since a period that ends now begins within it. */
-#define PARTS 10
-#define KEPT (PARTS + 1)
-
 /* Sources that a worker keeps, in sets of so many by their hash. */
 #define SETS 8192
 #define WAYS 8
 
+/* Sources of a set that are shared with the driver, and so cannot be forgotten. */
+#define MAX_SHARED 6
+
 struct limit {
     uint32_t max_packets, period;
+    struct rate_law law;
 };
 
 /* What a source sent lately. */
 struct source {
     struct endpoint at;
-    int64_t part;            /* the number of the newest part */
-    int64_t last_ns;         /* when its last datagram was let through; 0: free */
-    uint32_t counts[KEPT];   /* by the number of a part, modulo */
-    uint32_t lasts_us[KEPT]; /* when the last one of a part was let through, from its beginning */
+    struct filter_allowance allowance;
 };
 
 /* Sources whose hashes end alike. A search looks at their tags before it looks at them. */
@@ -38,17 +33,12 @@ struct set {
 
 struct limit_worker {
     struct siphash_key key;
-    /* Where a time is in its part, computed once for the datagrams of a batch. */
-    struct moment {
-        int64_t now_ns, part;
-        unsigned newest, oldest; /* indices in counts */
-        uint32_t us;             /* since the part's beginning */
-    } moment;
-    void *memory;     /* pages are used as sources come */
-    struct set *sets; /* SETS in it, in whole lines of the cache */
+    struct rate_moment moment; /* computed once for the datagrams of a batch */
+    void *memory;              /* pages are used as sources come */
+    struct set *sets;          /* SETS in it, in whole lines of the cache */
 };
 
-static const char *const reasons[] = {"filter::rate_limit::dropped", NULL};
+static const char *const reasons[] = {FILTER_LIMIT_REASON, NULL};
 
 static const struct field fields[] = {
     {.key = "max_packets",
@@ -86,98 +76,104 @@ static void stop(const void *filter, void *mine)
     free(((struct limit_worker *)mine)->memory);
 }
 
-static uint64_t weight(const struct source *source)
+static uint64_t weight(struct source *source, const struct rate_moment *moment)
 {
-    uint64_t sum = 0;
-    for (unsigned i = 0; i < KEPT; i++)
-        sum += source->counts[i];
-    return sum;
+    struct rate_window *window = &source->allowance.own;
+    struct rate_sum sum = rate_window_sum(window, window->newest, moment->part);
+    return source->allowance.shared != NULL ? UINT64_MAX : sum.recent + sum.oldest;
+}
+
+/* A source that is known, or NULL. */
+static struct source *look_up(struct limit_worker *own, const struct endpoint *at, uint64_t hash)
+{
+    struct set *set = &own->sets[hash % SETS];
+    for (unsigned i = 0; i < WAYS; i++) {
+        if (set->tags[i] == (uint32_t)(hash >> 32) && endpoint_equals(&set->sources[i].at, at))
+            return &set->sources[i];
+    }
+    return NULL;
+}
+
+static uint64_t hash_of(const struct limit_worker *own, const struct endpoint *at)
+{
+    return siphash(&own->key, (const uint8_t *)at, sizeof *at);
 }
 
 /* The entry of a source. A new one takes a free place, that of a source that was silent for a
  * period, or that of the one with the fewest datagrams: a flood of forged sources, each of which
  * sends little, forgets itself and not those that send much. */
-static struct source *find(struct limit_worker *own, const struct endpoint *at, int64_t now_ns,
-                           int64_t period_ns)
+static struct source *find(struct limit_worker *own, const struct endpoint *at)
 {
-    uint64_t hash = siphash(&own->key, (const uint8_t *)at, sizeof *at), least = UINT64_MAX;
+    uint64_t hash = hash_of(own, at), least = UINT64_MAX;
     struct set *set = &own->sets[hash % SETS];
-    uint32_t tag = (uint32_t)(hash >> 32);
+    struct source *source = look_up(own, at, hash);
     unsigned chosen = 0;
 
+    if (source != NULL)
+        return source;
     for (unsigned i = 0; i < WAYS; i++) {
-        if (set->tags[i] == tag && endpoint_equals(&set->sources[i].at, at))
-            return &set->sources[i];
-    }
-    for (unsigned i = 0; i < WAYS; i++) {
-        const struct source *source = &set->sources[i];
-        uint64_t own_weight =
-            source->last_ns == 0 || now_ns - source->last_ns >= period_ns ? 0 : weight(source);
+        uint64_t own_weight = weight(&set->sources[i], &own->moment);
         if (own_weight < least) {
             least = own_weight;
             chosen = i;
         }
     }
-    set->tags[chosen] = tag;
+    set->tags[chosen] = (uint32_t)(hash >> 32);
     set->sources[chosen] = (struct source){.at = *at};
     return &set->sources[chosen];
 }
 
-/* Forgets the parts that are over since the source's newest. */
-static void move_on(struct source *source, int64_t part)
+static int open_limit(void *filter, struct filter_names *names, struct error *error)
 {
-    if (part == source->part)
-        return;
-    if (part - source->part >= KEPT)
-        memset(source->counts, 0, sizeof source->counts);
-    for (int64_t i = source->part + 1; i <= part && part - source->part < KEPT; i++)
-        source->counts[i % KEPT] = 0;
-    source->part = part;
+    struct limit *limit = filter;
+    (void)names;
+    (void)error;
+    limit->law = rate_law_of(limit->max_packets, limit->period);
+    return 0;
 }
 
-static const struct moment *moment_of(struct limit_worker *own, int64_t now_ns, int64_t part_ns)
-{
-    struct moment *moment = &own->moment;
-    if (moment->now_ns == now_ns)
-        return moment;
-    int64_t part = now_ns / part_ns, us = now_ns % part_ns / 1000;
-    *moment = (struct moment){.now_ns = now_ns,
-                              .part = part,
-                              .newest = (unsigned)(part % KEPT),
-                              .oldest = (unsigned)((part + 1) % KEPT),
-                              /* A part of the longest period is longer than 32 bits of
-                               * microseconds: its end is meant. */
-                              .us = us < UINT32_MAX ? (uint32_t)us : UINT32_MAX};
-    return moment;
-}
-
-/* At most max_packets within ten parts; and at most a tenth more within a whole period before the
- * datagram, of which the eleventh part has the beginning. */
 static enum filter_result read_limit(const void *filter, void *mine, struct filter_call *call)
 {
     const struct limit *limit = filter;
-    int64_t period_ns = limit->period * SECOND_NS, part_ns = period_ns / PARTS;
-    const struct moment *moment = moment_of(mine, call->now_ns, part_ns);
-    struct source *source = find(mine, call->source, call->now_ns, period_ns);
+    struct limit_worker *own = mine;
+    enum rate_verdict verdict;
 
-    if (call->now_ns - source->last_ns >= period_ns)
-        memset(source->counts, 0, sizeof source->counts);
-    move_on(source, moment->part);
-    uint64_t all = weight(source), recent = all - source->counts[moment->oldest];
-    int64_t oldest_ns =
-        (moment->part - PARTS) * part_ns + ((int64_t)source->lasts_us[moment->oldest] + 1) * 1000;
-    if (source->counts[moment->oldest] > 0 && call->now_ns - oldest_ns >= period_ns)
-        all = recent;
-    if (recent >= limit->max_packets ||
-        all >= (uint64_t)limit->max_packets + limit->max_packets / PARTS) {
-        call->reason = 0;
-        return FILTER_DROP;
-    }
+    if (own->moment.now_ns != (uint64_t)call->now_ns)
+        own->moment = rate_moment_of(&limit->law, (uint64_t)call->now_ns);
+    struct filter_allowance *allowance = &find(own, call->source)->allowance;
+    struct rate_window *window = allowance->shared != NULL ? allowance->shared : &allowance->own;
+    do {
+        verdict = rate_window_take(window, &limit->law, &own->moment);
+    } while (verdict == RATE_UNDECIDED); /* the driver was faster: somebody gets ahead each time */
+    if (verdict == RATE_PASSES)
+        return FILTER_NEXT;
+    call->reason = 0;
+    return FILTER_DROP;
+}
 
-    source->last_ns = call->now_ns;
-    source->counts[moment->newest]++;
-    source->lasts_us[moment->newest] = moment->us;
-    return FILTER_NEXT;
+static bool repeats(const void *filter, struct filter_repeat *repeat)
+{
+    if (repeat->is_limited)
+        return false;
+    repeat->is_limited = true;
+    repeat->limit = ((const struct limit *)filter)->law;
+    return true;
+}
+
+static struct filter_allowance *allowance_of(const void *filter, void *mine,
+                                             const struct endpoint *source)
+{
+    struct limit_worker *own = mine;
+    uint64_t hash = hash_of(own, source);
+    const struct set *set = &own->sets[hash % SETS];
+    struct source *found = look_up(own, source, hash);
+    unsigned shared = 0;
+
+    (void)filter;
+    for (unsigned i = 0; i < WAYS; i++)
+        shared += set->sources[i].allowance.shared != NULL;
+    bool is_kept = found != NULL && (found->allowance.shared != NULL || shared < MAX_SHARED);
+    return is_kept ? &found->allowance : NULL;
 }
 
 const struct filter_ops filter_local_rate_limit = {
@@ -187,6 +183,9 @@ const struct filter_ops filter_local_rate_limit = {
     .reasons = reasons,
     .filter_bytes = sizeof(struct limit),
     .worker_bytes = sizeof(struct limit_worker),
+    .open = open_limit,
     .start = start,
     .stop = stop,
-    .read = read_limit};
+    .read = read_limit,
+    .repeats = repeats,
+    .allowance = allowance_of};

@@ -31,6 +31,7 @@ struct loop {
     struct loop_watch wake;
     struct loop_timer *first; /* the timers, by their time */
     int count;                /* events in hand */
+    int64_t began_ns;
     struct epoll_event events[EVENTS_MAX];
 };
 
@@ -144,13 +145,11 @@ void loop_turn(struct loop *loop, int64_t until_ns)
     int count = epoll_wait(loop->epoll_fd, loop->events, EVENTS_MAX, wait_ms(loop, until_ns));
     loop->count = count > 0 ? count : 0; /* EINTR: nothing is known of the descriptors */
 
-    if (loop->first != NULL) {
-        int64_t now_ns = clock_monotonic_ns();
-        while (loop->first != NULL && loop->first->at_ns <= now_ns) {
-            struct loop_timer *due = loop->first;
-            loop->first = due->next;
-            due->fire(due->user);
-        }
+    loop->began_ns = clock_monotonic_ns();
+    while (loop->first != NULL && loop->first->at_ns <= loop->began_ns) {
+        struct loop_timer *due = loop->first;
+        loop->first = due->next;
+        due->fire(due->user);
     }
     for (int i = 0; i < loop->count; i++) {
         struct loop_watch *watch = loop->events[i].data.ptr;
@@ -163,6 +162,11 @@ void loop_turn(struct loop *loop, int64_t until_ns)
         loop->first = due->next;
         due->fire(due->user);
     }
+}
+
+int64_t loop_began_ns(const struct loop *loop)
+{
+    return loop->began_ns;
 }
 
 void loop_wake(struct loop *loop)

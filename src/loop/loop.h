@@ -74,6 +74,10 @@ void loop_timer_stop(struct loop *loop, struct loop_timer *timer);
  * @param until_ns on the monotonic clock; 0 does not wait. */
 void loop_turn(struct loop *loop, int64_t until_ns);
 
+/** When the turn in hand began with its timers and descriptors, on the monotonic clock: what came
+ * before and is ready, they can read. */
+int64_t loop_began_ns(const struct loop *loop);
+
 /** Makes the present or the next wait return at once. From any thread, and from signal handlers. */
 void loop_wake(struct loop *loop);
 

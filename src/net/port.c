@@ -65,6 +65,7 @@ struct port {
     struct port_options options;
     struct port *next; /* of the ring of those beside it */
     in_port_t number;
+    bool is_drained;
     unsigned counted; /* packets of the batch in hand */
 };
 
@@ -412,6 +413,7 @@ static int receive(struct port *port)
     for (unsigned i = first; i < first + (unsigned)received; i++)
         describe(port, i);
     port->outlet.pause -= port->outlet.pause > 0;
+    port->is_drained = (unsigned)received < most;
     unsigned datagrams = hand_over_all(port, first, first + (unsigned)received);
     histogram_record(&port->options.counters->batch_packets, datagrams);
     batch->used = first + (unsigned)received;
@@ -424,6 +426,11 @@ int port_turn(struct port *port)
     int received = receive(port);
     port_flush(port);
     return received;
+}
+
+bool port_is_drained(const struct port *port)
+{
+    return port->is_drained;
 }
 
 int port_gather(struct port *port)

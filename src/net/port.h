@@ -158,6 +158,9 @@ int port_fd(const struct port *port);
  */
 int port_turn(struct port *port);
 
+/** Whether the last batch was all that there was when it was received. */
+bool port_is_drained(const struct port *port);
+
 /** As port_turn(), but what is to be sent may wait until the next port_turn() or port_flush() of
  * the batch memory, so that one call of the system sends what many ports have received. Datagrams
  * to one peer stay in order. */

@@ -28,11 +28,11 @@ struct arrival {
 
 _Static_assert(PROXY_PROTOCOL_BYTES <= PACKET_HEAD, "a header goes before any datagram");
 
-static void begin(struct proxy_worker *worker, bool is_write, unsigned count)
+static void begin(struct proxy_worker *worker, const struct port *port, bool is_write)
 {
     struct timing *timing = &worker->timings[is_write];
     worker_begin_batch(worker);
-    worker->is_caught_up = count < PACKET_BATCH;
+    worker->is_caught_up = port_is_drained(port);
     timing->began_ns = timing->batches++ % TIMED_SHARE == 0 ? clock_monotonic_ns() : 0;
 }
 
@@ -376,7 +376,7 @@ void proxy_receive(struct port *port, struct packet *packets, unsigned count, vo
 {
     const struct proxy_entry *entry = user;
     struct proxy_worker *worker = entry->worker;
-    begin(worker, false, count);
+    begin(worker, port, false);
     enter(worker, entry->listener, false);
     for (struct packet *packet = packets; packet < packets + count; packet++) {
         /* Filters change the size, and a datagram is counted as it came. */
@@ -488,7 +488,7 @@ void datagrams_of_server(struct port *port, struct packet *packets, unsigned cou
 {
     const struct upstream *upstream = user;
     struct proxy_worker *worker = upstream->owner;
-    begin(worker, true, count);
+    begin(worker, port, true);
     for (struct packet *packet = packets; packet < packets + count; packet++) {
         struct packet original = *packet;
         unsigned outcome = carry_back(worker, upstream, packet);

@@ -42,6 +42,7 @@ struct proxy_fast {
     struct proxy_bpf *program;
     struct proxy_fast_counters *counters; /* mapped, as the next ones */
     struct proxy_fast_slot *slots;
+    struct proxy_fast_limit *limits; /* by slot */
     struct proxy_fast_bucket *directory;
     unsigned cpus, workers;
     uint32_t slots_count, buckets;
@@ -98,14 +99,14 @@ static void follow_doors(struct proxy_fast *fast)
     }
 }
 
-/* Has the kernel asked again where frames go. What it was asked already and has not told for a
- * while is not known any more: the time of it would look new one day. */
+/* Has the kernel asked again where frames go. What it has not told for a while, asked or not, is
+ * not known any more: the time of it would look new one day. */
 static void ask_again(struct proxy_fast_end *end, uint16_t now)
 {
     uint16_t age = (uint16_t)(now - __atomic_load_n(&end->told, __ATOMIC_RELAXED));
     if (age < PROXY_FAST_TOLD_KEPT)
         __atomic_store_n(&end->told, (uint16_t)(now - PROXY_FAST_TOLD_KEPT), __ATOMIC_RELAXED);
-    else if (age >= PROXY_FAST_TOLD_ASKED + PROXY_FAST_TOLD_GRACE)
+    else if ((uint16_t)(age - PROXY_FAST_TOLD_ASKED) >= PROXY_FAST_TOLD_GRACE)
         __atomic_store_n(&end->link, 0, __ATOMIC_RELAXED);
 }
 
@@ -136,13 +137,24 @@ static void reroute(const struct fastpath_reroute *reroute, void *user)
     }
 }
 
-static int fill_doors(const struct proxy_fast *fast)
+/* Lets frames leave by the doors, and what is lost there be counted. That is also what leaves by a
+ * bond where it is the only one: its frames come in at the interfaces below it. */
+static int open_doors(const struct proxy_fast *fast)
 {
-    const struct fastpath_door *doors = settings_of(fast)->doors;
-    int fd = bpf_map__fd(fast->program->maps.doors), code = 0;
-    for (uint32_t i = 1; i < PROXY_FAST_DOORS && doors[i].index != 0 && code == 0; i++)
-        code = bpf_map_update_elem(fd, &i, &doors[i].index, BPF_ANY);
-    return code;
+    struct proxy_fast_settings *settings = settings_of(fast);
+    struct proxy_bpf *program = fast->program;
+    struct bpf_map_info info = {0};
+    uint32_t bytes = sizeof info;
+    int fd = bpf_map__fd(program->maps.doors);
+    int code = bpf_obj_get_info_by_fd(fd, &info, &bytes);
+
+    settings->doors_id = info.id;
+    for (uint32_t i = 1; i < PROXY_FAST_DOORS && settings->doors[i].index != 0 && code == 0; i++)
+        code = bpf_map_update_elem(fd, &i, &settings->doors[i].index, BPF_ANY);
+    if (code != 0)
+        return code;
+    program->links.paddock_loss = bpf_program__attach(program->progs.paddock_loss);
+    return program->links.paddock_loss != NULL ? 0 : -errno;
 }
 
 /* What was made when a step fails, proxy_fast_close() releases. */
@@ -160,6 +172,8 @@ static int load(struct proxy_fast *fast, const struct proxy_fast_options *option
     if (code == 0)
         code = bpf_map__set_max_entries(program->maps.slots, fast->slots_count);
     if (code == 0)
+        code = bpf_map__set_max_entries(program->maps.limits, fast->slots_count);
+    if (code == 0)
         code = bpf_map__set_max_entries(program->maps.directory, fast->buckets);
     if (code == 0)
         code = bpf_map__reuse_fd(program->maps.cpus, fastpath_cpus_fd(fast->fastpath));
@@ -175,12 +189,15 @@ static int load(struct proxy_fast *fast, const struct proxy_fast_options *option
     fast->counters =
         fastpath_map(program->maps.counters, fast->cpus * sizeof *fast->counters, PROT_READ);
     fast->slots = fastpath_map(program->maps.slots, fast->slots_count * sizeof *fast->slots, both);
+    fast->limits =
+        fastpath_map(program->maps.limits, fast->slots_count * sizeof *fast->limits, both);
     fast->directory =
         fastpath_map(program->maps.directory, fast->buckets * sizeof *fast->directory, both);
-    if (fast->counters == NULL || fast->slots == NULL || fast->directory == NULL)
+    if (fast->counters == NULL || fast->slots == NULL || fast->limits == NULL ||
+        fast->directory == NULL)
         return -ENOMEM;
     follow_doors(fast);
-    code = fill_doors(fast);
+    code = open_doors(fast);
     if (code == 0)
         code = make_lanes(fast);
     return code == 0 ? fastpath_part_set(fast->fastpath, FASTPATH_PROXY,
@@ -224,6 +241,7 @@ void proxy_fast_close(struct proxy_fast *fast)
         free(fast->lanes[i].freed);
     free(fast->lanes);
     fastpath_unmap(fast->directory, fast->buckets * sizeof *fast->directory);
+    fastpath_unmap(fast->limits, fast->slots_count * sizeof *fast->limits);
     fastpath_unmap(fast->slots, fast->slots_count * sizeof *fast->slots);
     fastpath_unmap(fast->counters, fast->cpus * sizeof *fast->counters);
     proxy_bpf__destroy(fast->program);
@@ -232,7 +250,8 @@ void proxy_fast_close(struct proxy_fast *fast)
 
 uint64_t proxy_fast_bytes(const struct proxy_fast *fast)
 {
-    return fast->slots_count * sizeof *fast->slots + fast->buckets * sizeof *fast->directory;
+    return fast->slots_count * (sizeof *fast->slots + sizeof *fast->limits) +
+           fast->buckets * sizeof *fast->directory;
 }
 
 void proxy_fast_suspend(struct proxy_fast *fast)
@@ -263,6 +282,22 @@ void proxy_fast_count(const struct proxy_fast *fast, uint64_t packets[2], uint64
             bytes[i] += __atomic_load_n(&fast->counters[cpu].bytes[i], __ATOMIC_RELAXED);
         }
     }
+}
+
+uint64_t proxy_fast_left(const struct proxy_fast *fast)
+{
+    uint64_t left = 0;
+    for (unsigned cpu = 0; cpu < fast->cpus; cpu++)
+        left += __atomic_load_n(&fast->counters[cpu].left, __ATOMIC_RELAXED);
+    return left;
+}
+
+uint64_t proxy_fast_over_limit(const struct proxy_fast *fast)
+{
+    uint64_t packets = 0;
+    for (unsigned cpu = 0; cpu < fast->cpus; cpu++)
+        packets += __atomic_load_n(&fast->counters[cpu].over_limit, __ATOMIC_RELAXED);
+    return packets;
 }
 
 uint64_t proxy_fast_sessions(const struct proxy_fast *fast)
@@ -339,7 +374,8 @@ static struct proxy_fast_end make_end(const struct endpoint *peer, const struct 
 static struct proxy_fast_slot make_slot(const struct proxy_passage *passage)
 {
     struct proxy_fast_slot slot = {.ends = {make_end(&passage->player, &passage->local),
-                                            make_end(&passage->server, &passage->away)}};
+                                            make_end(&passage->server, &passage->away)},
+                                   .is_limited = passage->sent != NULL};
     if (passage->token == NULL)
         return slot;
     slot.token_bytes = (uint8_t)passage->repeat->size;
@@ -409,6 +445,9 @@ uint32_t proxy_lane_offer(struct proxy_lane *lane, const struct proxy_passage *p
     lane->first = (lane->first + 1) % lane->capacity;
     lane->count--;
     lane->fast->slots[slot] = make_slot(passage);
+    if (passage->sent != NULL)
+        lane->fast->limits[slot] =
+            (struct proxy_fast_limit){.law = passage->repeat->limit, .window = *passage->sent};
     if (!enter_directory(lane->fast, slot, 0) || !enter_directory(lane->fast, slot, 1)) {
         free_slot(lane, slot, now_ns);
         return 0;
@@ -435,7 +474,7 @@ bool proxy_lane_renew(struct proxy_lane *lane, uint32_t carried,
     if (slot->version == version)
         return true;
     if (slot->token_bytes != next.token_bytes || slot->is_suffix != next.is_suffix ||
-        slot->is_removed != next.is_removed ||
+        slot->is_removed != next.is_removed || slot->is_limited != next.is_limited ||
         memcmp(slot->token, next.token, sizeof next.token) != 0)
         return false;
     for (unsigned i = 0; i < 2; i++)
@@ -444,20 +483,50 @@ bool proxy_lane_renew(struct proxy_lane *lane, uint32_t carried,
     return true;
 }
 
-bool proxy_lane_open(struct proxy_lane *lane, uint32_t carried)
+static uint64_t *gate_of(const struct proxy_lane *lane, uint32_t carried, uint32_t end)
 {
-    bool has_changed = false;
-    for (unsigned i = 0; i < 2; i++) {
-        uint64_t *gate = &lane->fast->slots[carried - 1].counts[i].gate;
-        has_changed |=
-            __atomic_exchange_n(gate, PROXY_FAST_OPEN, __ATOMIC_RELAXED) != PROXY_FAST_OPEN;
-    }
-    return has_changed;
+    return &lane->fast->slots[carried - 1].counts[end].gate;
+}
+
+bool proxy_lane_is_open(const struct proxy_lane *lane, uint32_t carried, uint32_t end)
+{
+    return __atomic_load_n(gate_of(lane, carried, end), __ATOMIC_RELAXED) == PROXY_FAST_OPEN;
+}
+
+/* The program may pass another datagram on meanwhile, and note that. */
+void proxy_lane_settle(struct proxy_lane *lane, uint32_t carried, uint32_t end, int64_t until_ns)
+{
+    uint64_t *gate = gate_of(lane, carried, end);
+    uint64_t passed = __atomic_load_n(gate, __ATOMIC_RELAXED);
+    int64_t kernel_ns = until_ns - fastpath_monotonic_offset_ns(lane->fast->fastpath);
+    if (passed != 0 && passed < (uint64_t)kernel_ns)
+        __atomic_compare_exchange_n(gate, &passed, passed | PROXY_FAST_SETTLED, false,
+                                    __ATOMIC_RELEASE, __ATOMIC_RELAXED);
+}
+
+void proxy_lane_open(struct proxy_lane *lane, uint32_t carried)
+{
+    for (uint32_t end = 0; end < 2; end++)
+        __atomic_store_n(gate_of(lane, carried, end), PROXY_FAST_OPEN, __ATOMIC_RELAXED);
 }
 
 uint64_t proxy_lane_version(const struct proxy_lane *lane, uint32_t carried)
 {
     return lane->fast->slots[carried - 1].version;
+}
+
+struct rate_window *proxy_lane_window(const struct proxy_lane *lane, uint32_t carried)
+{
+    uint32_t slot = carried - 1;
+    return lane->fast->slots[slot].is_limited ? &lane->fast->limits[slot].window : NULL;
+}
+
+struct endpoint proxy_lane_player(const struct proxy_lane *lane, uint32_t carried)
+{
+    const struct proxy_fast_end *end = &lane->fast->slots[carried - 1].ends[0];
+    struct endpoint player = {.port = end->peer_port};
+    memcpy(&player.address, end->peer, sizeof player.address);
+    return player;
 }
 
 void proxy_lane_withdraw(struct proxy_lane *lane, uint32_t carried, int64_t now_ns)

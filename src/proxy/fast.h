@@ -65,6 +65,14 @@ uint64_t proxy_fast_version(const struct proxy_fast *fast);
 /** What was sent, read and write. @param[out] packets, bytes are added to. From any thread. */
 void proxy_fast_count(const struct proxy_fast *fast, uint64_t packets[2], uint64_t bytes[2]);
 
+/** Datagrams that were left to the sockets while others of their session were carried, and may have
+ * been overtaken by them. From any thread. */
+uint64_t proxy_fast_left(const struct proxy_fast *fast);
+
+/** Players' datagrams that were dropped because they were over the limit of their chain. From any
+ * thread. */
+uint64_t proxy_fast_over_limit(const struct proxy_fast *fast);
+
 /** The sessions that are carried, of all workers. From any thread. */
 uint64_t proxy_fast_sessions(const struct proxy_fast *fast);
 
@@ -81,13 +89,15 @@ struct proxy_passage {
     /** What all of the player's datagrams must have, at an end and of a size; NULL: nothing. */
     const uint8_t *token;
     const struct filter_repeat *repeat;
+    /** Where the chain limits players, what this one has sent; it is copied. NULL: it does not. */
+    const struct rate_window *sent;
 };
 
 /** Whether a session can be carried at all: by its addresses and its token. */
 bool proxy_passage_is_possible(const struct proxy_passage *passage);
 
 /** Lets a session be carried under a version that has seen it pass both ways: each direction after
- * the first pause, as earlier datagrams may wait in a socket.
+ * the first pause before which proxy_lane_settle() was called.
  * @return what to call it by, or 0: there is no room, or another session has its place. */
 uint32_t proxy_lane_offer(struct proxy_lane *lane, const struct proxy_passage *passage,
                           uint64_t version, int64_t now_ns);
@@ -98,12 +108,24 @@ uint32_t proxy_lane_offer(struct proxy_lane *lane, const struct proxy_passage *p
 bool proxy_lane_renew(struct proxy_lane *lane, uint32_t carried,
                       const struct proxy_passage *passage, uint64_t version);
 
-/** Lets a session be carried at once, though earlier datagrams of it may be overtaken. @return
- * whether that changed anything. */
-bool proxy_lane_open(struct proxy_lane *lane, uint32_t carried);
+/** Whether a direction is carried: 0 read, 1 write. */
+bool proxy_lane_is_open(const struct proxy_lane *lane, uint32_t carried, uint32_t end);
+
+/** What came to the sockets of one direction before @p until_ns is sent on. */
+void proxy_lane_settle(struct proxy_lane *lane, uint32_t carried, uint32_t end, int64_t until_ns);
+
+/** Lets a session be carried at once, though earlier datagrams of it may be overtaken. */
+void proxy_lane_open(struct proxy_lane *lane, uint32_t carried);
 
 /** The version under which a session is carried. */
 uint64_t proxy_lane_version(const struct proxy_lane *lane, uint32_t carried);
+
+/** What the player of a session that is carried has sent, where its chain limits that: the driver
+ * takes from it. NULL: it is not limited. */
+struct rate_window *proxy_lane_window(const struct proxy_lane *lane, uint32_t carried);
+
+/** The player of a session as it is carried. */
+struct endpoint proxy_lane_player(const struct proxy_lane *lane, uint32_t carried);
 
 /** Ends the carrying: no datagram that comes from now on is. What was not taken is lost. */
 void proxy_lane_withdraw(struct proxy_lane *lane, uint32_t carried, int64_t now_ns);

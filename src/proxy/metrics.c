@@ -139,13 +139,18 @@ static void write_fast(struct metrics *out, const struct proxy_sum *sum)
                    "among all others.");
     for (unsigned i = 0; i < 2; i++)
         metrics_sample(out, sum->fast_packets[i], "event", EVENTS[i], NULL);
+    metrics_family(
+        out, "paddock_udp_xdp_dropped", METRICS_COUNTER, NULL,
+        "Players' datagrams that XDP dropped because LocalRateLimit refuses them; they are "
+        "among all others.");
+    metrics_sample(out, sum->fast_dropped, NULL);
     metrics_family(out, "paddock_udp_xdp_sessions", METRICS_GAUGE, NULL,
                    "Sessions that XDP may carry at the moment.");
     metrics_sample(out, sum->fast_sessions, NULL);
     metrics_family(
         out, "paddock_udp_xdp_overtakings", METRICS_COUNTER, NULL,
-        "Sessions that XDP took over without a pause, so that datagrams may have changed "
-        "places.");
+        "Times that datagrams of a session may have changed places: XDP took it over without a "
+        "pause, or left one datagram among others to the sockets.");
     metrics_sample(out, sum->overtakings, NULL);
     metrics_family(out, "paddock_udp_xdp_active", METRICS_GAUGE, NULL,
                    "Whether XDP is on its interface and can do a chain of filters in force.");

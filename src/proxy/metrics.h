@@ -22,6 +22,7 @@ struct proxy_sum {
     uint64_t refused[PROXY_REFUSED], ended[SESSION_ENDS];
     uint64_t overtakings;
     uint64_t fast_packets[2], fast_sessions; /**< those that the driver carried, and carries */
+    uint64_t fast_dropped;                   /**< players' datagrams over their chain's limit */
     bool is_fast;                            /**< whether it may carry any */
     struct places_sum places;
     const struct geo *geo; /**< NULL: nobody knows places */

@@ -3,7 +3,7 @@
  * carry it leaves as it is and passes on: the sockets decide about it, and count it. */
 #include <linux/if_packet.h>
 
-#include "fastpath/part.bpf.h"
+#include "fastpath/checksum.bpf.h"
 #include "proxy/shared.h"
 
 /* Ethernet, a tag, IPv6. */
@@ -34,6 +34,15 @@ struct {
     __type(value, struct proxy_fast_slot);
 } slots SEC(".maps");
 
+/* By slot. */
+struct {
+    __uint(type, BPF_MAP_TYPE_ARRAY);
+    __uint(max_entries, 1);
+    __uint(map_flags, BPF_F_MMAPABLE);
+    __type(key, uint32_t);
+    __type(value, struct proxy_fast_limit);
+} limits SEC(".maps");
+
 struct {
     __uint(type, BPF_MAP_TYPE_ARRAY);
     __uint(max_entries, 1);
@@ -56,14 +65,17 @@ struct way {
     struct proxy_fast_count *count;
     uint64_t link;        /* that of the end where it leaves */
     uint64_t now_ns;      /* the coarse clock */
+    uint32_t index;       /* of the slot */
     uint32_t end;         /* 0: read, 1: write */
     uint32_t token_bytes; /* that are cut off */
     bool cuts_front;
+    bool stays; /* on this interface, and the UDP header where it is */
 };
 
 /* A session, and one of its ends. */
 struct place {
     struct proxy_fast_slot *slot;
+    uint32_t index; /* of the slot */
     uint32_t end;
 };
 
@@ -86,8 +98,8 @@ ALWAYS_INLINE bool find_place(const uint32_t peer[4], uint16_t peer_port, uint16
     if (found == 0)
         return false;
     place->end = (found - 1) & 1;
-    index = (found - 1) >> 1;
-    place->slot = bpf_map_lookup_elem(&slots, &index);
+    place->index = (found - 1) >> 1;
+    place->slot = bpf_map_lookup_elem(&slots, &place->index);
     return place->slot != NULL;
 }
 
@@ -99,6 +111,7 @@ ALWAYS_INLINE bool find_way(const struct fastpath_datagram *datagram, struct way
     if (!find_place(datagram->source, datagram->source_port, datagram->port, &place))
         return false;
     way->slot = place.slot;
+    way->index = place.index;
     way->end = place.end;
     /* Not by an index that is computed: constants are what the compiler of clang 14 can follow. */
     bool is_write = way->end != 0;
@@ -211,20 +224,60 @@ ALWAYS_INLINE uint16_t complement(uint16_t sum)
     return (uint16_t)~sum;
 }
 
+/* What stands for a checksum that the sender left to its interface. */
+ALWAYS_INLINE uint16_t partial_checksum(const struct proxy_fast_end *end, uint16_t bytes)
+{
+    return part_fold((uint64_t)end->sum + complement(end->peer_port) + complement(end->own_port) +
+                     bytes);
+}
+
+/* The checksum of a datagram that leaves, from the sum of its payload. */
+ALWAYS_INLINE uint16_t whole_checksum(const struct way *way, uint64_t sum, uint16_t bytes)
+{
+    uint16_t checksum = complement(part_fold(sum + way->out->sum + 2 * (uint64_t)bytes));
+    return checksum != 0 ? checksum : 0xffff;
+}
+
+/* As next_checksum(), of a partial one. Natively nothing but bytes leaves, so that it is computed.
+ * In the generic mode it has to stay a partial one, for the same interface to complete where it
+ * stood; a whole one that looks like it, which would become wrong, is told by the payload. */
+ALWAYS_INLINE uint16_t next_partial_checksum(struct xdp_md *context, const struct fastpath_cpu *own,
+                                             struct way *way, uint16_t checksum)
+{
+    const struct fastpath_datagram *datagram = &own->datagram;
+    bool is_generic = (own->interface & FASTPATH_IS_GENERIC) != 0;
+    uint32_t cut = is_generic ? 0 : way->token_bytes;
+    uint32_t at = datagram->udp_at + (uint32_t)sizeof(struct udphdr) + (way->cuts_front ? cut : 0);
+    uint32_t payload_bytes = datagram->udp_bytes - (uint32_t)sizeof(struct udphdr) - cut;
+    uint16_t bytes = bpf_htons(datagram->udp_bytes);
+    uint16_t next_bytes = bpf_htons((uint16_t)(datagram->udp_bytes - way->token_bytes));
+
+    if ((own->interface & FASTPATH_IS_VETH) == 0)
+        return 0;
+    way->stays = is_generic;
+    uint64_t sum = checksum_sum(context, at, payload_bytes);
+    if (!is_generic)
+        return whole_checksum(way, sum, next_bytes);
+    bool is_whole = part_fold(sum + way->in->sum + 2 * (uint64_t)bytes + checksum) == 0xffff;
+    return is_whole ? 0 : partial_checksum(way->out, next_bytes);
+}
+
 /* The checksum of the datagram as it leaves, in network order, from the one with which it came:
  * that of the payload is what the headers and the token leave of it. Returns 0 for one of which
- * that cannot be known: there is none, or it looks like one that the sender left to its network
- * interface, as between containers, so that it is of the addresses alone. */
-ALWAYS_INLINE uint16_t next_checksum(const struct fastpath_datagram *datagram,
-                                     const struct way *way, uint16_t checksum)
+ * that cannot be known: there is none, or it looks like a partial one that is not to be completed
+ * here. */
+ALWAYS_INLINE uint16_t next_checksum(struct xdp_md *context, const struct fastpath_cpu *own,
+                                     struct way *way, uint16_t checksum)
 {
+    const struct fastpath_datagram *datagram = &own->datagram;
     const struct proxy_fast_end *in = way->in;
     uint16_t bytes = bpf_htons(datagram->udp_bytes);
     uint16_t next_bytes = bpf_htons((uint16_t)(datagram->udp_bytes - way->token_bytes));
-    uint64_t addresses = (uint64_t)in->sum + complement(in->peer_port) + complement(in->own_port);
 
-    if (checksum == 0 || checksum == part_fold(addresses + bytes))
+    if (checksum == 0)
         return 0;
+    if (checksum == partial_checksum(in, bytes))
+        return next_partial_checksum(context, own, way, checksum);
     uint64_t sum = (uint64_t)complement(checksum) + complement(in->sum) + 2 * complement(bytes);
     if (way->token_bytes > 0) {
         uint16_t token = complement(way->slot->token_sum);
@@ -235,30 +288,56 @@ ALWAYS_INLINE uint16_t next_checksum(const struct fastpath_datagram *datagram,
             sum = (uint16_t)(rest << 8 | rest >> 8);
         }
     }
-    uint16_t next = complement(part_fold(sum + way->out->sum + 2 * (uint64_t)next_bytes));
-    return next != 0 ? next : 0xffff;
+    return whole_checksum(way, sum, next_bytes);
 }
 
 /* Whether nothing that came before can wait in a socket. */
-ALWAYS_INLINE bool is_open(struct proxy_fast_count *count)
+ALWAYS_INLINE bool is_open(const struct way *way)
 {
-    uint64_t gate = *(volatile uint64_t *)&count->gate;
+    uint64_t gate = *(volatile uint64_t *)&way->count->gate;
 
     if (gate == PROXY_FAST_OPEN)
         return true;
-    uint64_t now = bpf_ktime_get_ns();
-    bool opens = gate != 0 && now - gate > PROXY_FAST_GAP_NS;
-    count->gate = opens ? PROXY_FAST_OPEN : now;
-    return opens;
+    if ((gate & PROXY_FAST_SETTLED) == 0 || bpf_ktime_get_ns() - gate <= PROXY_FAST_GAP_NS)
+        return false;
+    way->count->gate = PROXY_FAST_OPEN;
+    return true;
 }
 
-/* Whether the interface by which the datagram leaves is there. */
+/* Leaves a datagram of a session to the sockets. One among others that are carried may be overtaken
+ * by them, which is counted; else those that come next wait until it is sent on. */
+ALWAYS_INLINE int pass_on(struct proxy_fast_counters *own, const struct way *way)
+{
+    if (*(volatile uint64_t *)&way->count->gate == PROXY_FAST_OPEN)
+        own->left++;
+    else
+        way->count->gate = bpf_ktime_get_ns() & ~PROXY_FAST_SETTLED;
+    return XDP_PASS;
+}
+
+/* Whether the interface by which the datagram leaves is there, and up. */
 ALWAYS_INLINE bool has_door(const struct xdp_md *context, const struct way *way)
 {
     uint32_t number = (uint32_t)(way->link >> PROXY_FAST_DOOR_SHIFT);
+    const struct fastpath_door *door = door_of(way->link);
 
-    return door_of(way->link)->index == context->ingress_ifindex ||
-           bpf_map_lookup_elem(&doors, &number) != NULL;
+    return door->mtu != 0 && (door->index == context->ingress_ifindex ||
+                              bpf_map_lookup_elem(&doors, &number) != NULL);
+}
+
+/* Takes the datagram from what its player may send, if that is limited. */
+ALWAYS_INLINE enum rate_verdict take(const struct fastpath_cpu *own, const struct way *way)
+{
+    uint32_t index = way->index;
+
+    if (way->end != 0 || way->slot->is_limited == 0)
+        return RATE_PASSES;
+    struct proxy_fast_limit *limit = bpf_map_lookup_elem(&limits, &index);
+    if (limit == NULL)
+        return RATE_UNDECIDED;
+    const struct rate_moment moment =
+        rate_moment_of(&limit->law, way->now_ns + (uint64_t)own->monotonic_offset_ns);
+    return rate_window_take(&limit->window, &limit->law, &moment);
 }
 
 /* Makes the datagram in memory of the CPU the one that leaves. */
@@ -353,9 +432,12 @@ int paddock_proxy(struct xdp_md *context)
     if (own == NULL || counted == NULL)
         return XDP_PASS;
     struct fastpath_datagram *datagram = &own->datagram;
-    if (!find_way(datagram, &way) || !is_its_way(datagram, &way) || is_sample() ||
-        datagram->tags_count > 1 || datagram->hops <= 1 || datagram->udp_bytes > MAX_UDP_BYTES ||
-        !read_token(context, datagram, &way))
+    if (!find_way(datagram, &way) || !is_its_way(datagram, &way))
+        return XDP_PASS;
+    if (is_sample() || datagram->tags_count > 1 || datagram->hops <= 1 ||
+        datagram->udp_bytes > MAX_UDP_BYTES)
+        return pass_on(counted, &way);
+    if (!read_token(context, datagram, &way)) /* it is another session's */
         return XDP_PASS;
 
     void *end = (void *)(uintptr_t)context->data_end;
@@ -363,24 +445,52 @@ int paddock_proxy(struct xdp_md *context)
     void *at = start + (datagram->udp_at & MAX_UDP_AT);
     if (at + sizeof(struct udphdr) > end)
         return XDP_PASS;
-    uint16_t checksum = next_checksum(datagram, &way, ((struct udphdr *)at)->check);
-    if (checksum == 0 || !is_open(way.count))
-        return XDP_PASS;
+    uint16_t checksum = next_checksum(context, own, &way, ((struct udphdr *)at)->check);
+    if (checksum == 0 || !is_open(&way))
+        return pass_on(counted, &way);
     way.now_ns = bpf_ktime_get_coarse_ns();
     if (!is_told(datagram, &way) || !has_door(context, &way))
-        return XDP_PASS;
+        return pass_on(counted, &way);
 
     uint32_t frame_bytes = (uint32_t)shared_word_opaque((uint64_t)(end - start));
     uint32_t used_bytes = datagram->udp_at + datagram->udp_bytes;
     int32_t tags = (int32_t)datagram->tags_count - (tag_of(way.link) != 0);
     int32_t front = PART_TAG_BYTES * tags + (way.cuts_front ? (int32_t)way.token_bytes : 0);
-    if (!resize(context, &way, front, frame_bytes, used_bytes))
-        return XDP_PASS;
+    bool is_here = door_of(way.link)->index == context->ingress_ifindex;
+    if (way.stays && (front != 0 || !is_here))
+        return pass_on(counted, &way);
+    /* Room is made before the datagram is counted against a limit, as it may not be had. */
+    if (front < 0 && bpf_xdp_adjust_head(context, front) != 0)
+        return pass_on(counted, &way);
+    enum rate_verdict verdict = take(own, &way);
+    if (verdict == RATE_OVER) {
+        counted->over_limit++;
+        return XDP_DROP;
+    }
+    if (verdict != RATE_PASSES) {
+        if (front < 0)
+            bpf_xdp_adjust_head(context, -front);
+        return pass_on(counted, &way);
+    }
+    if (!resize(context, &way, front > 0 ? front : 0, frame_bytes, used_bytes))
+        return pass_on(counted, &way);
     turn(datagram, &way);
     if (!write_frame(context, datagram, checksum))
         return XDP_ABORTED; /* it always fits: there was room for as much */
     count(counted, &way, datagram->udp_bytes - (uint32_t)sizeof(struct udphdr));
     return leave(context, &way, own);
+}
+
+/* Counts a frame that leave() has sent and the other interface has not taken: of the tracepoint's
+ * arguments the sixth is the map by which it was to leave. */
+SEC("raw_tracepoint/xdp_redirect_err")
+int paddock_loss(const struct bpf_raw_tracepoint_args *loss)
+{
+    struct fastpath_cpu *own = part_cpu(bpf_get_smp_processor_id());
+
+    if (own != NULL && (uint32_t)loss->args[5] == settings.doors_id)
+        own->lost++;
+    return 0;
 }
 
 /* A datagram that the kernel sends for a socket of this host. */

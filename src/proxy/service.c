@@ -304,7 +304,15 @@ static int open_fast(struct proxy *proxy, const struct proxy_settings *settings,
                                                .workers = workers_count(proxy->env.workers),
                                                .max_sessions = proxy->max_sessions,
                                                .keeps_traffic = settings->dscp};
-    return options.fastpath != NULL ? proxy_fast_open(&proxy->fast, &options, error) : 0;
+    if (options.fastpath == NULL)
+        return 0;
+    int code = proxy_fast_open(&proxy->fast, &options, error);
+    if (code == 0 || !fastpath_is_automatic(options.fastpath))
+        return code;
+    LOG_EVENT(proxy->env.log, LOG_LEVEL_INFO,
+              log_text("message", "sockets carry sessions without xdp"),
+              log_text("reason", error->text));
+    return 0;
 }
 
 /* What lets sessions migrate between workers. */
@@ -580,7 +588,8 @@ static bool is_ready(const void *self)
     return catalog_read(proxy->env.catalog)->number > 0;
 }
 
-/* What the driver has carried was received and sent. It took less than any bound of durations. */
+/* What the driver has carried was received and sent, or received and dropped. It took less than any
+ * bound of durations. */
 static void add_fast(struct proxy_sum *sum, const struct proxy *proxy)
 {
     struct port_sum *in[2] = {&sum->players, &sum->upstream};
@@ -589,6 +598,7 @@ static void add_fast(struct proxy_sum *sum, const struct proxy *proxy)
 
     proxy_fast_count(proxy->fast, sum->fast_packets, bytes);
     sum->fast_sessions = proxy_fast_sessions(proxy->fast);
+    sum->overtakings += proxy_fast_left(proxy->fast);
     sum->is_fast = atomic_load_explicit(&proxy->obstacle, memory_order_relaxed) == NULL &&
                    fastpath_is_attached(proxy->env.fastpath);
     for (unsigned i = 0; i < 2; i++) {
@@ -598,6 +608,11 @@ static void add_fast(struct proxy_sum *sum, const struct proxy *proxy)
         out[i]->sent_bytes += bytes[i];
         sum->processing_ns[i].buckets[0] += sum->fast_packets[i];
     }
+    sum->fast_dropped = proxy_fast_over_limit(proxy->fast);
+    sum->players.received += sum->fast_dropped;
+    sum->players.packets[PROXY_FILTERED + chain_reason_number(FILTER_LIMIT_REASON)] +=
+        sum->fast_dropped;
+    sum->processing_ns[0].buckets[0] += sum->fast_dropped;
 }
 
 static struct proxy_sum sum_up(struct proxy *proxy)

@@ -12,6 +12,7 @@
 #include <stdint.h>
 
 #include "fastpath/shared.h"
+#include "filters/rate_window.h"
 
 /** The most bytes of a token that the program compares. */
 #define PROXY_FAST_TOKEN_BYTES 16
@@ -22,12 +23,16 @@
 /** Of so many datagrams a trace sees one. */
 #define PROXY_FAST_SAMPLE 16
 
-/** A direction is carried from the first datagram on that comes so long after the one before: until
- * then earlier ones may wait in a socket, and would be overtaken. */
+/** A direction is carried from the first datagram on that comes so long after the one before, if
+ * that is sent on by then: earlier ones may wait in a socket, or on their way there, and would be
+ * overtaken. */
 #define PROXY_FAST_GAP_NS 2000000
 
 /** proxy_fast_count.gate: it is carried. */
 #define PROXY_FAST_OPEN UINT64_MAX
+
+/** proxy_fast_count.gate, the lowest bit of a time: the datagram is sent on. */
+#define PROXY_FAST_SETTLED UINT64_C(1)
 
 /** proxy_fast_end.told counts in 2^30 ns, about seconds, of the kernel's coarse clock. */
 #define PROXY_FAST_TOLD_SHIFT 30
@@ -56,6 +61,7 @@ struct proxy_fast_settings {
     uint64_t mask;          /**< of the buckets' indexes */
     uint64_t is_sampled;    /**< 1: one datagram in #PROXY_FAST_SAMPLE goes to the sockets */
     uint64_t keeps_traffic; /**< 1: DSCP and ECN are carried through; else 0 */
+    uint64_t doors_id;      /**< the kernel's id of the map of the doors */
     struct fastpath_door doors[PROXY_FAST_DOORS]; /**< the first is none */
 };
 
@@ -73,8 +79,8 @@ struct proxy_fast_end {
 /** Of one direction, with frames that were sent alone. The program adds, workers take. */
 struct proxy_fast_count {
     uint64_t packets, bytes; /**< UDP payload as it was sent */
-    uint64_t gate;   /**< #PROXY_FAST_OPEN; else when a datagram was passed on last, kernel's clock;
-                        0:   none was yet */
+    uint64_t gate;   /**< #PROXY_FAST_OPEN; else when a datagram was passed on last, kernel's clock,
+                        with #PROXY_FAST_SETTLED or not; 0:   none was yet */
     int64_t last_ns; /**< the coarse monotonic clock of the kernel */
 };
 
@@ -91,8 +97,16 @@ struct proxy_fast_slot {
     uint8_t token_bytes;    /**< that all datagrams of the player have; 0: none */
     uint8_t is_suffix : 1;  /**< where it stands; */
     uint8_t is_removed : 1; /**< whether the server gets it */
+    uint8_t is_limited : 1; /**< the player's datagrams are, by #proxy_fast_limit */
     uint8_t token[PROXY_FAST_TOKEN_BYTES];
 } __attribute__((aligned(64)));
+
+/** What the player of a slot may send, while it is limited: taken from by programs and the worker.
+ */
+struct proxy_fast_limit {
+    struct rate_law law;
+    struct rate_window window;
+};
 
 /** Entries: the high half of the hash, then 1 + 2 * the slot + the end; 0: none. */
 struct proxy_fast_bucket {
@@ -102,6 +116,8 @@ struct proxy_fast_bucket {
 /** What a CPU has sent, read and write; on cache lines of its own. */
 struct proxy_fast_counters {
     uint64_t packets[2], bytes[2];
+    uint64_t over_limit; /**< datagrams of players that were dropped */
+    uint64_t left;       /**< to the sockets, among others of a direction that is carried */
 } __attribute__((aligned(64)));
 
 /** The hash of a frame's source and ports: the low bits are those of the bucket. */

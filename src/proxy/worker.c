@@ -34,10 +34,12 @@ void worker_show_size(struct proxy_worker *worker)
     worker->has_changed = false;
 }
 
-/* Of all upstream sockets that were ready in one turn of the loop. */
-static void send_answers(void *user)
+/* Answers of all upstream sockets that were ready in one turn of the loop leave at its end. */
+static void end_turn(void *user)
 {
-    port_batch_flush(((struct proxy_worker *)user)->options.worker->batch);
+    struct proxy_worker *worker = user;
+    port_batch_flush(worker->options.worker->batch);
+    carriages_settle(worker);
 }
 
 static void note_end(void *user, const struct session *session, enum session_end end)
@@ -190,7 +192,7 @@ int proxy_worker_new(struct proxy_worker **made, const struct proxy_worker_optio
     worker->options = *options;
     worker->tick = (struct loop_timer){.fire = tick, .user = worker};
     worker->sweep = (struct loop_timer){.fire = upstreams_sweep, .user = worker};
-    worker->flush = (struct loop_timer){.fire = send_answers, .user = worker};
+    worker->flush = (struct loop_timer){.fire = end_turn, .user = worker};
     worker->shown =
         (struct filter_sessions){.find = find_place, .count = count_sessions, .is_open = is_open};
     worker->call.sessions = &worker->shown;
@@ -239,11 +241,13 @@ void proxy_worker_free(struct proxy_worker *worker)
     loop_timer_stop(worker->options.worker->loop, &worker->tick);
     if (worker->handovers.ready != NULL)
         loop_remove(worker->options.worker->loop, &worker->handovers);
+    if (worker->world != NULL) /* the version that it knew may be gone */
+        worker_begin_batch(worker);
     datagrams_take_over(worker);
     sessions_each_server(worker->sessions, end_stopped, worker);
     loop_timer_stop(worker->options.worker->loop, &worker->sweep);
     loop_timer_stop(worker->options.worker->loop, &worker->flush);
-    send_answers(worker);
+    end_turn(worker);
     upstreams_sweep(worker); /* what is left in the sockets is looked up among the sessions */
     sessions_free(worker->sessions);
     free(worker->carriages);

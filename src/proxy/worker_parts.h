@@ -25,8 +25,20 @@ struct carriage {
     struct in6_addr away; /**< the own address to which the last answer came */
     uint32_t carried;     /**< as proxy_lane_offer(); 0: by sockets alone */
     uint32_t offered_ms;  /**< when it was offered last, modulo 2^32 */
+    uint16_t since;       /**< about when, */
+    uint16_t passed;      /**< and how many datagrams, while the driver waited for a pause */
     uint32_t seen;        /**< the version under which an answer passed last, as well */
+    uint16_t listener;    /**< the session's, when it was offered */
 };
+
+/** One direction of a session in the driver, of which all that came to the sockets before the turn
+ * in hand is sent on when that is over. */
+struct settled {
+    uint32_t carried, end; /**< 0: read, 1: write */
+};
+
+/** The most of a turn; others wait for their next datagram. */
+#define SETTLED_MOST 256
 
 /** A worker. */
 struct proxy_worker {
@@ -47,6 +59,8 @@ struct proxy_worker {
     int64_t now_ns;        /**< monotonic: of the batch in hand */
     bool is_caught_up;     /**< as well: it was all that there was */
     uint64_t fast_version; /**< as well; 0: the driver carries nothing */
+    struct settled settled[SETTLED_MOST];
+    unsigned settled_count;
     struct timing {
         int64_t began_ns, before_ns; /**< of the batch in hand, if it is timed; of the one before */
         uint64_t duration_ns;        /**< of a datagram */
@@ -107,6 +121,9 @@ void upstreams_sweep(void *user);
 
 /** Brings a session up to date with what the driver has carried. @param user the worker. */
 void carriages_refresh(void *user, struct session *session);
+
+/** Tells the driver what is settled, at the end of a turn. */
+void carriages_settle(struct proxy_worker *worker);
 
 /** Leaves a session to the sockets. */
 void carriages_withdraw(struct proxy_worker *worker, struct session *session);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* QCMP's part of the fast path: answers pings in the driver. Datagrams that it does not answer it
  * leaves as they are and passes on: the sockets decide about them, and count them. */
-#include "fastpath/part.bpf.h"
+#include "fastpath/checksum.bpf.h"
 
 #include <qcmp/wire.h>
 
@@ -19,9 +19,11 @@
 
 /* What the answer takes from the payload, which is gone once the frame has grown. Host order. */
 struct ping {
-    bool is_ping;   /* or another datagram that reaches the sockets */
-    bool is_judged; /* by rules, which takes its time */
+    bool is_ping;    /* or another datagram that reaches the sockets */
+    bool is_judged;  /* by rules, which takes its time */
+    bool is_partial; /* the pong must leave its checksum to an interface as well */
     uint8_t nonce;
+    uint16_t checksum; /* network order */
     uint64_t client;
     uint64_t seen_ns; /* monotonic */
     uint64_t received_ns;
@@ -46,9 +48,26 @@ ALWAYS_INLINE void read_payload(struct xdp_md *context, const struct fastpath_da
     if (datagram->udp_bytes != PING_UDP_BYTES || at + PING_UDP_BYTES > end ||
         *(uint64_t *)data != bpf_cpu_to_be64(LAYOUT_HEADER(LAYOUT_PING, LAYOUT_PING_LENGTH)))
         return;
+    ping->checksum = ((struct udphdr *)at)->check;
     ping->nonce = data[LAYOUT_NONCE_OFFSET];
     ping->client = bpf_be64_to_cpu(*(uint64_t *)(data + LAYOUT_CLIENT_OFFSET));
     ping->is_ping = true;
+}
+
+/* In the generic mode a checksum that the sender left to its interface must stay such a one.
+ * Returns whether the pong can have the right kind. One that is right as it is looks like it, and
+ * would become wrong. */
+ALWAYS_INLINE bool tell_checksum(struct xdp_md *context, const struct fastpath_cpu *own,
+                                 struct ping *ping)
+{
+    const struct fastpath_datagram *datagram = &own->datagram;
+
+    if ((own->interface & FASTPATH_IS_GENERIC) == 0 ||
+        ping->checksum != part_partial_checksum(datagram, PING_UDP_BYTES))
+        return true;
+    uint64_t sum = checksum_sum(context, datagram->udp_at, PING_UDP_BYTES);
+    ping->is_partial = true;
+    return (own->interface & FASTPATH_IS_VETH) != 0 && part_fold(sum + ping->checksum) != 0xffff;
 }
 
 /* Whether to decide here about a datagram, and whether its source may ask at all, before anything
@@ -118,6 +137,8 @@ ALWAYS_INLINE bool write_udp(void *at, void *end, const struct fastpath_cpu *own
     udp->dest = own->datagram.source_port;
     udp->len = bpf_htons(PONG_UDP_BYTES);
     udp->check = checksum != 0 ? bpf_htons(checksum) : 0xffff; /* 0 would say that there is none */
+    if (ping->is_partial)
+        udp->check = part_partial_checksum(&own->datagram, PONG_UDP_BYTES);
     return true;
 }
 
@@ -171,7 +192,8 @@ int paddock_qcmp(struct xdp_md *context)
         return XDP_PASS;
     /* Before the ping has cost its source anything: if it is passed on, the sockets judge it. */
     if (outcome == OUTCOME_VALID) {
-        if (!part_grow(context, &own->datagram, GROWTH))
+        if (!tell_checksum(context, own, &ping) ||
+            !part_grow(context, &own->datagram, GROWTH, ping.is_partial))
             return XDP_PASS;
         outcome = limit(rules, &own->datagram, ping.seen_ns);
     }

@@ -1,14 +1,18 @@
 # Real processes over real sockets, driven from Python's standard library.
 #
-# paddock_integration_test(NAME [TIMEOUT seconds] [ENVIRONMENT NAME=value;...]): tests/integration/test_NAME.py as the test
-# paddock.integration.NAME.
+# paddock_integration_test(NAME [VARIANT variant] [TIMEOUT seconds] [ENVIRONMENT NAME=value;...]): tests/integration/test_NAME.py as the
+# test paddock.integration.NAME, or paddock.integration.NAME_VARIANT.
 # Exit code 77 is a skip. Sanitizers slow things down, so that the bulky tests count half as far.
 if(NOT PADDOCK_BUILD_PROGRAM)
     return()
 endif()
 
 function(paddock_integration_test name)
-    cmake_parse_arguments(PARSE_ARGV 1 arg "" "TIMEOUT;ENVIRONMENT" "")
+    cmake_parse_arguments(PARSE_ARGV 1 arg "" "VARIANT;TIMEOUT;ENVIRONMENT" "")
+    set(test paddock.integration.${name})
+    if(arg_VARIANT)
+        string(APPEND test _${arg_VARIANT})
+    endif()
     if(NOT arg_TIMEOUT)
         set(arg_TIMEOUT 180)
     endif()
@@ -16,9 +20,9 @@ function(paddock_integration_test name)
     if(PADDOCK_SANITIZE)
         set(scale 0.5)
     endif()
-    add_test(NAME paddock.integration.${name}
+    add_test(NAME ${test}
              COMMAND ${Python3_EXECUTABLE} -B ${PROJECT_SOURCE_DIR}/tests/integration/test_${name}.py)
-    set_tests_properties(paddock.integration.${name} PROPERTIES
+    set_tests_properties(${test} PROPERTIES
         SKIP_RETURN_CODE 77 TIMEOUT ${arg_TIMEOUT} LABELS integration
         ENVIRONMENT "PADDOCK=$<TARGET_FILE:paddock>;PADDOCK_SANITIZE=${PADDOCK_SANITIZE};PADDOCK_SCALE=${scale};${arg_ENVIRONMENT}")
 endfunction()
@@ -59,11 +63,17 @@ paddock_integration_test(shutdown)
 paddock_integration_test(privileges)
 paddock_integration_test(counting ENVIRONMENT "PADDOCK_COUNTING=$<TARGET_FILE:paddock_counting>")
 if(PADDOCK_HAVE_XDP)
-    foreach(name proxy_xdp proxy_carried xdp)
-        paddock_integration_test(${name} TIMEOUT 300
-                                 ENVIRONMENT "PADDOCK_PASS_OBJECT=${PROJECT_BINARY_DIR}/bpf/pass.bpf.o;PADDOCK_FAULTY=$<TARGET_FILE:paddock_faulty>")
+    set(environment "PADDOCK_PASS_OBJECT=${PROJECT_BINARY_DIR}/bpf/pass.bpf.o;PADDOCK_FAULTY=$<TARGET_FILE:paddock_faulty>")
+    foreach(name proxy_xdp xdp)
+        paddock_integration_test(${name} TIMEOUT 300 ENVIRONMENT "${environment}")
     endforeach()
-    paddock_integration_test(load_xdp ENVIRONMENT "PADDOCK_PASS_OBJECT=${PROJECT_BINARY_DIR}/bpf/pass.bpf.o")
+    # The proxy's suites once more, twice. With a sanitizer it is a small part of them, once.
+    paddock_integration_test(proxy_carried TIMEOUT 300 ENVIRONMENT "${environment};PADDOCK_SCALE=0.25")
+    if(NOT PADDOCK_SANITIZE)
+        paddock_integration_test(proxy_carried VARIANT generic TIMEOUT 300
+                                 ENVIRONMENT "${environment};PADDOCK_SCALE=0.25;PADDOCK_XDP_MODE=generic")
+    endif()
+    paddock_integration_test(load_xdp ENVIRONMENT "${environment}")
 endif()
 foreach(name faults fault_start fault_ping fault_network proxy_faults)
     paddock_integration_test(${name} TIMEOUT 600 ENVIRONMENT "PADDOCK_FAULTY=$<TARGET_FILE:paddock_faulty>")
@@ -81,7 +91,7 @@ if(NOT PADDOCK_SANITIZE)
 endif()
 
 # The queue in which packets wait for their CPU is one for all namespaces: a flood overruns it also for those who would miss a single packet.
-foreach(name network neighbours outages guard load many faults fault_network load_xdp proxy_xdp proxy_carried xdp)
+foreach(name network neighbours outages guard load many faults fault_network load_xdp proxy_xdp xdp)
     if(TEST paddock.integration.${name})
         set_tests_properties(paddock.integration.${name} PROPERTIES RESOURCE_LOCK backlog)
     endif()

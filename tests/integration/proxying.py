@@ -26,6 +26,71 @@ CAPTURE, ROUTER = FILTER("capture", "Capture"), FILTER("token_router", "TokenRou
 BALANCER, DROP, PASS = FILTER("load_balancer", "LoadBalancer"), FILTER("drop", "Drop"), FILTER("pass", "Pass")
 
 
+class Loopback:
+    """The ground: where players and game servers are. They are on the proxy's own host, and tests say addresses as they are there.
+    On another ground, as in test_proxy_carried.py, others stand in their place."""
+    flags = ()
+    network = "127.0.0.0/8"  # all players' addresses are in it
+
+    @staticmethod
+    def among_players():
+        """Inside, this thread makes sockets of players and game servers."""
+        return contextlib.nullcontext()
+
+    @staticmethod
+    def own(address):
+        """In place of the address of a player or a game server."""
+        return address
+
+    @staticmethod
+    def proxy(address):
+        """In place of an address of the proxy's, as players see it."""
+        return address
+
+    @staticmethod
+    def lost():
+        """Datagrams that were lost between hosts before the proxy's could receive them, so far."""
+        return 0
+
+    def pause(self):
+        """What a player does between an answer and what it sends next."""
+
+    def leave(self, proxy):
+        """A proxy is about to end."""
+
+
+GROUND = Loopback()
+
+
+def own_address(address="127.0.0.1"):
+    return GROUND.own(address)
+
+
+def proxy_address(address="127.0.0.1"):
+    return GROUND.proxy(address)
+
+
+def udp_socket(address="127.0.0.1", port=None):
+    """A socket of a player or a game server, of the address's family; with a port it is bound to what stands for the address."""
+    with GROUND.among_players():
+        made = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_DGRAM)
+    made.settimeout(support.ANSWER_SECONDS)
+    if port is not None:
+        made.bind((own_address(address), port))
+    return made
+
+
+def target_of(name):
+    """A socket's name as configurations and logs have it."""
+    return f"[{name[0]}]:{name[1]}" if ":" in name[0] else f"{name[0]}:{name[1]}"
+
+
+def losses():
+    """Returns what tells how many datagrams to the proxy have been lost between hosts since then."""
+    before = GROUND.lost()
+    return lambda: GROUND.lost() - before
+
+
 def many_descriptors():
     """Lets this process have as many descriptors as it may; returns how many."""
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
@@ -144,7 +209,12 @@ class Proxy(Configured):
                     "paddock": {"workers": workers, "udp": {"port": 0, "loopback": loopback, **(udp or {})}}}
         if filters is not None:
             document["filters"] = filters
-        super().__init__(document, "--service.udp", *flags, ready="udp ready", **options)
+        super().__init__(document, "--service.udp", *GROUND.flags, *flags, ready="udp ready", **options)
+
+    def __exit__(self, *failure):
+        if self.process.poll() is None:
+            GROUND.leave(self)
+        super().__exit__(*failure)
 
     def reload(self, udp=None, **document):
         self.document["paddock"]["udp"] |= udp or {}
@@ -154,6 +224,7 @@ class Proxy(Configured):
         return wait_until(lambda: self.metrics()[series] == value, f"{series} is {value}: {self.metrics()[series]}")
 
     def stop(self):
+        GROUND.leave(self)
         status = self.end()
         if status != 0:
             raise AssertionError(f"exit status {status}: {self.stderr()}")
@@ -199,12 +270,19 @@ def check_sums_of(metrics):
         raise AssertionError(f"sessions: {began} began, {live} are, {value(metrics, 'paddock_udp_sessions_ended_total')} ended")
 
 
+def is_all_counted(proxy, read, write, lost):
+    """Whether each of so many datagrams that were sent to the proxy was received, or dropped by its host's kernel, or lost before."""
+    metrics = proxy.metrics()
+    missing = [sent - value(metrics, "paddock_udp_received_total", event=event) - value(metrics, "paddock_udp_kernel_drops_total", event=event)
+               for event, sent in (("read", read), ("write", write))]
+    return min(missing) >= 0 and sum(missing) == lost()
+
+
 class Servers:
     """Game servers in one thread. Each answers what it gets with `answer(index, data)`, a list of answers."""
 
     def __init__(self, count, answer=lambda index, data: [data], address="127.0.0.1", port=0):
-        family = socket.AF_INET6 if ":" in address else socket.AF_INET
-        self.sockets = [socket.socket(family, socket.SOCK_DGRAM) for _ in range(count)]
+        self.sockets = [udp_socket(address, port) for _ in range(count)]
         self.seen = [[] for _ in range(count)]  # (data, source) of each
         self.answered = 0  # datagrams that the kernel took
         self.later = collections.deque()  # (monotonic seconds, socket, data, to)
@@ -214,11 +292,9 @@ class Servers:
         self._selector = selectors.DefaultSelector()
         for index, server in enumerate(self.sockets):
             make_room(server)
-            server.bind((address, port))
             server.setblocking(False)
             self._selector.register(server, selectors.EVENT_READ, index)
-        ports = [server.getsockname()[1] for server in self.sockets]
-        self.targets = [f"[{address}]:{port}" if ":" in address else f"{address}:{port}" for port in ports]
+        self.targets = [target_of(server.getsockname()) for server in self.sockets]
         self._thread = threading.Thread(target=self._serve)
 
     def __enter__(self):
@@ -269,10 +345,13 @@ class Servers:
 class Player:
     """A socket that is connected to the proxy, so that an answer from elsewhere does not arrive."""
 
-    def __init__(self, port, address="127.0.0.1"):
-        self.socket = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_DGRAM)
-        self.socket.connect((address, port))
-        self.socket.settimeout(support.ANSWER_SECONDS)
+    def __init__(self, port, address="127.0.0.1", source=None, number=0):
+        self.socket = udp_socket(address) if source is None else udp_socket(source, number)
+        self.socket.connect((proxy_address(address), port))
+
+    @property
+    def name(self):
+        return target_of(self.socket.getsockname())
 
     def __enter__(self):
         return self
@@ -281,6 +360,7 @@ class Player:
         self.socket.close()
 
     def ask(self, data):
+        GROUND.pause()
         self.socket.send(data)
         return self.socket.recv(65536)
 

@@ -10,11 +10,11 @@ import struct
 import time
 import unittest
 
+import proxying
 import support
-from proxying import Player, Proxy, Servers, by_token, cluster, value
-from serving import NOT_RELOADED, public_folder
-from support import Server, wait_until
-from test_provider import Provided, clusters, echo
+from proxying import Player, Proxy, Servers, by_token, cluster, own_address, target_of, value
+from serving import NOT_RELOADED
+from support import wait_until
 
 
 def name(kind):
@@ -27,15 +27,10 @@ def use(kind, config=None):
 
 
 class FilterTest(unittest.TestCase):
-    def start(self, stack, filters, *servers):
-        folder = stack.enter_context(public_folder())
-        path = folder / "config.yaml"
-        path.write_text(json.dumps(json.loads(clusters(*servers)) | {"filters": filters}), encoding="utf-8")
-        service = stack.enter_context(Provided(path))
-        player = stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
-        player.settimeout(support.ANSWER_SECONDS)
-        player.connect(("127.0.0.1", service.port))
-        return path, service, player
+    def start(self, stack, filters, servers):
+        """A proxy with these filters before one server, and a player's socket."""
+        proxy = stack.enter_context(Proxy([cluster(servers.targets[0])], filters))
+        return proxy, stack.enter_context(Player(proxy.port)).socket
 
     def dropped(self, service, event, reason):
         return service.metrics()[f'quilkin_packets_dropped_total{{event="{event}",source="{reason}"}}']
@@ -43,8 +38,8 @@ class FilterTest(unittest.TestCase):
     def test_a_long_chain_does_what_each_filter_does(self):
         branch = {"value": "A", "name": name("Concatenate"), "config": {"on_read": "PREPEND", "bytes": "Pg=="}}
         filters = [use("Firewall", {
-                       "on_read": [{"action": "ALLOW", "sources": ["127.0.0.0/8"], "ports": ["1024-65535", 65535]}],
-                       "on_write": [{"action": "ALLOW", "sources": ["127.0.0.1"], "ports": ["0-65535"]}]}),
+                       "on_read": [{"action": "ALLOW", "sources": [proxying.GROUND.network], "ports": ["1024-65535", 65535]}],
+                       "on_write": [{"action": "ALLOW", "sources": [own_address()], "ports": ["0-65535"]}]}),
                    use("Capture", {"metadataKey": "time", "suffix": {"size": 8, "remove": True}}),
                    use("Timestamp", {"metadataKey": "time"}),
                    use("Capture", {"metadataKey": "kind", "regex": {"pattern": "^[A-Z]"}}),
@@ -52,8 +47,8 @@ class FilterTest(unittest.TestCase):
                    use("Concatenate", {"on_write": "APPEND", "bytes": "IQ=="}),
                    use("Debug", {"id": "last"})]
         now = struct.pack(">q", int(time.time()) - 3)
-        with Server(echo) as server, contextlib.ExitStack() as stack:
-            _, service, player = self.start(stack, filters, server)
+        with Servers(1) as servers, contextlib.ExitStack() as stack:
+            service, player = self.start(stack, filters, servers)
             player.send(b"Ahoy" + now)
             self.assertEqual(player.recv(100), b">Ahoy!")
             player.send(b"Bye" + now)
@@ -61,7 +56,7 @@ class FilterTest(unittest.TestCase):
             player.send(b"short")
             player.send(b"Again" + now)
             self.assertEqual(player.recv(100), b">Again!")
-            self.assertEqual([data for _, data in server.arrivals], [b">Ahoy", b">Again"])
+            self.assertEqual([data for data, _ in servers.seen[0]], [b">Ahoy", b">Again"])
             self.assertEqual(self.dropped(service, "read", "filter::drop::dropped"), 1)
             self.assertEqual(self.dropped(service, "read", "filter::capture::no value captured"), 2)
             metrics = service.metrics()
@@ -77,29 +72,28 @@ class FilterTest(unittest.TestCase):
                     'event="read"' in series]
             self.assertEqual((late[7], late[-1]), (0, 4))  # not within a second, but within ten
             service.await_line('"message":"Write filter event","id":"last"')
-            self.assertIn(f'"source":"{server.target}","dest":"127.0.0.1:{player.getsockname()[1]}"',
+            self.assertIn(f'"source":"{servers.targets[0]}","dest":"{target_of(player.getsockname())}"',
                           service.log.decode())
             self.assertEqual(service.end(), 0)
             self.assertEqual(service.log.decode().count("Read filter event"), 2)
 
     def test_a_player_over_its_limit_is_held_back_across_reloads(self):
         limit = use("LocalRateLimit", {"max_packets": 5, "period": 60})
-        with Server(echo) as server, Server() as other, contextlib.ExitStack() as stack:
-            path, service, player = self.start(stack, [limit], server)
+        with Servers(2) as servers, contextlib.ExitStack() as stack:
+            service, player = self.start(stack, [limit], servers)
             for _ in range(5):
                 player.send(b"x")
                 player.recv(100)
-            path.write_text(json.dumps(json.loads(clusters(server, other)) | {"filters": [limit]}), encoding="utf-8")
-            wait_until(lambda: service.metrics()['quilkin_active_endpoints{quilkin_cluster=""}'] == 2, "two servers")
+            service.reload(clusters=[cluster(*servers.targets)])
             for _ in range(3):
                 player.send(b"x")
             wait_until(lambda: self.dropped(service, "read", "filter::rate_limit::dropped") == 3, "three are dropped")
-            self.assertEqual(other.arrivals, [])
+            self.assertEqual(servers.seen[1], [])
             self.assertEqual(service.end(), 0)
 
     def test_what_becomes_too_large_is_dropped(self):
-        with Server(echo) as server, contextlib.ExitStack() as stack:
-            _, service, player = self.start(stack, [use("Concatenate", {"on_read": "APPEND", "bytes": "A" * 400})], server)
+        with Servers(1) as servers, contextlib.ExitStack() as stack:
+            service, player = self.start(stack, [use("Concatenate", {"on_read": "APPEND", "bytes": "A" * 400})], servers)
             player.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
             player.send(b"y" * 65207)
             self.assertEqual(player.recv(70000), b"y" * 65207 + bytes(300))

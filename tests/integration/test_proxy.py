@@ -10,11 +10,14 @@ import sys
 import time
 import unittest
 
+import proxying
 import support
-from proxying import (BALANCER, DROP, FILTER, PASS, Player, Proxy, Servers, by_token, check_sums, cluster, dropped, processor_seconds, stopped, value)
+from proxying import (BALANCER, DROP, FILTER, PASS, Player, Proxy, Servers, by_token, check_sums, cluster, dropped, is_all_counted, losses,
+                      own_address, processor_seconds, proxy_address, stopped, target_of, udp_socket, value)
 from support import Namespace, make_room, needs_ipv6, needs_root, scaled, sysctl, wait_until, without_ipv6
 
 UDP_SEGMENT = 103
+LISTENED = "127.0.0.1", "127.0.0.2", "::1"
 TOKENS = [b"abc"], [b"xyz", b"\x00\x00\x01"]
 
 
@@ -156,11 +159,10 @@ class PayloadTest(unittest.TestCase):
             segment = (socket.SOL_UDP, UDP_SEGMENT, struct.pack("H", len(payloads[0])))
             peer.sendmsg([b"".join(payloads)], [segment], 0, *to)
         token = b"\x01\x02\x03"
-        with Servers(1, lambda _, data: []) as servers, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as player, \
+        with Servers(1, lambda _, data: []) as servers, udp_socket() as player, \
                 Proxy([cluster(*servers.targets, tokens=[[token]])], by_token(), {"gro": True}, workers=1) as proxy:
             make_room(player)
-            player.settimeout(support.ANSWER_SECONDS)
-            player.connect(("127.0.0.1", proxy.port))
+            player.connect((proxy_address(), proxy.port))
             for size, count in ((0, 5), (1, 40), (64, 100), (1000, 33), (1400, 46)):
                 payloads = [bytes([i]) * size for i in range(count)]
                 servers.seen[0].clear()
@@ -180,8 +182,9 @@ class PayloadTest(unittest.TestCase):
                 for data in sent[first:first + 50]:
                     player.socket.send(data)
                 received += [player.socket.recv(65536) for _ in sent[first:first + 50]]
-            self.assertEqual([data for data, _ in servers.seen[0]], sent)
-            self.assertEqual(received, sent)
+            may_differ = value(proxy.metrics(), "paddock_udp_xdp_overtakings_total") > 0
+            for found in [data for data, _ in servers.seen[0]], received:
+                self.assertEqual(sorted(found) if may_differ else found, sent)
 
 
 class TrafficTest(unittest.TestCase):
@@ -193,14 +196,12 @@ class TrafficTest(unittest.TestCase):
         def receive(receiver):
             data, control, _, source = receiver.recvmsg(99, 99)
             return data, [int.from_bytes(found, sys.byteorder) for _, kind, found in control if kind == option], source
-        with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_DGRAM) as server:
-            server.bind((address, 0))
-            target = f"[{address}]:{server.getsockname()[1]}" if ":" in address else f"{address}:{server.getsockname()[1]}"
-            with Proxy([cluster(target)], udp={"dscp": is_carried}) as proxy, Player(proxy.port, address) as player:
+        with udp_socket(address, 0) as server, \
+                Proxy([cluster(target_of(server.getsockname()))], udp={"dscp": is_carried}) as proxy, Player(proxy.port, address) as player:
                 for side in server, player.socket:
                     side.setsockopt(level, told, 1)
-                    side.settimeout(support.ANSWER_SECONDS)
-                for there, back in (0xb8, 0x28), (0x03, 0x02), (0x01, 0x00), (0x00, 0xff), (0xff, 0x01):
+                for there, back in 2 * ((0xb8, 0x28), (0x03, 0x02), (0x01, 0x00), (0x00, 0xff), (0xff, 0x01)):
+                    proxying.GROUND.pause()
                     player.socket.setsockopt(level, option, there)
                     server.setsockopt(level, option, back)
                     player.socket.send(b"hello")
@@ -219,16 +220,13 @@ class TrafficTest(unittest.TestCase):
 
     @needs_ipv6
     def test_they_are_carried_between_the_families(self):
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server:
-            server.bind(("127.0.0.1", 0))
+        with udp_socket(port=0) as server, Proxy([cluster(target_of(server.getsockname()))], udp={"dscp": True}) as proxy, \
+                Player(proxy.port, "::1") as player:
             server.setsockopt(socket.IPPROTO_IP, socket.IP_RECVTOS, 1)
-            server.settimeout(support.ANSWER_SECONDS)
-            with Proxy([cluster(f"127.0.0.1:{server.getsockname()[1]}")], udp={"dscp": True}) as proxy, \
-                    Player(proxy.port, "::1") as player:
-                player.socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_TCLASS, 0xb9)
-                player.socket.send(b"hello")
-                data, control, _, _ = server.recvmsg(99, 99)
-                self.assertEqual((data, control[0][2]), (b"hello", b"\xb9"))
+            player.socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_TCLASS, 0xb9)
+            player.socket.send(b"hello")
+            data, control, _, _ = server.recvmsg(99, 99)
+            self.assertEqual((data, control[0][2]), (b"hello", b"\xb9"))
 
 
 class AddressTest(unittest.TestCase):
@@ -236,22 +234,23 @@ class AddressTest(unittest.TestCase):
         """A connected socket hears an answer of the address and port that it is connected to alone."""
         for address in addresses:
             with self.subTest(address), Player(proxy.port, address) as player:
-                self.assertEqual(player.ask(b"hello"), b"hello")
+                for _ in range(5):
+                    self.assertEqual(player.ask(b"hello"), b"hello")
 
     def test_the_answer_leaves_from_the_address_that_was_asked(self):
         with Servers(1) as servers, Proxy([cluster(*servers.targets)]) as proxy:
-            self.check(proxy, ["127.0.0.1", "127.0.0.2", "127.7.7.7"] + (["::1"] if support.has_ipv6() else []))
+            self.check(proxy, ["127.0.0.1", "127.0.0.2", "127.0.7.7"] + (["::1"] if support.has_ipv6() else []))
 
     @needs_ipv6
     def test_several_addresses_are_served(self):
         with Servers(1, address="::1") as servers, \
-                Proxy([cluster(*servers.targets)], udp={"listen": ["127.0.0.1", "127.0.0.2", "::1"]}) as proxy:
-            self.check(proxy, ["127.0.0.1", "127.0.0.2", "::1"])
+                Proxy([cluster(*servers.targets)], udp={"listen": [proxy_address(address) for address in LISTENED]}) as proxy:
+            self.check(proxy, LISTENED)
 
     def check_without_ipv6(self, **options):
         """Servers of IPv4 are served, and one of IPv6 is nobody: not the IPv4 address in its last bytes either."""
         with Servers(2) as servers:
-            six = f"[2001:db8::7f00:1]:{servers.sockets[1].getsockname()[1]}"
+            six = f"[2001:db8::{own_address()}]:{servers.sockets[1].getsockname()[1]}"
             with Proxy([cluster(servers.targets[0], six, tokens=[[b"a"], [b"b"]])], by_token(size=1), **options) as proxy:
                 for address in "127.0.0.1", "127.0.0.2":
                     with self.subTest(address), Player(proxy.port, address) as player:
@@ -275,8 +274,8 @@ class AddressTest(unittest.TestCase):
     @needs_ipv6
     def test_sessions_of_all_addresses_live_through_a_change_of_the_port(self):
         with Servers(1) as servers, \
-                Proxy([cluster(*servers.targets)], udp={"listen": ["127.0.0.1", "127.0.0.2", "::1"]}) as proxy:
-            players = [Player(proxy.port, address) for address in ("127.0.0.1", "127.0.0.2", "::1")]
+                Proxy([cluster(*servers.targets)], udp={"listen": [proxy_address(address) for address in LISTENED]}) as proxy:
+            players = [Player(proxy.port, address) for address in LISTENED]
             for i, player in enumerate(players):
                 player.ask(b"%08d" % i)
             new = support.closed_port()
@@ -296,7 +295,7 @@ class AddressTest(unittest.TestCase):
 
 class CountTest(unittest.TestCase):
     def test_every_datagram_is_counted_when_the_kernel_drops(self):
-        count = 30000  # more than the buffers hold, however slow the build
+        count, lost = 30000, losses()  # more than the buffers hold, however slow the build
         with Servers(1, answer=lambda index, data: []) as servers, Proxy([cluster(*servers.targets)]) as proxy:
             players = [Player(proxy.port) for _ in range(8)]
             for player in players:
@@ -308,12 +307,7 @@ class CountTest(unittest.TestCase):
                 for i in range(count):
                     servers.sockets[0].sendto(b"y", servers.seen[0][i % 8][1])
 
-            def settled():
-                metrics = proxy.metrics()
-                return all(value(metrics, "paddock_udp_received_total", event=event) +
-                           value(metrics, "paddock_udp_kernel_drops_total", event=event) == sent
-                           for event, sent in (("read", count + 8), ("write", count)))
-            wait_until(settled, "all datagrams are received or dropped", 15)
+            wait_until(lambda: is_all_counted(proxy, count + 8, count, lost), "all datagrams are received or dropped", 15)
             metrics = proxy.metrics()
             check_sums(proxy)
             self.assertGreater(value(metrics, "paddock_udp_kernel_drops_total", event="read"), 0)
@@ -325,13 +319,13 @@ class CountTest(unittest.TestCase):
     def test_every_datagram_is_counted_at_more_than_it_can_take(self):
         """Two processes send as fast as they can to one worker."""
         with Servers(1) as servers, Proxy([cluster(*servers.targets)], workers=1) as proxy:
-            count, senders = scaled(40000), []
+            count, senders, lost = scaled(40000), [], losses()
             for _ in range(2):
                 child = os.fork()
                 if child == 0:
                     with Player(proxy.port) as player:
+                        player.socket.setblocking(True)
                         for i in range(count):
-                            player.socket.setblocking(False)
                             try:
                                 player.socket.send(b"%d" % i)
                             except OSError:
@@ -339,13 +333,7 @@ class CountTest(unittest.TestCase):
                     os._exit(0)
                 senders.append(child)
             self.assertEqual([os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in senders], [0, 0])
-
-            def settled():
-                metrics = proxy.metrics()
-                return all(value(metrics, "paddock_udp_received_total", event=event) +
-                           value(metrics, "paddock_udp_kernel_drops_total", event=event) == sent
-                           for event, sent in (("read", 2 * count), ("write", servers.answered)))
-            wait_until(settled, "all datagrams are received or dropped, each way")
+            wait_until(lambda: is_all_counted(proxy, 2 * count, servers.answered, lost), "all datagrams are received or dropped, each way")
             check_sums(proxy)
 
     def test_durations_count_each_datagram(self):
@@ -379,7 +367,7 @@ class LoopTest(unittest.TestCase):
     def test_an_endpoint_that_is_the_proxy_itself_makes_no_loop(self):
         with Proxy([]) as proxy, Player(proxy.port) as player:
             addresses = ["127.0.0.1"] + (["::1"] if support.has_ipv6() else [])
-            proxy.reload(clusters=[cluster(*(f"[{a}]:{proxy.port}" if ":" in a else f"{a}:{proxy.port}" for a in addresses))])
+            proxy.reload(clusters=[cluster(*(target_of((proxy_address(address), proxy.port)) for address in addresses))])
             for _ in range(10):
                 player.socket.send(b"round and round")
             self.check_quiet([proxy])
@@ -391,7 +379,7 @@ class LoopTest(unittest.TestCase):
         with Servers(1) as servers, Proxy([cluster(*servers.targets)]) as proxy, Player(proxy.port) as player:
             player.ask(b"hello")
             own = servers.seen[0][0][1][1]
-            proxy.reload(clusters=[cluster(f"127.0.0.1:{own}")])
+            proxy.reload(clusters=[cluster(target_of((proxy_address(), own)))])
             for _ in range(10):
                 player.socket.send(b"round and round")
             self.check_quiet([proxy])

@@ -7,7 +7,7 @@ import socket
 import struct
 import unittest
 
-from proxying import FILTER, Player, Proxy, Servers, check_sums, cluster, dropped
+from proxying import FILTER, Player, Proxy, Servers, check_sums, cluster, dropped, proxy_address
 from support import wait_until
 
 UDP_SEGMENT = 103
@@ -51,7 +51,7 @@ class HeaderTest(unittest.TestCase):
                     self.assertEqual(player.ask(payload), payload)
                 own = player.socket.getsockname()[:2]
                 self.assertEqual(self.seen(servers, 3),
-                                 [(own, (address, proxy.port), payload) for payload in (b"hello", b"", b"x" * 1200)])
+                                 [(own, (proxy_address(address), proxy.port), payload) for payload in (b"hello", b"", b"x" * 1200)])
                 check_sums(proxy)
 
     def test_the_first_of_each_session_alone(self):
@@ -92,7 +92,7 @@ class HeaderTest(unittest.TestCase):
             payloads = [bytes([i]) * 100 for i in range(60)]
             player.socket.sendmsg([b"".join(payloads)], [(socket.SOL_UDP, UDP_SEGMENT, struct.pack("H", 100))])
             source = player.socket.getsockname()
-            self.assertEqual(self.seen(servers, 60), [(source, ("127.0.0.1", proxy.port), b"+" * 250 + payload) for payload in payloads])
+            self.assertEqual(self.seen(servers, 60), [(source, (proxy_address(), proxy.port), b"+" * 250 + payload) for payload in payloads])
 
     def test_a_header_that_a_player_forges_stays_data(self):
         forged = SIGNATURE + bytes.fromhex("2112000c") + bytes(12) + b"me"

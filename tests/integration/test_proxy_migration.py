@@ -5,7 +5,6 @@ import contextlib
 import json
 import os
 import signal
-import socket
 import unittest
 
 import support
@@ -24,18 +23,6 @@ def token(number):
 
 def sessions_of(proxy):
     return json.loads(proxy.http("/sessions")[1])["sessions"]
-
-
-class Elsewhere(Player):
-    """A player with an address of its own choice."""
-
-    def __init__(self, port, source, number=0):
-        super().__init__(port)
-        self.socket.close()
-        self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self.socket.bind((source, number))
-        self.socket.connect(("127.0.0.1", port))
-        self.socket.settimeout(support.ANSWER_SECONDS)
 
 
 def migrating(servers, *flags, migrate_by="token", workers=2, **sessions):
@@ -88,7 +75,7 @@ class MigrationTest(unittest.TestCase):
     def test_an_address_that_another_player_had_does_not_give_its_session(self):
         with Servers(1) as servers, migrating(servers) as proxy, contextlib.ExitStack() as stack:
             def join(number, port=0):
-                player = stack.enter_context(Elsewhere(proxy.port, "127.0.0.1", port))
+                player = stack.enter_context(Player(proxy.port, source="127.0.0.1", number=port))
                 self.assertEqual(player.ask(identity(number) + token(number)), identity(number))
                 return player
             before = [join(i) for i in range(COUNT)]
@@ -164,8 +151,8 @@ class MigrationTest(unittest.TestCase):
 
     def test_the_limit_of_an_address_holds_and_a_drain_does_not_matter(self):
         with Servers(1) as servers, migrating(servers, "--termination-timeout", "1m", workers=1, max_per_address=1) as proxy, \
-                Player(proxy.port) as player, Elsewhere(proxy.port, "127.0.0.2") as full, \
-                Elsewhere(proxy.port, "127.0.0.2") as second, Elsewhere(proxy.port, "127.0.0.3") as third:
+                Player(proxy.port) as player, Player(proxy.port, source="127.0.0.2") as full, \
+                Player(proxy.port, source="127.0.0.2") as second, Player(proxy.port, source="127.0.0.3") as third:
             player.ask(identity(1) + token(1))
             full.ask(identity(2) + token(2))
             second.socket.send(identity(1) + token(1))

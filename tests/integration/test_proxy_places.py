@@ -9,6 +9,7 @@ import tempfile
 import threading
 import unittest
 
+import proxying
 import support
 from places import database, endless
 from proxying import Player, Proxy, Servers, cluster, value
@@ -47,9 +48,10 @@ class PlacesTest(unittest.TestCase):
         os.replace(other, self.path)
 
     def test_a_file_that_changes_is_read_again_and_a_bad_one_is_not_used(self):
-        self.put(database({"127.0.0.0/8": {"country": {"iso_code": "DE"}}}))
+        network = proxying.GROUND.network
+        self.put(database({network: {"country": {"iso_code": "DE"}}}))
         second = self.path.with_name("networks.mmdb")
-        second.write_bytes(database({"127.0.0.0/9": {"autonomous_system_number": 64500}}))
+        second.write_bytes(database({network: {"autonomous_system_number": 64500}}))
         second.chmod(0o644)
         none = self.path.with_name("none.mmdb")
         with Servers(1) as servers, \
@@ -58,10 +60,10 @@ class PlacesTest(unittest.TestCase):
             proxy.await_event(READ, 2)
             missing = proxy.await_event(FAILED)["fields"]
             first.ask(b"hello")
-            self.put(database({"127.0.0.0/8": {"country_code": "SE", "asn": "AS7"}}))
+            self.put(database({network: {"country_code": "SE", "asn": "AS7"}}))
             proxy.await_event(READ, 3)
             player.ask(b"hello")
-            self.put(database({"127.0.0.0/8": {"country_code": "NO"}})[:-200])
+            self.put(database({network: {"country_code": "NO"}})[:-200])
             failed = proxy.await_event(FAILED, 2)["fields"]
             self.path.unlink()
             gone = proxy.await_event(FAILED, 3)["fields"]
@@ -91,7 +93,7 @@ class PlacesTest(unittest.TestCase):
             proxy.stop()
 
     def test_a_url_is_fetched_and_its_secrets_are_not_logged(self):
-        Site.bodies = {"/places?key=secret": database({"127.0.0.0/8": {"country": {"iso_code": "FR"}}})}
+        Site.bodies = {"/places?key=secret": database({proxying.GROUND.network: {"country": {"iso_code": "FR"}}})}
         site = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Site)
         threading.Thread(target=site.serve_forever, daemon=True).start()
         self.addCleanup(site.server_close)

@@ -7,7 +7,7 @@ import tempfile
 import unittest
 
 import support
-from proxying import Crowd, Player, Proxy, Servers, cluster, value
+from proxying import Crowd, Player, Proxy, Servers, cluster, proxy_address, value
 
 ENDED = "udp session ended"
 
@@ -18,9 +18,8 @@ class SessionLogTest(unittest.TestCase):
             player.ask(b"hello")
             player.ask(b"again")
             fields = proxy.await_event(ENDED)["fields"]
-            port = player.socket.getsockname()[1]
             self.assertEqual((fields["reason"], fields["player"], fields["local"], fields["server"]),
-                             ("idle", f"127.0.0.1:{port}", f"127.0.0.1:{proxy.port}", servers.targets[0]))
+                             ("idle", player.name, f"{proxy_address()}:{proxy.port}", servers.targets[0]))
             self.assertEqual((fields["read_packets"], fields["read_bytes"], fields["write_packets"], fields["write_bytes"]),
                              (2, 10, 4, 16))
             self.assertEqual(fields["upstream_port"], servers.seen[0][0][1][1])

@@ -12,9 +12,10 @@ import threading
 import time
 import unittest
 
+import proxying
 import support
 from proxying import (PASS, Crowd, Player, Proxy, Servers, by_token, check_sums, cluster, dropped, identity, many_descriptors, own_hosts,
-                      stopped, value)
+                      own_address, proxy_address, stopped, target_of, udp_socket, value)
 from support import Namespace, needs_root, scaled, sysctl, wait_until
 
 SOCKETS = "paddock_udp_upstream_sockets"
@@ -33,6 +34,11 @@ def refusal(source, server):
     quoted = struct.pack("!BBHHHBBH", 0x45, 0, 28, 0, 0, 64, 17, 0) + socket.inet_aton(source[0]) + \
         socket.inet_aton(server[0]) + struct.pack("!HHHH", source[1], server[1], 8, 0)
     return struct.pack("!BBHI", 3, 3, checksum(struct.pack("!BB", 3, 3) + quoted), 0) + quoted
+
+
+def icmp_socket():
+    with proxying.GROUND.among_players():
+        return socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP)
 
 
 def descriptors(pid):
@@ -196,14 +202,13 @@ class TimeTest(unittest.TestCase):
         strangers = 16384
         with Servers(1) as servers, Player(1) as early, Player(1) as late, \
                 Proxy([cluster(*servers.targets)], udp={"sessions": {"max": 17000}}, workers=1) as proxy:
-            early.socket.connect(("127.0.0.1", proxy.port))
-            late.socket.connect(("127.0.0.1", proxy.port))
+            for player in early, late:
+                player.socket.connect((proxy_address(), proxy.port))
             for _ in range(2):
                 self.assertEqual(early.ask(b"real"), b"real")
             for i in range(strangers):
-                with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as source:
-                    source.bind((f"127.0.{1 + i // 200}.{1 + i % 200}", 20000))  # no number of the proxy itself
-                    source.sendto(b"made up", ("127.0.0.1", proxy.port))
+                with udp_socket(f"127.0.{1 + i // 200}.{1 + i % 200}", 20000) as source:  # no number of the proxy itself
+                    source.sendto(b"made up", (proxy_address(), proxy.port))
                 if i % 100 == 0 or i == strangers - 1:
                     wait_until(lambda i=i: servers.count() > i + 2, f"{i} are there")
             self.assertEqual(early.ask(b"real"), b"real")
@@ -275,6 +280,8 @@ class ChangeTest(unittest.TestCase):
                                  clusters=[cluster(servers.targets[0]),
                                            {"locality": "x", "endpoints": [{"address": f"127.0.0.1:{9 + i % 2}"}] if i % 5 == 1 else []}])
                     crowd.receive(1 << 30, 0.001)
+                    if i % (reloads // 4) == 0:  # long enough that all have been seen by what is in force
+                        crowd.receive(crowd.answers + 1000)
             finally:
                 stop.set()
                 player.join()
@@ -443,13 +450,9 @@ class LimitTest(unittest.TestCase):
 
 class ServerTest(unittest.TestCase):
     def test_a_session_lives_through_the_fall_of_its_server(self):
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as taken:
-            taken.bind(("127.0.0.1", 0))
-            port = taken.getsockname()[1]
-        server = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        server.bind(("127.0.0.1", port))
-        server.settimeout(support.ANSWER_SECONDS)
-        with Proxy([cluster(f"127.0.0.1:{port}")]) as proxy, Player(proxy.port) as player:
+        server = udp_socket(port=0)
+        _, port = server.getsockname()
+        with Proxy([cluster(target_of(server.getsockname()))]) as proxy, Player(proxy.port) as player:
             player.socket.send(b"one")
             data, source = server.recvfrom(99)
             server.sendto(data, source)
@@ -458,10 +461,8 @@ class ServerTest(unittest.TestCase):
             for _ in range(20):
                 player.socket.send(b"nobody is there")
                 time.sleep(0.01)
-            server = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+            server = udp_socket(port=port)
             self.addCleanup(server.close)
-            server.settimeout(support.ANSWER_SECONDS)
-            server.bind(("127.0.0.1", port))
             player.socket.send(b"two")
             while (got := server.recvfrom(99))[0] != b"two":
                 pass
@@ -477,7 +478,7 @@ class ServerTest(unittest.TestCase):
         """Two addresses of a name, with a server each; and a proxy whose endpoint is the name. Gives the proxy, and the server
         that it asks at first."""
         with contextlib.ExitStack() as stack:
-            preexec = stack.enter_context(own_hosts("127.0.0.1 game.test\n127.0.0.2 game.test\n"))
+            preexec = stack.enter_context(own_hosts(f"{own_address()} game.test\n{own_address('127.0.0.2')} game.test\n"))
             first = stack.enter_context(Servers(1))
             port = first.sockets[0].getsockname()[1]
             second = stack.enter_context(Servers(1, address="127.0.0.2", port=port))
@@ -511,8 +512,7 @@ class ServerTest(unittest.TestCase):
     @contextlib.contextmanager
     def stranger(self):
         """A proxy with a server by its name, a player whom that has answered, and a socket for ICMP in the network's name."""
-        with self.named(tokens=[[b"a"]]) as (proxy, first), Player(proxy.port) as player, \
-                socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP) as raw:
+        with self.named(tokens=[[b"a"]]) as (proxy, first), Player(proxy.port) as player, icmp_socket() as raw:
             player.ask(b"hello a")
             yield proxy, first, player, raw
 
@@ -524,9 +524,9 @@ class ServerTest(unittest.TestCase):
             source = first.seen[0][-1][1][1]
 
             def refuse(port, count):
-                packet = refusal(("127.0.0.1", source), (address, port))
+                packet = refusal((proxy_address(), source), (address, port))
                 for _ in range(count):
-                    raw.sendto(packet, ("127.0.0.1", 0))
+                    raw.sendto(packet, (proxy_address(), 0))
             for port in server, 9:
                 for _ in range(20):
                     player.ask(b"hello a")
@@ -546,9 +546,9 @@ class ServerTest(unittest.TestCase):
     def test_a_refusal_of_a_server_that_is_silent_is_believed(self):
         """The packet of the test before is one that is taken for the network's."""
         with self.stranger() as (proxy, first, _, raw):
-            packet = refusal(("127.0.0.1", first.seen[0][-1][1][1]), first.sockets[0].getsockname())
+            packet = refusal((proxy_address(), first.seen[0][-1][1][1]), first.sockets[0].getsockname())
             time.sleep(1.1)
-            raw.sendto(packet, ("127.0.0.1", 0))
+            raw.sendto(packet, (proxy_address(), 0))
             proxy.await_event(NEXT_ADDRESS)
 
 

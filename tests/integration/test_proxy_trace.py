@@ -72,7 +72,7 @@ class DropsTest(unittest.TestCase):
                 for _ in range(2):
                     player.socket.send(b"hello xyz")
             bad[0].socket.send(b"x")
-            sources = [f"127.0.0.1:{player.socket.getsockname()[1]}" for player in bad]
+            sources = [player.name for player in bad]
             wait_until(lambda: sum(proxy.metrics()[s] for s in proxy.metrics() if s.startswith("quilkin_packets_dropped_total")) == 13, "drops")
             drops = {row["reason"]: row for row in asked(proxy, "drops")["drops"]}
             self.assertEqual({reason: (row["event"], row["packets"]) for reason, row in drops.items()},
@@ -113,7 +113,7 @@ class DropsTest(unittest.TestCase):
             while not any("no upstream endpoints" in line for line in lines):
                 player.socket.send(b"hello")
                 lines.append(command.stdout.readline())
-            self.assertRegex(lines[-1], rf"^read +no upstream endpoints +\d+  127.0.0.1:{player.socket.getsockname()[1]} \(5 bytes\)\n$")
+            self.assertRegex(lines[-1], rf"^read +no upstream endpoints +\d+  {player.name} \(5 bytes\)\n$")
             command.send_signal(signal.SIGINT)
             self.assertEqual(command.wait(STOP_SECONDS), 0)
 
@@ -134,7 +134,7 @@ class TopTest(unittest.TestCase):
                 wait_until(lambda: proxy.metrics()['paddock_udp_received_total{event="read"}'] == before + 601, "all are there")
                 talkers = json.loads(proxy.http(f"/trace?what=top&sort={order}&limit=3")[1])["talkers"]
                 self.assertEqual(len(talkers), 3)
-                self.assertEqual(talkers[0]["player"], f"127.0.0.1:{first.socket.getsockname()[1]}")
+                self.assertEqual(talkers[0]["player"], first.name)
                 self.assertLessEqual(talkers[0][order] - talkers[0]["error"], {"packets": 100, "bytes": 50000}[order])
                 self.assertGreaterEqual(talkers[0][order], {"packets": 100, "bytes": 50000}[order])
 
@@ -150,8 +150,7 @@ class CaptureTest(unittest.TestCase):
         with Servers(1, lambda _, data: [data + b"!"], address=address) as servers, \
                 Proxy([cluster(*servers.targets)]) as proxy, Player(proxy.port, address) as player, Player(proxy.port, address) as other:
             own = player.socket.getsockname()[:2]
-            text = f"[{own[0]}]:{own[1]}" if ":" in address else "%s:%d" % own
-            with trace(proxy, "capture", "-w", str(self.file), "--player", text, "--duration", "0", *arguments) as command:
+            with trace(proxy, "capture", "-w", str(self.file), "--player", player.name, "--duration", "0", *arguments) as command:
                 wait_until(lambda: self.begun(player, command), "it began")
                 for payload in payloads:
                     player.ask(payload)
@@ -187,10 +186,9 @@ class CaptureTest(unittest.TestCase):
 
     def test_two_who_ask_do_not_get_what_the_other_asked_for_and_are_told(self):
         with Servers(1) as servers, Proxy([cluster(*servers.targets)]) as proxy, Player(proxy.port) as player, \
-                Player(proxy.port) as other, trace(proxy, "capture", "-w", str(self.file), "--duration", "0", "--player",
-                                                   "127.0.0.1:%d" % player.socket.getsockname()[1]) as command:
+                Player(proxy.port) as other, trace(proxy, "capture", "-w", str(self.file), "--duration", "0", "--player", player.name) as command:
             wait_until(lambda: self.begun(player, command), "it began")
-            query = "capture&player=127.0.0.1:%d" % other.socket.getsockname()[1]
+            query = f"capture&player={other.name}"
             looks = [asked(proxy, query)["look"]]
             for _ in range(20):
                 other.ask(b"not this")

@@ -2,36 +2,51 @@
 """The proxy with XDP in front of its sockets, between two hosts (network namespaces) over veth: players and game servers are on
 one of them."""
 import json
+import os
+import socket
 import subprocess
 import time
 
 import support
-from proxying import BALANCER, FILTER, Player, Proxy, Servers, by_token, check_sums, cluster, dropped, value
+from proxying import BALANCER, FILTER, Player, Proxy, Servers, by_token, check_sums, cluster, dropped, stopped, value
 from serving import RELOADED
-from test_xdp import CLIENT_IPV4, CLIENT_IPV6, DETACHED, SERVER_IPV4, SERVER_IPV6, XdpTest, holder, mac_of, pass_all
+from support import ip, sysctl
+from test_xdp import CLIENT_IPV4, CLIENT_IPV6, DETACHED, LOSING, SERVER_IPV4, SERVER_IPV6, XdpTest, holder, mac_of, pass_all
 
 CARRIES = "xdp carries established sessions"
 LEAVES = "xdp leaves players' datagrams to the sockets"
+LIMIT, OVER_LIMIT = FILTER("local_rate_limit", "LocalRateLimit"), "filter::rate_limit::dropped"
 FIREWALL, CONCATENATE = FILTER("firewall", "Firewall"), FILTER("concatenate", "Concatenate")
 BACK_CLIENT_IPV4, BACK_CLIENT_IPV6 = "10.99.1.1", "fd00:9a::1"
+SO_NO_CHECK = 11
 EVERYBODY = {"action": "ALLOW", "sources": ["0.0.0.0/0", "::/0"], "ports": ["0-65535", 65535]}
+
+
+def limited(count, seconds):
+    return {"name": LIMIT, "config": {"max_packets": count, "period": seconds}}
+
+
+def compute_checksums(link):
+    """Has what leaves by a link of this namespace leave with its checksum."""
+    subprocess.run(["ethtool", "-K", link, "tx", "off"], check=True, stdout=subprocess.DEVNULL)
 
 
 class ProxyXdpTest(XdpTest):
     """What the tests below share."""
     mode = None
     interfaces = "way"
+    leaves_checksums = False  # to the interface, which is veth's way; else senders compute them
 
     @classmethod
     def setUpClass(cls):
         super().setUpClass()
-        with cls.client:
-            # Without it checksums are left to a network interface that does not exist, and the sockets carry all.
-            subprocess.run(["ethtool", "-K", "way", "tx", "off"], check=True, stdout=subprocess.DEVNULL)
+        if not cls.leaves_checksums:
+            with cls.client:
+                compute_checksums("way")
 
-    def proxy(self, clusters=(), filters=None, udp=None, **options):
+    def proxy(self, clusters=(), filters=None, udp=None, *flags, **options):
         with self.server:
-            proxy = Proxy(clusters, filters, udp, "--xdp", "on", "--xdp-attach", self.mode,
+            proxy = Proxy(clusters, filters, udp, *flags, "--xdp", "on", "--xdp-attach", self.mode,
                           "--service.udp.xdp.network-interface", self.interfaces, **options)
         self.addCleanup(proxy.__exit__)
         return proxy
@@ -54,12 +69,13 @@ class ProxyXdpTest(XdpTest):
         metrics = self.metrics(proxy)
         return [value(metrics, "paddock_udp_xdp_packets_total", event=event) for event in ("read", "write")]
 
-    def establish(self, proxy, player, data=b"hello"):
-        """Plays until XDP carries the session both ways."""
+    def establish(self, proxy, player, data=b"hello", ways=(0, 1)):
+        """Plays until XDP carries the session both ways, or one."""
         def is_carried():
             before = self.carried(proxy)
             player.ask(data)
-            return all(now > then for now, then in zip(self.carried(proxy), before))
+            after = self.carried(proxy)
+            return all(after[way] > before[way] for way in ways)
         support.wait_until(is_carried, "XDP carries the session")
 
     def check_all_by_xdp(self, proxy, player, count=50, data=b"datagram %d", answer=None):
@@ -86,12 +102,12 @@ class WayTests:
         super().setUpClass()
         with cls.client:
             pass_all("back")
-            subprocess.run(["ethtool", "-K", "back", "tx", "off"], check=True, stdout=subprocess.DEVNULL)
+            compute_checksums("back")
 
     def ways(self):
         """Frames that the host of the proxy has sent: to the players' and servers' host, by each link."""
         with self.client:
-            links = json.loads(support.ip("-j -s link show"))
+            links = json.loads(ip("-j -s link show"))
         return {link["ifname"]: link["stats64"]["rx"]["packets"] for link in links}
 
     def by(self, link, before, count):
@@ -122,11 +138,11 @@ class WayTests:
         for host, end in ((self.client, 1), (self.server, 2)):
             with host:
                 try:
-                    support.ip("link add link back name back.7 type vlan id 7")
+                    ip("link add link back name back.7 type vlan id 7")
                 except AssertionError as error:
                     self.skipTest(f"no VLAN devices here: {error}")
-                support.ip(f"addr add 10.77.0.{end}/24 dev back.7")
-                support.ip("link set back.7 up")
+                ip(f"addr add 10.77.0.{end}/24 dev back.7")
+                ip("link set back.7 up")
                 self.addCleanup(self.away(host), "link del back.7")
         servers = self.servers(1, "10.77.0.1")
         proxy = self.proxy([cluster(*servers.targets)])
@@ -137,7 +153,7 @@ class WayTests:
     def away(self, host):
         def run(arguments):
             with host:
-                support.ip(arguments)
+                ip(arguments)
         return run
 
     def test_another_route_is_taken_at_once(self):
@@ -170,10 +186,10 @@ class WayTests:
         self.play(proxy, player, "back")
         with self.client:
             was = mac_of("back").hex(":")
-            support.ip("link set back address 02:00:00:00:00:77")
+            ip("link set back address 02:00:00:00:00:77")
         self.addCleanup(self.away(self.client), f"link set back address {was}")
         with self.server:
-            support.ip(f"neigh replace {BACK_CLIENT_IPV4} lladdr 02:00:00:00:00:77 dev back")
+            ip(f"neigh replace {BACK_CLIENT_IPV4} lladdr 02:00:00:00:00:77 dev back")
         self.addCleanup(self.away(self.server), f"neigh del {BACK_CLIENT_IPV4} dev back")
 
         def answers():
@@ -199,7 +215,7 @@ class WayTests:
             # IPv6 addresses go with the link.
             for host, end in ((self.client, 1), (self.server, 2)):
                 with host:
-                    support.ip(f"addr replace fd00:9a::{end}/64 dev back nodad")
+                    ip(f"addr replace fd00:9a::{end}/64 dev back nodad")
 
             def answers():
                 player.socket.send(b"up again")
@@ -232,9 +248,61 @@ class WayTests:
         self.assertEqual(self.carried(proxy), [number + 1 for number in before])
         self.check_sums(proxy)
 
+    def third(self):
+        """Another link, at whose other end nothing is yet; returns the address there."""
+        with self.client:
+            ip(f"link add third type veth peer name third netns {self.server.path}")
+        self.addCleanup(self.away(self.client), "link del third")
+        for host, end in ((self.client, 1), (self.server, 2)):
+            self.away(host)(f"addr add 10.98.0.{end}/24 dev third")
+            self.away(host)("link set third up")
+        with self.client:
+            compute_checksums("third")
+        self.addCleanup(setattr, self, "interfaces", self.interfaces)
+        self.interfaces = "way,third"
+        return "10.98.0.1"
+
+    def check_losses(self, proxy, servers):
+        """What was sent has come, or is counted as lost."""
+        def is_all():
+            metrics = self.metrics(proxy)
+            return value(metrics, "quilkin_packets_total", event="read") == \
+                servers.count() + metrics["paddock_xdp_transmit_errors_total"]
+        support.wait_until(is_all, "no datagram is missing")
+
+    def test_what_would_leave_by_an_interface_that_is_down_is_not_lost_silently(self):
+        address = self.third()
+        with self.client:
+            pass_all("third")
+        servers = self.servers(1, address)
+        proxy = self.proxy([cluster(*servers.targets)])
+        player = self.player(proxy)
+        self.establish(proxy, player)
+        self.away(self.server)("link set third down")
+
+        def is_left():
+            before = self.carried(proxy)
+            player.socket.send(b"nowhere")
+            time.sleep(0.01)
+            return self.carried(proxy) == before
+        support.wait_until(is_left, "XDP leaves it to the sockets")
+
+        def refused():
+            return dropped(self.metrics(proxy), "read", "unreachable")
+        carried, before = self.carried(proxy), refused()
+        player.socket.send(b"nowhere")
+        support.wait_until(lambda: refused() > before, "it is counted")
+        self.assertEqual(self.carried(proxy), carried)
+        self.away(self.server)("link set third up")
+        player.rest(0.1)
+        support.wait_until(lambda: player.socket.send(b"back again") and player.rest(0.1), "it comes again")
+        self.establish(proxy, player)
+        self.check_all_by_xdp(proxy, player)
+        self.check_losses(proxy, servers)
+
     def test_an_interface_that_goes_leaves_all_to_the_sockets(self):
         with self.server:
-            support.ip("link add third type veth peer name fourth")
+            ip("link add third type veth peer name fourth")
             proxy_interfaces, self.interfaces = self.interfaces, "way,third"
         self.addCleanup(setattr, self, "interfaces", proxy_interfaces)
         servers = self.servers(1)
@@ -242,7 +310,7 @@ class WayTests:
         player = self.player(proxy)
         self.play(proxy, player, "way")
         with self.server:
-            support.ip("link del third")
+            ip("link del third")
         proxy.await_event(DETACHED)
         before = self.carried(proxy)
         self.assertEqual(player.ask(b"by sockets"), b"by sockets")
@@ -335,6 +403,27 @@ class ModeTests:
         self.assertEqual(player.rest(), [])
         self.check_sums(proxy)
 
+    def test_what_waits_for_a_worker_that_is_late_is_not_overtaken(self):
+        servers = self.servers(1)
+        proxy = self.proxy([cluster(*servers.targets)])
+        sent = [b"datagram %d" % i for i in range(5)]
+        for attempt in range(5):
+            player, seen = self.player(proxy), len(servers.seen[0])
+            for _ in range(2):  # from now on the driver has the session, and waits for a pause
+                player.ask(b"hello")
+            before = self.metrics(proxy)["paddock_udp_xdp_overtakings_total"]
+            with stopped(proxy):
+                for data in sent:
+                    player.socket.send(data)
+                    time.sleep(0.01)
+            answers = [player.socket.recv(100) for _ in sent]
+            if self.metrics(proxy)["paddock_udp_xdp_overtakings_total"] == before:
+                break  # else news of routes had one datagram ask the kernel
+        self.assertEqual(answers, sent)
+        self.assertEqual([data for data, _ in servers.seen[0]][seen + 2:], sent)
+        self.assertLess(attempt, 4)
+        self.check_sums(proxy)
+
     def test_what_the_driver_cannot_do_is_told_and_left_to_the_sockets(self):
         servers = self.servers(1)
         append = {"name": CONCATENATE, "config": {"on_read": "APPEND", "bytes": "IQ=="}}
@@ -353,12 +442,57 @@ class ModeTests:
             proxy.reload(filters=[{"name": BALANCER, "config": {"policy": "HASH"}}])
         self.establish(proxy, player)
         self.assertEqual((shown(), self.metrics(proxy)["paddock_udp_xdp_active"]), ("sessions", 1))
+        with self.server:
+            proxy.reload(filters=[limited(5, 60), limited(9, 3600)])
+        self.assertEqual(shown(), LIMIT)
+        with self.server:
+            proxy.reload(filters=[])
         limit = "paddock.udp.sessions.max_packets_per_second"
         with self.server:
             proxy.reload(udp={"sessions": {"max_packets_per_second": 1000000}})
         before = self.carried(proxy)
         player.ask(b"limited")
         self.assertEqual((self.carried(proxy), shown()), (before, limit))
+        self.check_sums(proxy)
+
+    def test_a_limit_holds_over_both_ways_together(self):
+        most, filters = 400, [*by_token(), limited(400, 3600), {"name": BALANCER, "config": {"policy": "HASH"}}]
+        servers = self.servers(1)
+        proxy = self.proxy([cluster(*servers.targets, tokens=[[b"tok"]])], filters)
+        player = self.player(proxy)
+
+        def received():
+            return value(self.metrics(proxy), "paddock_udp_received_total", event="read")
+
+        def flood(count):
+            """Every third without a checksum, which is the sockets'. In steps, so that no queue is too short."""
+            for i in range(count):
+                if i % 100 == 0:
+                    support.wait_until(lambda: received() >= sent + i, "what was sent has come")
+                player.socket.setsockopt(socket.SOL_SOCKET, SO_NO_CHECK, i % 3 == 0)
+                player.socket.send(b"%d tok" % i)
+            support.wait_until(lambda: received() == sent + count, "all have come")
+            return sent + count
+        self.establish(proxy, player, b"hello tok")
+        sent, before = received(), self.carried(proxy)
+        sent = flood(150)
+        self.assertIn(self.carried(proxy)[0] - before[0], range(98, 101))
+        self.assertEqual(servers.count(), sent)
+        with self.server:
+            proxy.reload(udp={"session_timeout": "1s"})
+        support.wait_until(lambda: self.metrics(proxy)["paddock_udp_xdp_sessions"] == 0, "the session has ended")
+        with self.server:
+            proxy.reload(udp={"session_timeout": "50s"})
+        player.rest()
+        self.establish(proxy, player, b"hello tok")
+        sent = received()
+        sent = flood(3 * most)
+        support.wait_until(lambda: servers.count() == most, "what may come has come")
+        metrics = self.metrics(proxy)
+        self.assertEqual(dropped(metrics, "read", OVER_LIMIT), sent - most)
+        self.assertGreaterEqual(metrics["paddock_udp_xdp_dropped_total"], 2 * (3 * most - most) // 3 - 2)
+        self.assertLess(metrics["paddock_udp_xdp_dropped_total"], sent - most)
+        self.assertEqual(dropped(metrics, "read"), sent - most)
         self.check_sums(proxy)
 
 
@@ -429,9 +563,102 @@ class GenericTest(ModeTests, ProxyXdpTest):
 class NativeWayTest(WayTests, ProxyXdpTest):
     mode = "native"
 
+    def test_what_another_interface_does_not_take_is_counted(self):
+        servers = self.servers(1, self.third())
+        proxy = self.proxy([cluster(*servers.targets)])
+        player = self.player(proxy)
+
+        def is_carried():
+            player.socket.send(b"lost")
+            player.rest(0.01)
+            return self.carried(proxy)[0] >= 20
+        support.wait_until(is_carried, "datagrams are carried to an end without a program")
+        proxy.await_event(LOSING)
+        self.check_losses(proxy, servers)
+
 
 @support.needs_root
 class GenericWayTest(WayTests, ProxyXdpTest):
+    mode = "generic"
+
+
+class ContainerTests:
+    """Senders leave checksums to the interface, as between containers."""
+    leaves_checksums = True
+
+    def test_datagrams_of_every_kind_arrive_as_they_were_sent(self):
+        for own, host, part, size, remove in ((CLIENT_IPV4, SERVER_IPV4, None, 0, False),
+                                              (CLIENT_IPV6, SERVER_IPV6, "prefix", 3, True),
+                                              (CLIENT_IPV4, SERVER_IPV4, "prefix", 4, True),
+                                              (CLIENT_IPV6, SERVER_IPV6, "suffix", 5, True),
+                                              (CLIENT_IPV4, SERVER_IPV4, "suffix", 16, False)):
+            with self.subTest(own=own, part=part, size=size):
+                servers, token = self.servers(1, own), os.urandom(size)
+                filters = by_token(part, size, remove) if part else None
+                proxy = self.proxy([cluster(*servers.targets, tokens=[[token]] if part else None)], filters)
+                player = self.player(proxy, host)
+
+                def marked(data):
+                    return token + data if part == "prefix" else data + token
+                is_moved = part == "prefix" and remove and self.mode == "generic"
+                self.establish(proxy, player, marked(b"hello"), (1,) if is_moved else (0, 1))
+                player.ask(marked(bytes(1400)))  # as long as the kernel has sent, the driver may
+                before, lengths = self.carried(proxy), [*range(70), 127, 128, 129, 511, 512, 1023, 1399, 1400]
+                for length in lengths:
+                    data = os.urandom(length)
+                    self.assertEqual(player.ask(marked(data)), data if remove or not part else marked(data))
+                self.check_carried(proxy, before, len(lengths), is_moved)
+                self.check_sums(proxy)
+                with self.server:
+                    proxy.stop()
+
+    def check_carried(self, proxy, before, count, is_moved=False):
+        """In the generic mode the sockets have what would move a header whose checksum is to be completed, and one
+        datagram in 65,536, whose checksum looks complete."""
+        to_servers, to_players = (now - then for now, then in zip(self.carried(proxy), before))
+        self.assertIn(to_servers, [0] if is_moved else range(count - 2, count + 1))
+        self.assertIn(to_players, range(count - 2, count + 1))
+
+    def test_checksums_are_right_behind_further_interfaces(self):
+        servers = self.servers(1)
+        with self.server:
+            port = support.closed_port()
+        proxy = self.proxy([cluster(*servers.targets)], None, None, "--service.qcmp", "--service.qcmp.port", str(port))
+        far = support.Namespace()
+        self.addCleanup(far.close)
+        with self.client:
+            sysctl("ipv4/ip_forward", 1)
+            ip(f"link add near type veth peer name far netns {far.path}")
+            compute_checksums("near")
+            ip("addr add 10.98.0.1/24 dev near")
+            ip("link set near up")
+        with self.server:
+            ip(f"route replace 10.98.0.0/24 via {CLIENT_IPV4}")
+        with far:
+            ip("addr add 10.98.0.2/24 dev far")
+            ip("link set far up")
+            ip("route add default via 10.98.0.1")
+            player = self.enterContext(Player(proxy.port, SERVER_IPV4))
+            asker = self.enterContext(support.Asker(port, self.sent, SERVER_IPV4))
+        self.establish(proxy, player)
+        before = self.carried(proxy)
+        for length in range(100):
+            data = os.urandom(length)
+            self.assertEqual(player.ask(data), data)
+        self.check_carried(proxy, before, 100)
+        for nonce in range(100):
+            asker.send(support.packed_ping(nonce, nonce))
+            self.assertEqual(asker.receive().nonce, nonce)
+        self.assertIn(self.metrics(proxy)["paddock_xdp_answered_total"], range(98, 101))
+
+
+@support.needs_root
+class NativeContainerTest(ContainerTests, ProxyXdpTest):
+    mode = "native"
+
+
+@support.needs_root
+class GenericContainerTest(ContainerTests, ProxyXdpTest):
     mode = "generic"
 
 

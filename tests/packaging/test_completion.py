@@ -58,6 +58,11 @@ def values_are_those_that_the_program_takes(completion, _paddock):
     completion.expect(["relay", "--report", ""], {"human", "json"})
     completion.expect(["relay", "--up-distribution", ""], {"uniform", "normal", "pareto"})
     completion.expect(["load", "--via", ""], {"sockets", "xdp"})
+    links = set(os.listdir("/sys/class/net"))
+    completion.expect(["load", "--interface", ""], links)
+    completion.expect(["--service.udp.xdp.network-interface", ""], links)
+    if completion.shell == "bash":
+        completion.expect(["--service.udp.xdp.network-interface", "lo,"], {f"lo,{link}" for link in links})
 
 
 def values_behind_an_equals_sign_are_offered(completion, _paddock):

@@ -82,6 +82,11 @@ static uint32_t sum_of_addresses(const struct fields *fields)
     return frame_sum(fields->destination.s6_addr + skipped, 16 - skipped, sum);
 }
 
+uint16_t frame_partial_checksum(const struct fields *fields)
+{
+    return frame_sum(NULL, 0, sum_of_addresses(fields) + UDP_BYTES + (uint32_t)fields->data_bytes);
+}
+
 struct frame frame_make(const struct fields *fields)
 {
     struct frame frame;

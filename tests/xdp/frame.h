@@ -51,6 +51,9 @@ void frame_fix_ipv4(uint8_t *ip);
  */
 bool frame_read(const struct frame *frame, struct fields *fields);
 
+/** What stands for the UDP checksum where the sender left it to a network interface. */
+uint16_t frame_partial_checksum(const struct fields *fields);
+
 /** Whether the UDP checksum of a frame that frame_read() has read is there and right. */
 bool frame_udp_checksum_is_right(const struct frame *frame, const struct fields *fields);
 

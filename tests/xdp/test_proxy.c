@@ -9,6 +9,8 @@
 #include <linux/if_packet.h>
 #include <net/if.h>
 #include <netinet/in.h>
+#include <pthread.h>
+#include <sched.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,6 +21,7 @@
 
 #include <bpf/bpf.h>
 
+#include "base/clock.h"
 #include "fastpath/clock.h"
 #include "fastpath/parts.h"
 #include "fastpath/shared.h"
@@ -55,6 +58,8 @@ static unsigned door_indexes[DOORS];
 
 /* As short as that the longest packets that the kernel was seen to send count. */
 #define DOOR_MTU 60
+
+static uint32_t door_mtus[DOORS] = {DOOR_MTU, DOOR_MTU};
 
 static int taps[DOORS] = {-1, -1};
 static struct fastpath_departures departures;
@@ -105,7 +110,7 @@ unsigned __wrap_fastpath_doors(const struct fastpath *fastpath,
         memcpy(&first, door_macs[i], sizeof first);
         memcpy(&last, door_macs[i] + sizeof first, sizeof last);
         doors[i] = (struct fastpath_door){
-            .mac = fastpath_mac(first, last), .index = door_indexes[i], .mtu = DOOR_MTU};
+            .mac = fastpath_mac(first, last), .index = door_indexes[i], .mtu = door_mtus[i]};
     }
     return DOORS;
 }
@@ -157,6 +162,7 @@ struct fixture {
     struct model models[SESSIONS];
     uint64_t random;
     uint64_t packets[2], bytes[2];
+    uint32_t partial[2]; /* datagrams that were sent with such a checksum: natively, generic */
 };
 
 static uint32_t choose(struct fixture *fixture, uint32_t count)
@@ -303,8 +309,9 @@ static int set_up(void **state)
         model->carried =
             proxy_lane_offer(fixture->lane, &model->passage, proxy_fast_version(fixture->fast), 0);
         assert_true(model->carried != 0);
-        assert_true(proxy_lane_open(fixture->lane, model->carried));
-        assert_false(proxy_lane_open(fixture->lane, model->carried));
+        assert_false(proxy_lane_is_open(fixture->lane, model->carried, i % 2));
+        proxy_lane_open(fixture->lane, model->carried);
+        assert_true(proxy_lane_is_open(fixture->lane, model->carried, i % 2));
         model->is_renewed = true;
         for (unsigned end = 0; end < 2; end++)
             show_any(fixture, model, end);
@@ -392,10 +399,7 @@ static uint8_t spoil(struct fixture *fixture, struct frame *frame, const struct 
         udp[choose(fixture, 4)] ^= 1;
         break;
     case 5: { /* a checksum that is left to the interface */
-        uint32_t sum = IPPROTO_UDP + (uint32_t)fields->data_bytes + 8;
-        size_t skipped = is_ipv6 ? 0 : 12;
-        sum = frame_sum(fields->source.s6_addr + skipped, 16 - skipped, sum);
-        uint16_t partial = frame_sum(fields->destination.s6_addr + skipped, 16 - skipped, sum);
+        uint16_t partial = frame_partial_checksum(fields);
         udp[6] = (uint8_t)(partial >> 8);
         udp[7] = (uint8_t)partial;
         break;
@@ -406,23 +410,32 @@ static uint8_t spoil(struct fixture *fixture, struct frame *frame, const struct 
     return *hops;
 }
 
-static uint16_t udp_sum(struct frame *frame, const struct fields *fields)
+static bool is_partial(const struct fields *fields)
 {
-    size_t skipped = fields->is_ipv6 ? 0 : 12;
-    uint32_t sum = IPPROTO_UDP + (uint32_t)fields->data_bytes + 8;
-    sum = frame_sum(fields->source.s6_addr + skipped, 16 - skipped, sum);
-    sum = frame_sum(fields->destination.s6_addr + skipped, 16 - skipped, sum);
-    return frame_sum(udp_of(frame, fields), fields->data_bytes + 8, sum);
+    return fields->checksum == frame_partial_checksum(fields);
 }
 
-/* Whether the checksum of a frame is none, or the sum of the addresses alone. */
-static bool has_no_checksum(const struct fields *fields)
+static bool is_interface(uint32_t bit)
 {
-    size_t skipped = fields->is_ipv6 ? 0 : 12;
-    uint32_t sum = IPPROTO_UDP + (uint32_t)fields->data_bytes + 8;
-    sum = frame_sum(fields->source.s6_addr + skipped, 16 - skipped, sum);
-    return fields->checksum == 0 ||
-           fields->checksum == frame_sum(fields->destination.s6_addr + skipped, 16 - skipped, sum);
+    return (programs->fastpath->bss->settings.interface & bit) != 0;
+}
+
+/* Whether what leaves instead of a frame can have a checksum. A partial one stays where it is in
+ * the generic mode, and is none if it is right as it is. */
+static bool has_checksum(const struct model *model, unsigned end, const struct frame *frame,
+                         const struct fields *fields)
+{
+    bool has_tag = model->links[!end].tag != 0;
+    bool is_cut = end == 0 && model->repeat.is_removed && !model->repeat.is_suffix;
+    size_t moved = 4 * fields->tags_count + (is_cut ? model->repeat.size : 0);
+
+    if (fields->checksum == 0 || !is_partial(fields))
+        return fields->checksum != 0;
+    if (!is_interface(FASTPATH_IS_VETH))
+        return false;
+    return !is_interface(FASTPATH_IS_GENERIC) ||
+           (moved == 4 * (size_t)has_tag && model->links[!end].door == 0 &&
+            !frame_udp_checksum_is_right(frame, fields));
 }
 
 /* The session of a frame, and at which end it came in; or NULL. */
@@ -475,7 +488,6 @@ static void check_sent(const struct model *model, unsigned end, const struct fra
     const struct endpoint *to = end == 0 ? &passage->server : &passage->player;
     const struct link *link = &model->links[!end];
     struct fields found = {0};
-    struct frame copy = *question;
     size_t cut = end == 0 && model->repeat.is_removed ? model->repeat.size : 0;
 
     assert_true(frame_read(answer, &found));
@@ -491,8 +503,13 @@ static void check_sent(const struct model *model, unsigned end, const struct fra
     assert_int_equal(found.data_bytes, asked->data_bytes - cut);
     assert_memory_equal(found.data, asked->data + (model->repeat.is_suffix ? 0 : cut),
                         found.data_bytes);
-    /* Right where it was right, and as wrong as it was. */
-    assert_int_equal(udp_sum(answer, &found) == 0xffff, udp_sum(&copy, asked) == 0xffff);
+    if (is_partial(asked) && is_interface(FASTPATH_IS_GENERIC))
+        assert_true(is_partial(&found));
+    else if (is_partial(asked))
+        assert_true(frame_udp_checksum_is_right(answer, &found));
+    else /* right where it was right, and as wrong as it was */
+        assert_int_equal(frame_udp_checksum_is_right(answer, &found),
+                         frame_udp_checksum_is_right(question, asked));
     const uint8_t *ip = ip_of(answer, &found);
     uint8_t left = end == 0 && hops <= 64 ? (uint8_t)(hops - 1) : 64;
     assert_int_equal(found.is_ipv6 ? ip[7] : ip[8], left);
@@ -530,7 +547,7 @@ static bool check(struct fixture *fixture, const struct frame *question)
         if (end == 0 && model->repeat.is_removed && left >= model->repeat.size)
             left -= model->repeat.size;
         hops = asked.is_ipv6 ? ip_of(&copy, &asked)[7] : ip_of(&copy, &asked)[8];
-        is_sent = link->is_known && hops > 1 && !has_no_checksum(&asked) &&
+        is_sent = link->is_known && hops > 1 && has_checksum(model, end, question, &asked) &&
                   (end == 1 || has_token(model, &asked)) &&
                   (ip_bytes(asked.is_ipv6, left) <= DOOR_MTU ||
                    ip_bytes(asked.is_ipv6, left) <= link->longest);
@@ -548,6 +565,7 @@ static bool check(struct fixture *fixture, const struct frame *question)
     model->bytes[end] += asked.data_bytes - cut;
     fixture->packets[end]++;
     fixture->bytes[end] += asked.data_bytes - cut;
+    fixture->partial[is_interface(FASTPATH_IS_GENERIC)] += is_partial(&asked);
     return true;
 }
 
@@ -577,8 +595,10 @@ static void every_random_frame_is_forwarded_right_or_passed_on_unchanged(void **
     for (uint32_t i = 0; i < FRAMES; i++) {
         struct model *model = &fixture->models[choose(fixture, SESSIONS)];
         unsigned end = choose(fixture, 2);
-        if (i % VERSION_FRAMES == 0)
+        if (i % VERSION_FRAMES == 0) {
             change(fixture);
+            programs->fastpath->bss->settings.interface = choose(fixture, 4);
+        }
         if (!model->is_renewed && choose(fixture, 2) == 0)
             renew(fixture, model);
         if (choose(fixture, 16) == 0)
@@ -589,6 +609,7 @@ static void every_random_frame_is_forwarded_right_or_passed_on_unchanged(void **
         sent += check(fixture, &frame);
     }
     assert_true(sent > FRAMES / 4 && sent < FRAMES / 4 * 3);
+    assert_true(fixture->partial[0] > FRAMES / 200 && fixture->partial[1] > FRAMES / 400);
     check_totals(fixture);
     for (uint32_t i = 0; i < SESSIONS; i++) {
         struct model *model = &fixture->models[i];
@@ -681,16 +702,35 @@ static void a_passage_that_has_changed_is_not_renewed(void **state)
     assert_false(proxy_lane_renew(fixture->lane, model->carried, &other, version + 1));
 }
 
-static bool runs(struct fixture *fixture, const struct model *model, unsigned end)
+/* A frame that is shorter than those that every link was shown with. */
+static struct frame make_short(struct fixture *fixture, const struct model *model, unsigned end)
 {
     struct fields fields = make_fields(fixture, model, end);
-    fields.data_bytes = model->repeat.size; /* less than what every link was shown with */
+    fields.data_bytes = model->repeat.size;
     memcpy(fields.data, model->token, end == 0 ? model->repeat.size : 0);
-    struct frame frame = frame_make(&fields);
+    return frame_make(&fields);
+}
+
+/* Whether a datagram of a session that comes with so many hops left is carried. */
+static bool runs_with(struct fixture *fixture, const struct model *model, unsigned end,
+                      uint8_t hops)
+{
+    struct frame frame = make_short(fixture, model, end);
+    struct fields fields;
+    assert_true(frame_read(&frame, &fields));
+    uint8_t *ip = ip_of(&frame, &fields);
+    ip[fields.is_ipv6 ? 7 : 8] = hops;
+    if (!fields.is_ipv6)
+        frame_fix_ipv4(ip);
     return has_left(program_run(programs, &frame));
 }
 
-static void a_direction_is_carried_after_a_pause(void **state)
+static bool runs(struct fixture *fixture, const struct model *model, unsigned end)
+{
+    return runs_with(fixture, model, end, 64);
+}
+
+static void a_direction_is_carried_after_a_pause_once_the_sockets_have_sent_all(void **state)
 {
     struct fixture *fixture = *state;
     struct model *model = &fixture->models[3];
@@ -699,9 +739,21 @@ static void a_direction_is_carried_after_a_pause(void **state)
     assert_true(proxy_lane_renew(fixture->lane, model->carried, &model->passage,
                                  proxy_fast_version(fixture->fast)));
     for (unsigned end = 0; end < 2; end++) {
+        int64_t before_ns = clock_monotonic_ns();
         assert_false(runs(fixture, model, end));
         nanosleep(&pause, NULL);
+        assert_false(runs(fixture, model, end)); /* its worker has sent nothing on */
+        proxy_lane_settle(fixture->lane, model->carried, end, before_ns);
+        nanosleep(&pause, NULL);
+        assert_false(runs(fixture, model, end)); /* what was sent on came earlier */
+        proxy_lane_settle(fixture->lane, model->carried, end, clock_monotonic_ns());
+        nanosleep(&pause, NULL);
         assert_true(runs(fixture, model, end));
+        uint64_t left = proxy_fast_left(fixture->fast);
+        assert_true(runs(fixture, model, end));
+        assert_int_equal(proxy_fast_left(fixture->fast), left);
+        assert_false(runs_with(fixture, model, end, 1)); /* one alone, which may be overtaken */
+        assert_int_equal(proxy_fast_left(fixture->fast), left + 1);
         assert_true(runs(fixture, model, end));
     }
 }
@@ -741,6 +793,11 @@ static void when_routes_change_the_kernel_shows_the_way_again(void **state)
     assert_false(runs(fixture, model, 0));
     show(model, 1, link);
     assert_true(runs(fixture, model, 0));
+    tell(false, 0); /* nothing asks: it would look new again in some hours */
+    tell(true, 0);
+    assert_false(runs(fixture, model, 0));
+    assert_false(runs(fixture, model, 0));
+    show(model, 1, link);
     /* What it sends there in one piece may be shorter now. */
     tell(true, 0);
     assert_false(runs(fixture, model, 0));
@@ -748,6 +805,20 @@ static void when_routes_change_the_kernel_shows_the_way_again(void **state)
     model->links[1].is_known = false;
     show(model, 1, link);
     assert_int_equal(runs(fixture, model, 0), model->repeat.size == 0 || model->repeat.is_removed);
+}
+
+static void nothing_leaves_by_an_interface_that_is_down(void **state)
+{
+    struct fixture *fixture = *state;
+    struct model *model = &fixture->models[4];
+    show(model, 1, (struct link){.door = 1, .longest = 120});
+    assert_true(runs(fixture, model, 0));
+    door_mtus[1] = 0;
+    tell(false, 1);
+    assert_false(runs(fixture, model, 0));
+    door_mtus[1] = DOOR_MTU;
+    tell(false, 1);
+    assert_true(runs(fixture, model, 0));
 }
 
 static void what_is_no_way_of_a_session_is_not_taken_for_one(void **state)
@@ -783,6 +854,34 @@ static void what_is_no_way_of_a_session_is_not_taken_for_one(void **state)
     }
 }
 
+/* One that is right as it is, and happens to be that of the addresses alone. */
+static void a_whole_checksum_that_looks_partial_stays_right(void **state)
+{
+    struct fixture *fixture = *state;
+    struct model *model = &fixture->models[0];
+    uint32_t *interface = &programs->fastpath->bss->settings.interface;
+    assert_true(proxy_lane_renew(fixture->lane, model->carried, &model->passage,
+                                 proxy_fast_version(fixture->fast)));
+    assert_true(passes(fixture, model));
+    struct fields fields = make_fields(fixture, model, 1), found;
+    struct frame frame = {.length = 0};
+    fields.tags_count = model->is_tagged[1];
+    fields.data_bytes = 3;
+    do {
+        fields.data[0] = (uint8_t)choose(fixture, 256);
+        fields.data[1] = (uint8_t)choose(fixture, 256);
+        frame = frame_make(&fields);
+        assert_true(frame_read(&frame, &found));
+    } while (!is_partial(&found));
+    struct frame answer = frame;
+    *interface = FASTPATH_IS_VETH;
+    assert_int_equal(program_run(programs, &answer), XDP_TX);
+    assert_true(frame_read(&answer, &found) && frame_udp_checksum_is_right(&answer, &found));
+    *interface = FASTPATH_IS_VETH | FASTPATH_IS_GENERIC;
+    assert_int_equal(program_run(programs, &frame), XDP_PASS);
+    *interface = 0;
+}
+
 static void what_crosses_families_or_has_a_scope_is_not_possible(void **state)
 {
     const struct fixture *fixture = *state;
@@ -796,6 +895,119 @@ static void what_crosses_families_or_has_a_scope_is_not_possible(void **state)
     passage = fixture->models[0].passage;
     passage.repeat = &repeat;
     assert_false(proxy_passage_is_possible(&passage));
+}
+
+#define LIMITED (64U / SHARE)
+#define LIMIT 50
+
+/* Offers a session of the fixture anew, with a limit of which nothing expires meanwhile. */
+static struct rate_window *offer_limited(struct fixture *fixture, struct model *model,
+                                         uint32_t limit)
+{
+    const struct rate_window nothing = {.newest = 0};
+    uint64_t version = proxy_fast_version(fixture->fast);
+    model->repeat.is_limited = true;
+    model->repeat.limit = rate_law_of(limit, 86400);
+    model->passage.repeat = &model->repeat;
+    model->passage.sent = &nothing;
+    proxy_lane_withdraw(fixture->lane, model->carried, 0);
+    model->carried = proxy_lane_offer(fixture->lane, &model->passage, version, 100 * SECOND_NS);
+    assert_true(model->carried != 0);
+    proxy_lane_open(fixture->lane, model->carried);
+    assert_false(runs(fixture, model, 0)); /* where to is not known yet: it costs nothing */
+    for (unsigned end = 0; end < 2; end++)
+        show(model, end,
+             (struct link){.tag = choose(fixture, 2) ? TAG : 0,
+                           .door = end,
+                           .longest = ip_bytes(model->is_ipv6, 100)});
+    assert_true(runs(fixture, model, 1));
+    return proxy_lane_window(fixture->lane, model->carried);
+}
+
+static uint32_t run_limited(struct fixture *fixture, const struct model *model, unsigned end,
+                            struct rate_window *window)
+{
+    struct frame frame = make_short(fixture, model, end), before = frame;
+    const struct rate_moment moment =
+        rate_moment_of(&model->repeat.limit, (uint64_t)clock_coarse_ns());
+    if (end == 0 && choose(fixture, 2) == 0) { /* as the sockets do */
+        enum rate_verdict verdict = rate_window_take(window, &model->repeat.limit, &moment);
+        return verdict == RATE_PASSES ? XDP_TX : verdict == RATE_OVER ? XDP_DROP : XDP_PASS;
+    }
+    uint64_t dropped = proxy_fast_over_limit(fixture->fast);
+    uint32_t verdict = program_run(programs, &frame);
+    assert_int_equal(proxy_fast_over_limit(fixture->fast) - dropped, verdict == XDP_DROP);
+    if (verdict == XDP_PASS) {
+        assert_int_equal(frame.length, before.length);
+        assert_memory_equal(frame.bytes, before.bytes, before.length);
+    }
+    return has_left(verdict) ? XDP_TX : verdict;
+}
+
+static void a_limit_is_one_for_the_driver_and_the_sockets(void **state)
+{
+    struct fixture *fixture = *state;
+    programs->fastpath->bss->settings.interface = FASTPATH_IS_VETH; /* any checksum will do */
+    for (uint32_t i = 0; i < LIMITED; i++) {
+        struct model *model = &fixture->models[4 + i];
+        struct rate_window *window = offer_limited(fixture, model, LIMIT), left = {0};
+        for (unsigned passed = 0, tries = 0; tries < 2 * LIMIT; tries++) {
+            assert_int_equal(run_limited(fixture, model, 1, window), XDP_TX);
+            uint32_t verdict = run_limited(fixture, model, 0, window);
+            assert_int_equal(verdict, passed++ < LIMIT ? XDP_TX : XDP_DROP);
+        }
+        rate_window_move(&left, window);
+        assert_int_equal((uint32_t)left.newest, LIMIT);
+        assert_int_equal(run_limited(fixture, model, 0, window), XDP_PASS);
+    }
+    programs->fastpath->bss->settings.interface = 0;
+}
+
+/* A CPU that gets a session's datagrams until they are over the limit. */
+struct receiver {
+    struct frame frame;
+    unsigned passed;
+    pthread_t thread;
+};
+
+static void *receive(void *user)
+{
+    struct receiver *receiver = user;
+    struct frame frame = receiver->frame;
+    for (uint32_t verdict; (verdict = program_run(programs, &frame)) != XDP_DROP;) {
+        receiver->passed += has_left(verdict);
+        frame = receiver->frame;
+    }
+    return NULL;
+}
+
+static void a_limit_is_exact_while_several_take_from_it_at_once(void **state)
+{
+    struct fixture *fixture = *state;
+    struct model *model = &fixture->models[4];
+    const uint32_t limit = 30000 / SHARE;
+    struct rate_window *window = offer_limited(fixture, model, limit);
+    struct receiver receivers[2] = {0};
+    enum rate_verdict verdict = RATE_PASSES;
+    unsigned passed = 0;
+    programs->fastpath->bss->settings.interface = FASTPATH_IS_VETH;
+    for (unsigned i = 0; i < 2; i++) {
+        receivers[i].frame = make_short(fixture, model, 0);
+        assert_int_equal(pthread_create(&receivers[i].thread, NULL, receive, &receivers[i]), 0);
+    }
+    while (verdict != RATE_OVER) {
+        const struct rate_moment moment =
+            rate_moment_of(&model->repeat.limit, (uint64_t)clock_coarse_ns());
+        verdict = rate_window_take(window, &model->repeat.limit, &moment);
+        passed += verdict == RATE_PASSES;
+        sched_yield();
+    }
+    for (unsigned i = 0; i < 2; i++) {
+        pthread_join(receivers[i].thread, NULL);
+        passed += receivers[i].passed;
+    }
+    assert_int_equal(passed, limit);
+    programs->fastpath->bss->settings.interface = 0;
 }
 
 /* One of very many sessions: a player and a number of an upstream socket each. */
@@ -884,7 +1096,10 @@ static void a_hundred_thousand_sessions_come_and_go_and_none_gets_anothers(void 
         }
         *place = proxy_lane_offer(lane, &passage, proxy_fast_version(fast), now_ns);
         refused += *place == 0;
-        if (*place != 0 && proxy_lane_open(lane, *place) && i % 16 == 0)
+        if (*place == 0)
+            continue;
+        proxy_lane_open(lane, *place);
+        if (i % 16 == 0)
             check_carried(&passage);
     }
     print_message("%u found their bucket full\n", refused);
@@ -900,10 +1115,14 @@ int main(void)
         cmocka_unit_test(what_is_withdrawn_passes_no_more_and_has_its_slot_for_a_second),
         cmocka_unit_test(a_second_session_that_looks_alike_at_one_end_is_not_carried),
         cmocka_unit_test(a_passage_that_has_changed_is_not_renewed),
-        cmocka_unit_test(a_direction_is_carried_after_a_pause),
+        cmocka_unit_test(a_direction_is_carried_after_a_pause_once_the_sockets_have_sent_all),
         cmocka_unit_test(when_routes_change_the_kernel_shows_the_way_again),
+        cmocka_unit_test(nothing_leaves_by_an_interface_that_is_down),
         cmocka_unit_test(what_is_no_way_of_a_session_is_not_taken_for_one),
+        cmocka_unit_test(a_whole_checksum_that_looks_partial_stays_right),
         cmocka_unit_test(what_crosses_families_or_has_a_scope_is_not_possible),
+        cmocka_unit_test(a_limit_is_one_for_the_driver_and_the_sockets),
+        cmocka_unit_test(a_limit_is_exact_while_several_take_from_it_at_once),
         cmocka_unit_test(a_hundred_thousand_sessions_come_and_go_and_none_gets_anothers),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);

@@ -606,6 +606,43 @@ static void a_udp_checksum_is_not_looked_at_but_must_be_there_over_ipv6(void **s
     assert_false(check(*state, &frame));
 }
 
+/* In the generic mode it is completed later, at the place where the kernel saw it first. */
+static void a_checksum_left_to_the_interface_is_left_to_it_in_the_generic_mode(void **state)
+{
+    const struct programs *programs = *state;
+    uint32_t *interface = &programs->fastpath->bss->settings.interface;
+    for (int ipv6 = 0; ipv6 < 2; ipv6++) {
+        struct fields fields = ping_fields(ipv6, 9, 10), found;
+        uint16_t partial = frame_partial_checksum(&fields);
+        size_t at = 14 + (ipv6 ? 40 : 20) + 6;
+        struct frame ping = frame_make(&fields);
+        ping.bytes[at] = (uint8_t)(partial >> 8);
+        ping.bytes[at + 1] = (uint8_t)partial;
+        for (*interface = 0; *interface < 4; ++*interface) {
+            struct frame pong = ping;
+            bool is_generic = (*interface & FASTPATH_IS_GENERIC) != 0;
+            bool is_left = *interface == FASTPATH_IS_GENERIC;
+            assert_int_equal(program_run(programs, &pong), is_left ? XDP_PASS : XDP_TX);
+            assert_true(frame_read(&pong, &found));
+            if (is_generic)
+                assert_int_equal(found.checksum, frame_partial_checksum(&found));
+            else
+                assert_true(frame_udp_checksum_is_right(&pong, &found));
+        }
+        *interface = FASTPATH_IS_VETH | FASTPATH_IS_GENERIC;
+        ping = frame_make(&fields);
+        struct frame pong = ping;
+        assert_int_equal(program_run(programs, &pong), XDP_TX);
+        assert_true(frame_read(&pong, &found) && frame_udp_checksum_is_right(&pong, &found));
+        for (int64_t i = 0; !frame_read(&ping, &found) || found.checksum != partial; i++) {
+            fields = ping_fields(ipv6, 9, i);
+            ping = frame_make(&fields);
+        }
+        assert_int_equal(program_run(programs, &ping), XDP_PASS); /* it is a whole one */
+        *interface = 0;
+    }
+}
+
 static void stamps_follow_the_offset_of_the_clock(void **state)
 {
     const struct programs *programs = *state;
@@ -709,6 +746,7 @@ int main(void)
         cmocka_unit_test(a_wrong_header_checksum_is_passed_on),
         cmocka_unit_test(what_ipv6_may_have_and_a_ping_need_not_is_passed_on),
         cmocka_unit_test(a_udp_checksum_is_not_looked_at_but_must_be_there_over_ipv6),
+        cmocka_unit_test(a_checksum_left_to_the_interface_is_left_to_it_in_the_generic_mode),
         cmocka_unit_test(stamps_follow_the_offset_of_the_clock),
         cmocka_unit_test(mutated_frames_are_answered_as_the_responder_would),
         cmocka_unit_test(a_port_whose_part_is_taken_off_goes_to_the_sockets),

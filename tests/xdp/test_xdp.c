@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The life of XDP on an interface: ports, losses, and when it leaves; over veth, whose other end
  * lacks a program, so that
- every answer is lost. */
+ * every answer is lost. */
 #include "qcmp/fast.h"
 
 #include <arpa/inet.h>
+#include <bpf/bpf.h>
 #include <errno.h>
+#include <linux/bpf.h>
 #include <linux/if_packet.h>
 #include <net/if.h>
 #include <poll.h>
@@ -217,6 +219,49 @@ static void only_ports_that_were_added_and_not_removed_are_answered(void **state
     closed(&xdp);
 }
 
+static unsigned reroutes;
+
+static void count_reroute(const struct fastpath_reroute *reroute, void *user)
+{
+    (void)user;
+    reroutes += reroute->is_all;
+}
+
+/* A socket filter that keeps nothing. */
+static int load_filter(void)
+{
+    const struct bpf_insn program[] = {{.code = BPF_ALU64 | BPF_MOV | BPF_K},
+                                       {.code = BPF_JMP | BPF_EXIT}};
+    return bpf_prog_load(BPF_PROG_TYPE_SOCKET_FILTER, "filter", "Apache-2.0", program, 2, NULL);
+}
+
+/* Two of them are one change of the network, as when a route goes and another one comes. */
+static void changes_that_follow_each_other_are_told_at_once_but_not_without_end(void **state)
+{
+    (void)state;
+    const unsigned many = 40;
+    struct error error;
+    struct xdp xdp = opened(false);
+    struct fastpath_departures departures = {.program_fd = -1, .rerouted = count_reroute};
+    assert_int_equal(fastpath_watch_departures(xdp.fastpath, &departures, &error), -EBADF);
+    netns_ip("route add 10.8.0.0/24 dev here");
+    assert_int_equal(fastpath_tick(xdp.fastpath), FASTPATH_NOTHING);
+    departures.program_fd = load_filter();
+    assert_int_equal(fastpath_watch_departures(xdp.fastpath, &departures, &error), 0);
+    close(departures.program_fd);
+    reroutes = 0;
+    int64_t start_ns = clock_monotonic_ns();
+    for (unsigned i = 1; i <= many; i++) {
+        netns_ip(i % 2 == 0 ? "route add 10.8.0.0/24 dev here" : "route del 10.8.0.0/24 dev here");
+        assert_int_equal(fastpath_tick(xdp.fastpath), FASTPATH_NOTHING);
+        if (i <= 4)
+            assert_int_equal(reroutes, i);
+    }
+    int64_t seconds = (clock_monotonic_ns() - start_ns) / INT64_C(1000000000);
+    assert_in_range(reroutes, 4, seconds + 10);
+    closed(&xdp);
+}
+
 static void nothing_is_answered_once_it_is_detached(void **state)
 {
     (void)state;
@@ -380,6 +425,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         PAIR_TEST(only_ports_that_were_added_and_not_removed_are_answered),
+        PAIR_TEST(changes_that_follow_each_other_are_told_at_once_but_not_without_end),
         PAIR_TEST(nothing_is_answered_once_it_is_detached),
         PAIR_TEST(losses_are_said_once_to_who_asked_for_it),
         PAIR_TEST(losses_make_it_leave_when_it_came_by_itself),

@@ -87,7 +87,7 @@ static void the_loopback_device_is_no_hardware(void **state)
     assert_string_equal(device.name, "lo");
     assert_true(device.is_loopback);
     assert_true(device.has_ethernet);
-    assert_false(device.is_hardware);
+    assert_false(device.is_hardware || device.is_veth);
     assert_int_equal(fastpath_device_read(999999, &device), -ENODEV);
     uint64_t errors = 7;
     assert_true(fastpath_device_transmit_errors(999999, &errors) < 0);

@@ -60,6 +60,8 @@ static void what_is_shown_makes_the_same_chain(void **state)
 
 static void chains_tell_whether_they_do_the_same_with_all_datagrams(void **state)
 {
+#define LIMIT(packets, seconds)                                                                    \
+    "{name: " RATE_LIMIT ", config: {max_packets: " #packets ", period: " #seconds "}}"
 #define SUFFIX "{name: " CAPTURE ", config: {suffix: {size: 3, remove: true}}}"
     static const struct {
         const char *list, *unsteady;
@@ -67,11 +69,26 @@ static void chains_tell_whether_they_do_the_same_with_all_datagrams(void **state
     } rows[] = {
         {"[]", NULL, {0}},
         {"[{name: " PASS "}, {name: " BALANCER ", config: {policy: HASH}}]", NULL, {0}},
-        {"[" SUFFIX ", {name: " ROUTER "}]", NULL, {true, true, true, 3}},
+        {"[" SUFFIX ", {name: " ROUTER "}]",
+         NULL,
+         {.has_value = true, .is_suffix = true, .is_removed = true, .size = 3}},
         {"[{name: " CAPTURE ", config: {prefix: {size: 7}}}, {name: " HASHED_ROUTER "}]",
          NULL,
-         {true, false, false, 7}},
-        {"[" SUFFIX ", " SUFFIX "]", CAPTURE, {true, true, true, 3}},
+         {.has_value = true, .size = 7}},
+        {"[" LIMIT(10, 2) ", " SUFFIX "]",
+         NULL,
+         {.has_value = true,
+          .is_suffix = true,
+          .is_removed = true,
+          .size = 3,
+          .is_limited = true,
+          .limit = {.part_ns = 200000000, .max_packets = 10}}},
+        {"[" LIMIT(10, 2) ", " LIMIT(20, 4) "]",
+         RATE_LIMIT,
+         {.is_limited = true, .limit = {.part_ns = 200000000, .max_packets = 10}}},
+        {"[" SUFFIX ", " SUFFIX "]",
+         CAPTURE,
+         {.has_value = true, .is_suffix = true, .is_removed = true, .size = 3}},
         {"[{name: " CAPTURE ", config: {regex: {pattern: x}}}]", CAPTURE, {0}},
         {"[{name: " PASS "}, {name: " BALANCER ", config: {}}]", BALANCER, {0}},
         {"[{name: " DROP "}]", DROP, {0}},
@@ -91,6 +108,9 @@ static void chains_tell_whether_they_do_the_same_with_all_datagrams(void **state
         assert_int_equal(repeat.is_suffix, rows[i].repeat.is_suffix);
         assert_int_equal(repeat.is_removed, rows[i].repeat.is_removed);
         assert_int_equal(repeat.size, rows[i].repeat.size);
+        assert_int_equal(repeat.is_limited, rows[i].repeat.is_limited);
+        assert_int_equal(repeat.limit.part_ns, rows[i].repeat.limit.part_ns);
+        assert_int_equal(repeat.limit.max_packets, rows[i].repeat.limit.max_packets);
         chain_run_fini(&run);
     }
 }

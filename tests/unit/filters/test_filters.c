@@ -232,6 +232,63 @@ static void forged_sources_do_not_make_a_busy_one_forgotten(void **state)
     close_bench(bench);
 }
 
+/* The driver takes from the same window then. */
+static void a_source_that_is_shared_is_not_forgotten_and_has_one_limit(void **state)
+{
+    struct bench *bench = open_bench("[" LIMIT("{\"max_packets\":20,\"period\":60}") "]");
+    struct rate_window window;
+    unsigned passed = 0;
+    (void)state;
+    assert_null(chain_allowance(bench->worker, &bench->peer));
+    for (unsigned i = 0; i < 5; i++)
+        assert_int_equal(read_bytes(bench, "x", 1), FILTER_NEXT);
+    const struct endpoint source = bench->peer;
+    struct filter_allowance *allowance = chain_allowance(bench->worker, &source);
+    assert_non_null(allowance);
+    window = allowance->own;
+    allowance->shared = &window;
+    for (unsigned i = 0; i < 300000; i++) {
+        bench->peer.address.s6_addr32[2] = i + 1;
+        read_bytes(bench, "x", 1);
+    }
+    bench->peer = source;
+    assert_ptr_equal(chain_allowance(bench->worker, &source), allowance);
+    const struct rate_law law = rate_law_of(20, 60);
+    const struct rate_moment moment = rate_moment_of(&law, (uint64_t)bench->call.now_ns);
+    for (unsigned i = 0; i < 20; i++) {
+        passed += read_bytes(bench, "x", 1) == FILTER_NEXT;
+        passed += rate_window_take(&window, &law, &moment) == RATE_PASSES;
+    }
+    assert_int_equal(passed, 15);
+    rate_window_move(&allowance->own, &window);
+    allowance->shared = NULL;
+    assert_int_equal(read_bytes(bench, "x", 1), FILTER_DROP);
+    close_bench(bench);
+}
+
+static void so_few_sources_are_shared_that_others_have_a_place(void **state)
+{
+    struct bench *bench = open_bench("[" LIMIT("{\"max_packets\":3,\"period\":60}") "]");
+    struct rate_window window = {0};
+    unsigned shared = 0;
+    (void)state;
+    for (unsigned i = 0; i < 200000; i++) {
+        bench->peer.address.s6_addr32[2] = i + 1;
+        assert_int_equal(read_bytes(bench, "x", 1), FILTER_NEXT);
+        struct filter_allowance *allowance = chain_allowance(bench->worker, &bench->peer);
+        shared += allowance != NULL;
+        if (allowance != NULL)
+            allowance->shared = &window;
+        window.newest = 0;
+    }
+    assert_in_range(shared, 40000, 49152); /* places are 65,536 */
+    bench->peer.address.s6_addr32[2] = 0;
+    for (unsigned i = 0; i < 3; i++)
+        assert_int_equal(read_bytes(bench, "x", 1), FILTER_NEXT);
+    assert_int_equal(read_bytes(bench, "x", 1), FILTER_DROP);
+    close_bench(bench);
+}
+
 static void bytes_are_added_on_either_side(void **state)
 {
     struct bench *bench =
@@ -586,6 +643,8 @@ int main(void)
         cmocka_unit_test(a_firewall_without_rules_denies),
         cmocka_unit_test(a_source_has_its_packets_again_after_a_period_of_silence),
         cmocka_unit_test(no_period_has_more_than_a_tenth_above_the_limit),
+        cmocka_unit_test(a_source_that_is_shared_is_not_forgotten_and_has_one_limit),
+        cmocka_unit_test(so_few_sources_are_shared_that_others_have_a_place),
         cmocka_unit_test(forged_sources_do_not_make_a_busy_one_forgotten),
         cmocka_unit_test(bytes_are_added_on_either_side),
         cmocka_unit_test(bytes_without_room_beside_the_datagram_are_added_all_the_same),

@@ -22,6 +22,7 @@
 #define HASHED_ROUTER ID("token_router", "HashedTokenRouter")
 #define BALANCER ID("load_balancer", "LoadBalancer")
 #define DROP ID("drop", "Drop")
+#define RATE_LIMIT ID("local_rate_limit", "LocalRateLimit")
 #define PASS ID("pass", "Pass")
 
 static inline void make(struct chain_run *run, const char *list)
