@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The proxy's part of the fast path: carries datagrams of established sessions. What it does not
  * carry it leaves as it is and passes on: the sockets decide about it, and count it. */
-#include <linux/if_packet.h>
-
 #include "fastpath/checksum.bpf.h"
+#include "fastpath/departure.bpf.h"
 #include "proxy/shared.h"
 
 /* Ethernet, a tag, IPv6. */
@@ -493,114 +492,17 @@ int paddock_loss(const struct bpf_raw_tracepoint_args *loss)
     return 0;
 }
 
-/* A datagram that the kernel sends for a socket of this host. */
-struct departure {
-    uint64_t link;
-    uint32_t own[4], peer[4];
-    uint32_t ports;    /* the peer's, and above it the own one */
-    uint32_t ip_bytes; /* of a packet on the wire */
-};
-
-ALWAYS_INLINE bool read_head(struct __sk_buff *frame, uint32_t at, void *to, uint32_t bytes)
+/* Which of the doors a datagram leaves by; 0: none, or in another interface's name. */
+ALWAYS_INLINE uint64_t find_door(uint32_t interface, uint64_t mac)
 {
-    return bpf_skb_load_bytes_relative(frame, at, to, bytes, BPF_HDR_START_MAC) == 0;
-}
-
-ALWAYS_INLINE bool read_mac(struct __sk_buff *frame, uint32_t at, uint64_t *mac)
-{
-    uint32_t first = 0;
-    uint16_t last = 0;
-    bool is_read = read_head(frame, at, &first, sizeof first) &&
-                   read_head(frame, at + sizeof first, &last, sizeof last);
-
-    *mac = fastpath_mac(first, last);
-    return is_read;
-}
-
-/* Reads where a frame goes. Its tag stands in it, or beside it for the interface to add. Returns
- * where the network layer begins, or 0: no datagram that is carried can be sent so. */
-ALWAYS_INLINE uint32_t read_link(struct __sk_buff *frame, struct departure *departure,
-                                 uint16_t *type)
-{
-    uint32_t at = offsetof(struct ethhdr, h_proto), number = 0, tags = 0;
-    uint64_t from = 0, to = 0, door = 0;
-    struct part_tag tag = {0};
+    uint64_t door = 0;
 
 #pragma unroll
     for (uint32_t i = 1; i < PROXY_FAST_DOORS; i++) {
-        if (settings.doors[i].index == frame->ifindex)
+        if (settings.doors[i].index == interface && settings.doors[i].mac == mac)
             door = i;
     }
-    if (door == 0 || !read_mac(frame, 0, &to) || !read_mac(frame, ETH_ALEN, &from) ||
-        from != settings.doors[door & (PROXY_FAST_DOORS - 1)].mac ||
-        !read_head(frame, at, type, sizeof *type))
-        return 0;
-    at += sizeof *type;
-    if (frame->vlan_present) {
-        number = part_tag_number((uint16_t)frame->vlan_proto, bpf_htons((uint16_t)frame->vlan_tci));
-        tags++;
-    }
-    if (part_is_tag(*type)) {
-        if (!read_head(frame, at, &tag, sizeof tag))
-            return 0;
-        number = part_tag_number(*type, tag.control);
-        *type = tag.type;
-        at += sizeof tag;
-        tags++;
-    }
-    departure->link = to | (uint64_t)number << MAC_BITS | door << PROXY_FAST_DOOR_SHIFT;
-    return tags <= 1 ? at : 0;
-}
-
-/* Reads a whole datagram behind an IPv4 header. Moves on by what it has read. */
-ALWAYS_INLINE bool read_ipv4(struct __sk_buff *frame, struct departure *departure, uint32_t *at)
-{
-    struct iphdr ip = {0};
-
-    if (!read_head(frame, *at, &ip, sizeof ip) || *(uint8_t *)&ip != 0x45 ||
-        ip.protocol != IPPROTO_UDP || (ip.frag_off & bpf_htons(PART_FRAGMENT)) != 0)
-        return false;
-    departure->own[2] = departure->peer[2] = bpf_htonl(0xffff);
-    departure->own[3] = ip.saddr;
-    departure->peer[3] = ip.daddr;
-    departure->ip_bytes = bpf_ntohs(ip.tot_len);
-    *at += sizeof ip;
-    return true;
-}
-
-ALWAYS_INLINE bool read_ipv6(struct __sk_buff *frame, struct departure *departure, uint32_t *at)
-{
-    struct ipv6hdr ip = {0};
-
-    if (!read_head(frame, *at, &ip, sizeof ip) || ip.nexthdr != IPPROTO_UDP)
-        return false;
-#pragma unroll
-    for (int i = 0; i < 4; i++) {
-        departure->own[i] = ip.saddr.in6_u.u6_addr32[i];
-        departure->peer[i] = ip.daddr.in6_u.u6_addr32[i];
-    }
-    departure->ip_bytes = sizeof ip + bpf_ntohs(ip.payload_len);
-    *at += sizeof ip;
-    return true;
-}
-
-ALWAYS_INLINE bool read_departure(struct __sk_buff *frame, struct departure *departure)
-{
-    uint16_t type = 0;
-    uint32_t at = read_link(frame, departure, &type), network_at = at;
-
-    if (at == 0 || !(type == bpf_htons(ETH_P_IP)     ? read_ipv4(frame, departure, &at)
-                     : type == bpf_htons(ETH_P_IPV6) ? read_ipv6(frame, departure, &at)
-                                                     : false))
-        return false;
-    struct udphdr udp = {0};
-    if (!read_head(frame, at, &udp, sizeof udp))
-        return false;
-    departure->ports = udp.dest | (uint32_t)udp.source << 16;
-    /* What the interface will cut into datagrams of one size. */
-    if (frame->gso_size != 0)
-        departure->ip_bytes = at - network_at + sizeof udp + frame->gso_size;
-    return true;
+    return door;
 }
 
 /* Notes where the kernel sends what workers send for a session. */
@@ -610,24 +512,25 @@ int paddock_departure(struct __sk_buff *frame)
     struct departure departure = {0};
     struct place place = {0};
 
-    if (frame->pkt_type != PACKET_OUTGOING || settings.version == 0 ||
-        !read_departure(frame, &departure) ||
-        !find_place(departure.peer, (uint16_t)departure.ports, (uint16_t)(departure.ports >> 16),
-                    &place))
+    if (settings.version == 0 || !departure_read(frame, &departure))
         return 0;
+    uint64_t door = find_door(frame->ifindex, departure.from_mac);
+    if (door == 0 || !find_place(departure.peer, (uint16_t)departure.ports,
+                                 (uint16_t)(departure.ports >> 16), &place))
+        return 0;
+    uint64_t link =
+        departure.to_mac | (uint64_t)departure.tag << MAC_BITS | door << PROXY_FAST_DOOR_SHIFT;
     bool is_server = place.end != 0;
     struct proxy_fast_end *end = is_server ? &place.slot->ends[1] : &place.slot->ends[0];
     uint16_t *longest = is_server ? &place.slot->longest[1] : &place.slot->longest[0];
-    if (!is_end(end, departure.peer, departure.own, departure.ports) ||
-        departure.ip_bytes > UINT16_MAX)
+    if (!is_end(end, departure.peer, departure.own, departure.ports))
         return 0;
     uint16_t now = (uint16_t)(bpf_ktime_get_coarse_ns() >> PROXY_FAST_TOLD_SHIFT);
-    bool is_known =
-        end->link == departure.link && (uint16_t)(now - end->told) < PROXY_FAST_TOLD_KEPT;
+    bool is_known = end->link == link && (uint16_t)(now - end->told) < PROXY_FAST_TOLD_KEPT;
     if (!is_known || *longest < departure.ip_bytes)
-        *longest = (uint16_t)departure.ip_bytes;
+        *longest = departure.ip_bytes;
     if (!is_known) {
-        *(volatile uint64_t *)&end->link = departure.link;
+        *(volatile uint64_t *)&end->link = link;
         end->told = now;
     }
     return 0;
