@@ -152,8 +152,8 @@ static void flood(struct carry_bpf *bpf, uint8_t *frame, size_t bytes, const cha
     } while (ended - began < seconds);
     usleep(100000);
     printf("{\"seconds\": %.6f, \"sent\": %llu, \"reached\": %llu, \"round_trips\": %llu}\n",
-           ended - began, (unsigned long long)bpf->bss->sent,
-           (unsigned long long)bpf->bss->reached, (unsigned long long)bpf->bss->round_trips);
+           ended - began, (unsigned long long)bpf->bss->sent, (unsigned long long)bpf->bss->reached,
+           (unsigned long long)bpf->bss->round_trips);
 }
 
 int main(int argc, char **argv)

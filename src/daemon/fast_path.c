@@ -29,9 +29,10 @@ static void warn_about_ineffective(const struct process_settings *settings, stru
     const struct {
         const char *name;
         bool is_ineffective;
-    } rows[] = {{"service.udp.xdp.network-interface", is_off && settings->xdp_interfaces[0] != '\0'},
-                {"xdp-attach", (is_off && settings->xdp_attach_given) ||
-                                   (is_automatic && settings->xdp_attach == PROCESS_XDP_GENERIC)}};
+    } rows[] = {
+        {"service.udp.xdp.network-interface", is_off && settings->xdp_interfaces[0] != '\0'},
+        {"xdp-attach", (is_off && settings->xdp_attach_given) ||
+                           (is_automatic && settings->xdp_attach == PROCESS_XDP_GENERIC)}};
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         if (rows[i].is_ineffective)
             LOG_EVENT(log, LOG_LEVEL_WARN, log_text("message", "this setting has no effect"),

@@ -79,10 +79,12 @@ class ProxyXdpTest(XdpTest):
         support.wait_until(is_carried, "XDP carries the session")
 
     def check_all_by_xdp(self, proxy, player, count=50, data=b"datagram %d", answer=None):
+        """But for a few that ask the kernel where to go, when it has news of routes."""
         before = self.carried(proxy)
         for i in range(count):
             self.assertEqual(player.ask(data % i), (answer or data) % i)
-        self.assertEqual(self.carried(proxy), [number + count for number in before])
+        for now, then in zip(self.carried(proxy), before):
+            self.assertIn(now - then, range(count - 3, count + 1))
 
     def check_sums(self, proxy):
         with self.server:
@@ -243,9 +245,12 @@ class WayTests:
         self.assertEqual([len(data) for data, _ in servers.seen[0][-3:]], [1000, 1200, 1400])
         longest = bytes(972)
         player.ask(longest)
-        before = self.carried(proxy)
-        self.assertEqual(player.ask(longest), longest)
-        self.assertEqual(self.carried(proxy), [number + 1 for number in before])
+
+        def is_carried():
+            before = self.carried(proxy)
+            self.assertEqual(player.ask(longest), longest)
+            return self.carried(proxy) == [number + 1 for number in before]
+        support.wait_until(is_carried, "XDP carries what is as long as the kernel has sent")
         self.check_sums(proxy)
 
     def third(self):
@@ -476,7 +481,7 @@ class ModeTests:
         self.establish(proxy, player, b"hello tok")
         sent, before = received(), self.carried(proxy)
         sent = flood(150)
-        self.assertIn(self.carried(proxy)[0] - before[0], range(98, 101))
+        self.assertIn(self.carried(proxy)[0] - before[0], range(96, 101))
         self.assertEqual(servers.count(), sent)
         with self.server:
             proxy.reload(udp={"session_timeout": "1s"})
@@ -616,8 +621,8 @@ class ContainerTests:
         """In the generic mode the sockets have what would move a header whose checksum is to be completed, and one
         datagram in 65,536, whose checksum looks complete."""
         to_servers, to_players = (now - then for now, then in zip(self.carried(proxy), before))
-        self.assertIn(to_servers, [0] if is_moved else range(count - 2, count + 1))
-        self.assertIn(to_players, range(count - 2, count + 1))
+        self.assertIn(to_servers, [0] if is_moved else range(count - 4, count + 1))
+        self.assertIn(to_players, range(count - 4, count + 1))
 
     def test_checksums_are_right_behind_further_interfaces(self):
         servers = self.servers(1)
