@@ -90,6 +90,15 @@ if(NOT PADDOCK_SANITIZE)
     paddock_integration_test(valgrind TIMEOUT 300 ENVIRONMENT "PADDOCK_SUITES=${suites}")
 endif()
 
+# The longest begin first: else one of them is alone at the end.
+set(cost 100)
+foreach(name xds_hostile proxy_xdp proxy_faults phoenix proxy_carried_generic proxy_carried fault_start)
+    if(TEST paddock.integration.${name})
+        set_tests_properties(paddock.integration.${name} PROPERTIES COST ${cost})
+        math(EXPR cost "${cost} + 1")
+    endif()
+endforeach()
+
 # The queue in which packets wait for their CPU is one for all namespaces: a flood overruns it also for those who would miss a single packet.
 foreach(name network neighbours outages guard load many faults fault_network load_xdp proxy_xdp xdp)
     if(TEST paddock.integration.${name})
