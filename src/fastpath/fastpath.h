@@ -47,7 +47,8 @@ enum fastpath_event {
 /**
  * Loads the program and attaches it. All frames go to the sockets until a part is set and claims a
  * port. Needs CAP_BPF, CAP_PERFMON (without it the kernel restricts how a program computes with
- * pointers to a frame) and CAP_NET_ADMIN; no other function of this header needs a privilege.
+ * pointers to a frame) and CAP_NET_ADMIN; of the other functions of this header only
+ * fastpath_watch_departures() needs a privilege.
  *
  * @param[out] fastpath allocated; untouched on failure. Closed with fastpath_close().
  * @param[out] error    set on failure.

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /** @file
  * What the programs of the fast path have in common. A part finds the parsed datagram in its map
- * `cpus`, which is the one of the program on the interface; it answers with part_transmit(), passes
- * the unchanged frame on, or drops it and counts that.
+ * `cpus`, which is the one of the program on the interface; it answers with part_transmit(), or by
+ * another interface and counts that as transmitted, passes the unchanged frame on, or drops it and
+ * counts that.
  */
 #ifndef PADDOCK_FASTPATH_PART_BPF_H
 #define PADDOCK_FASTPATH_PART_BPF_H

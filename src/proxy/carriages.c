@@ -154,6 +154,7 @@ void carriages_note_answer(struct proxy_worker *worker, struct session *session,
         carriage->away = *away;
     }
     carriage->seen = (uint32_t)worker->fast_version;
+    carriage->seen_by = session->listener;
     note_passage(worker, session, 1);
 }
 
@@ -168,6 +169,10 @@ void carriages_offer(struct proxy_worker *worker, const struct packet *original,
 
     if (worker->fast_version == 0 || carriage->seen != (uint32_t)worker->fast_version)
         return;
+    if (carriage->seen_by != session->listener) { /* whose chain may let no answers pass */
+        carriages_withdraw(worker, session);
+        return;
+    }
     struct filter_allowance *allowance =
         repeat->is_limited ? allowance_of(worker, session->listener, &session->player) : NULL;
     struct proxy_passage passage = {

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /** @file
- * The proxy's part of the fast path: a program that carries the datagrams of established sessions.
- * What it does not carry goes to the sockets, and is counted there; so each datagram is counted
- * once. The workers' tables are the truth: a session is offered after datagrams of it have passed
- * both ways, and withdrawn before it ends.
+ * The proxy's part of the fast path: a program that carries the datagrams of established sessions,
+ * and drops those that are over a limit. All others go to the sockets, and are counted there; so
+ * each datagram is counted once. The workers' tables are the truth: a session is offered after
+ * datagrams of it have passed both ways, and withdrawn before it ends.
  *
  * A session is carried under one version of what the proxy goes by. Where that changes, all
  * sessions are the sockets' until a worker has seen both ways pass by the new one.
@@ -34,8 +34,8 @@ struct proxy_fast_options {
 #define PROXY_FAST_MAX_SESSIONS (1U << 20)
 
 /**
- * Loads the part and sets it. No version is in force. Needs the privileges of fastpath_open(); no
- * other function of this header needs any.
+ * Loads the part and sets it. No version is in force. Needs the privileges of fastpath_open() and
+ * of fastpath_watch_departures(); no other function of this header needs any.
  * @param[out] fast allocated; untouched on failure. Closed with proxy_fast_close().
  * @return 0 or a negative errno value, also in @p error.
  */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The proxy's part of the fast path: carries datagrams of established sessions. What it does not
- * carry it leaves as it is and passes on: the sockets decide about it, and count it. */
+/* The proxy's part of the fast path: carries datagrams of established sessions, and drops those
+ * that are over a limit. All others it leaves as they are and passes on: the sockets decide about
+ * them, and count them. */
 #include "fastpath/checksum.bpf.h"
 #include "fastpath/departure.bpf.h"
 #include "proxy/shared.h"
@@ -365,7 +366,7 @@ ALWAYS_INLINE void turn(struct fastpath_datagram *datagram, const struct way *wa
     datagram->traffic = settings.keeps_traffic ? datagram->traffic : 0;
 }
 
-/* Cuts the frame to what leaves. Returns whether that was possible; else the frame is as it was. */
+/* Cuts the frame to what leaves. Returns whether that was possible. */
 ALWAYS_INLINE bool resize(struct xdp_md *context, const struct way *way, int32_t front,
                           uint32_t frame_bytes, uint32_t used_bytes)
 {
@@ -373,7 +374,6 @@ ALWAYS_INLINE bool resize(struct xdp_md *context, const struct way *way, int32_t
 
     if (front != 0 && bpf_xdp_adjust_head(context, front) != 0)
         return false;
-    /* Fewer bytes always fit. */
     return way->token_bytes == 0 || back == 0 || bpf_xdp_adjust_tail(context, -(int32_t)back) == 0;
 }
 
@@ -445,10 +445,8 @@ int paddock_proxy(struct xdp_md *context)
     if (at + sizeof(struct udphdr) > end)
         return XDP_PASS;
     uint16_t checksum = next_checksum(context, own, &way, ((struct udphdr *)at)->check);
-    if (checksum == 0 || !is_open(&way))
-        return pass_on(counted, &way);
     way.now_ns = bpf_ktime_get_coarse_ns();
-    if (!is_told(datagram, &way) || !has_door(context, &way))
+    if (checksum == 0 || !is_told(datagram, &way) || !has_door(context, &way))
         return pass_on(counted, &way);
 
     uint32_t frame_bytes = (uint32_t)shared_word_opaque((uint64_t)(end - start));
@@ -457,6 +455,9 @@ int paddock_proxy(struct xdp_md *context)
     int32_t front = PART_TAG_BYTES * tags + (way.cuts_front ? (int32_t)way.token_bytes : 0);
     bool is_here = door_of(way.link)->index == context->ingress_ifindex;
     if (way.stays && (front != 0 || !is_here))
+        return pass_on(counted, &way);
+    /* The last, as it opens the direction: where none can be carried, none is overtaken. */
+    if (!is_open(&way))
         return pass_on(counted, &way);
     /* Room is made before the datagram is counted against a limit, as it may not be had. */
     if (front < 0 && bpf_xdp_adjust_head(context, front) != 0)
@@ -471,11 +472,11 @@ int paddock_proxy(struct xdp_md *context)
             bpf_xdp_adjust_head(context, -front);
         return pass_on(counted, &way);
     }
-    if (!resize(context, &way, front > 0 ? front : 0, frame_bytes, used_bytes))
-        return pass_on(counted, &way);
     turn(datagram, &way);
-    if (!write_frame(context, datagram, checksum))
-        return XDP_ABORTED; /* it always fits: there was room for as much */
+    /* Neither fails: fewer bytes always fit, and there was room for as many. */
+    if (!resize(context, &way, front > 0 ? front : 0, frame_bytes, used_bytes) ||
+        !write_frame(context, datagram, checksum))
+        return XDP_ABORTED;
     count(counted, &way, datagram->udp_bytes - (uint32_t)sizeof(struct udphdr));
     return leave(context, &way, own);
 }

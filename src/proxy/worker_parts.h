@@ -27,7 +27,8 @@ struct carriage {
     uint32_t offered_ms;  /**< when it was offered last, modulo 2^32 */
     uint16_t since;       /**< about when, */
     uint16_t passed;      /**< and how many datagrams, while the driver waited for a pause */
-    uint32_t seen;        /**< the version under which an answer passed last, as well */
+    uint32_t seen;        /**< the version under which an answer passed last, as well, */
+    uint16_t seen_by;     /**< and the listener whose chain it passed */
     uint16_t listener;    /**< the session's, when it was offered */
 };
 

@@ -408,6 +408,18 @@ class ModeTests:
         self.assertEqual(player.rest(), [])
         self.check_sums(proxy)
 
+    def test_an_answer_that_one_listener_lets_pass_is_none_of_another_one(self):
+        servers = self.servers(1)
+        denies = {"name": FIREWALL, "config": {"on_read": [EVERYBODY], "on_write": [EVERYBODY | {"action": "DENY"}]}}
+        proxy = self.proxy([cluster(*servers.targets)], udp={"listeners": [{"port": 0, "filters": [denies]}]}, workers=1)
+        player = self.player(proxy)
+        player.ask(b"hello")
+        player.socket.connect((SERVER_IPV4, proxy.events("udp listener ready")[0]["fields"]["port"]))
+        player.socket.send(b"hello")
+        support.wait_until(lambda: dropped(self.metrics(proxy), "write", "filter::firewall::denied") == 1, "it is denied")
+        self.assertEqual(self.metrics(proxy)["paddock_udp_xdp_sessions"], 0)
+        self.check_sums(proxy)
+
     def test_what_waits_for_a_worker_that_is_late_is_not_overtaken(self):
         servers = self.servers(1)
         proxy = self.proxy([cluster(*servers.targets)])
@@ -567,6 +579,19 @@ class GenericTest(ModeTests, ProxyXdpTest):
 @support.needs_root
 class NativeWayTest(WayTests, ProxyXdpTest):
     mode = "native"
+
+    def test_where_nothing_is_carried_nothing_is_overtaken(self):
+        self.interfaces = "way"
+        servers = self.servers(1, BACK_CLIENT_IPV4)  # behind the other one
+        proxy = self.proxy([cluster(*servers.targets)])
+        player = self.player(proxy)
+        for _ in range(20):
+            player.ask(b"hello")
+            time.sleep(0.01)  # a pause, after which it would be carried
+        metrics = self.metrics(proxy)
+        self.assertEqual((metrics["paddock_udp_xdp_sessions"], self.carried(proxy)), (1, [0, 0]))
+        self.assertEqual(metrics["paddock_udp_xdp_overtakings_total"], 0)
+        self.check_sums(proxy)
 
     def test_what_another_interface_does_not_take_is_counted(self):
         servers = self.servers(1, self.third())
