@@ -133,6 +133,38 @@ static inline bool rate_is_gone(struct rate_window *window, const struct rate_la
     return last >> 32 == part && at->now_ns >= last_ns + RATE_PARTS * law->part_ns;
 }
 
+/** Whether one more would be too many, at a time that is not before the newest part. */
+static inline bool rate_is_over(struct rate_window *window, const struct rate_law *law,
+                                uint64_t newest, const struct rate_moment *at)
+{
+    struct rate_sum sum = rate_window_sum(window, newest, at->part);
+    uint64_t all = sum.recent + sum.oldest, most = law->max_packets;
+    if (all >= most + most / RATE_PARTS && rate_is_gone(window, law, at))
+        all = sum.recent;
+    return sum.recent >= most || all >= most + most / RATE_PARTS;
+}
+
+/** A time, or the beginning of the newest part where that is later. */
+static inline struct rate_moment rate_later(const struct rate_law *law, uint64_t newest,
+                                            const struct rate_moment *moment)
+{
+    if (newest >> 32 <= moment->part)
+        return *moment;
+    return (struct rate_moment){.part = newest >> 32, .now_ns = (newest >> 32) * law->part_ns};
+}
+
+/** Whether a datagram would be too many. It takes nothing. A function of its own in a BPF program.
+ */
+RATE_FUNCTION bool rate_window_is_over(struct rate_window *window, const struct rate_law *law,
+                                       const struct rate_moment *moment)
+{
+    if (window == NULL || law == NULL || moment == NULL)
+        return false;
+    uint64_t newest = shared_word_load_ordered(&window->newest);
+    const struct rate_moment at = rate_later(law, newest, moment);
+    return newest != RATE_CLOSED && rate_is_over(window, law, newest, &at);
+}
+
 /** Takes one datagram from what a source may send. Of two that read the clock the later one may
  * come here first: the other one is of the same part then. A function of its own in a BPF program,
  * which the verifier looks at once. */
@@ -147,15 +179,8 @@ RATE_FUNCTION enum rate_verdict rate_window_take(struct rate_window *window,
         uint64_t newest = shared_word_load_ordered(&window->newest);
         if (newest == RATE_CLOSED)
             return RATE_UNDECIDED;
-        bool is_later = newest >> 32 > at.part;
-        if (is_later)
-            at =
-                (struct rate_moment){.part = newest >> 32, .now_ns = (newest >> 32) * law->part_ns};
-        struct rate_sum sum = rate_window_sum(window, newest, at.part);
-        uint64_t all = sum.recent + sum.oldest, most = law->max_packets;
-        if (all >= most + most / RATE_PARTS && rate_is_gone(window, law, &at))
-            all = sum.recent;
-        if (sum.recent >= most || all >= most + most / RATE_PARTS)
+        at = rate_later(law, newest, &at);
+        if (rate_is_over(window, law, newest, &at))
             return RATE_OVER;
 
         bool is_new = newest >> 32 != at.part;

@@ -325,19 +325,44 @@ ALWAYS_INLINE bool has_door(const struct xdp_md *context, const struct way *way)
                               bpf_map_lookup_elem(&doors, &number) != NULL);
 }
 
+ALWAYS_INLINE bool is_limited(const struct way *way)
+{
+    return way->end == 0 && way->slot->is_limited != 0;
+}
+
+/* What the player may send, and the time by it; NULL never, which the verifier has to see. */
+ALWAYS_INLINE struct proxy_fast_limit *find_limit(const struct fastpath_cpu *own,
+                                                  const struct way *way, struct rate_moment *moment)
+{
+    uint32_t index = way->index;
+    struct proxy_fast_limit *limit = bpf_map_lookup_elem(&limits, &index);
+
+    if (limit != NULL)
+        *moment = rate_moment_of(&limit->law, way->now_ns + (uint64_t)own->monotonic_offset_ns);
+    return limit;
+}
+
+/* Whether the datagram is more than its player may send. It is dropped then, which needs neither an
+ * order nor a way. */
+ALWAYS_INLINE bool is_over_limit(const struct fastpath_cpu *own, const struct way *way)
+{
+    struct rate_moment moment = {0};
+
+    if (!is_limited(way))
+        return false;
+    struct proxy_fast_limit *limit = find_limit(own, way, &moment);
+    return limit != NULL && rate_window_is_over(&limit->window, &limit->law, &moment);
+}
+
 /* Takes the datagram from what its player may send, if that is limited. */
 ALWAYS_INLINE enum rate_verdict take(const struct fastpath_cpu *own, const struct way *way)
 {
-    uint32_t index = way->index;
+    struct rate_moment moment = {0};
 
-    if (way->end != 0 || way->slot->is_limited == 0)
+    if (!is_limited(way))
         return RATE_PASSES;
-    struct proxy_fast_limit *limit = bpf_map_lookup_elem(&limits, &index);
-    if (limit == NULL)
-        return RATE_UNDECIDED;
-    const struct rate_moment moment =
-        rate_moment_of(&limit->law, way->now_ns + (uint64_t)own->monotonic_offset_ns);
-    return rate_window_take(&limit->window, &limit->law, &moment);
+    struct proxy_fast_limit *limit = find_limit(own, way, &moment);
+    return limit != NULL ? rate_window_take(&limit->window, &limit->law, &moment) : RATE_UNDECIDED;
 }
 
 /* Makes the datagram in memory of the CPU the one that leaves. */
@@ -438,6 +463,11 @@ int paddock_proxy(struct xdp_md *context)
         return pass_on(counted, &way);
     if (!read_token(context, datagram, &way)) /* it is another session's */
         return XDP_PASS;
+    way.now_ns = bpf_ktime_get_coarse_ns();
+    if (is_over_limit(own, &way)) {
+        counted->over_limit++;
+        return XDP_DROP;
+    }
 
     void *end = (void *)(uintptr_t)context->data_end;
     void *start = (void *)(uintptr_t)context->data;
@@ -445,7 +475,6 @@ int paddock_proxy(struct xdp_md *context)
     if (at + sizeof(struct udphdr) > end)
         return XDP_PASS;
     uint16_t checksum = next_checksum(context, own, &way, ((struct udphdr *)at)->check);
-    way.now_ns = bpf_ktime_get_coarse_ns();
     if (checksum == 0 || !is_told(datagram, &way) || !has_door(context, &way))
         return pass_on(counted, &way);
 

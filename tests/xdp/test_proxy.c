@@ -956,6 +956,17 @@ static void a_limit_is_one_for_the_driver_and_the_sockets(void **state)
             uint32_t verdict = run_limited(fixture, model, 0, window);
             assert_int_equal(verdict, passed++ < LIMIT ? XDP_TX : XDP_DROP);
         }
+        /* What is over the limit is dropped while others wait for a pause, and for a way. */
+        proxy_lane_withdraw(fixture->lane, model->carried, 0);
+        rate_window_move(&left, window);
+        model->passage.sent = &left;
+        model->carried = proxy_lane_offer(fixture->lane, &model->passage,
+                                          proxy_fast_version(fixture->fast), 100 * SECOND_NS);
+        assert_true(model->carried != 0);
+        window = proxy_lane_window(fixture->lane, model->carried);
+        uint64_t dropped = proxy_fast_over_limit(fixture->fast);
+        assert_false(runs(fixture, model, 0));
+        assert_int_equal(proxy_fast_over_limit(fixture->fast), dropped + 1);
         rate_window_move(&left, window);
         assert_int_equal((uint32_t)left.newest, LIMIT);
         assert_int_equal(run_limited(fixture, model, 0, window), XDP_PASS);
