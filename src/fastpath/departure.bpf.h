@@ -16,7 +16,7 @@ struct departure {
     uint32_t tag;              /**< part_tag_number(); 0: none */
     uint32_t own[4], peer[4];
     uint32_t ports;    /**< the peer's, and above it the own one */
-    uint16_t ip_bytes; /**< of the packet on the wire */
+    uint16_t ip_bytes; /**< the length of the IP packet on the wire */
 };
 
 ALWAYS_INLINE bool departure_bytes(struct __sk_buff *frame, uint32_t at, void *to, uint32_t bytes)

@@ -28,7 +28,9 @@
 
 #define PART_HOP_LIMIT 64
 #define PART_DO_NOT_FRAGMENT 0x4000
-#define PART_FRAGMENT 0x3fff /* of IPv4: more of them, or an offset */
+/** In an IPv4 header: more fragments follow, or this one is not the first. */
+#define PART_FRAGMENT 0x3fff
+
 #define PART_TAG_BYTES 4
 
 /** One for each CPU, in an array so that it can be mapped, which a per-CPU map cannot: this process

@@ -7,8 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
-#include <time.h>
 
+#include "base/clock.h"
 #include "base/shared_word.h"
 #include "fastpath/maps.h"
 #include "net/address.h"
@@ -114,18 +114,15 @@ static bool is_rerouted(const struct fastpath_reroute *reroute, uint64_t link)
 {
     bool is_one = reroute->is_all;
     for (unsigned i = 0; i < reroute->count && !is_one; i++)
-        is_one = reroute->macs[i] == (link & (UINT64_MAX >> 16));
+        is_one = reroute->macs[i] == (link & PROXY_FAST_MAC_MASK);
     return is_one;
 }
 
 static void reroute(const struct fastpath_reroute *reroute, void *user)
 {
     struct proxy_fast *fast = user;
-    struct timespec coarse;
+    int64_t now_ns = clock_coarse_ns() - fastpath_monotonic_offset_ns(fast->fastpath);
 
-    clock_gettime(CLOCK_MONOTONIC_COARSE, &coarse);
-    int64_t now_ns =
-        coarse.tv_sec * SECOND_NS + coarse.tv_nsec - fastpath_monotonic_offset_ns(fast->fastpath);
     follow_doors(fast);
     for (uint32_t i = 0; i < fast->slots_count; i++) {
         for (unsigned j = 0; j < 2; j++) {
@@ -274,30 +271,19 @@ uint64_t proxy_fast_version(const struct proxy_fast *fast)
     return __atomic_load_n(&settings_of(fast)->version, __ATOMIC_ACQUIRE);
 }
 
-void proxy_fast_count(const struct proxy_fast *fast, uint64_t packets[2], uint64_t bytes[2])
+struct proxy_fast_counters proxy_fast_count(const struct proxy_fast *fast)
 {
+    struct proxy_fast_counters sum = {.left = 0};
     for (unsigned cpu = 0; cpu < fast->cpus; cpu++) {
+        const struct proxy_fast_counters *own = &fast->counters[cpu];
         for (unsigned i = 0; i < 2; i++) {
-            packets[i] += __atomic_load_n(&fast->counters[cpu].packets[i], __ATOMIC_RELAXED);
-            bytes[i] += __atomic_load_n(&fast->counters[cpu].bytes[i], __ATOMIC_RELAXED);
+            sum.packets[i] += __atomic_load_n(&own->packets[i], __ATOMIC_RELAXED);
+            sum.bytes[i] += __atomic_load_n(&own->bytes[i], __ATOMIC_RELAXED);
         }
+        sum.left += __atomic_load_n(&own->left, __ATOMIC_RELAXED);
+        sum.over_limit += __atomic_load_n(&own->over_limit, __ATOMIC_RELAXED);
     }
-}
-
-uint64_t proxy_fast_left(const struct proxy_fast *fast)
-{
-    uint64_t left = 0;
-    for (unsigned cpu = 0; cpu < fast->cpus; cpu++)
-        left += __atomic_load_n(&fast->counters[cpu].left, __ATOMIC_RELAXED);
-    return left;
-}
-
-uint64_t proxy_fast_over_limit(const struct proxy_fast *fast)
-{
-    uint64_t packets = 0;
-    for (unsigned cpu = 0; cpu < fast->cpus; cpu++)
-        packets += __atomic_load_n(&fast->counters[cpu].over_limit, __ATOMIC_RELAXED);
-    return packets;
+    return sum;
 }
 
 uint64_t proxy_fast_sessions(const struct proxy_fast *fast)

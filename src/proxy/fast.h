@@ -17,6 +17,7 @@
 #include "fastpath/fastpath.h"
 #include "filters/filter.h"
 #include "net/endpoint.h"
+#include "proxy/shared.h"
 
 struct proxy_fast;
 
@@ -62,16 +63,8 @@ void proxy_fast_sample(struct proxy_fast *fast, bool is_sampled);
  * that version's or a newer one then. From any thread. */
 uint64_t proxy_fast_version(const struct proxy_fast *fast);
 
-/** What was sent, read and write. @param[out] packets, bytes are added to. From any thread. */
-void proxy_fast_count(const struct proxy_fast *fast, uint64_t packets[2], uint64_t bytes[2]);
-
-/** Datagrams that were left to the sockets while others of their session were carried, and may have
- * been overtaken by them. From any thread. */
-uint64_t proxy_fast_left(const struct proxy_fast *fast);
-
-/** Players' datagrams that were dropped because they were over the limit of their chain. From any
- * thread. */
-uint64_t proxy_fast_over_limit(const struct proxy_fast *fast);
+/** The sum of what the CPUs have counted. From any thread. */
+struct proxy_fast_counters proxy_fast_count(const struct proxy_fast *fast);
 
 /** The sessions that are carried, of all workers. From any thread. */
 uint64_t proxy_fast_sessions(const struct proxy_fast *fast);

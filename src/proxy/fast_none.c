@@ -18,8 +18,6 @@ NOTHING(proxy_fast_resume);
 NOTHING(proxy_fast_sample);
 NOTHING(proxy_fast_version);
 NOTHING(proxy_fast_count);
-NOTHING(proxy_fast_left);
-NOTHING(proxy_fast_over_limit);
 NOTHING(proxy_fast_sessions);
 NOTHING(proxy_fast_claim);
 NOTHING(proxy_fast_lane);

@@ -12,8 +12,6 @@
 /* The longest datagram that fits a frame which is not in pieces; more is the sockets'. */
 #define MAX_UDP_BYTES 4095
 
-#define MAC_BITS 48
-#define MAC_MASK ((UINT64_C(1) << MAC_BITS) - 1)
 #define TAG_MASK ((UINT32_C(1) << FASTPATH_TAG_BITS) - 1)
 
 struct proxy_fast_settings settings;
@@ -63,11 +61,13 @@ struct way {
     struct proxy_fast_slot *slot;
     struct proxy_fast_end *in, *out;
     struct proxy_fast_count *count;
-    uint64_t link;        /* that of the end where it leaves */
-    uint64_t now_ns;      /* the coarse clock */
-    uint32_t index;       /* of the slot */
-    uint32_t end;         /* 0: read, 1: write */
-    uint32_t token_bytes; /* that are cut off */
+    uint64_t link;                  /* that of the end where it leaves */
+    uint64_t now_ns;                /* the coarse clock */
+    struct proxy_fast_limit *limit; /* of the player; NULL: there is none */
+    struct rate_moment moment;      /* by the limit */
+    uint32_t index;                 /* of the slot */
+    uint32_t end;                   /* 0: read, 1: write */
+    uint32_t token_bytes;           /* that are cut off */
     bool cuts_front;
     bool stays; /* on this interface, and the UDP header where it is */
 };
@@ -144,7 +144,7 @@ ALWAYS_INLINE bool is_its_way(const struct fastpath_datagram *datagram, const st
 
 ALWAYS_INLINE uint32_t tag_of(uint64_t link)
 {
-    return (uint32_t)(link >> MAC_BITS) & TAG_MASK;
+    return (uint32_t)(link >> PROXY_FAST_MAC_BITS) & TAG_MASK;
 }
 
 ALWAYS_INLINE const struct fastpath_door *door_of(uint64_t link)
@@ -325,44 +325,36 @@ ALWAYS_INLINE bool has_door(const struct xdp_md *context, const struct way *way)
                               bpf_map_lookup_elem(&doors, &number) != NULL);
 }
 
-ALWAYS_INLINE bool is_limited(const struct way *way)
-{
-    return way->end == 0 && way->slot->is_limited != 0;
-}
-
-/* What the player may send, and the time by it; NULL never, which the verifier has to see. */
-ALWAYS_INLINE struct proxy_fast_limit *find_limit(const struct fastpath_cpu *own,
-                                                  const struct way *way, struct rate_moment *moment)
+/* What the player may send, if that is limited, and the time by it. Returns whether that is known,
+ * which the verifier has to see. */
+ALWAYS_INLINE bool find_limit(const struct fastpath_cpu *own, struct way *way)
 {
     uint32_t index = way->index;
-    struct proxy_fast_limit *limit = bpf_map_lookup_elem(&limits, &index);
 
-    if (limit != NULL)
-        *moment = rate_moment_of(&limit->law, way->now_ns + (uint64_t)own->monotonic_offset_ns);
-    return limit;
+    if (way->end != 0 || way->slot->is_limited == 0)
+        return true;
+    way->limit = bpf_map_lookup_elem(&limits, &index);
+    if (way->limit == NULL)
+        return false;
+    way->moment =
+        rate_moment_of(&way->limit->law, way->now_ns + (uint64_t)own->monotonic_offset_ns);
+    return true;
 }
 
 /* Whether the datagram is more than its player may send. It is dropped then, which needs neither an
  * order nor a way. */
-ALWAYS_INLINE bool is_over_limit(const struct fastpath_cpu *own, const struct way *way)
+ALWAYS_INLINE bool is_over_limit(const struct way *way)
 {
-    struct rate_moment moment = {0};
-
-    if (!is_limited(way))
-        return false;
-    struct proxy_fast_limit *limit = find_limit(own, way, &moment);
-    return limit != NULL && rate_window_is_over(&limit->window, &limit->law, &moment);
+    return way->limit != NULL &&
+           rate_window_is_over(&way->limit->window, &way->limit->law, &way->moment);
 }
 
-/* Takes the datagram from what its player may send, if that is limited. */
-ALWAYS_INLINE enum rate_verdict take(const struct fastpath_cpu *own, const struct way *way)
+/* Takes the datagram from what its player may send. */
+ALWAYS_INLINE enum rate_verdict take(const struct way *way)
 {
-    struct rate_moment moment = {0};
-
-    if (!is_limited(way))
-        return RATE_PASSES;
-    struct proxy_fast_limit *limit = find_limit(own, way, &moment);
-    return limit != NULL ? rate_window_take(&limit->window, &limit->law, &moment) : RATE_UNDECIDED;
+    return way->limit != NULL
+               ? rate_window_take(&way->limit->window, &way->limit->law, &way->moment)
+               : RATE_PASSES;
 }
 
 /* Makes the datagram in memory of the CPU the one that leaves. */
@@ -372,7 +364,7 @@ ALWAYS_INLINE void turn(struct fastpath_datagram *datagram, const struct way *wa
     uint32_t is_8021ad = tag & FASTPATH_TAG_IS_8021AD;
     uint32_t type = is_8021ad != 0 ? ETH_P_8021AD : ETH_P_8021Q;
 
-    datagram->peer_mac = way->link & MAC_MASK;
+    datagram->peer_mac = way->link & PROXY_FAST_MAC_MASK;
     datagram->own_mac = door_of(way->link)->mac;
     datagram->tags_count = tag != 0;
     datagram->raw_tags[0] =
@@ -464,7 +456,9 @@ int paddock_proxy(struct xdp_md *context)
     if (!read_token(context, datagram, &way)) /* it is another session's */
         return XDP_PASS;
     way.now_ns = bpf_ktime_get_coarse_ns();
-    if (is_over_limit(own, &way)) {
+    if (!find_limit(own, &way))
+        return pass_on(counted, &way);
+    if (is_over_limit(&way)) {
         counted->over_limit++;
         return XDP_DROP;
     }
@@ -491,7 +485,7 @@ int paddock_proxy(struct xdp_md *context)
     /* Room is made before the datagram is counted against a limit, as it may not be had. */
     if (front < 0 && bpf_xdp_adjust_head(context, front) != 0)
         return pass_on(counted, &way);
-    enum rate_verdict verdict = take(own, &way);
+    enum rate_verdict verdict = take(&way);
     if (verdict == RATE_OVER) {
         counted->over_limit++;
         return XDP_DROP;
@@ -548,8 +542,8 @@ int paddock_departure(struct __sk_buff *frame)
     if (door == 0 || !find_place(departure.peer, (uint16_t)departure.ports,
                                  (uint16_t)(departure.ports >> 16), &place))
         return 0;
-    uint64_t link =
-        departure.to_mac | (uint64_t)departure.tag << MAC_BITS | door << PROXY_FAST_DOOR_SHIFT;
+    uint64_t link = departure.to_mac | (uint64_t)departure.tag << PROXY_FAST_MAC_BITS |
+                    door << PROXY_FAST_DOOR_SHIFT;
     bool is_server = place.end != 0;
     struct proxy_fast_end *end = is_server ? &place.slot->ends[1] : &place.slot->ends[0];
     uint16_t *longest = is_server ? &place.slot->longest[1] : &place.slot->longest[0];

@@ -594,21 +594,21 @@ static void add_fast(struct proxy_sum *sum, const struct proxy *proxy)
 {
     struct port_sum *in[2] = {&sum->players, &sum->upstream};
     struct port_sum *out[2] = {&sum->upstream, &sum->players};
-    uint64_t bytes[2] = {0};
+    const struct proxy_fast_counters counted = proxy_fast_count(proxy->fast);
 
-    proxy_fast_count(proxy->fast, sum->fast_packets, bytes);
     sum->fast_sessions = proxy_fast_sessions(proxy->fast);
-    sum->overtakings += proxy_fast_left(proxy->fast);
+    sum->overtakings += counted.left;
     sum->is_fast = atomic_load_explicit(&proxy->obstacle, memory_order_relaxed) == NULL &&
                    fastpath_is_attached(proxy->env.fastpath);
     for (unsigned i = 0; i < 2; i++) {
+        sum->fast_packets[i] = counted.packets[i];
         in[i]->received += sum->fast_packets[i];
         in[i]->packets[PROXY_FORWARDED] += sum->fast_packets[i];
         out[i]->sent += sum->fast_packets[i];
-        out[i]->sent_bytes += bytes[i];
+        out[i]->sent_bytes += counted.bytes[i];
         sum->processing_ns[i].buckets[0] += sum->fast_packets[i];
     }
-    sum->fast_dropped = proxy_fast_over_limit(proxy->fast);
+    sum->fast_dropped = counted.over_limit;
     sum->players.received += sum->fast_dropped;
     sum->players.packets[PROXY_FILTERED + chain_reason_number(FILTER_LIMIT_REASON)] +=
         sum->fast_dropped;

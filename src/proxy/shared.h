@@ -49,9 +49,12 @@
 /** It was asked, which is noted as if it had been told so many ago. */
 #define PROXY_FAST_TOLD_ASKED 0x8000
 
+#define PROXY_FAST_MAC_BITS 48
+#define PROXY_FAST_MAC_MASK ((UINT64_C(1) << PROXY_FAST_MAC_BITS) - 1)
+
 /** Above the MAC address and the number of the VLAN tag in proxy_fast_end.link: which of the doors,
  * from 1. */
-#define PROXY_FAST_DOOR_SHIFT (48 + FASTPATH_TAG_BITS)
+#define PROXY_FAST_DOOR_SHIFT (PROXY_FAST_MAC_BITS + FASTPATH_TAG_BITS)
 #define PROXY_FAST_DOORS (FASTPATH_MAX_INTERFACES + 1)
 
 /** Written by the process, read by the program. */
@@ -69,7 +72,7 @@ struct proxy_fast_settings {
 struct proxy_fast_end {
     uint32_t peer[4], own[4];
     uint16_t peer_port, own_port;
-    uint16_t sum;  /**< of the words above and the protocol's number, as of Internet checksums */
+    uint16_t sum;  /**< the Internet checksum's sum of the words above and the protocol's number */
     uint16_t told; /**< when the program saw the kernel send to the peer last */
     /** Where the kernel sends frames for the peer: fastpath_mac(), the number of the VLAN tag,
      * which of the doors. The program's; 0: not known yet. */

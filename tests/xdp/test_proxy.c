@@ -519,11 +519,10 @@ static void check_sent(const struct model *model, unsigned end, const struct fra
 
 static void check_totals(struct fixture *fixture)
 {
-    uint64_t packets[2] = {0}, bytes[2] = {0};
-    proxy_fast_count(fixture->fast, packets, bytes);
+    const struct proxy_fast_counters counted = proxy_fast_count(fixture->fast);
     for (unsigned i = 0; i < 2; i++) {
-        assert_int_equal(packets[i], fixture->packets[i]);
-        assert_int_equal(bytes[i], fixture->bytes[i]);
+        assert_int_equal(counted.packets[i], fixture->packets[i]);
+        assert_int_equal(counted.bytes[i], fixture->bytes[i]);
     }
 }
 
@@ -749,11 +748,11 @@ static void a_direction_is_carried_after_a_pause_once_the_sockets_have_sent_all(
         proxy_lane_settle(fixture->lane, model->carried, end, clock_monotonic_ns());
         nanosleep(&pause, NULL);
         assert_true(runs(fixture, model, end));
-        uint64_t left = proxy_fast_left(fixture->fast);
+        uint64_t left = proxy_fast_count(fixture->fast).left;
         assert_true(runs(fixture, model, end));
-        assert_int_equal(proxy_fast_left(fixture->fast), left);
+        assert_int_equal(proxy_fast_count(fixture->fast).left, left);
         assert_false(runs_with(fixture, model, end, 1)); /* one alone, which may be overtaken */
-        assert_int_equal(proxy_fast_left(fixture->fast), left + 1);
+        assert_int_equal(proxy_fast_count(fixture->fast).left, left + 1);
         assert_true(runs(fixture, model, end));
     }
 }
@@ -934,9 +933,9 @@ static uint32_t run_limited(struct fixture *fixture, const struct model *model, 
         enum rate_verdict verdict = rate_window_take(window, &model->repeat.limit, &moment);
         return verdict == RATE_PASSES ? XDP_TX : verdict == RATE_OVER ? XDP_DROP : XDP_PASS;
     }
-    uint64_t dropped = proxy_fast_over_limit(fixture->fast);
+    uint64_t dropped = proxy_fast_count(fixture->fast).over_limit;
     uint32_t verdict = program_run(programs, &frame);
-    assert_int_equal(proxy_fast_over_limit(fixture->fast) - dropped, verdict == XDP_DROP);
+    assert_int_equal(proxy_fast_count(fixture->fast).over_limit - dropped, verdict == XDP_DROP);
     if (verdict == XDP_PASS) {
         assert_int_equal(frame.length, before.length);
         assert_memory_equal(frame.bytes, before.bytes, before.length);
@@ -964,9 +963,9 @@ static void a_limit_is_one_for_the_driver_and_the_sockets(void **state)
                                           proxy_fast_version(fixture->fast), 100 * SECOND_NS);
         assert_true(model->carried != 0);
         window = proxy_lane_window(fixture->lane, model->carried);
-        uint64_t dropped = proxy_fast_over_limit(fixture->fast);
+        uint64_t dropped = proxy_fast_count(fixture->fast).over_limit;
         assert_false(runs(fixture, model, 0));
-        assert_int_equal(proxy_fast_over_limit(fixture->fast), dropped + 1);
+        assert_int_equal(proxy_fast_count(fixture->fast).over_limit, dropped + 1);
         rate_window_move(&left, window);
         assert_int_equal((uint32_t)left.newest, LIMIT);
         assert_int_equal(run_limited(fixture, model, 0, window), XDP_PASS);
