@@ -21,7 +21,7 @@ function(paddock_integration_test name)
         set(scale 0.5)
     endif()
     add_test(NAME ${test}
-             COMMAND ${Python3_EXECUTABLE} -B ${PROJECT_SOURCE_DIR}/tests/integration/test_${name}.py)
+             COMMAND ${PADDOCK_ALONE} ${Python3_EXECUTABLE} -B ${PROJECT_SOURCE_DIR}/tests/integration/test_${name}.py)
     set_tests_properties(${test} PROPERTIES
         SKIP_RETURN_CODE 77 TIMEOUT ${arg_TIMEOUT} LABELS integration
         ENVIRONMENT "PADDOCK=$<TARGET_FILE:paddock>;PADDOCK_SANITIZE=${PADDOCK_SANITIZE};PADDOCK_SCALE=${scale};${arg_ENVIRONMENT}")

@@ -15,7 +15,7 @@ function(paddock_xdp_test name)
     add_executable(paddock_xdp_test_${name} xdp/test_${name}.c)
     paddock_target(paddock_xdp_test_${name} 17)
     target_link_libraries(paddock_xdp_test_${name} PRIVATE ${arg_LINK} paddock_test_netns PkgConfig::PADDOCK_CMOCKA)
-    add_test(NAME paddock.xdp.${name} COMMAND paddock_xdp_test_${name})
+    add_test(NAME paddock.xdp.${name} COMMAND ${PADDOCK_ALONE} $<TARGET_FILE:paddock_xdp_test_${name}>)
     set_tests_properties(paddock.xdp.${name} PROPERTIES SKIP_RETURN_CODE 77 TIMEOUT 120 LABELS xdp)
 endfunction()
 
