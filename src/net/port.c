@@ -65,7 +65,7 @@ struct port {
     struct port_options options;
     struct port *next; /* of the ring of those beside it */
     in_port_t number;
-    bool is_drained;
+    bool is_full;     /* the last batch was as large as it could be */
     unsigned counted; /* packets of the batch in hand */
 };
 
@@ -413,7 +413,7 @@ static int receive(struct port *port)
     for (unsigned i = first; i < first + (unsigned)received; i++)
         describe(port, i);
     port->outlet.pause -= port->outlet.pause > 0;
-    port->is_drained = (unsigned)received < most;
+    port->is_full = (unsigned)received == most;
     unsigned datagrams = hand_over_all(port, first, first + (unsigned)received);
     histogram_record(&port->options.counters->batch_packets, datagrams);
     batch->used = first + (unsigned)received;
@@ -430,7 +430,8 @@ int port_turn(struct port *port)
 
 bool port_is_drained(const struct port *port)
 {
-    return port->is_drained;
+    struct pollfd waiting = {.fd = port->options.fd, .events = POLLIN};
+    return !port->is_full || poll(&waiting, 1, 0) == 0;
 }
 
 int port_gather(struct port *port)

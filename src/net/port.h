@@ -158,7 +158,7 @@ int port_fd(const struct port *port);
  */
 int port_turn(struct port *port);
 
-/** Whether the last batch was all that there was when it was received. */
+/** Whether the last batch was all that there was when it was received, or is by now. */
 bool port_is_drained(const struct port *port);
 
 /** As port_turn(), but what is to be sent may wait until the next port_turn() or port_flush() of

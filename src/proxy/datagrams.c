@@ -32,7 +32,7 @@ static void begin(struct proxy_worker *worker, const struct port *port, bool is_
 {
     struct timing *timing = &worker->timings[is_write];
     worker_begin_batch(worker);
-    worker->is_caught_up = port_is_drained(port);
+    worker->is_caught_up = worker->lane != NULL && port_is_drained(port);
     timing->began_ns = timing->batches++ % TIMED_SHARE == 0 ? clock_monotonic_ns() : 0;
 }
 

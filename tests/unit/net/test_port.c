@@ -390,6 +390,32 @@ static void what_is_doubtful_has_all_the_room_that_is_free_after_each_flush(void
     fixture_close(&fixture);
 }
 
+/* As many as a batch holds say nothing by themselves. */
+static void a_port_is_drained_where_nothing_waits_whatever_a_batch_held(void **state)
+{
+    struct binding binding = {.address = ipv4(INADDR_LOOPBACK), .buffer_bytes = 1 << 20};
+    struct fixture fixture;
+
+    (void)state;
+    fixture_open(&fixture, bind_open(&binding, 0, false), false, false);
+    for (unsigned count = PACKET_BATCH - 1; count <= PACKET_BATCH + 1; count++) {
+        struct sockaddr_storage address;
+        socklen_t bytes = address_to_socket(&binding.address,
+                                            address_bound_port(port_fd(fixture.port)), &address);
+        int fd = socket(address.ss_family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+        for (unsigned i = 0; i < count; i++)
+            assert_int_equal(sendto(fd, "x", 1, 0, (struct sockaddr *)&address, bytes), 1);
+        close(fd);
+        bool is_more = count > PACKET_BATCH;
+        assert_int_equal(port_turn(fixture.port), is_more ? PACKET_BATCH : count);
+        assert_int_equal(port_is_drained(fixture.port), !is_more);
+        if (is_more)
+            assert_int_equal(port_turn(fixture.port), 1);
+        assert_true(port_is_drained(fixture.port));
+    }
+    fixture_close(&fixture);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -400,6 +426,7 @@ int main(void)
         cmocka_unit_test(a_port_that_left_is_found_by_nobody),
         cmocka_unit_test(what_the_kernel_has_gathered_is_datagrams_again),
         cmocka_unit_test(what_is_doubtful_has_all_the_room_that_is_free_after_each_flush),
+        cmocka_unit_test(a_port_is_drained_where_nothing_waits_whatever_a_batch_held),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
