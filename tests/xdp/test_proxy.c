@@ -271,6 +271,19 @@ static void show_any(struct fixture *fixture, struct model *model, unsigned end)
     show(model, end, link);
 }
 
+/* Lets the kernel show all ways anew, as the program asks for one that is half a minute old, which
+ * no model knows. */
+static void show_all(struct fixture *fixture)
+{
+    for (uint32_t i = 0; i < SESSIONS; i++) {
+        for (unsigned end = 0; end < 2; end++) {
+            struct link link = fixture->models[i].links[end];
+            link.mac[5] ^= 1;
+            show(&fixture->models[i], end, link);
+        }
+    }
+}
+
 static bool has_left(uint32_t verdict)
 {
     return verdict == XDP_TX || verdict == XDP_REDIRECT;
@@ -596,6 +609,7 @@ static void every_random_frame_is_forwarded_right_or_passed_on_unchanged(void **
         unsigned end = choose(fixture, 2);
         if (i % VERSION_FRAMES == 0) {
             change(fixture);
+            show_all(fixture);
             programs->fastpath->bss->settings.interface = choose(fixture, 4);
         }
         if (!model->is_renewed && choose(fixture, 2) == 0)
