@@ -55,10 +55,10 @@ enum rate_verdict {
     RATE_UNDECIDED /**< the window is closed, or others were faster again and again */
 };
 
-/** A time, by a law. */
+/** A time, by a law. Without padding, of which the verifier of Linux 6.1 lets nothing be copied. */
 struct rate_moment {
     uint64_t now_ns, part;
-    uint32_t in_part; /**< rounded down */
+    uint64_t in_part; /**< rounded down, below 2^32 */
 };
 
 static inline struct rate_law rate_law_of(uint32_t max_packets, uint32_t period_seconds)
@@ -73,10 +73,8 @@ static inline struct rate_law rate_law_of(uint32_t max_packets, uint32_t period_
 static inline struct rate_moment rate_moment_of(const struct rate_law *law, uint64_t now_ns)
 {
     uint64_t part = now_ns / law->part_ns;
-    return (struct rate_moment){.now_ns = now_ns,
-                                .part = part,
-                                .in_part =
-                                    (uint32_t)((now_ns - part * law->part_ns) >> law->shift)};
+    return (struct rate_moment){
+        .now_ns = now_ns, .part = part, .in_part = (now_ns - part * law->part_ns) >> law->shift};
 }
 
 /** The word of a part; NULL never, which the verifier of BPF has to see, before the address. */
@@ -133,10 +131,14 @@ static inline bool rate_is_gone(struct rate_window *window, const struct rate_la
     return last >> 32 == part && at->now_ns >= last_ns + RATE_PARTS * law->part_ns;
 }
 
-/** Whether one more would be too many, at a time that is not before the newest part. */
-static inline bool rate_is_over(struct rate_window *window, const struct rate_law *law,
+/** Whether one more would be too many, at a time that is not before the newest part. A function of
+ * its own in a BPF program, as rate_window_take() is: the verifier looks at it once, and not for
+ * each of the ways to come there, which are too many for that of Linux 6.1. */
+RATE_FUNCTION bool rate_is_over(struct rate_window *window, const struct rate_law *law,
                                 uint64_t newest, const struct rate_moment *at)
 {
+    if (window == NULL || law == NULL || at == NULL)
+        return true;
     struct rate_sum sum = rate_window_sum(window, newest, at->part);
     uint64_t all = sum.recent + sum.oldest, most = law->max_packets;
     if (all >= most + most / RATE_PARTS && rate_is_gone(window, law, at))
@@ -153,21 +155,17 @@ static inline struct rate_moment rate_later(const struct rate_law *law, uint64_t
     return (struct rate_moment){.part = newest >> 32, .now_ns = (newest >> 32) * law->part_ns};
 }
 
-/** Whether a datagram would be too many. It takes nothing. A function of its own in a BPF program.
- */
-RATE_FUNCTION bool rate_window_is_over(struct rate_window *window, const struct rate_law *law,
+/** Whether a datagram would be too many. It takes nothing. */
+static inline bool rate_window_is_over(struct rate_window *window, const struct rate_law *law,
                                        const struct rate_moment *moment)
 {
-    if (window == NULL || law == NULL || moment == NULL)
-        return false;
     uint64_t newest = shared_word_load_ordered(&window->newest);
     const struct rate_moment at = rate_later(law, newest, moment);
     return newest != RATE_CLOSED && rate_is_over(window, law, newest, &at);
 }
 
 /** Takes one datagram from what a source may send. Of two that read the clock the later one may
- * come here first: the other one is of the same part then. A function of its own in a BPF program,
- * which the verifier looks at once. */
+ * come here first: the other one is of the same part then. */
 RATE_FUNCTION enum rate_verdict rate_window_take(struct rate_window *window,
                                                  const struct rate_law *law,
                                                  const struct rate_moment *moment)
