@@ -87,8 +87,7 @@ static void write_drops(struct metrics *out, const char *event, const struct por
 static void write_clusters(struct metrics *out, const struct clusters *clusters)
 {
     size_t count = clusters != NULL ? clusters->count : 0;
-    metrics_family(out, "quilkin_cluster_active", METRICS_GAUGE, NULL, "Clusters at the moment.");
-    metrics_sample(out, count, NULL);
+    metrics_single(out, "quilkin_cluster_active", METRICS_GAUGE, count, "Clusters at the moment.");
     metrics_family(out, "quilkin_active_endpoints", METRICS_GAUGE, NULL,
                    "Endpoints at the moment, by the locality of their cluster.");
     for (size_t i = 0; i < count; i++) {
@@ -99,19 +98,17 @@ static void write_clusters(struct metrics *out, const struct clusters *clusters)
 
 static void write_health(struct metrics *out, const struct health_counters *health)
 {
-    metrics_family(out, "paddock_udp_unhealthy_endpoints", METRICS_GAUGE, NULL,
+    metrics_single(out, "paddock_udp_unhealthy_endpoints", METRICS_GAUGE,
+                   counter_read(&health->down),
                    "Game servers that get no new players at the moment.");
-    metrics_sample(out, counter_read(&health->down), NULL);
     metrics_family(out, "paddock_udp_health_changes", METRICS_COUNTER, NULL,
                    "Times that game servers became healthy or unhealthy.");
     metrics_sample(out, counter_read(&health->changes[0]), "to", "healthy", NULL);
     metrics_sample(out, counter_read(&health->changes[1]), "to", "unhealthy", NULL);
-    metrics_family(out, "paddock_udp_health_probes", METRICS_COUNTER, NULL,
+    metrics_single(out, "paddock_udp_health_probes", METRICS_COUNTER, counter_read(&health->probes),
                    "Probes that were sent to game servers.");
-    metrics_sample(out, counter_read(&health->probes), NULL);
-    metrics_family(out, "paddock_udp_health_answers", METRICS_COUNTER, NULL,
-                   "Probes that were answered in time.");
-    metrics_sample(out, counter_read(&health->answers), NULL);
+    metrics_single(out, "paddock_udp_health_answers", METRICS_COUNTER,
+                   counter_read(&health->answers), "Probes that were answered in time.");
 }
 
 static void write_sessions(struct metrics *out, const struct proxy_sum *sum)
@@ -121,12 +118,10 @@ static void write_sessions(struct metrics *out, const struct proxy_sum *sum)
     if (sum->geo != NULL)
         places_write_networks(&sum->places, out);
     geo_metrics(sum->geo, out);
-    metrics_family(out, "paddock_udp_sessions_max", METRICS_GAUGE, NULL,
+    metrics_single(out, "paddock_udp_sessions_max", METRICS_GAUGE, sum->max_sessions,
                    "Sessions that there may be at a time.");
-    metrics_sample(out, sum->max_sessions, NULL);
-    metrics_family(out, "quilkin_session", METRICS_COUNTER, NULL,
+    metrics_single(out, "quilkin_session", METRICS_COUNTER, sum->began,
                    "Sessions that began, one for each player and server.");
-    metrics_sample(out, sum->began, NULL);
     metrics_family(out, "quilkin_session_duration_secs", METRICS_HISTOGRAM, NULL,
                    "How long sessions lasted that have ended, to their last datagram.");
     metrics_histogram(out, &proxy_duration_bounds, &sum->duration_ns, NULL);
@@ -139,22 +134,18 @@ static void write_fast(struct metrics *out, const struct proxy_sum *sum)
                    "among all others.");
     for (unsigned i = 0; i < 2; i++)
         metrics_sample(out, sum->fast_packets[i], "event", EVENTS[i], NULL);
-    metrics_family(
-        out, "paddock_udp_xdp_dropped", METRICS_COUNTER, NULL,
+    metrics_single(
+        out, "paddock_udp_xdp_dropped", METRICS_COUNTER, sum->fast_dropped,
         "Players' datagrams that XDP dropped because LocalRateLimit refuses them; they are "
         "among all others.");
-    metrics_sample(out, sum->fast_dropped, NULL);
-    metrics_family(out, "paddock_udp_xdp_sessions", METRICS_GAUGE, NULL,
+    metrics_single(out, "paddock_udp_xdp_sessions", METRICS_GAUGE, sum->fast_sessions,
                    "Sessions that XDP may carry at the moment.");
-    metrics_sample(out, sum->fast_sessions, NULL);
-    metrics_family(
-        out, "paddock_udp_xdp_overtakings", METRICS_COUNTER, NULL,
+    metrics_single(
+        out, "paddock_udp_xdp_overtakings", METRICS_COUNTER, sum->overtakings,
         "Times that datagrams of a session may have changed places: XDP took it over without a "
         "pause, or left one datagram among others to the sockets.");
-    metrics_sample(out, sum->overtakings, NULL);
-    metrics_family(out, "paddock_udp_xdp_active", METRICS_GAUGE, NULL,
+    metrics_single(out, "paddock_udp_xdp_active", METRICS_GAUGE, sum->is_fast,
                    "Whether XDP is on its interface and can do a chain of filters in force.");
-    metrics_sample(out, sum->is_fast, NULL);
 }
 
 void proxy_metrics_write(struct metrics *out, const struct proxy_sum *sum,
@@ -192,9 +183,8 @@ void proxy_metrics_write(struct metrics *out, const struct proxy_sum *sum,
                    "Datagrams from players (read) and servers (write).");
     metrics_sample(out, sum->players.received, "event", "read", NULL);
     metrics_sample(out, sum->upstream.received, "event", "write", NULL);
-    metrics_family(out, "paddock_udp_copies", METRICS_COUNTER, NULL,
+    metrics_single(out, "paddock_udp_copies", METRICS_COUNTER, sum->copies,
                    "Copies of players' datagrams beyond the first, for several servers.");
-    metrics_sample(out, sum->copies, NULL);
     metrics_family(
         out, "paddock_udp_kernel_drops", METRICS_COUNTER, NULL,
         "Datagrams of players (read) and servers (write) that the kernel dropped: no room "
@@ -205,23 +195,18 @@ void proxy_metrics_write(struct metrics *out, const struct proxy_sum *sum,
                    "Sessions that ended, by reason.");
     for (unsigned i = 0; i < SESSION_ENDS; i++)
         metrics_sample(out, sum->ended[i], "reason", session_end_name((enum session_end)i), NULL);
-    metrics_family(out, "paddock_udp_migrations", METRICS_COUNTER, NULL,
+    metrics_single(out, "paddock_udp_migrations", METRICS_COUNTER, sum->migrations,
                    "Sessions that went on with another address of their player.");
-    metrics_sample(out, sum->migrations, NULL);
-    metrics_family(out, "paddock_udp_handovers", METRICS_COUNTER, NULL,
+    metrics_single(out, "paddock_udp_handovers", METRICS_COUNTER, sum->handovers,
                    "Copies of players' datagrams that went to the worker which has the session.");
-    metrics_sample(out, sum->handovers, NULL);
-    metrics_family(out, "paddock_udp_session_lines_lost", METRICS_COUNTER, NULL,
+    metrics_single(out, "paddock_udp_session_lines_lost", METRICS_COUNTER, sum->lines_lost,
                    "Sessions that ended without their line in the log, which was asked for.");
-    metrics_sample(out, sum->lines_lost, NULL);
     write_health(out, sum->health);
     write_fast(out, sum);
-    metrics_family(out, "paddock_udp_upstream_sockets", METRICS_GAUGE, NULL,
+    metrics_single(out, "paddock_udp_upstream_sockets", METRICS_GAUGE, sum->sockets,
                    "Sockets towards servers that are open.");
-    metrics_sample(out, sum->sockets, NULL);
-    metrics_family(out, "paddock_udp_resting_pairs", METRICS_GAUGE, NULL,
+    metrics_single(out, "paddock_udp_resting_pairs", METRICS_GAUGE, sum->resting,
                    "Port numbers that rest for a server after a session.");
-    metrics_sample(out, sum->resting, NULL);
 }
 
 void proxy_log_stopped(struct log *log, const struct proxy_sum *sum)
