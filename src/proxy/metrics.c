@@ -53,6 +53,31 @@ void proxy_sum_add(struct proxy_sum *sum, const struct proxy_counters *counters,
     }
 }
 
+/* What the driver has carried was received and sent, or received and dropped. It took less than any
+ * bound of durations. */
+void proxy_sum_add_fast(struct proxy_sum *sum, const struct proxy_fast *fast)
+{
+    struct port_sum *in[2] = {&sum->players, &sum->upstream};
+    struct port_sum *out[2] = {&sum->upstream, &sum->players};
+    const struct proxy_fast_counters counted = proxy_fast_count(fast);
+
+    sum->fast_sessions = proxy_fast_sessions(fast);
+    sum->overtakings += counted.left;
+    for (unsigned i = 0; i < 2; i++) {
+        sum->fast_packets[i] = counted.packets[i];
+        in[i]->received += sum->fast_packets[i];
+        in[i]->packets[PROXY_FORWARDED] += sum->fast_packets[i];
+        out[i]->sent += sum->fast_packets[i];
+        out[i]->sent_bytes += counted.bytes[i];
+        sum->processing_ns[i].buckets[0] += sum->fast_packets[i];
+    }
+    sum->fast_dropped = counted.over_limit;
+    sum->players.received += sum->fast_dropped;
+    sum->players.packets[PROXY_FILTERED + chain_reason_number(FILTER_LIMIT_REASON)] +=
+        sum->fast_dropped;
+    sum->processing_ns[0].buckets[0] += sum->fast_dropped;
+}
+
 /* Why datagrams of one direction went no further: by what they were, by the chain, for want of a
  * session, and by the system. What is too large has one series, whichever found it; what is over
  * its session's limit is a copy, where there are copies. */
@@ -217,4 +242,27 @@ void proxy_log_stopped(struct log *log, const struct proxy_sum *sum)
               log_uint("received_from_servers", sum->upstream.received),
               log_uint("sent_to_players", sum->players.sent), log_uint("sessions", sum->began),
               log_uint("kernel_drops", sum->kernel_drops[0] + sum->kernel_drops[1]));
+}
+
+bool proxy_log_refused(struct log *log, const struct proxy_sum *sum, uint64_t warned[PROXY_REFUSED])
+{
+    static const char *const raise[PROXY_REFUSED] = {
+        [PROXY_REFUSED_NO_MEMORY] = "the memory of the process",
+        [PROXY_REFUSED_NO_SOCKET] = "the limit on open files (LimitNOFILE, ulimit -n)",
+        [PROXY_REFUSED_NO_PORT] = "net.ipv4.ip_local_port_range, or the number of game servers",
+        [PROXY_REFUSED_TOO_MANY_OF_ONE] = "paddock.udp.sessions.max_per_address",
+        [PROXY_REFUSED_TOO_MANY_REST] = "paddock.udp.sessions.max, or lower the session time-out"};
+    bool has_warned = false;
+
+    for (unsigned i = 0; i < PROXY_REFUSED; i++) {
+        uint64_t more = sum->refused[i] - warned[i];
+        if (raise[i] == NULL || more == 0)
+            continue;
+        LOG_EVENT(log, LOG_LEVEL_WARN, log_text("message", "udp sessions were refused"),
+                  log_uint("datagrams", more), log_text("reason", REFUSALS[i]),
+                  log_text("raise", raise[i]));
+        warned[i] = sum->refused[i];
+        has_warned = true;
+    }
+    return has_warned;
 }
