@@ -70,7 +70,7 @@ int socket_pool_take(struct socket_pool *pool, struct server_numbers *numbers,
 void socket_pool_give_back(struct socket_pool *pool, uint16_t number);
 
 /** Ends a pair: the server may have the number again. The number itself is freed where it has
- * neither a socket nor a pair any more. */
+ * neither a socket nor a pair any more. Allocates; without memory open sockets are tried anew. */
 void socket_pool_end_pair(struct socket_pool *pool, struct server_numbers *numbers,
                           uint16_t number);
 
