@@ -82,9 +82,8 @@ static void write_metrics(struct metrics *out, void *user)
     shown_unref(shown);
     metrics_info(out, "paddock_build_info", "Which program this is.", "version", qcmp_version(),
                  "commit", PADDOCK_COMMIT, "compiler", COMPILER, NULL);
-    metrics_family(out, "quilkin_shutdown_initiated", METRICS_GAUGE, NULL,
+    metrics_single(out, "quilkin_shutdown_initiated", METRICS_GAUGE, flag(&daemon->is_stopping),
                    "Whether the process has been told to stop.");
-    metrics_sample(out, flag(&daemon->is_stopping), NULL);
     for (size_t i = 0; i < daemon->running_count; i++)
         daemon->running[i].ops->metrics(daemon->running[i].self, live(daemon), out);
 
@@ -103,13 +102,13 @@ static void write_metrics(struct metrics *out, void *user)
             daemon->running[i].ops->failures(daemon->running[i].self, out);
     }
     const struct fastpath *fastpath = daemon->fastpath;
-    metrics_family(out, "paddock_xdp_attached", METRICS_GAUGE, NULL,
+    metrics_single(out, "paddock_xdp_attached", METRICS_GAUGE,
+                   fastpath != NULL && fastpath_is_attached(fastpath),
                    "Whether the XDP program is on its interface.");
-    metrics_sample(out, fastpath != NULL && fastpath_is_attached(fastpath), NULL);
-    metrics_family(out, "paddock_xdp_transmit_errors", METRICS_COUNTER, NULL,
+    metrics_single(out, "paddock_xdp_transmit_errors", METRICS_COUNTER,
+                   fastpath != NULL ? fastpath_transmit_errors(fastpath) : 0,
                    "Frames of XDP programs that an interface lost, as far as its driver counts "
                    "them.");
-    metrics_sample(out, fastpath != NULL ? fastpath_transmit_errors(fastpath) : 0, NULL);
     metrics_system_write(out);
 }
 

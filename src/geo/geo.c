@@ -377,7 +377,6 @@ void geo_metrics(const struct geo *geo, struct metrics *out)
                    "Times that a database of places was read.");
     metrics_sample(out, counter_read(&geo->loads[0]), "result", "ok", NULL);
     metrics_sample(out, counter_read(&geo->loads[1]), "result", "error", NULL);
-    metrics_family(out, "paddock_mmdb_networks", METRICS_GAUGE, NULL,
+    metrics_single(out, "paddock_mmdb_networks", METRICS_GAUGE, ranges,
                    "Networks in the databases of places in use, neighbours alike taken as one.");
-    metrics_sample(out, ranges, NULL);
 }

@@ -48,12 +48,10 @@ void k8s_metrics_write(const struct k8s_metrics *metrics, bool elects, struct me
                 metrics_sample(out, count, "kind", kinds[kind], "reason", failures[failure], NULL);
         }
     }
-    metrics_family(out, "quilkin_provider_k8s_filters", METRICS_GAUGE, NULL,
+    metrics_single(out, "quilkin_provider_k8s_filters", METRICS_GAUGE, value(&metrics->filters),
                    "Filters that a ConfigMap tells.");
-    metrics_sample(out, value(&metrics->filters), NULL);
-    metrics_family(out, "paddock_provider_k8s_servers", METRICS_GAUGE, NULL,
+    metrics_single(out, "paddock_provider_k8s_servers", METRICS_GAUGE, value(&metrics->servers),
                    "Objects of Kubernetes that are game servers now.");
-    metrics_sample(out, value(&metrics->servers), NULL);
     metrics_family(out, "quilkin_provider_k8s_gameservers", METRICS_COUNTER, NULL,
                    "GameServers that were told: allocated with an address, or not.");
     metrics_sample(out, counter_read(&metrics->valid), "kind", "valid", NULL);
@@ -64,7 +62,6 @@ void k8s_metrics_write(const struct k8s_metrics *metrics, bool elects, struct me
     metrics_sample(out, counter_read(&metrics->undeleted), "kind", "false", NULL);
     if (!elects)
         return;
-    metrics_family(out, "quilkin_provider_leader_election", METRICS_GAUGE, NULL,
-                   "Whether this replica is the leader.");
-    metrics_sample(out, value(&metrics->is_leader), NULL);
+    metrics_single(out, "quilkin_provider_leader_election", METRICS_GAUGE,
+                   value(&metrics->is_leader), "Whether this replica is the leader.");
 }

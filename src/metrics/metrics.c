@@ -100,6 +100,13 @@ void metrics_sample(struct metrics *out, uint64_t value, ...)
     write_number(out, value);
 }
 
+void metrics_single(struct metrics *out, const char *name, enum metrics_type type, uint64_t value,
+                    const char *help)
+{
+    metrics_family(out, name, type, NULL, help);
+    metrics_sample(out, value, NULL);
+}
+
 void metrics_seconds(struct metrics *out, uint64_t ns, ...)
 {
     va_list labels;

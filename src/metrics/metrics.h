@@ -54,6 +54,10 @@ void metrics_family(struct metrics *out, const char *name, enum metrics_type typ
 void metrics_sample(struct metrics *out, uint64_t value, ... /* labels, NULL */)
     __attribute__((sentinel));
 
+/** Writes a family with one sample, without unit and labels. */
+void metrics_single(struct metrics *out, const char *name, enum metrics_type type, uint64_t value,
+                    const char *help);
+
 /** Writes a sample in seconds, exact, from nanoseconds. */
 void metrics_seconds(struct metrics *out, uint64_t ns, ... /* labels, NULL */)
     __attribute__((sentinel));

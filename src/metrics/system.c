@@ -109,9 +109,8 @@ void metrics_system_write(struct metrics *out)
     struct metrics_process process = {.cpu_ns = 0};
 
     if (metrics_clock_read(&clock) == 0) {
-        metrics_family(out, "paddock_clock_synchronized", METRICS_GAUGE, NULL,
+        metrics_single(out, "paddock_clock_synchronized", METRICS_GAUGE, clock.synchronized,
                        "Whether the kernel's clock is kept in step with others.");
-        metrics_sample(out, clock.synchronized, NULL);
         metrics_family(out, "paddock_clock_max_error_seconds", METRICS_GAUGE, "seconds",
                        "How far off the kernel's clock may be.");
         metrics_seconds(out, clock.max_error_ns, NULL);
@@ -131,9 +130,8 @@ void metrics_system_write(struct metrics *out)
     metrics_family(out, "process_resident_memory_bytes", METRICS_GAUGE, "bytes",
                    "Its memory in RAM.");
     metrics_sample(out, process.resident_bytes, NULL);
-    metrics_family(out, "process_open_fds", METRICS_GAUGE, NULL, "Its open descriptors.");
-    metrics_sample(out, process.open_fds, NULL);
-    metrics_family(out, "process_max_fds", METRICS_GAUGE, NULL,
+    metrics_single(out, "process_open_fds", METRICS_GAUGE, process.open_fds,
+                   "Its open descriptors.");
+    metrics_single(out, "process_max_fds", METRICS_GAUGE, process.max_fds,
                    "How many descriptors it may have open.");
-    metrics_sample(out, process.max_fds, NULL);
 }

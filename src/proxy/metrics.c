@@ -53,6 +53,31 @@ void proxy_sum_add(struct proxy_sum *sum, const struct proxy_counters *counters,
     }
 }
 
+/* What the driver has carried was received and sent, or received and dropped. It took less than any
+ * bound of durations. */
+void proxy_sum_add_fast(struct proxy_sum *sum, const struct proxy_fast *fast)
+{
+    struct port_sum *in[2] = {&sum->players, &sum->upstream};
+    struct port_sum *out[2] = {&sum->upstream, &sum->players};
+    const struct proxy_fast_counters counted = proxy_fast_count(fast);
+
+    sum->fast_sessions = proxy_fast_sessions(fast);
+    sum->overtakings += counted.left;
+    for (unsigned i = 0; i < 2; i++) {
+        sum->fast_packets[i] = counted.packets[i];
+        in[i]->received += sum->fast_packets[i];
+        in[i]->packets[PROXY_FORWARDED] += sum->fast_packets[i];
+        out[i]->sent += sum->fast_packets[i];
+        out[i]->sent_bytes += counted.bytes[i];
+        sum->processing_ns[i].buckets[0] += sum->fast_packets[i];
+    }
+    sum->fast_dropped = counted.over_limit;
+    sum->players.received += sum->fast_dropped;
+    sum->players.packets[PROXY_FILTERED + chain_reason_number(FILTER_LIMIT_REASON)] +=
+        sum->fast_dropped;
+    sum->processing_ns[0].buckets[0] += sum->fast_dropped;
+}
+
 /* Why datagrams of one direction went no further: by what they were, by the chain, for want of a
  * session, and by the system. What is too large has one series, whichever found it; what is over
  * its session's limit is a copy, where there are copies. */
@@ -87,8 +112,7 @@ static void write_drops(struct metrics *out, const char *event, const struct por
 static void write_clusters(struct metrics *out, const struct clusters *clusters)
 {
     size_t count = clusters != NULL ? clusters->count : 0;
-    metrics_family(out, "quilkin_cluster_active", METRICS_GAUGE, NULL, "Clusters at the moment.");
-    metrics_sample(out, count, NULL);
+    metrics_single(out, "quilkin_cluster_active", METRICS_GAUGE, count, "Clusters at the moment.");
     metrics_family(out, "quilkin_active_endpoints", METRICS_GAUGE, NULL,
                    "Endpoints at the moment, by the locality of their cluster.");
     for (size_t i = 0; i < count; i++) {
@@ -99,19 +123,17 @@ static void write_clusters(struct metrics *out, const struct clusters *clusters)
 
 static void write_health(struct metrics *out, const struct health_counters *health)
 {
-    metrics_family(out, "paddock_udp_unhealthy_endpoints", METRICS_GAUGE, NULL,
+    metrics_single(out, "paddock_udp_unhealthy_endpoints", METRICS_GAUGE,
+                   counter_read(&health->down),
                    "Game servers that get no new players at the moment.");
-    metrics_sample(out, counter_read(&health->down), NULL);
     metrics_family(out, "paddock_udp_health_changes", METRICS_COUNTER, NULL,
                    "Times that game servers became healthy or unhealthy.");
     metrics_sample(out, counter_read(&health->changes[0]), "to", "healthy", NULL);
     metrics_sample(out, counter_read(&health->changes[1]), "to", "unhealthy", NULL);
-    metrics_family(out, "paddock_udp_health_probes", METRICS_COUNTER, NULL,
+    metrics_single(out, "paddock_udp_health_probes", METRICS_COUNTER, counter_read(&health->probes),
                    "Probes that were sent to game servers.");
-    metrics_sample(out, counter_read(&health->probes), NULL);
-    metrics_family(out, "paddock_udp_health_answers", METRICS_COUNTER, NULL,
-                   "Probes that were answered in time.");
-    metrics_sample(out, counter_read(&health->answers), NULL);
+    metrics_single(out, "paddock_udp_health_answers", METRICS_COUNTER,
+                   counter_read(&health->answers), "Probes that were answered in time.");
 }
 
 static void write_sessions(struct metrics *out, const struct proxy_sum *sum)
@@ -121,12 +143,10 @@ static void write_sessions(struct metrics *out, const struct proxy_sum *sum)
     if (sum->geo != NULL)
         places_write_networks(&sum->places, out);
     geo_metrics(sum->geo, out);
-    metrics_family(out, "paddock_udp_sessions_max", METRICS_GAUGE, NULL,
+    metrics_single(out, "paddock_udp_sessions_max", METRICS_GAUGE, sum->max_sessions,
                    "Sessions that there may be at a time.");
-    metrics_sample(out, sum->max_sessions, NULL);
-    metrics_family(out, "quilkin_session", METRICS_COUNTER, NULL,
+    metrics_single(out, "quilkin_session", METRICS_COUNTER, sum->began,
                    "Sessions that began, one for each player and server.");
-    metrics_sample(out, sum->began, NULL);
     metrics_family(out, "quilkin_session_duration_secs", METRICS_HISTOGRAM, NULL,
                    "How long sessions lasted that have ended, to their last datagram.");
     metrics_histogram(out, &proxy_duration_bounds, &sum->duration_ns, NULL);
@@ -139,22 +159,18 @@ static void write_fast(struct metrics *out, const struct proxy_sum *sum)
                    "among all others.");
     for (unsigned i = 0; i < 2; i++)
         metrics_sample(out, sum->fast_packets[i], "event", EVENTS[i], NULL);
-    metrics_family(
-        out, "paddock_udp_xdp_dropped", METRICS_COUNTER, NULL,
+    metrics_single(
+        out, "paddock_udp_xdp_dropped", METRICS_COUNTER, sum->fast_dropped,
         "Players' datagrams that XDP dropped because LocalRateLimit refuses them; they are "
         "among all others.");
-    metrics_sample(out, sum->fast_dropped, NULL);
-    metrics_family(out, "paddock_udp_xdp_sessions", METRICS_GAUGE, NULL,
+    metrics_single(out, "paddock_udp_xdp_sessions", METRICS_GAUGE, sum->fast_sessions,
                    "Sessions that XDP may carry at the moment.");
-    metrics_sample(out, sum->fast_sessions, NULL);
-    metrics_family(
-        out, "paddock_udp_xdp_overtakings", METRICS_COUNTER, NULL,
+    metrics_single(
+        out, "paddock_udp_xdp_overtakings", METRICS_COUNTER, sum->overtakings,
         "Times that datagrams of a session may have changed places: XDP took it over without a "
         "pause, or left one datagram among others to the sockets.");
-    metrics_sample(out, sum->overtakings, NULL);
-    metrics_family(out, "paddock_udp_xdp_active", METRICS_GAUGE, NULL,
+    metrics_single(out, "paddock_udp_xdp_active", METRICS_GAUGE, sum->is_fast,
                    "Whether XDP is on its interface and can do a chain of filters in force.");
-    metrics_sample(out, sum->is_fast, NULL);
 }
 
 void proxy_metrics_write(struct metrics *out, const struct proxy_sum *sum,
@@ -192,9 +208,8 @@ void proxy_metrics_write(struct metrics *out, const struct proxy_sum *sum,
                    "Datagrams from players (read) and servers (write).");
     metrics_sample(out, sum->players.received, "event", "read", NULL);
     metrics_sample(out, sum->upstream.received, "event", "write", NULL);
-    metrics_family(out, "paddock_udp_copies", METRICS_COUNTER, NULL,
+    metrics_single(out, "paddock_udp_copies", METRICS_COUNTER, sum->copies,
                    "Copies of players' datagrams beyond the first, for several servers.");
-    metrics_sample(out, sum->copies, NULL);
     metrics_family(
         out, "paddock_udp_kernel_drops", METRICS_COUNTER, NULL,
         "Datagrams of players (read) and servers (write) that the kernel dropped: no room "
@@ -205,23 +220,18 @@ void proxy_metrics_write(struct metrics *out, const struct proxy_sum *sum,
                    "Sessions that ended, by reason.");
     for (unsigned i = 0; i < SESSION_ENDS; i++)
         metrics_sample(out, sum->ended[i], "reason", session_end_name((enum session_end)i), NULL);
-    metrics_family(out, "paddock_udp_migrations", METRICS_COUNTER, NULL,
+    metrics_single(out, "paddock_udp_migrations", METRICS_COUNTER, sum->migrations,
                    "Sessions that went on with another address of their player.");
-    metrics_sample(out, sum->migrations, NULL);
-    metrics_family(out, "paddock_udp_handovers", METRICS_COUNTER, NULL,
+    metrics_single(out, "paddock_udp_handovers", METRICS_COUNTER, sum->handovers,
                    "Copies of players' datagrams that went to the worker which has the session.");
-    metrics_sample(out, sum->handovers, NULL);
-    metrics_family(out, "paddock_udp_session_lines_lost", METRICS_COUNTER, NULL,
+    metrics_single(out, "paddock_udp_session_lines_lost", METRICS_COUNTER, sum->lines_lost,
                    "Sessions that ended without their line in the log, which was asked for.");
-    metrics_sample(out, sum->lines_lost, NULL);
     write_health(out, sum->health);
     write_fast(out, sum);
-    metrics_family(out, "paddock_udp_upstream_sockets", METRICS_GAUGE, NULL,
+    metrics_single(out, "paddock_udp_upstream_sockets", METRICS_GAUGE, sum->sockets,
                    "Sockets towards servers that are open.");
-    metrics_sample(out, sum->sockets, NULL);
-    metrics_family(out, "paddock_udp_resting_pairs", METRICS_GAUGE, NULL,
+    metrics_single(out, "paddock_udp_resting_pairs", METRICS_GAUGE, sum->resting,
                    "Port numbers that rest for a server after a session.");
-    metrics_sample(out, sum->resting, NULL);
 }
 
 void proxy_log_stopped(struct log *log, const struct proxy_sum *sum)
@@ -232,4 +242,27 @@ void proxy_log_stopped(struct log *log, const struct proxy_sum *sum)
               log_uint("received_from_servers", sum->upstream.received),
               log_uint("sent_to_players", sum->players.sent), log_uint("sessions", sum->began),
               log_uint("kernel_drops", sum->kernel_drops[0] + sum->kernel_drops[1]));
+}
+
+bool proxy_log_refused(struct log *log, const struct proxy_sum *sum, uint64_t warned[PROXY_REFUSED])
+{
+    static const char *const raise[PROXY_REFUSED] = {
+        [PROXY_REFUSED_NO_MEMORY] = "the memory of the process",
+        [PROXY_REFUSED_NO_SOCKET] = "the limit on open files (LimitNOFILE, ulimit -n)",
+        [PROXY_REFUSED_NO_PORT] = "net.ipv4.ip_local_port_range, or the number of game servers",
+        [PROXY_REFUSED_TOO_MANY_OF_ONE] = "paddock.udp.sessions.max_per_address",
+        [PROXY_REFUSED_TOO_MANY_REST] = "paddock.udp.sessions.max, or lower the session time-out"};
+    bool has_warned = false;
+
+    for (unsigned i = 0; i < PROXY_REFUSED; i++) {
+        uint64_t more = sum->refused[i] - warned[i];
+        if (raise[i] == NULL || more == 0)
+            continue;
+        LOG_EVENT(log, LOG_LEVEL_WARN, log_text("message", "udp sessions were refused"),
+                  log_uint("datagrams", more), log_text("reason", REFUSALS[i]),
+                  log_text("raise", raise[i]));
+        warned[i] = sum->refused[i];
+        has_warned = true;
+    }
+    return has_warned;
 }

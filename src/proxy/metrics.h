@@ -40,9 +40,17 @@ const char *proxy_refusal_reason(enum proxy_refusal refusal);
 /** Adds what workers have counted. From any thread. */
 void proxy_sum_add(struct proxy_sum *sum, const struct proxy_counters *counters, unsigned workers);
 
+/** Adds what the driver has carried and dropped. From any thread. */
+void proxy_sum_add_fast(struct proxy_sum *sum, const struct proxy_fast *fast);
+
 /** Writes the families of the proxy. @param clusters that are in force; NULL: none. */
 void proxy_metrics_write(struct metrics *out, const struct proxy_sum *sum,
                          const struct clusters *clusters);
+
+/** Warns which limits to raise, where sessions were refused since the last warning.
+ * @param[in,out] warned as warned about. @return whether there was anything to warn of. */
+bool proxy_log_refused(struct log *log, const struct proxy_sum *sum,
+                       uint64_t warned[PROXY_REFUSED]);
 
 /** Logs the counts at the end. */
 void proxy_log_stopped(struct log *log, const struct proxy_sum *sum);

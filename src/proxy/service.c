@@ -9,7 +9,7 @@
 #include <sys/resource.h>
 
 #include "base/clock.h"
-#include "loop/ports.h"
+#include "proxy/entrances.h"
 #include "proxy/fast.h"
 #include "proxy/metrics.h"
 #include "proxy/session_list.h"
@@ -28,17 +28,10 @@
 /* Warnings of refused sessions are as far apart. */
 #define WARNING_NS (10 * SECOND_NS)
 
-/* The port of the service, or of one of its listeners. */
-struct entrance {
-    struct ports_slot ports;
-    struct proxy_entry entries[WORKERS_MAX];
-};
-
 struct proxy {
     struct service_env env;
     struct proxy_shared shared;
-    struct entrance entrances[1 + PROXY_MAX_LISTENERS];
-    unsigned entrances_count;
+    struct entrances *entrances;
     struct proxy_listeners listeners, next_listeners;          /* in force; prepared */
     struct port_counters *player_counters, *upstream_counters; /* one a worker */
     struct proxy_counters *counters;
@@ -136,13 +129,6 @@ static void resume_fast(struct proxy *proxy)
         tell_fast(proxy);
 }
 
-/* Lets players' datagrams come to the driver's part first, or no more. */
-static void claim(struct proxy *proxy, const struct ports *ports, bool is_claimed)
-{
-    if (proxy->fast != NULL)
-        proxy_fast_claim(proxy->fast, ports_number(ports), is_claimed);
-}
-
 static void suspend_fast(struct proxy *proxy)
 {
     if (proxy->fast != NULL)
@@ -190,112 +176,6 @@ static void follow_catalog(void *user)
     }
 }
 
-struct move {
-    struct proxy *proxy;
-    const struct ports_slot *ports;
-};
-
-static void move_sessions(struct worker *worker, void *user)
-{
-    const struct move *move = user;
-    proxy_worker_move(move->proxy->workers[worker->index], move->ports->leaving,
-                      move->ports->current);
-}
-
-/* Closes ports that leave; no session keeps one of them. */
-static void leave_ports(struct proxy *proxy, struct ports_slot *ports)
-{
-    struct move move = {proxy, ports};
-    ports_slot_empty(ports); /* then no session takes one of the ports that leave */
-    workers_call(proxy->env.workers, move_sessions, &move);
-    ports_slot_leave(ports);
-}
-
-static void abandon_ports(struct proxy *proxy)
-{
-    for (unsigned i = 0; i < proxy->entrances_count; i++) {
-        struct ports_slot *ports = &proxy->entrances[i].ports;
-        if (ports_slot_revoke(ports)) /* players may have found it already */
-            leave_ports(proxy, ports);
-        else
-            ports_slot_abandon(ports);
-    }
-}
-
-static int prepare_entrance(struct proxy *proxy, unsigned index,
-                            const struct proxy_settings *settings, struct error *error)
-{
-    struct entrance *entrance = &proxy->entrances[index];
-    char port_key[48] = "paddock.udp.port, --service.udp.port";
-    void *users[WORKERS_MAX];
-    if (index > 0)
-        snprintf(port_key, sizeof port_key, "paddock.udp.listeners[%u].port", index - 1);
-    for (unsigned i = 0; i < workers_count(proxy->env.workers); i++)
-        users[i] = &entrance->entries[i];
-
-    uint16_t port = index == 0 ? settings->port : settings->listeners.items[index - 1].port;
-    const struct ports_options options = {.name = "players",
-                                          .key = "paddock.udp.listen",
-                                          .port_key = port_key,
-                                          .port = port,
-                                          .addresses = settings->listen,
-                                          .addresses_count = settings->listen_count,
-                                          .receive_buffer_ns = settings->receive_buffer_ns,
-                                          .by_source = true,
-                                          .tells_hops = true,
-                                          .tells_traffic = settings->dscp,
-                                          .is_unstamped = true,
-                                          .is_gathering = settings->gro,
-                                          .max_bytes = PACKET_MAX_BYTES,
-                                          .counters = proxy->player_counters,
-                                          .receive = proxy_receive,
-                                          .users = users};
-    return ports_slot_prepare(&entrance->ports, proxy->env.workers, &options, error);
-}
-
-static int prepare_ports(struct proxy *proxy, const struct proxy_settings *settings,
-                         struct error *error)
-{
-    int code = 0;
-    for (unsigned i = 0; i < proxy->entrances_count && code == 0; i++)
-        code = prepare_entrance(proxy, i, settings, error);
-    if (code != 0)
-        abandon_ports(proxy);
-    return code;
-}
-
-static void free_listeners(struct proxy_listeners *listeners)
-{
-    for (size_t i = 0; i < listeners->count; i++)
-        json_decref(listeners->items[i].filters);
-    free(listeners->items);
-    *listeners = (struct proxy_listeners){0};
-}
-
-static int copy_listeners(struct proxy_listeners *copy, const struct proxy_listeners *listeners)
-{
-    struct proxy_listener *items = calloc(listeners->count + 1, sizeof *items);
-    if (items == NULL)
-        return -ENOMEM;
-    for (size_t i = 0; i < listeners->count; i++) {
-        items[i] = listeners->items[i];
-        json_incref(items[i].filters);
-    }
-    *copy = (struct proxy_listeners){.items = items, .count = listeners->count};
-    return 0;
-}
-
-/* They are as many, whatever their ports. */
-static bool are_listeners_alike(const struct proxy_listeners *a, const struct proxy_listeners *b)
-{
-    for (size_t i = 0; i < a->count; i++) {
-        if (strcmp(a->items[i].locality, b->items[i].locality) != 0 ||
-            json_equal(a->items[i].filters, b->items[i].filters) == 0)
-            return false;
-    }
-    return true;
-}
-
 /* Loads the driver's part, where XDP is on its interface. */
 static int open_fast(struct proxy *proxy, const struct proxy_settings *settings,
                      struct error *error)
@@ -315,20 +195,9 @@ static int open_fast(struct proxy *proxy, const struct proxy_settings *settings,
     return 0;
 }
 
-/* What lets sessions migrate between workers. */
-static int make_homes(struct proxy *proxy)
-{
-    unsigned count = workers_count(proxy->env.workers);
-    int code = homes_new(&proxy->shared.homes, (uint64_t)count * proxy->max_sessions);
-    if (code == 0 && count > 1)
-        code = handovers_new(&proxy->shared.handovers, count);
-    return code;
-}
-
 static int make_workers(struct proxy *proxy, const struct proxy_settings *settings)
 {
     unsigned count = workers_count(proxy->env.workers);
-    int code = 0;
 
     proxy->player_counters = port_counters_new(count);
     proxy->upstream_counters = port_counters_new(count);
@@ -338,9 +207,11 @@ static int make_workers(struct proxy *proxy, const struct proxy_settings *settin
         proxy->counters == NULL)
         return -ENOMEM;
     memset(proxy->counters, 0, count * sizeof *proxy->counters);
-    code = session_log_new(&proxy->lines, count);
+    int code = session_log_new(&proxy->lines, count);
     if (code == 0 && settings->migrate_by == PROXY_BY_TOKEN)
-        code = make_homes(proxy);
+        code = homes_new(&proxy->shared.homes, (uint64_t)count * proxy->max_sessions);
+    if (code == 0 && proxy->shared.homes != NULL && count > 1)
+        code = handovers_new(&proxy->shared.handovers, count);
     for (unsigned i = 0; i < count && code == 0; i++) {
         const struct proxy_worker_options options = {.shared = &proxy->shared,
                                                      .worker = workers_get(proxy->env.workers, i),
@@ -355,10 +226,14 @@ static int make_workers(struct proxy *proxy, const struct proxy_settings *settin
                                                      .tells_traffic = settings->dscp,
                                                      .is_gathering = settings->gro};
         code = proxy_worker_new(&proxy->workers[i], &options);
-        for (unsigned j = 0; j < proxy->entrances_count; j++)
-            proxy->entrances[j].entries[i] = (struct proxy_entry){proxy->workers[i], (uint16_t)j};
     }
-    return code;
+    const struct entrances_options entrances = {.workers = proxy->env.workers,
+                                                .log = proxy->env.log,
+                                                .fast = proxy->fast,
+                                                .own = proxy->workers,
+                                                .counters = proxy->player_counters,
+                                                .listeners = (unsigned)settings->listeners.count};
+    return code == 0 ? entrances_new(&proxy->entrances, &entrances) : code;
 }
 
 static void take_settings(struct proxy *proxy, const struct proxy_settings *settings)
@@ -399,9 +274,8 @@ static void proxy_free(struct proxy *proxy)
     geo_free(proxy->shared.geo);
     homes_free(proxy->shared.homes);
     handovers_free(proxy->shared.handovers);
-    for (unsigned i = 0; i < proxy->entrances_count; i++)
-        ports_slot_fini(&proxy->entrances[i].ports);
-    free_listeners(&proxy->listeners);
+    entrances_free(proxy->entrances);
+    proxy_listeners_fini(&proxy->listeners);
     world_free(proxy->shared.world.version);
     clusters_free(proxy->clusters);
     pthread_mutex_destroy(&proxy->lock);
@@ -425,9 +299,6 @@ static int open_proxy(void **self, const struct service_env *env, const struct c
         return error_system(error, -ENOMEM, "cannot serve players");
 
     proxy->env = *env;
-    proxy->entrances_count = 1 + (unsigned)settings->listeners.count;
-    for (unsigned i = 0; i < proxy->entrances_count; i++)
-        ports_slot_init(&proxy->entrances[i].ports);
     pthread_mutex_init(&proxy->lock, NULL);
     proxy->meter = chain_meter_new(); /* without memory nothing is counted */
     take_settings(proxy, settings);
@@ -439,7 +310,7 @@ static int open_proxy(void **self, const struct service_env *env, const struct c
     if (code == 0)
         code = policies_copy(&proxy->policies, settings->policies);
     if (code == 0)
-        code = copy_listeners(&proxy->listeners, &settings->listeners);
+        code = proxy_listeners_copy(&proxy->listeners, &settings->listeners);
     const struct geo_options places = {.loop = env->control,
                                        .workers = env->workers,
                                        .log = env->log,
@@ -458,7 +329,7 @@ static int open_proxy(void **self, const struct service_env *env, const struct c
     if (code != 0)
         error_system(error, code, "cannot serve players");
     if (code == 0)
-        code = prepare_ports(proxy, settings, error);
+        code = entrances_prepare(proxy->entrances, settings, error);
     if (code == 0) {
         follow_catalog(proxy);
         code = proxy->shared.world.version != NULL ? 0 : -ENOMEM;
@@ -467,8 +338,7 @@ static int open_proxy(void **self, const struct service_env *env, const struct c
         proxy_free(proxy);
         return code;
     }
-    for (unsigned i = 0; i < proxy->entrances_count; i++)
-        ports_slot_commit(&proxy->entrances[i].ports);
+    entrances_commit(proxy->entrances);
     proxy->watch = (struct catalog_watch){.changed = follow_catalog, .user = proxy};
     catalog_watch(env->catalog, &proxy->watch);
     *self = proxy;
@@ -488,36 +358,20 @@ static void start_worker(struct worker *worker, void *user)
         atomic_store_explicit(&start->code, code, memory_order_relaxed);
 }
 
-static void log_port(const struct proxy *proxy, const struct entrance *entrance,
-                     const char *message)
-{
-    char address[ADDRESS_TEXT_BYTES];
-    struct in6_addr first = ports_first_address(entrance->ports.current);
-    uint16_t port = ports_number(entrance->ports.current);
-    ports_warn(entrance->ports.current, proxy->env.log);
-    address_format(&first, port, address);
-    LOG_EVENT(proxy->env.log, LOG_LEVEL_INFO, log_text("message", message), log_uint("port", port),
-              log_text("address", address));
-}
-
 static int start(void *self, struct error *error)
 {
     struct proxy *proxy = self;
     struct start starting = {.proxy = proxy};
     workers_call(proxy->env.workers, start_worker, &starting);
     int code = starting.code;
-    for (unsigned i = 0; i < proxy->entrances_count && code == 0; i++)
-        code = ports_start(proxy->entrances[i].ports.current);
+    if (code == 0)
+        code = entrances_start(proxy->entrances);
     if (code != 0)
         return error_system(error, code, "cannot wait for players' datagrams");
     proxy->is_started = true;
-    for (unsigned i = 0; i < proxy->entrances_count; i++)
-        claim(proxy, proxy->entrances[i].ports.current, true);
     if (proxy->fast != NULL)
         tell_fast(proxy);
-    for (unsigned i = 1; i < proxy->entrances_count; i++)
-        log_port(proxy, &proxy->entrances[i], "udp listener ready");
-    log_port(proxy, &proxy->entrances[0], "udp ready");
+    entrances_log(proxy->entrances);
     return 0;
 }
 
@@ -525,7 +379,7 @@ static void forget_next(struct proxy *proxy)
 {
     policies_free(proxy->next_policies);
     proxy->next_policies = NULL;
-    free_listeners(&proxy->next_listeners);
+    proxy_listeners_fini(&proxy->next_listeners);
 }
 
 static int prepare(void *self, const struct config *next, struct error *error)
@@ -538,11 +392,11 @@ static int prepare(void *self, const struct config *next, struct error *error)
                          proxy->listeners.count);
     int code = policies_copy(&proxy->next_policies, proxy->next->policies);
     if (code == 0)
-        code = copy_listeners(&proxy->next_listeners, &proxy->next->listeners);
+        code = proxy_listeners_copy(&proxy->next_listeners, &proxy->next->listeners);
     if (code != 0)
         error_system(error, code, "cannot serve players");
     else
-        code = prepare_ports(proxy, proxy->next, error);
+        code = entrances_prepare(proxy->entrances, proxy->next, error);
     if (code != 0)
         forget_next(proxy);
     return code;
@@ -554,24 +408,16 @@ static void commit(void *self)
     suspend_fast(proxy);
     take_settings(proxy, proxy->next);
     bool is_same = policies_equal(proxy->policies, proxy->next_policies) &&
-                   are_listeners_alike(&proxy->listeners, &proxy->next_listeners);
+                   proxy_listeners_alike(&proxy->listeners, &proxy->next_listeners);
     policies_free(proxy->policies);
-    free_listeners(&proxy->listeners);
+    proxy_listeners_fini(&proxy->listeners);
     proxy->policies = proxy->next_policies;
     proxy->listeners = proxy->next_listeners;
     proxy->next_policies = NULL;
     proxy->next_listeners = (struct proxy_listeners){0};
     if (!is_same)
         follow_catalog(proxy);
-    for (unsigned i = 0; i < proxy->entrances_count; i++) {
-        struct entrance *entrance = &proxy->entrances[i];
-        if (!ports_slot_commit(&entrance->ports))
-            continue;
-        log_port(proxy, entrance, i == 0 ? "udp port changed" : "udp listener changed");
-        claim(proxy, entrance->ports.leaving, false);
-        claim(proxy, entrance->ports.current, true);
-        leave_ports(proxy, &entrance->ports);
-    }
+    entrances_commit(proxy->entrances);
     resume_fast(proxy);
 }
 
@@ -579,7 +425,7 @@ static void abandon(void *self)
 {
     struct proxy *proxy = self;
     forget_next(proxy);
-    abandon_ports(proxy);
+    entrances_abandon(proxy->entrances);
 }
 
 static bool is_ready(const void *self)
@@ -588,74 +434,33 @@ static bool is_ready(const void *self)
     return catalog_read(proxy->env.catalog)->number > 0;
 }
 
-/* What the driver has carried was received and sent, or received and dropped. It took less than any
- * bound of durations. */
-static void add_fast(struct proxy_sum *sum, const struct proxy *proxy)
-{
-    struct port_sum *in[2] = {&sum->players, &sum->upstream};
-    struct port_sum *out[2] = {&sum->upstream, &sum->players};
-    const struct proxy_fast_counters counted = proxy_fast_count(proxy->fast);
-
-    sum->fast_sessions = proxy_fast_sessions(proxy->fast);
-    sum->overtakings += counted.left;
-    sum->is_fast = atomic_load_explicit(&proxy->obstacle, memory_order_relaxed) == NULL &&
-                   fastpath_is_attached(proxy->env.fastpath);
-    for (unsigned i = 0; i < 2; i++) {
-        sum->fast_packets[i] = counted.packets[i];
-        in[i]->received += sum->fast_packets[i];
-        in[i]->packets[PROXY_FORWARDED] += sum->fast_packets[i];
-        out[i]->sent += sum->fast_packets[i];
-        out[i]->sent_bytes += counted.bytes[i];
-        sum->processing_ns[i].buckets[0] += sum->fast_packets[i];
-    }
-    sum->fast_dropped = counted.over_limit;
-    sum->players.received += sum->fast_dropped;
-    sum->players.packets[PROXY_FILTERED + chain_reason_number(FILTER_LIMIT_REASON)] +=
-        sum->fast_dropped;
-    sum->processing_ns[0].buckets[0] += sum->fast_dropped;
-}
-
 static struct proxy_sum sum_up(struct proxy *proxy)
 {
     struct proxy_sum sum = {.lines_lost = session_log_lost(proxy->lines),
                             .health = health_counters(proxy->health),
-                            .geo = proxy->shared.geo};
-    for (unsigned i = 0; i < proxy->entrances_count; i++)
-        sum.kernel_drops[0] += ports_slot_drops(&proxy->entrances[i].ports);
+                            .geo = proxy->shared.geo,
+                            .kernel_drops = {entrances_drops(proxy->entrances)}};
     unsigned count = workers_count(proxy->env.workers);
     sum.max_sessions = (uint64_t)count * proxy->max_sessions;
     port_counters_add(&sum.players, proxy->player_counters, count);
     port_counters_add(&sum.upstream, proxy->upstream_counters, count);
     proxy_sum_add(&sum, proxy->counters, count);
-    if (proxy->fast != NULL)
-        add_fast(&sum, proxy);
+    if (proxy->fast != NULL) {
+        sum.is_fast = atomic_load_explicit(&proxy->obstacle, memory_order_relaxed) == NULL &&
+                      fastpath_is_attached(proxy->env.fastpath);
+        proxy_sum_add_fast(&sum, proxy->fast);
+    }
     return sum;
 }
 
-/* Says which limit to raise, when sessions were refused since the last warning. */
 static void warn_of_refused(struct proxy *proxy, int64_t now_ns)
 {
-    static const char *const raise[PROXY_REFUSED] = {
-        [PROXY_REFUSED_NO_MEMORY] = "the memory of the process",
-        [PROXY_REFUSED_NO_SOCKET] = "the limit on open files (LimitNOFILE, ulimit -n)",
-        [PROXY_REFUSED_NO_PORT] = "net.ipv4.ip_local_port_range, or the number of game servers",
-        [PROXY_REFUSED_TOO_MANY_OF_ONE] = "paddock.udp.sessions.max_per_address",
-        [PROXY_REFUSED_TOO_MANY_REST] = "paddock.udp.sessions.max, or lower the session time-out"};
     struct proxy_sum sum = {0};
-
     if (proxy->warned_ns != 0 && now_ns - proxy->warned_ns < WARNING_NS)
         return;
     proxy_sum_add(&sum, proxy->counters, workers_count(proxy->env.workers));
-    for (unsigned i = 0; i < PROXY_REFUSED; i++) {
-        uint64_t more = sum.refused[i] - proxy->refused[i];
-        if (raise[i] == NULL || more == 0)
-            continue;
-        LOG_EVENT(proxy->env.log, LOG_LEVEL_WARN, log_text("message", "udp sessions were refused"),
-                  log_uint("datagrams", more), log_text("reason", proxy_refusal_reason(i)),
-                  log_text("raise", raise[i]));
-        proxy->refused[i] = sum.refused[i];
+    if (proxy_log_refused(proxy->env.log, &sum, proxy->refused))
         proxy->warned_ns = now_ns;
-    }
 }
 
 /* Ticks may be less than a second apart. */
@@ -700,8 +505,7 @@ static void metrics(void *self, bool is_alive, struct metrics *out)
 static void show(const void *self, json_t *json)
 {
     const struct proxy *proxy = self;
-    json_t *udp =
-        json_pack("{s:{s:i}}", "udp", "port", (int)ports_number(proxy->entrances[0].ports.current));
+    json_t *udp = json_pack("{s:{s:i}}", "udp", "port", (int)entrances_number(proxy->entrances));
     json_t *paddock = json_object_get(json, "paddock");
     if (proxy->fast != NULL) {
         const char *obstacle = atomic_load_explicit(&proxy->obstacle, memory_order_relaxed);
@@ -714,52 +518,22 @@ static void show(const void *self, json_t *json)
         json_object_update_new(paddock, udp);
 }
 
-/* What workers have traced, in exchange for what they trace from now on. */
-struct exchange {
-    struct proxy *proxy;
-    struct trace *traces[WORKERS_MAX];
-};
-
-static void exchange_trace(struct worker *worker, void *user)
-{
-    struct exchange *exchange = user;
-    struct trace **trace = &exchange->traces[worker->index];
-    *trace = proxy_worker_trace(exchange->proxy->workers[worker->index], *trace);
-}
-
 /* Each look takes what there was since the one before, whoever had that: who misses the number that
  * comes after the last one of his own is not alone. */
-static json_t *list_traced(struct proxy *proxy, const struct service_list *wanted)
-{
-    struct exchange exchange = {.proxy = proxy};
-    unsigned count = workers_count(proxy->env.workers);
-    int64_t now_ns = clock_monotonic_ns();
-    bool is_whole = true;
-    json_t *json = NULL;
-
-    for (unsigned i = 0; i < count && is_whole; i++) {
-        exchange.traces[i] = trace_new(wanted, now_ns);
-        is_whole = exchange.traces[i] != NULL;
-    }
-    if (is_whole) {
-        if (proxy->fast != NULL)
-            proxy_fast_sample(proxy->fast, true);
-        proxy->traced_ns = now_ns;
-        workers_call(proxy->env.workers, exchange_trace, &exchange);
-        json = trace_show(exchange.traces, count, wanted, now_ns);
-        json_object_set_new(json, "look", json_integer((json_int_t)++proxy->looks));
-    }
-    for (unsigned i = 0; i < count; i++)
-        trace_free(exchange.traces[i]);
-    return json;
-}
-
 static json_t *list(void *self, const struct service_list *wanted)
 {
     struct proxy *proxy = self;
-    return wanted->subject == SERVICE_SESSIONS
-               ? session_list(proxy->env.workers, proxy->workers, wanted, clock_monotonic_ns())
-               : list_traced(proxy, wanted);
+    int64_t now_ns = clock_monotonic_ns();
+
+    if (wanted->subject == SERVICE_SESSIONS)
+        return session_list(proxy->env.workers, proxy->workers, wanted, now_ns);
+    if (proxy->fast != NULL)
+        proxy_fast_sample(proxy->fast, true);
+    proxy->traced_ns = now_ns;
+    json_t *json = trace_look(proxy->env.workers, proxy->workers, wanted, now_ns);
+    if (json != NULL)
+        json_object_set_new(json, "look", json_integer((json_int_t)++proxy->looks));
+    return json;
 }
 
 static void drain(void *self)
@@ -782,10 +556,7 @@ static void stop(void *self)
     struct proxy *proxy = self;
     catalog_unwatch(proxy->env.catalog, &proxy->watch);
     if (proxy->is_started) {
-        for (unsigned i = 0; i < proxy->entrances_count; i++)
-            claim(proxy, proxy->entrances[i].ports.current, false);
-        for (unsigned i = 0; i < proxy->entrances_count; i++)
-            ports_slot_stop(&proxy->entrances[i].ports);
+        entrances_stop(proxy->entrances);
         report_filters(proxy, proxy->shared.world.version);
         end_sessions(proxy);
         struct proxy_sum sum = sum_up(proxy);

@@ -13,7 +13,7 @@
  * Where no number is left for a server, a session with it that is #SESSIONS_PATIENCE_NS old and was
  * never answered ends for each one that is refused, so that strangers hold no numbers for long.
  *
- * No call but sessions_make() allocates. One thread uses a table.
+ * No calls but sessions_make() and sessions_tick() allocate. One thread uses a table.
  */
 #ifndef PADDOCK_PROXY_SESSIONS_H
 #define PADDOCK_PROXY_SESSIONS_H

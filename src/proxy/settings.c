@@ -2,6 +2,7 @@
 #include "proxy/settings.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "catalog/trees.h"
@@ -52,6 +53,37 @@ static const struct field listener_rows[] = {
      FIELD_AT(struct proxy_listener, filters)},
     {0},
 };
+
+int proxy_listeners_copy(struct proxy_listeners *copy, const struct proxy_listeners *listeners)
+{
+    struct proxy_listener *items = calloc(listeners->count + 1, sizeof *items);
+    if (items == NULL)
+        return -ENOMEM;
+    for (size_t i = 0; i < listeners->count; i++) {
+        items[i] = listeners->items[i];
+        json_incref(items[i].filters);
+    }
+    *copy = (struct proxy_listeners){.items = items, .count = listeners->count};
+    return 0;
+}
+
+void proxy_listeners_fini(struct proxy_listeners *copy)
+{
+    for (size_t i = 0; i < copy->count; i++)
+        json_decref(copy->items[i].filters);
+    free(copy->items);
+    *copy = (struct proxy_listeners){0};
+}
+
+bool proxy_listeners_alike(const struct proxy_listeners *a, const struct proxy_listeners *b)
+{
+    for (size_t i = 0; i < a->count; i++) {
+        if (strcmp(a->items[i].locality, b->items[i].locality) != 0 ||
+            json_equal(a->items[i].filters, b->items[i].filters) == 0)
+            return false;
+    }
+    return true;
+}
 
 static int has_new_port(const void *items, size_t count)
 {

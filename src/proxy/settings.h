@@ -41,6 +41,15 @@ struct proxy_listeners {
     size_t count, capacity;
 };
 
+/** @param[out] copy its chains are shared; untouched on failure. @return 0 or -ENOMEM. */
+int proxy_listeners_copy(struct proxy_listeners *copy, const struct proxy_listeners *listeners);
+
+/** Frees a copy, and empties it. */
+void proxy_listeners_fini(struct proxy_listeners *copy);
+
+/** Whether two lists of the same length say the same, whatever the ports. */
+bool proxy_listeners_alike(const struct proxy_listeners *a, const struct proxy_listeners *b);
+
 struct proxy_settings {
     bool enabled;
     uint16_t port;                             /**< 0: any free port */

@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "net/address.h"
 #include "proxy/metrics.h"
+#include "proxy/worker.h"
 
 #define REASONS (PORT_MAX_OUTCOMES + PROXY_REFUSED)
 #define EXAMPLES 4
@@ -52,16 +53,6 @@ struct trace {
     size_t used;
     uint8_t captured[CAPTURE_BYTES]; /* pages are used as they are needed */
 };
-
-struct trace *trace_new(const struct service_list *wanted, int64_t now_ns)
-{
-    struct trace *trace = calloc(1, sizeof *trace);
-    if (trace == NULL)
-        return NULL;
-    trace->wanted = *wanted;
-    trace->began_ns = now_ns;
-    return trace;
-}
 
 void trace_free(struct trace *trace)
 {
@@ -265,8 +256,9 @@ static bool is_alike(const struct service_list *a, const struct service_list *b)
            endpoint_equals(&a->player, &b->player) && endpoint_equals(&a->server, &b->server);
 }
 
-json_t *trace_show(struct trace *const *traces, unsigned count, const struct service_list *wanted,
-                   int64_t now_ns)
+/* Where something else was wanted of the traces nothing was seen, in no time. */
+static json_t *show(struct trace *const *traces, unsigned count, const struct service_list *wanted,
+                    int64_t now_ns)
 {
     uint64_t lost = 0;
     double seconds = 0;
@@ -290,4 +282,42 @@ json_t *trace_show(struct trace *const *traces, unsigned count, const struct ser
         break;
     }
     return NULL;
+}
+
+/* What workers have traced, in exchange for what they trace from now on. */
+struct exchange {
+    struct proxy_worker *const *own;
+    struct trace *traces[WORKERS_MAX];
+};
+
+static void exchange_trace(struct worker *worker, void *user)
+{
+    struct exchange *exchange = user;
+    struct trace **trace = &exchange->traces[worker->index];
+    *trace = proxy_worker_trace(exchange->own[worker->index], *trace);
+}
+
+json_t *trace_look(struct workers *workers, struct proxy_worker *const *own,
+                   const struct service_list *wanted, int64_t now_ns)
+{
+    struct exchange exchange = {.own = own};
+    unsigned count = workers_count(workers);
+    bool is_whole = true;
+    json_t *json = NULL;
+
+    for (unsigned i = 0; i < count && is_whole; i++) {
+        struct trace *trace = exchange.traces[i] = calloc(1, sizeof *trace);
+        is_whole = trace != NULL;
+        if (is_whole) {
+            trace->wanted = *wanted;
+            trace->began_ns = now_ns;
+        }
+    }
+    if (is_whole) {
+        workers_call(workers, exchange_trace, &exchange);
+        json = show(exchange.traces, count, wanted, now_ns);
+    }
+    for (unsigned i = 0; i < count; i++)
+        trace_free(exchange.traces[i]);
+    return json;
 }

@@ -12,6 +12,7 @@
 
 #include <jansson.h>
 
+#include "loop/worker.h"
 #include "net/port.h"
 #include "proxy/outcome.h"
 #include "proxy/sessions.h"
@@ -21,10 +22,7 @@
 #define TRACE_KEPT_NS INT64_C(10000000000)
 
 struct trace;
-
-/** @param wanted its subject is not #SERVICE_SESSIONS. @return freed with trace_free(); NULL
- * without memory. */
-struct trace *trace_new(const struct service_list *wanted, int64_t now_ns);
+struct proxy_worker;
 
 /** NULL is fine. */
 void trace_free(struct trace *trace);
@@ -43,11 +41,14 @@ void trace_refusal(struct trace *trace, enum proxy_refusal refusal, const struct
 void trace_message(struct trace *trace, bool is_write, const struct session *session,
                    const struct port_message *message);
 
-/** What workers have seen: `{"seconds", "drops" | "talkers" | "packets" and "lost"}`.
- * @param traces one a worker, all made alike; NULL where there was none. Where something else was
- * wanted of them nothing was seen, in no time.
- * @return a reference of the caller's, or NULL without memory. */
-json_t *trace_show(struct trace *const *traces, unsigned count, const struct service_list *wanted,
-                   int64_t now_ns);
+/** Lets each worker trace from now on what is wanted, and shows what they have seen since the look
+ * before, if the same was wanted: `{"seconds", "drops" | "talkers" | "packets" and "lost"}`. By the
+ * control thread.
+ * @param own each worker's, by its index.
+ * @param wanted its subject is not #SERVICE_SESSIONS.
+ * @param now_ns monotonic.
+ * @return a new reference, or NULL without memory. */
+json_t *trace_look(struct workers *workers, struct proxy_worker *const *own,
+                   const struct service_list *wanted, int64_t now_ns);
 
 #endif

@@ -33,9 +33,8 @@ static void write_reasons(struct metrics *out, const struct qcmp_sum *sum, enum 
 
 void qcmp_metrics_write(struct metrics *out, bool is_active, const struct qcmp_sum *sum)
 {
-    metrics_family(out, "quilkin_service_qcmp_active", METRICS_GAUGE, NULL,
+    metrics_single(out, "quilkin_service_qcmp_active", METRICS_GAUGE, is_active,
                    "QCMP services that answer.");
-    metrics_sample(out, is_active, NULL);
     metrics_family(out, "quilkin_service_qcmp_packets", METRICS_COUNTER, "packets",
                    "Datagrams that were decoded, by what they turned out to be.");
     for (enum outcome_kind kind = 0; kind < OUTCOME_KIND_DROPPED; kind++)
@@ -51,28 +50,22 @@ void qcmp_metrics_write(struct metrics *out, bool is_active, const struct qcmp_s
     metrics_sample(out, sum->port.receive_errors, "reason", "io", NULL);
     metrics_sample(out, sum->failed_port_changes, "reason", "failed_port_change", NULL);
 
-    metrics_family(out, "paddock_qcmp_received", METRICS_COUNTER, NULL,
+    metrics_single(out, "paddock_qcmp_received", METRICS_COUNTER, received(sum),
                    "Datagrams that were read from the socket, and pings that XDP took.");
-    metrics_sample(out, received(sum), NULL);
-    metrics_family(out, "paddock_qcmp_answered", METRICS_COUNTER, NULL,
+    metrics_single(out, "paddock_qcmp_answered", METRICS_COUNTER, sum->answered,
                    "Replies that the kernel took.");
-    metrics_sample(out, sum->answered, NULL);
-    metrics_family(out, "paddock_qcmp_send_errors", METRICS_COUNTER, NULL,
+    metrics_single(out, "paddock_qcmp_send_errors", METRICS_COUNTER, sum->port.send_errors,
                    "Replies that the kernel refused.");
-    metrics_sample(out, sum->port.send_errors, NULL);
     metrics_family(out, "paddock_qcmp_dropped", METRICS_COUNTER, NULL,
                    "Datagrams that were refused, whatever they were.");
     write_reasons(out, sum, OUTCOME_KIND_DROPPED);
-    metrics_family(out, "paddock_qcmp_leaked", METRICS_COUNTER, NULL,
+    metrics_single(out, "paddock_qcmp_leaked", METRICS_COUNTER, sum->port.packets[OUTCOME_LEAKED],
                    "Pings over the limit of their source that were answered all the same; among "
                    "the valid ones.");
-    metrics_sample(out, sum->port.packets[OUTCOME_LEAKED], NULL);
-    metrics_family(out, "paddock_qcmp_kernel_drops", METRICS_COUNTER, NULL,
+    metrics_single(out, "paddock_qcmp_kernel_drops", METRICS_COUNTER, sum->kernel_drops,
                    "Datagrams that the kernel dropped: no room in the receive buffer.");
-    metrics_sample(out, sum->kernel_drops, NULL);
-    metrics_family(out, "paddock_xdp_answered", METRICS_COUNTER, NULL,
+    metrics_single(out, "paddock_xdp_answered", METRICS_COUNTER, sum->answered_fast,
                    "Replies by the XDP program, which are among all answered.");
-    metrics_sample(out, sum->answered_fast, NULL);
 
     metrics_family(out, "paddock_qcmp_batch_packets", METRICS_HISTOGRAM, "packets",
                    "Datagrams that one receive call gave.");

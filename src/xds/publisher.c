@@ -21,8 +21,6 @@
 /* So long a peer may take to acknowledge before newer changes are sent all the same. */
 #define ACK_NS (1000 * MS_NS)
 
-#define HELLO_TYPE "ignore-me"
-
 /* A peer that asks so often while it reads nothing is left. */
 #define MAX_UNREAD 64
 
@@ -307,7 +305,7 @@ static enum grpc_status take_hello(struct publisher *publisher)
     xds__delta_discovery_response__init(&message);
     xds__control_plane__init(&plane);
     plane.identifier = (char *)(uintptr_t)catalog_self(options->catalog)->id; /* only read */
-    message.type_url = (char *)(uintptr_t)HELLO_TYPE;
+    message.type_url = (char *)(uintptr_t)RESOURCE_HELLO_TYPE;
     message.system_version_info = (char *)(uintptr_t)SNAPSHOT_SYSTEM_VERSION;
     message.control_plane = &plane;
     struct http_blob *blob = pack(&message);
@@ -342,7 +340,7 @@ static enum grpc_status take_request(struct publisher *publisher,
 
     if (status != GRPC_OK)
         return status;
-    if (strcmp(request->type_url, HELLO_TYPE) == 0)
+    if (strcmp(request->type_url, RESOURCE_HELLO_TYPE) == 0)
         return take_hello(publisher);
     if (resource_type_find(request->type_url, &type) != 0) {
         char shown[80];

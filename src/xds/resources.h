@@ -29,6 +29,10 @@ enum resource_type {
 /** The URL of a type, as in `type_url`; static storage. */
 const char *resource_type_url(enum resource_type type);
 
+/** The type of the first message each way, which is about no resource; the server's has its version
+ * of the protocol. */
+#define RESOURCE_HELLO_TYPE "ignore-me"
+
 /** Its name for people, such as "clusters"; static storage. */
 const char *resource_type_name(enum resource_type type);
 

@@ -42,7 +42,7 @@ int subscriber_greet(struct subscriber *subscriber)
     xds__node__init(&node);
     set_node(subscriber, &node);
     request.node = &node;
-    request.type_url = text_of("ignore-me");
+    request.type_url = text_of(RESOURCE_HELLO_TYPE);
     int error = send_request(subscriber, &request);
     grpc_flush(subscriber->call);
     return error;
