@@ -11,7 +11,7 @@ TEST_PRESETS := tsan asan dev
 TEST_TARGETS := $(TEST_PRESETS:%=test-%)
 
 .DEFAULT_GOAL := build
-.PHONY: build demo demo-phoenix demo-fleet test $(TEST_TARGETS) test-platforms amalgamation bench soak lint fuzz install deb clean help
+.PHONY: build demo demo-phoenix demo-fleet test $(TEST_TARGETS) test-platforms test-kernel amalgamation bench soak lint fuzz install deb clean help
 .NOTPARALLEL:
 
 build:
@@ -38,6 +38,12 @@ $(TEST_TARGETS): test-%:
 
 test-platforms: build
 	@scripts/test-platforms $(PLATFORMS)
+
+test-kernel:
+	@scripts/install-dependencies test
+	@cmake --preset dev
+	@cmake --build --preset dev -j $(JOBS)
+	@scripts/try-kernel
 
 amalgamation:
 	@scripts/amalgamate build/amalgamation
@@ -82,6 +88,7 @@ help:
 	@echo 'make test       build and run every test: ThreadSanitizer, AddressSanitizer, then without'
 	@echo '                (one alone: make test-tsan, make test-asan, make test-dev)'
 	@echo 'make test-platforms  build and run libqcmp and its tests for Windows, macOS, the BSDs and other processors'
+	@echo 'make test-kernel     run the tests of XDP under the kernel of Debian 12, in a virtual machine'
 	@echo 'make amalgamation    write libqcmp as two files, build/amalgamation/qcmp.c and qcmp.h'
 	@echo 'make bench      measure the responder and write docs/performance.md (about 15 minutes, best on an idle machine)'
 	@echo 'make soak       load, reload and disturb a service for SOAK_MINUTES=30 minutes, and see what is left of it'
