@@ -118,6 +118,14 @@ static bool is_rerouted(const struct fastpath_reroute *reroute, uint64_t link)
     return is_one;
 }
 
+static bool is_narrower(const struct fastpath_reroute *reroute, const struct proxy_fast_end *end)
+{
+    bool is_one = reroute->narrower_count > FASTPATH_REROUTED_NEIGHBOURS;
+    for (unsigned i = 0; i < reroute->narrower_count && !is_one; i++)
+        is_one = memcmp(&reroute->narrower[i], end->peer, sizeof end->peer) == 0;
+    return is_one;
+}
+
 static void reroute(const struct fastpath_reroute *reroute, void *user)
 {
     struct proxy_fast *fast = user;
@@ -130,6 +138,8 @@ static void reroute(const struct fastpath_reroute *reroute, void *user)
             uint64_t link = __atomic_load_n(&end->link, __ATOMIC_RELAXED);
             if (link != 0 && is_rerouted(reroute, link))
                 ask_again(end, (uint16_t)(now_ns >> PROXY_FAST_TOLD_SHIFT));
+            if (is_narrower(reroute, end))
+                __atomic_store_n(&fast->slots[i].longest[j], 0, __ATOMIC_RELAXED);
         }
     }
 }
@@ -218,6 +228,7 @@ int proxy_fast_open(struct proxy_fast **fast, const struct proxy_fast_options *o
     }
     const struct fastpath_departures departures = {
         .program_fd = bpf_program__fd(opened->program->progs.paddock_departure),
+        .narrowing_fd = bpf_program__fd(opened->program->progs.paddock_narrowing),
         .rerouted = reroute,
         .user = opened};
     code = fastpath_watch_departures(opened->fastpath, &departures, error);

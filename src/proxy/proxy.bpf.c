@@ -560,4 +560,24 @@ int paddock_departure(struct __sk_buff *frame)
     return 0;
 }
 
+/* Leaves long datagrams of a session to the sockets, by the word of a router, until they have sent
+ * one in one piece. Once: the process is told, for other sessions with the same peer. */
+SEC("socket")
+int paddock_narrowing(struct __sk_buff *frame)
+{
+    struct departure refused = {0};
+    struct place place = {0};
+
+    if (!departure_read_refused(frame, &refused) ||
+        !find_place(refused.peer, (uint16_t)refused.ports, (uint16_t)(refused.ports >> 16), &place))
+        return 0;
+    bool is_server = place.end != 0;
+    const struct proxy_fast_end *end = is_server ? &place.slot->ends[1] : &place.slot->ends[0];
+    uint16_t *longest = is_server ? &place.slot->longest[1] : &place.slot->longest[0];
+    if (*longest == 0 || !is_end(end, refused.peer, refused.own, refused.ports))
+        return 0;
+    *longest = 0;
+    return (int)frame->len;
+}
+
 char LICENSE[] SEC("license") = "Apache-2.0";

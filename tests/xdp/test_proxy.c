@@ -23,6 +23,7 @@
 
 #include "base/clock.h"
 #include "fastpath/clock.h"
+#include "fastpath/narrowing.h"
 #include "fastpath/parts.h"
 #include "fastpath/shared.h"
 #include "fastpath/tap.h"
@@ -766,7 +767,7 @@ static void tell(bool is_all, uint8_t last_of_mac)
     departures.rerouted(&reroute, departures.user);
 }
 
-/* One datagram asks; the others go on by the old way for two or three seconds. */
+/* One datagram asks; the others go on by the old way for one to two seconds. */
 static void when_routes_change_the_kernel_shows_the_way_again(void **state)
 {
     struct fixture *fixture = *state;
@@ -804,6 +805,90 @@ static void when_routes_change_the_kernel_shows_the_way_again(void **state)
     model->links[1].is_known = false;
     show(model, 1, link);
     assert_int_equal(runs(fixture, model, 0), model->repeat.size == 0 || model->repeat.is_removed);
+}
+
+/* A router says of a datagram that went to an end that it was too long. */
+static void refuse(const struct fields *sent, uint8_t type, uint8_t code)
+{
+    bool is_ipv6 = !IN6_IS_ADDR_V4MAPPED(&sent->source);
+    const struct sockaddr_in here = {.sin_family = AF_INET,
+                                     .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    const struct sockaddr_in6 here_too = {.sin6_family = AF_INET6,
+                                          .sin6_addr = IN6ADDR_LOOPBACK_INIT};
+    const struct frame frame = frame_make(sent);
+    size_t bytes = ip_bytes(is_ipv6, 0);
+    uint8_t said[8 + 48] = {type, code};
+    int fd = is_ipv6 ? socket(AF_INET6, SOCK_RAW, IPPROTO_ICMPV6)
+                     : socket(AF_INET, SOCK_RAW, IPPROTO_ICMP);
+
+    memcpy(said + 8, frame.bytes + 14, bytes);
+    assert_int_equal(
+        sendto(fd, said, 8 + bytes, 0,
+               is_ipv6 ? (const struct sockaddr *)&here_too : (const struct sockaddr *)&here,
+               is_ipv6 ? sizeof here_too : sizeof here),
+        8 + bytes);
+    close(fd);
+}
+
+static bool runs_long(struct fixture *fixture, const struct model *model)
+{
+    struct fields fields = make_fields(fixture, model, 1);
+    fields.data_bytes = DOOR_MTU;
+    struct frame frame = frame_make(&fields);
+    return has_left(program_run(programs, &frame));
+}
+
+static void what_a_router_finds_too_long_is_left_to_the_sockets(void **state)
+{
+    struct fixture *fixture = *state;
+    for (unsigned i = 6; i < 8; i++) {
+        struct model *model = &fixture->models[i];
+        const struct in6_addr *player = &model->passage.player.address;
+        const struct link link = {.longest = 120, .mac = {[5] = 7}};
+        struct fields sent = departure(&model->passage, 0), other = sent;
+        int fd =
+            fastpath_narrowing_open(model->is_ipv6 ? AF_INET6 : AF_INET, departures.narrowing_fd);
+        struct fastpath_reroute reroute = {.narrower_count = 1};
+        struct in6_addr peer = {0};
+
+        assert_true(fd >= 0);
+        assert_true(proxy_lane_renew(fixture->lane, model->carried, &model->passage,
+                                     proxy_fast_version(fixture->fast)));
+        proxy_lane_open(fixture->lane, model->carried);
+        sent.may_be_cut = true;
+        sent.data_bytes = DOOR_MTU;
+        memcpy(sent.to_mac, door_macs[1], sizeof sent.to_mac);
+        leave(&sent, 0);
+        assert_int_equal(runs_long(fixture, model), model->is_ipv6); /* no router cuts it there */
+        assert_true(runs(fixture, model, 1));
+        show(model, 0, link);
+        assert_true(runs_long(fixture, model));
+        other.port ^= 1;
+        refuse(&other, model->is_ipv6 ? 2 : 3, model->is_ipv6 ? 0 : 4);
+        refuse(&sent, model->is_ipv6 ? 1 : 3, model->is_ipv6 ? 4 : 3); /* its port is not there */
+        assert_true(runs_long(fixture, model));
+        assert_false(fastpath_narrowing_read(fd, &peer));
+        for (unsigned j = 0; j < 2; j++) {
+            refuse(&sent, model->is_ipv6 ? 2 : 3, model->is_ipv6 ? 0 : 4);
+            assert_false(runs_long(fixture, model));
+            assert_true(runs(fixture, model, 1));
+            assert_int_equal(fastpath_narrowing_read(fd, &peer), j == 0);
+        }
+        assert_memory_equal(&peer, player, sizeof peer);
+        show(model, 0, link);
+        assert_true(runs_long(fixture, model));
+        departures.rerouted(&reroute, departures.user); /* somebody else */
+        assert_true(runs_long(fixture, model));
+        reroute.narrower[0] = peer;
+        departures.rerouted(&reroute, departures.user);
+        assert_false(runs_long(fixture, model));
+        show(model, 0, link);
+        reroute.narrower_count = FASTPATH_REROUTED_NEIGHBOURS + 1;
+        departures.rerouted(&reroute, departures.user);
+        assert_false(runs_long(fixture, model));
+        assert_true(runs(fixture, model, 1));
+        close(fd);
+    }
 }
 
 static void nothing_leaves_by_an_interface_that_is_down(void **state)
@@ -1127,6 +1212,7 @@ int main(void)
         cmocka_unit_test(a_passage_that_has_changed_is_not_renewed),
         cmocka_unit_test(a_direction_is_carried_after_a_pause_once_the_sockets_have_sent_all),
         cmocka_unit_test(when_routes_change_the_kernel_shows_the_way_again),
+        cmocka_unit_test(what_a_router_finds_too_long_is_left_to_the_sockets),
         cmocka_unit_test(nothing_leaves_by_an_interface_that_is_down),
         cmocka_unit_test(what_is_no_way_of_a_session_is_not_taken_for_one),
         cmocka_unit_test(a_whole_checksum_that_looks_partial_stays_right),
