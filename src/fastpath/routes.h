@@ -31,8 +31,8 @@ struct fastpath_reroute {
     /** Else the frames to these MAC addresses, as fastpath_mac(), which neighbours had. */
     uint64_t macs[FASTPATH_REROUTED_NEIGHBOURS];
     unsigned count;
-    /** The paths to these peers take shorter packets only than before; where their number is greater
-     * than that of the places, the paths to all. */
+    /** The paths to these peers take shorter packets only than before; where their number is
+     * greater than that of the places, the paths to all. */
     struct in6_addr narrower[FASTPATH_REROUTED_NEIGHBOURS];
     unsigned narrower_count;
 };

@@ -53,9 +53,13 @@ static inline uint64_t fastpath_source_bit(const uint32_t address[4])
 
 /** What an interface is, for parts. On veth a sender of the same host may have left the checksum to
  * the interface. In the generic mode the kernel still knows that of the frame, and where the UDP
- * header was: what is sent must have such a checksum as well, at the same place. */
+ * header was: what is sent must have such a checksum as well, at the same place. Where it is
+ * strict, or a VLAN on it, the kernel takes an IPv4 packet only from whom it would answer by the
+ * same one
+ * (`rp_filter`). */
 #define FASTPATH_IS_VETH 1U
 #define FASTPATH_IS_GENERIC 2U
+#define FASTPATH_IS_STRICT 4U
 
 /** Written by this process, read by the program at any time; each member stands for itself. Zeroed
  * at first: all frames go to the sockets. */

@@ -152,6 +152,18 @@ ALWAYS_INLINE const struct fastpath_door *door_of(uint64_t link)
     return &settings.doors[link >> PROXY_FAST_DOOR_SHIFT];
 }
 
+/* Whether the kernel would drop the datagram, as it came by another interface than that by which
+ * its sender is answered. It decides itself: a sender may be answered by several. */
+ALWAYS_INLINE bool is_astray(const struct xdp_md *context, const struct fastpath_cpu *own,
+                             const struct way *way)
+{
+    if ((own->interface & FASTPATH_IS_STRICT) == 0 || !part_is_ipv4(&own->datagram))
+        return false;
+    uint64_t link = *(volatile uint64_t *)&way->in->link;
+    return door_of(link)->index != context->ingress_ifindex ||
+           tag_of(link) != own->datagram.destination.tags;
+}
+
 /* Whether the kernel sends packets as long as this one in one piece: it has, or no way through the
  * network takes shorter ones only. */
 ALWAYS_INLINE bool fits(const struct fastpath_datagram *datagram, const struct way *way,
@@ -448,7 +460,7 @@ int paddock_proxy(struct xdp_md *context)
     if (own == NULL || counted == NULL)
         return XDP_PASS;
     struct fastpath_datagram *datagram = &own->datagram;
-    if (!find_way(datagram, &way) || !is_its_way(datagram, &way))
+    if (!find_way(datagram, &way) || !is_its_way(datagram, &way) || is_astray(context, own, &way))
         return XDP_PASS;
     if (is_sample() || datagram->tags_count > 1 || datagram->hops <= 1 ||
         datagram->udp_bytes > MAX_UDP_BYTES)

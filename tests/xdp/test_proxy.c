@@ -528,6 +528,15 @@ static void check_totals(struct fixture *fixture)
 }
 
 /* Runs the program over a frame. Returns whether it was sent, as the model says that it must be. */
+/* Whether a frame comes by the interface by which its sender is answered, where it must. */
+static bool comes_by_its_way(const struct model *model, unsigned end, const struct fields *asked)
+{
+    const struct link *link = &model->links[end];
+    unsigned tag = asked->tags_count > 0 ? asked->tags[0] & 0xfffU : 0;
+    return !is_interface(FASTPATH_IS_STRICT) || asked->is_ipv6 ||
+           (link->is_known && link->door == 0 && link->tag == tag);
+}
+
 static bool check(struct fixture *fixture, const struct frame *question)
 {
     struct fields asked = {0};
@@ -547,7 +556,8 @@ static bool check(struct fixture *fixture, const struct frame *question)
         if (end == 0 && model->repeat.is_removed && left >= model->repeat.size)
             left -= model->repeat.size;
         hops = asked.is_ipv6 ? ip_of(&copy, &asked)[7] : ip_of(&copy, &asked)[8];
-        is_sent = link->is_known && hops > 1 && has_checksum(model, end, question, &asked) &&
+        is_sent = link->is_known && hops > 1 && comes_by_its_way(model, end, &asked) &&
+                  has_checksum(model, end, question, &asked) &&
                   (end == 1 || has_token(model, &asked)) &&
                   (ip_bytes(asked.is_ipv6, left) <= DOOR_MTU ||
                    ip_bytes(asked.is_ipv6, left) <= link->longest);
@@ -597,7 +607,8 @@ static void every_random_frame_is_forwarded_right_or_passed_on_unchanged(void **
         unsigned end = choose(fixture, 2);
         if (i % VERSION_FRAMES == 0) {
             change(fixture);
-            programs->fastpath->bss->settings.interface = choose(fixture, 4);
+            programs->fastpath->bss->settings.interface =
+                choose(fixture, 4) | (choose(fixture, 4) == 0 ? FASTPATH_IS_STRICT : 0);
         }
         if (!model->is_renewed && choose(fixture, 2) == 0)
             renew(fixture, model);
