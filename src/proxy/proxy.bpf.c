@@ -175,6 +175,13 @@ ALWAYS_INLINE bool fits(const struct fastpath_datagram *datagram, const struct w
     return ip_bytes <= longest || (ip_bytes <= shortest_mtu && ip_bytes <= door_of(way->link)->mtu);
 }
 
+/* Closes a direction in which nothing can be carried for now, and so nothing be overtaken. */
+ALWAYS_INLINE bool close_gate(const struct way *way)
+{
+    way->count->gate = PROXY_FAST_UNFIT;
+    return false;
+}
+
 /* Whether it is known where the kernel sends a datagram. From time to time one goes to the sockets,
  * so that the kernel shows it again, and sees that the neighbour is used. */
 ALWAYS_INLINE bool is_told(const struct fastpath_datagram *datagram, struct way *way)
@@ -185,10 +192,12 @@ ALWAYS_INLINE bool is_told(const struct fastpath_datagram *datagram, struct way 
     uint32_t ip_bytes = part_ip_bytes(datagram) + datagram->udp_bytes - way->token_bytes;
 
     way->link = *(volatile uint64_t *)&out->link;
-    if (way->link == 0 || !fits(datagram, way, ip_bytes))
+    if (way->link == 0)
+        return close_gate(way);
+    if (!fits(datagram, way, ip_bytes))
         return false;
     if (age >= PROXY_FAST_TOLD_ASKED)
-        return age < PROXY_FAST_TOLD_ASKED + PROXY_FAST_TOLD_GRACE;
+        return age < PROXY_FAST_TOLD_ASKED + PROXY_FAST_TOLD_GRACE || close_gate(way);
     if (age < PROXY_FAST_TOLD_KEPT)
         return true;
     out->told = (uint16_t)(now - PROXY_FAST_TOLD_ASKED);
@@ -316,14 +325,21 @@ ALWAYS_INLINE bool is_open(const struct way *way)
     return true;
 }
 
-/* Leaves a datagram of a session to the sockets. One among others that are carried may be overtaken
- * by them, which is counted; else those that come next wait until it is sent on. */
+/* Leaves a datagram to the sockets that cannot be carried. One among others that are carried may be
+ * overtaken by them, which is counted; else those that come next wait until it is sent on. */
 ALWAYS_INLINE int pass_on(struct proxy_fast_counters *own, const struct way *way)
 {
     if (*(volatile uint64_t *)&way->count->gate == PROXY_FAST_OPEN)
         own->left++;
     else
-        way->count->gate = bpf_ktime_get_ns() & ~PROXY_FAST_SETTLED;
+        way->count->gate = (bpf_ktime_get_ns() & ~PROXY_FAST_SETTLED) | PROXY_FAST_UNFIT;
+    return XDP_PASS;
+}
+
+/* Leaves a datagram to the sockets as long as one before may wait there. */
+ALWAYS_INLINE int keep_order(const struct way *way)
+{
+    way->count->gate = bpf_ktime_get_ns() & ~(PROXY_FAST_SETTLED | PROXY_FAST_UNFIT);
     return XDP_PASS;
 }
 
@@ -333,8 +349,9 @@ ALWAYS_INLINE bool has_door(const struct xdp_md *context, const struct way *way)
     uint32_t number = (uint32_t)(way->link >> PROXY_FAST_DOOR_SHIFT);
     const struct fastpath_door *door = door_of(way->link);
 
-    return door->mtu != 0 && (door->index == context->ingress_ifindex ||
-                              bpf_map_lookup_elem(&doors, &number) != NULL);
+    return (door->mtu != 0 && (door->index == context->ingress_ifindex ||
+                               bpf_map_lookup_elem(&doors, &number) != NULL)) ||
+           close_gate(way);
 }
 
 /* What the player may send, if that is limited, and the time by it. Returns whether that is known,
@@ -493,7 +510,7 @@ int paddock_proxy(struct xdp_md *context)
         return pass_on(counted, &way);
     /* The last, as it opens the direction: where none can be carried, none is overtaken. */
     if (!is_open(&way))
-        return pass_on(counted, &way);
+        return keep_order(&way);
     /* Room is made before the datagram is counted against a limit, as it may not be had. */
     if (front < 0 && bpf_xdp_adjust_head(context, front) != 0)
         return pass_on(counted, &way);

@@ -596,10 +596,10 @@ static void add_fast(struct proxy_sum *sum, const struct proxy *proxy)
     struct port_sum *out[2] = {&sum->upstream, &sum->players};
     const struct proxy_fast_counters counted = proxy_fast_count(proxy->fast);
 
-    sum->fast_sessions = proxy_fast_sessions(proxy->fast);
     sum->overtakings += counted.left;
     sum->is_fast = atomic_load_explicit(&proxy->obstacle, memory_order_relaxed) == NULL &&
                    fastpath_is_attached(proxy->env.fastpath);
+    sum->fast_sessions = sum->is_fast ? proxy_fast_sessions(proxy->fast) : 0;
     for (unsigned i = 0; i < 2; i++) {
         sum->fast_packets[i] = counted.packets[i];
         in[i]->received += sum->fast_packets[i];

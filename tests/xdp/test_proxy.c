@@ -208,6 +208,12 @@ static void make_model(struct fixture *fixture, uint32_t i)
     model->passage.repeat = &model->repeat;
 }
 
+static void open_ways(struct proxy_lane *lane, uint32_t carried)
+{
+    for (uint32_t end = 0; end < 2; end++)
+        proxy_lane_open(lane, carried, end);
+}
+
 static struct fields departure(const struct proxy_passage *passage, unsigned end)
 {
     const struct endpoint *from = end == 0 ? &passage->local : &passage->away;
@@ -311,7 +317,7 @@ static int set_up(void **state)
             proxy_lane_offer(fixture->lane, &model->passage, proxy_fast_version(fixture->fast), 0);
         assert_true(model->carried != 0);
         assert_false(proxy_lane_is_open(fixture->lane, model->carried, i % 2));
-        proxy_lane_open(fixture->lane, model->carried);
+        open_ways(fixture->lane, model->carried);
         assert_true(proxy_lane_is_open(fixture->lane, model->carried, i % 2));
         model->is_renewed = true;
         for (unsigned end = 0; end < 2; end++)
@@ -593,7 +599,7 @@ static void renew(struct fixture *fixture, struct model *model)
 {
     assert_true(proxy_lane_renew(fixture->lane, model->carried, &model->passage,
                                  proxy_fast_version(fixture->fast)));
-    proxy_lane_open(fixture->lane, model->carried);
+    open_ways(fixture->lane, model->carried);
     model->is_renewed = true;
 }
 
@@ -639,7 +645,7 @@ static void every_random_frame_is_forwarded_right_or_passed_on_unchanged(void **
 static bool passes(struct fixture *fixture, struct model *model)
 {
     bool has_passed = false;
-    proxy_lane_open(fixture->lane, model->carried);
+    open_ways(fixture->lane, model->carried);
     for (unsigned end = 0; end < 2; end++)
         show(model, end, (struct link){.longest = 120});
     for (unsigned i = 0; i < 4; i++) {
@@ -650,6 +656,24 @@ static bool passes(struct fixture *fixture, struct model *model)
         has_passed = has_left(program_run(programs, &frame));
     }
     return has_passed;
+}
+
+static void sessions_are_counted_that_are_carried_by_what_is_in_force(void **state)
+{
+    struct fixture *fixture = *state;
+    struct proxy_lane *lane = fixture->lane;
+    change(fixture);
+    assert_int_equal(proxy_fast_sessions(fixture->fast), 0);
+    for (unsigned i = 0; i < 6; i++) { /* each twice */
+        const struct model *model = &fixture->models[i / 2];
+        assert_true(proxy_lane_renew(lane, model->carried, &model->passage,
+                                     proxy_fast_version(fixture->fast)));
+        assert_int_equal(proxy_fast_sessions(fixture->fast), i / 2 + 1);
+    }
+    proxy_fast_suspend(fixture->fast);
+    assert_int_equal(proxy_fast_sessions(fixture->fast), 0);
+    proxy_fast_resume(fixture->fast);
+    assert_int_equal(proxy_fast_sessions(fixture->fast), 0);
 }
 
 static void what_is_withdrawn_passes_no_more_and_has_its_slot_for_a_second(void **state)
@@ -769,6 +793,30 @@ static void a_direction_is_carried_after_a_pause_once_the_sockets_have_sent_all(
     }
 }
 
+static void nothing_is_overtaken_where_nothing_can_be_carried(void **state)
+{
+    struct fixture *fixture = *state;
+    struct proxy_lane *lane = fixture->lane;
+    struct model *model = &fixture->models[8];
+    const struct link link = {.longest = 120};
+    proxy_lane_withdraw(lane, model->carried, 0);
+    uint32_t carried = model->carried =
+        proxy_lane_offer(lane, &model->passage, proxy_fast_version(fixture->fast), 100 * SECOND_NS);
+    assert_true(carried != 0);
+    open_ways(lane, carried);
+    uint64_t left = proxy_fast_count(fixture->fast).left;
+    for (unsigned i = 0; i < 3; i++) { /* where to is not known */
+        assert_false(runs(fixture, model, 0));
+        assert_false(proxy_lane_is_open(lane, carried, 0) || proxy_lane_waits(lane, carried, 0));
+    }
+    show(model, 1, link);
+    assert_false(runs_with(fixture, model, 0, 1));
+    assert_false(proxy_lane_waits(lane, carried, 0));
+    assert_false(runs(fixture, model, 0));
+    assert_true(proxy_lane_waits(lane, carried, 0));
+    assert_int_equal(proxy_fast_count(fixture->fast).left, left);
+}
+
 static void tell(bool is_all, uint8_t last_of_mac)
 {
     const uint8_t mac[6] = PROGRAM_PEER_MAC;
@@ -787,7 +835,7 @@ static void when_routes_change_the_kernel_shows_the_way_again(void **state)
     struct link link = {.door = 1, .mac = {[5] = 0}, .longest = 120};
     assert_true(proxy_lane_renew(fixture->lane, model->carried, &model->passage,
                                  proxy_fast_version(fixture->fast)));
-    proxy_lane_open(fixture->lane, model->carried);
+    open_ways(fixture->lane, model->carried);
     show(model, 1, link);
     assert_true(runs(fixture, model, 0));
     tell(false, 1); /* somebody else's */
@@ -803,12 +851,14 @@ static void when_routes_change_the_kernel_shows_the_way_again(void **state)
     tell(true, 0);
     assert_false(runs(fixture, model, 0));
     show(model, 1, link);
+    open_ways(fixture->lane, model->carried); /* it was closed meanwhile */
     assert_true(runs(fixture, model, 0));
     tell(false, 0); /* nothing asks: it would look new again in some hours */
     tell(true, 0);
     assert_false(runs(fixture, model, 0));
     assert_false(runs(fixture, model, 0));
     show(model, 1, link);
+    open_ways(fixture->lane, model->carried);
     /* What it sends there in one piece may be shorter now. */
     tell(true, 0);
     assert_false(runs(fixture, model, 0));
@@ -865,7 +915,7 @@ static void what_a_router_finds_too_long_is_left_to_the_sockets(void **state)
         assert_true(fd >= 0);
         assert_true(proxy_lane_renew(fixture->lane, model->carried, &model->passage,
                                      proxy_fast_version(fixture->fast)));
-        proxy_lane_open(fixture->lane, model->carried);
+        open_ways(fixture->lane, model->carried);
         sent.may_be_cut = true;
         sent.data_bytes = DOOR_MTU;
         memcpy(sent.to_mac, door_macs[1], sizeof sent.to_mac);
@@ -913,6 +963,8 @@ static void nothing_leaves_by_an_interface_that_is_down(void **state)
     assert_false(runs(fixture, model, 0));
     door_mtus[1] = DOOR_MTU;
     tell(false, 1);
+    assert_false(runs(fixture, model, 0));
+    open_ways(fixture->lane, model->carried);
     assert_true(runs(fixture, model, 0));
 }
 
@@ -925,7 +977,7 @@ static void what_is_no_way_of_a_session_is_not_taken_for_one(void **state)
     show(model, 0, link);
     proxy_lane_renew(fixture->lane, model->carried, &model->passage,
                      proxy_fast_version(fixture->fast));
-    proxy_lane_open(fixture->lane, model->carried);
+    open_ways(fixture->lane, model->carried);
     for (unsigned i = 0; i < 3; i++) {
         struct fields fields = departure(&model->passage, 0);
         memcpy(fields.to_mac, mac, sizeof mac);
@@ -1008,13 +1060,14 @@ static struct rate_window *offer_limited(struct fixture *fixture, struct model *
     proxy_lane_withdraw(fixture->lane, model->carried, 0);
     model->carried = proxy_lane_offer(fixture->lane, &model->passage, version, 100 * SECOND_NS);
     assert_true(model->carried != 0);
-    proxy_lane_open(fixture->lane, model->carried);
+    open_ways(fixture->lane, model->carried);
     assert_false(runs(fixture, model, 0)); /* where to is not known yet: it costs nothing */
     for (unsigned end = 0; end < 2; end++)
         show(model, end,
              (struct link){.tag = choose(fixture, 2) ? TAG : 0,
                            .door = end,
                            .longest = ip_bytes(model->is_ipv6, 100)});
+    open_ways(fixture->lane, model->carried);
     assert_true(runs(fixture, model, 1));
     return proxy_lane_window(fixture->lane, model->carried);
 }
@@ -1204,7 +1257,7 @@ static void a_hundred_thousand_sessions_come_and_go_and_none_gets_anothers(void 
         refused += *place == 0;
         if (*place == 0)
             continue;
-        proxy_lane_open(lane, *place);
+        open_ways(lane, *place);
         if (i % 16 == 0)
             check_carried(&passage);
     }
@@ -1218,10 +1271,12 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_random_frame_is_forwarded_right_or_passed_on_unchanged),
+        cmocka_unit_test(sessions_are_counted_that_are_carried_by_what_is_in_force),
         cmocka_unit_test(what_is_withdrawn_passes_no_more_and_has_its_slot_for_a_second),
         cmocka_unit_test(a_second_session_that_looks_alike_at_one_end_is_not_carried),
         cmocka_unit_test(a_passage_that_has_changed_is_not_renewed),
         cmocka_unit_test(a_direction_is_carried_after_a_pause_once_the_sockets_have_sent_all),
+        cmocka_unit_test(nothing_is_overtaken_where_nothing_can_be_carried),
         cmocka_unit_test(when_routes_change_the_kernel_shows_the_way_again),
         cmocka_unit_test(what_a_router_finds_too_long_is_left_to_the_sockets),
         cmocka_unit_test(nothing_leaves_by_an_interface_that_is_down),
