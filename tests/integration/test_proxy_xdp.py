@@ -9,6 +9,7 @@ import time
 
 import support
 import test_xdp
+from faults import FAULTY, Faults
 from proxying import BALANCER, FILTER, Player, Proxy, Servers, by_token, check_sums, cluster, dropped, stopped, value
 from serving import RELOADED
 from support import ip, sysctl
@@ -462,7 +463,7 @@ class ModeTests:
         self.assertEqual((shown(), self.metrics(proxy)["paddock_udp_xdp_active"]), ("sessions", 1))
         with self.server:
             proxy.reload(filters=[limited(5, 60), limited(9, 3600)])
-        self.assertEqual(shown(), LIMIT)
+        self.assertEqual((shown(), self.metrics(proxy)["paddock_udp_xdp_sessions"]), (LIMIT, 0))
         with self.server:
             proxy.reload(filters=[])
         limit = "paddock.udp.sessions.max_packets_per_second"
@@ -620,6 +621,30 @@ class NativeTest(ModeTests, ProxyXdpTest):
             with self.client:
                 ip("link del near")
 
+    def test_a_privilege_that_is_missing_is_named(self):
+        needed = ("bpf", "perfmon", "net_admin", "net_raw")
+        for missing in needed:
+            few = ",".join(["-all", *(f"+{name}" for name in needed if name != missing)])
+            prefix = "setpriv", "--reuid=65534", "--clear-groups", f"--inh-caps={few}", f"--ambient-caps={few}"
+            flags = "--xdp-attach", "native", "--service.udp.xdp.network-interface", "way"
+            reason = "cannot see what leaves by way (it needs CAP_NET_RAW): Operation not permitted"
+            if missing != "net_raw":
+                reason = "cannot load the XDP program (it needs CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN): "
+            with self.subTest(missing), self.server, Faults() as faults:
+                done = support.run(*prefix[1:], support.PADDOCK, "--service.udp", "--service.udp.port", "0", "--xdp", "on",
+                                   *flags, program=prefix[0])
+                self.assertEqual(done.returncode, 255)
+                self.assertIn(reason, done.stderr)
+                os.chmod(faults.file.name, 0o666)
+                faults.inject("hardware", 0)
+                proxy = Proxy([], None, None, "--xdp", "auto", *flags, program=FAULTY, prefix=prefix, env=faults.environment())
+                self.addCleanup(proxy.__exit__)
+                message = "sockets carry sessions without xdp" if missing == "net_raw" else test_xdp.WITHOUT
+                self.assertIn(reason, proxy.await_event(message)["fields"]["reason"])
+                self.assertIsNone(holder("way"))
+                self.assertEqual(proxy.metrics()["paddock_xdp_attached"], 0)
+                proxy.stop()
+
     def test_the_number_of_the_port_for_players_may_change(self):
         servers = self.servers(1)
         proxy = self.proxy([cluster(*servers.targets)])
@@ -646,16 +671,24 @@ class NativeWayTest(WayTests, ProxyXdpTest):
 
     def test_where_nothing_is_carried_nothing_is_overtaken(self):
         self.interfaces = "way"
-        servers = self.servers(1, BACK_CLIENT_IPV4)  # behind the other one
-        proxy = self.proxy([cluster(*servers.targets)])
-        player = self.player(proxy)
-        for _ in range(20):
-            player.ask(b"hello")
-            time.sleep(0.01)  # a pause, after which it would be carried
-        metrics = self.metrics(proxy)
-        self.assertEqual((metrics["paddock_udp_xdp_sessions"], self.carried(proxy)), (1, [0, 0]))
-        self.assertEqual(metrics["paddock_udp_xdp_overtakings_total"], 0)
-        self.check_sums(proxy)
+        for address, has_no_checksum in ((BACK_CLIENT_IPV4, 0), (CLIENT_IPV4, 1)):  # the first one is behind the other link
+            servers = self.servers(1, address)
+            proxy = self.proxy([cluster(*servers.targets)])
+            player = self.player(proxy)
+            for end in (servers.sockets[0], player.socket):
+                end.setsockopt(socket.SOL_SOCKET, SO_NO_CHECK, has_no_checksum)
+            for _ in range(20):
+                player.ask(b"hello")
+                time.sleep(0.01)  # a pause, after which it would be carried
+            beyond = time.monotonic() + 1.5  # longer than any stream waits for a pause
+            while time.monotonic() < beyond:
+                player.ask(b"hello")
+            metrics = self.metrics(proxy)
+            self.assertEqual((metrics["paddock_udp_xdp_sessions"], self.carried(proxy)), (1, [0, 0]))
+            self.assertEqual(metrics["paddock_udp_xdp_overtakings_total"], 0)
+            self.check_sums(proxy)
+            with self.server:
+                proxy.stop()
 
     def test_what_comes_by_another_way_than_answers_is_the_kernels_where_that_is_strict(self):
         servers = self.servers(1)
