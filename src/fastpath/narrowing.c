@@ -37,7 +37,7 @@ bool fastpath_narrowing_read(int fd, struct in6_addr *peer)
         memcpy(peer, said + sizeof(struct icmphdr) + offsetof(struct ipv6hdr, daddr), sizeof *peer);
         return true;
     }
-    const uint8_t *packet = said + 4 * (said[0] & 0x0f) + sizeof(struct icmphdr);
+    const uint8_t *packet = said + 4 * (size_t)(said[0] & 0x0f) + sizeof(struct icmphdr);
     memcpy(&ipv4, packet + offsetof(struct iphdr, daddr), sizeof ipv4);
     *peer = address_from_ipv4(ipv4);
     return true;
