@@ -59,6 +59,7 @@ int fastpath_interface_load(struct fastpath_interface *interface,
                                 ? "CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN"
                                 : "Linux 6.1");
     program->bss->settings.addresses_version = FASTPATH_MAX_INTERFACES + number;
+    program->bss->settings.interface = (number + 1) << FASTPATH_NUMBER_SHIFT;
     return 0;
 }
 

@@ -61,6 +61,10 @@ static inline uint64_t fastpath_source_bit(const uint32_t address[4])
 #define FASTPATH_IS_GENERIC 2U
 #define FASTPATH_IS_STRICT 4U
 
+/** Above these bits: which of the interfaces it is, from 1. That of a frame may be another one,
+ * below it, as with a bond. */
+#define FASTPATH_NUMBER_SHIFT 8
+
 /** Written by this process, read by the program at any time; each member stands for itself. Zeroed
  * at first: all frames go to the sockets. */
 struct fastpath_settings {
@@ -71,7 +75,7 @@ struct fastpath_settings {
                          is asked about no others */
     uint32_t addresses_version; /**< another one after each change of the addresses; 0 meanwhile. No
                                    two interfaces have the same, as they share the CPUs' memory */
-    uint32_t interface;         /**< FASTPATH_IS_ bits */
+    uint32_t interface;         /**< FASTPATH_IS_ bits, and its number */
     uint8_t parts[65536];       /**< which enum fastpath_part claims each UDP port */
 };
 

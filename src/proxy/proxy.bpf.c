@@ -154,13 +154,12 @@ ALWAYS_INLINE const struct fastpath_door *door_of(uint64_t link)
 
 /* Whether the kernel would drop the datagram, as it came by another interface than that by which
  * its sender is answered. It decides itself: a sender may be answered by several. */
-ALWAYS_INLINE bool is_astray(const struct xdp_md *context, const struct fastpath_cpu *own,
-                             const struct way *way)
+ALWAYS_INLINE bool is_astray(const struct fastpath_cpu *own, const struct way *way)
 {
     if ((own->interface & FASTPATH_IS_STRICT) == 0 || !part_is_ipv4(&own->datagram))
         return false;
     uint64_t link = *(volatile uint64_t *)&way->in->link;
-    return door_of(link)->index != context->ingress_ifindex ||
+    return link >> PROXY_FAST_DOOR_SHIFT != own->interface >> FASTPATH_NUMBER_SHIFT ||
            tag_of(link) != own->datagram.destination.tags;
 }
 
@@ -477,7 +476,7 @@ int paddock_proxy(struct xdp_md *context)
     if (own == NULL || counted == NULL)
         return XDP_PASS;
     struct fastpath_datagram *datagram = &own->datagram;
-    if (!find_way(datagram, &way) || !is_its_way(datagram, &way) || is_astray(context, own, &way))
+    if (!find_way(datagram, &way) || !is_its_way(datagram, &way) || is_astray(own, &way))
         return XDP_PASS;
     if (is_sample() || datagram->tags_count > 1 || datagram->hops <= 1 ||
         datagram->udp_bytes > MAX_UDP_BYTES)

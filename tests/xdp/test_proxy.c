@@ -539,8 +539,9 @@ static bool comes_by_its_way(const struct model *model, unsigned end, const stru
 {
     const struct link *link = &model->links[end];
     unsigned tag = asked->tags_count > 0 ? asked->tags[0] & 0xfffU : 0;
+    uint32_t number = programs->fastpath->bss->settings.interface >> FASTPATH_NUMBER_SHIFT;
     return !is_interface(FASTPATH_IS_STRICT) || asked->is_ipv6 ||
-           (link->is_known && link->door == 0 && link->tag == tag);
+           (link->is_known && link->door + 1 == number && link->tag == tag);
 }
 
 static bool check(struct fixture *fixture, const struct frame *question)
@@ -614,7 +615,8 @@ static void every_random_frame_is_forwarded_right_or_passed_on_unchanged(void **
         if (i % VERSION_FRAMES == 0) {
             change(fixture);
             programs->fastpath->bss->settings.interface =
-                choose(fixture, 4) | (choose(fixture, 4) == 0 ? FASTPATH_IS_STRICT : 0);
+                choose(fixture, 4) | (choose(fixture, 4) == 0 ? FASTPATH_IS_STRICT : 0) |
+                (1 + choose(fixture, DOORS)) << FASTPATH_NUMBER_SHIFT;
         }
         if (!model->is_renewed && choose(fixture, 2) == 0)
             renew(fixture, model);
