@@ -611,7 +611,7 @@ class NativeTest(ModeTests, ProxyXdpTest):
                 for _ in range(5):
                     self.assertEqual(len(player.ask(asked)), 10 if target is behind else 1400)
                 way = 0 if target is behind else 1
-                self.assertEqual(self.carried(proxy)[way], carried[way] + 1)  # the one that was refused
+                self.assertLessEqual(self.carried(proxy)[way], carried[way] + 1)  # at most the one that was refused
                 self.establish(proxy, player, short, [way])
                 with self.client:
                     ip("link set near mtu 1500")
