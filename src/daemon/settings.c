@@ -89,6 +89,10 @@ static int parse_interfaces(const char *text, void *value)
         snprintf(name, sizeof name, "%.*s", (int)length, at);
         if (!is_interface(name))
             return -1;
+        for (const char *other = text; other < at; other += strcspn(other, ",") + 1) {
+            if (strncmp(other, at, length) == 0 && other[length] == ',')
+                return -1;
+        }
         at += length + 1;
     }
     memcpy(value, text, strlen(text) + 1);
@@ -127,7 +131,7 @@ static const struct field_type user = {
 static const struct field_type interfaces = {
     .parse = parse_interfaces,
     .show = show_text,
-    .expected = "the names of 1 to 7 network interfaces, with commas between them",
+    .expected = "the names of 1 to 7 different network interfaces, with commas between them",
     .schema =
         "{\"type\":\"string\",\"pattern\":\"^[^/:, \\\\t]{1,15}(,[^/:, \\\\t]{1,15}){0,6}$\"}"};
 static const struct field_type log_prefix = {

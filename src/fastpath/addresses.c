@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <linux/if_ether.h>
 #include <linux/if_link.h>
+#include <linux/netconf.h>
 #include <linux/rtnetlink.h>
 #include <net/if.h>
 #include <stdlib.h>
@@ -22,6 +23,7 @@ struct link {
     unsigned index;
     unsigned below;  /* which a VLAN device is on */
     uint32_t number; /* its tag's, 0 if it is no VLAN device */
+    uint32_t rp_filter;
     bool is_loopback;
 };
 
@@ -30,6 +32,7 @@ struct links {
     size_t count;
     size_t capacity;
     int error;
+    uint32_t rp_filter; /* of all: the greater one counts */
 };
 
 struct collection {
@@ -111,13 +114,53 @@ static void take_link(const struct nlmsghdr *message, void *user)
     netlink_message_attributes(message, sizeof head, take_link_attribute, link);
 }
 
-static const struct link *find_link(const struct links *links, unsigned index)
+static struct link *find_link(const struct links *links, unsigned index)
 {
     for (size_t i = 0; i < links->count; i++) {
         if (links->items[i].index == index)
             return &links->items[i];
     }
     return NULL;
+}
+
+/* What the kernel checks of sources. */
+struct check {
+    int32_t interface;
+    uint32_t rp_filter;
+};
+
+static void take_check_attribute(unsigned type, const void *value, size_t bytes, void *user)
+{
+    struct check *check = user;
+    if (type == NETCONFA_IFINDEX)
+        netlink_value(value, bytes, &check->interface, sizeof check->interface);
+    else if (type == NETCONFA_RP_FILTER)
+        netlink_value(value, bytes, &check->rp_filter, sizeof check->rp_filter);
+}
+
+static void take_check(const struct nlmsghdr *message, void *user)
+{
+    struct links *links = user;
+    struct check check = {.interface = 0};
+    netlink_message_attributes(message, sizeof(struct netconfmsg), take_check_attribute, &check);
+    struct link *link = find_link(links, (unsigned)check.interface);
+    if (link != NULL)
+        link->rp_filter = check.rp_filter;
+    else if (check.interface == NETCONFA_IFINDEX_ALL)
+        links->rp_filter = check.rp_filter;
+}
+
+/* Whether frames that come in at an interface, or in a VLAN on it, are checked strictly. */
+static bool is_strict(const struct links *links, unsigned interface)
+{
+    bool is_one = false;
+    for (size_t i = 0; i < links->count; i++) {
+        const struct link *link = &links->items[i];
+        bool is_its = link->index == interface || (link->number != 0 && link->below == interface);
+        uint32_t greater = link->rp_filter > links->rp_filter ? link->rp_filter : links->rp_filter;
+        is_one |= is_its && greater == 1;
+    }
+    return is_one;
 }
 
 /* The tags of frames for an interface that come in at the one with the program. Returns whether it
@@ -298,6 +341,11 @@ int fastpath_addresses_list(struct fastpath_addresses *addresses,
                                                   .type = RTM_GETADDR,
                                                   .header = &address_head,
                                                   .header_bytes = sizeof address_head};
+    struct netconfmsg check_head = {.ncm_family = AF_INET};
+    const struct netlink_question of_checks = {.protocol = NETLINK_ROUTE,
+                                               .type = RTM_GETNETCONF,
+                                               .header = &check_head,
+                                               .header_bytes = sizeof check_head};
     struct links links = {.items = NULL};
     struct fastpath_addresses found = {.items = NULL};
     struct collection collection = {.filter = filter, .links = &links, .found = &found};
@@ -306,9 +354,12 @@ int fastpath_addresses_list(struct fastpath_addresses *addresses,
     if (error == 0)
         error = links.error;
     if (error == 0)
+        error = netlink_list(&of_checks, take_check, &links);
+    if (error == 0)
         error = netlink_list(&of_addresses, take_address, &collection);
     if (error == 0)
         error = collection.error;
+    found.is_strict = is_strict(&links, filter->interface);
     free(links.items);
     if (error != 0) {
         fastpath_addresses_fini(&found);
@@ -366,8 +417,9 @@ int fastpath_addresses_store(const struct fastpath_addresses_place *place,
 int fastpath_addresses_watch(void)
 {
     struct sockaddr_nl address = {.nl_family = AF_NETLINK,
-                                  .nl_groups =
-                                      RTMGRP_LINK | RTMGRP_IPV4_IFADDR | RTMGRP_IPV6_IFADDR};
+                                  .nl_groups = RTMGRP_LINK | RTMGRP_IPV4_IFADDR |
+                                               RTMGRP_IPV6_IFADDR |
+                                               1U << (RTNLGRP_IPV4_NETCONF - 1)};
     int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_NONBLOCK | SOCK_CLOEXEC, NETLINK_ROUTE);
     if (fd < 0)
         return -errno;

@@ -25,6 +25,7 @@ struct fastpath_addresses {
     struct fastpath_address *items; /**< from malloc() */
     size_t count;
     size_t capacity;
+    bool is_strict; /**< #FASTPATH_IS_STRICT of the interface */
 };
 
 /** Frees the items; the list is empty then. */
@@ -64,8 +65,8 @@ int fastpath_addresses_store(const struct fastpath_addresses_place *place,
  * @param version that was in force; the next one is then. */
 void fastpath_addresses_forget_last(struct fastpath_settings *settings, uint32_t version);
 
-/** @return a descriptor that becomes readable when interfaces or addresses of the host change; or a
- * negative errno value. */
+/** @return a descriptor that becomes readable when interfaces or addresses of the host change, or
+ * what is checked of sources; or a negative errno value. */
 int fastpath_addresses_watch(void);
 
 /** Takes what a descriptor of fastpath_addresses_watch() has to tell. @return whether anything

@@ -18,6 +18,7 @@
 #include "fastpath/clock.h"
 #include "fastpath/health.h"
 #include "fastpath/interface.h"
+#include "fastpath/narrowing.h"
 #include "fastpath/tap.h"
 
 #define SECOND_NS INT64_C(1000000000)
@@ -56,6 +57,7 @@ struct fastpath {
 
     struct fastpath_departures departures; /* without a program: nobody wants to know of them */
     int tap_fds[FASTPATH_MAX_INTERFACES];
+    int narrowing_fds[2];
     struct fastpath_routes *routes;
     struct fastpath_reroute reroute; /* what has not been told yet */
     int64_t rerouted_ns; /* monotonic, as if each had been told a second after the one before */
@@ -178,6 +180,30 @@ static int follow_addresses(struct fastpath *fastpath)
     return 0;
 }
 
+static void note_narrower(struct fastpath_reroute *reroute, const struct in6_addr *peer)
+{
+    if (reroute->narrower_count > FASTPATH_REROUTED_NEIGHBOURS)
+        return;
+    for (unsigned i = 0; i < reroute->narrower_count; i++) {
+        if (memcmp(&reroute->narrower[i], peer, sizeof *peer) == 0)
+            return;
+    }
+    if (reroute->narrower_count < FASTPATH_REROUTED_NEIGHBOURS)
+        reroute->narrower[reroute->narrower_count] = *peer;
+    reroute->narrower_count++;
+}
+
+/* Takes what routers say. */
+static void follow_paths(struct fastpath *fastpath)
+{
+    struct in6_addr peer;
+
+    for (unsigned i = 0; i < 2; i++) {
+        while (fastpath_narrowing_read(fastpath->narrowing_fds[i], &peer))
+            note_narrower(&fastpath->reroute, &peer);
+    }
+}
+
 /* Tells what may go another way. */
 static void follow_routes(struct fastpath *fastpath)
 {
@@ -187,11 +213,13 @@ static void follow_routes(struct fastpath *fastpath)
     if (fastpath->routes == NULL)
         return;
     fastpath_routes_read(fastpath->routes, reroute);
+    follow_paths(fastpath);
     if (now_ns - fastpath->rerouted_all_ns >= HOUR_NS)
         reroute->is_all = true;
     if (fastpath->rerouted_ns < now_ns - REROUTES_AT_ONCE * SECOND_NS)
         fastpath->rerouted_ns = now_ns - REROUTES_AT_ONCE * SECOND_NS;
-    if ((!reroute->is_all && reroute->count == 0) || now_ns - fastpath->rerouted_ns < SECOND_NS)
+    if ((!reroute->is_all && reroute->count == 0 && reroute->narrower_count == 0) ||
+        now_ns - fastpath->rerouted_ns < SECOND_NS)
         return;
     fastpath->rerouted_ns += SECOND_NS;
     if (reroute->is_all)
@@ -234,6 +262,7 @@ int fastpath_open(struct fastpath **fastpath, const struct fastpath_options *opt
     if (opened == NULL)
         return error_system(error, -ENOMEM, "cannot open XDP");
     opened->poll_fd = opened->clock_fd = opened->addresses_fd = -1;
+    opened->narrowing_fds[0] = opened->narrowing_fds[1] = -1;
     for (unsigned i = 0; i < FASTPATH_MAX_INTERFACES; i++)
         opened->interfaces[i].link_fd = opened->tap_fds[i] = -1;
     opened->automatic = options->automatic;
@@ -289,6 +318,8 @@ static void close_departures(struct fastpath *fastpath)
 {
     for (unsigned i = 0; i < FASTPATH_MAX_INTERFACES; i++)
         close_fd(&fastpath->tap_fds[i]);
+    for (unsigned i = 0; i < 2; i++)
+        close_fd(&fastpath->narrowing_fds[i]);
     fastpath_routes_close(fastpath->routes);
     fastpath->routes = NULL;
 }
@@ -305,6 +336,18 @@ static int open_taps(struct fastpath *fastpath, int program_fd, struct error *er
     return 0;
 }
 
+static int open_narrowings(struct fastpath *fastpath, int program_fd, struct error *error)
+{
+    static const int families[] = {AF_INET, AF_INET6};
+    for (unsigned i = 0; i < 2; i++) {
+        int code = watch_opened(fastpath, &fastpath->narrowing_fds[i],
+                                fastpath_narrowing_open(families[i], program_fd));
+        if (code != 0 && !(families[i] == AF_INET6 && code == -EAFNOSUPPORT))
+            return error_system(error, code, "cannot hear which packets are too long");
+    }
+    return 0;
+}
+
 int fastpath_watch_departures(struct fastpath *fastpath,
                               const struct fastpath_departures *departures, struct error *error)
 {
@@ -315,6 +358,8 @@ int fastpath_watch_departures(struct fastpath *fastpath,
         error_system(error, code, "cannot follow the routes of this host");
     else
         code = open_taps(fastpath, departures->program_fd, error);
+    if (code == 0)
+        code = open_narrowings(fastpath, departures->narrowing_fd, error);
     if (code != 0) {
         close_departures(fastpath);
         return code;

@@ -69,17 +69,19 @@ const char *fastpath_interfaces(const struct fastpath *fastpath);
 unsigned fastpath_doors(const struct fastpath *fastpath,
                         struct fastpath_door doors[FASTPATH_MAX_INTERFACES]);
 
-/** What is told when frames may leave by another way than before, and about once an hour. */
+/** What is told when frames may leave by another way than before, or have become too long for
+ * theirs, and about once an hour. */
 struct fastpath_departures {
-    int program_fd; /**< a socket filter; borrowed during the call */
+    int program_fd;   /**< a socket filter; borrowed during the call, as the next one */
+    int narrowing_fd; /**< another one; see fastpath/narrowing.h */
     void (*rerouted)(const struct fastpath_reroute *reroute, void *user); /**< by fastpath_tick() */
     void *user;
 };
 
 /**
  * Shows a program the frames that the interfaces send for sockets of this host, and so where the
- * kernel sends them; see fastpath/tap.h. Needs CAP_NET_RAW besides. Ends with the fast path; to be
- * called once. After a failure nothing is told.
+ * kernel sends them; see fastpath/tap.h; and another one what routers say of them. Needs
+ * CAP_NET_RAW besides. Ends with the fast path; to be called once. After a failure nothing is told.
  * @return 0 or a negative errno value, also in @p error.
  */
 int fastpath_watch_departures(struct fastpath *fastpath,

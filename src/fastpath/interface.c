@@ -59,6 +59,7 @@ int fastpath_interface_load(struct fastpath_interface *interface,
                                 ? "CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN"
                                 : "Linux 6.1");
     program->bss->settings.addresses_version = FASTPATH_MAX_INTERFACES + number;
+    program->bss->settings.interface = (number + 1) << FASTPATH_NUMBER_SHIFT;
     return 0;
 }
 
@@ -83,6 +84,9 @@ int fastpath_interface_follow(struct fastpath_interface *interface,
         fastpath_addresses_fini(&next);
         return code;
     }
+    uint32_t bits = settings->interface & ~FASTPATH_IS_STRICT;
+    bits |= next.is_strict ? FASTPATH_IS_STRICT : 0;
+    __atomic_store_n(&settings->interface, bits, __ATOMIC_RELAXED);
     fastpath_addresses_fini(&interface->addresses);
     interface->addresses = next;
     return 0;
@@ -96,7 +100,7 @@ int fastpath_interface_attach(struct fastpath_interface *interface, enum xdp_mod
                                           .interface = interface->index,
                                           .mode = mode,
                                           .instead = "the generic mode"};
-    fastpath_interface_settings(interface)->interface =
+    fastpath_interface_settings(interface)->interface |=
         (interface->device.is_veth ? FASTPATH_IS_VETH : 0) |
         (mode == XDP_MODE_GENERIC ? FASTPATH_IS_GENERIC : 0);
     fastpath_device_transmit_errors(interface->index, &interface->errors_before);

@@ -6,6 +6,7 @@
 #ifndef PADDOCK_FASTPATH_ROUTES_H
 #define PADDOCK_FASTPATH_ROUTES_H
 
+#include <netinet/in.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -21,7 +22,7 @@ void fastpath_routes_close(struct fastpath_routes *routes);
 /** A descriptor that is readable when there are news. */
 int fastpath_routes_fd(const struct fastpath_routes *routes);
 
-/** Neighbours that have changed, at most so many: more is everything. */
+/** Neighbours, or peers, that have changed, at most so many: more is everything. */
 #define FASTPATH_REROUTED_NEIGHBOURS 16
 
 /** What may go another way than before. Zeroed it is nothing. */
@@ -30,6 +31,10 @@ struct fastpath_reroute {
     /** Else the frames to these MAC addresses, as fastpath_mac(), which neighbours had. */
     uint64_t macs[FASTPATH_REROUTED_NEIGHBOURS];
     unsigned count;
+    /** The paths to these peers take shorter packets only than before; where their number is
+     * greater than that of the places, the paths to all. */
+    struct in6_addr narrower[FASTPATH_REROUTED_NEIGHBOURS];
+    unsigned narrower_count;
 };
 
 /** Takes the news. A neighbour of which nothing but its freshness has changed is none, and neither

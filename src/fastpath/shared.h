@@ -53,9 +53,17 @@ static inline uint64_t fastpath_source_bit(const uint32_t address[4])
 
 /** What an interface is, for parts. On veth a sender of the same host may have left the checksum to
  * the interface. In the generic mode the kernel still knows that of the frame, and where the UDP
- * header was: what is sent must have such a checksum as well, at the same place. */
+ * header was: what is sent must have such a checksum as well, at the same place. Where it is
+ * strict, or a VLAN on it, the kernel takes an IPv4 packet only from whom it would answer by the
+ * same one
+ * (`rp_filter`). */
 #define FASTPATH_IS_VETH 1U
 #define FASTPATH_IS_GENERIC 2U
+#define FASTPATH_IS_STRICT 4U
+
+/** Above these bits: which of the interfaces it is, from 1. That of a frame may be another one,
+ * below it, as with a bond. */
+#define FASTPATH_NUMBER_SHIFT 8
 
 /** Written by this process, read by the program at any time; each member stands for itself. Zeroed
  * at first: all frames go to the sockets. */
@@ -67,7 +75,7 @@ struct fastpath_settings {
                          is asked about no others */
     uint32_t addresses_version; /**< another one after each change of the addresses; 0 meanwhile. No
                                    two interfaces have the same, as they share the CPUs' memory */
-    uint32_t interface;         /**< FASTPATH_IS_ bits */
+    uint32_t interface;         /**< FASTPATH_IS_ bits, and its number */
     uint8_t parts[65536];       /**< which enum fastpath_part claims each UDP port */
 };
 

@@ -83,8 +83,8 @@ static void note_passage(struct proxy_worker *worker, const struct session *sess
     struct carriage *carriage = carriage_of(worker, session);
     if (carriage->carried == 0 || proxy_lane_is_open(worker->lane, carriage->carried, end))
         return;
-    if (is_in_vain(worker, carriage)) {
-        proxy_lane_open(worker->lane, carriage->carried);
+    if (proxy_lane_waits(worker->lane, carriage->carried, end) && is_in_vain(worker, carriage)) {
+        proxy_lane_open(worker->lane, carriage->carried, end);
         counter_add(&worker->options.counters->overtakings, 1);
     } else if (worker->is_caught_up && worker->settled_count < SETTLED_MOST) {
         worker->settled[worker->settled_count++] = (struct settled){carriage->carried, end};

@@ -34,7 +34,7 @@ struct proxy_lane {
     struct proxy_fast *fast;
     struct freed *freed; /* a ring; the one that is free the longest first */
     uint32_t capacity, first, count;
-    uint64_t carried; /* at the moment; read by others */
+    uint64_t version, carried; /* the sessions under that version; read by others */
 };
 
 struct proxy_fast {
@@ -118,6 +118,14 @@ static bool is_rerouted(const struct fastpath_reroute *reroute, uint64_t link)
     return is_one;
 }
 
+static bool is_narrower(const struct fastpath_reroute *reroute, const struct proxy_fast_end *end)
+{
+    bool is_one = reroute->narrower_count > FASTPATH_REROUTED_NEIGHBOURS;
+    for (unsigned i = 0; i < reroute->narrower_count && !is_one; i++)
+        is_one = memcmp(&reroute->narrower[i], end->peer, sizeof end->peer) == 0;
+    return is_one;
+}
+
 static void reroute(const struct fastpath_reroute *reroute, void *user)
 {
     struct proxy_fast *fast = user;
@@ -130,6 +138,8 @@ static void reroute(const struct fastpath_reroute *reroute, void *user)
             uint64_t link = __atomic_load_n(&end->link, __ATOMIC_RELAXED);
             if (link != 0 && is_rerouted(reroute, link))
                 ask_again(end, (uint16_t)(now_ns >> PROXY_FAST_TOLD_SHIFT));
+            if (is_narrower(reroute, end))
+                __atomic_store_n(&fast->slots[i].longest[j], 0, __ATOMIC_RELAXED);
         }
     }
 }
@@ -218,6 +228,7 @@ int proxy_fast_open(struct proxy_fast **fast, const struct proxy_fast_options *o
     }
     const struct fastpath_departures departures = {
         .program_fd = bpf_program__fd(opened->program->progs.paddock_departure),
+        .narrowing_fd = bpf_program__fd(opened->program->progs.paddock_narrowing),
         .rerouted = reroute,
         .user = opened};
     code = fastpath_watch_departures(opened->fastpath, &departures, error);
@@ -288,9 +299,12 @@ struct proxy_fast_counters proxy_fast_count(const struct proxy_fast *fast)
 
 uint64_t proxy_fast_sessions(const struct proxy_fast *fast)
 {
-    uint64_t sessions = 0;
-    for (unsigned i = 0; i < fast->workers; i++)
-        sessions += shared_word_load(&fast->lanes[i].carried);
+    uint64_t version = proxy_fast_version(fast), sessions = 0;
+    for (unsigned i = 0; i < fast->workers; i++) {
+        const struct proxy_lane *lane = &fast->lanes[i];
+        if (version != 0 && shared_word_load(&lane->version) == version)
+            sessions += shared_word_load(&lane->carried);
+    }
     return sessions;
 }
 
@@ -408,9 +422,22 @@ static bool enter_directory(const struct proxy_fast *fast, uint32_t slot, uint32
     return is_in;
 }
 
+static void count_carried(struct proxy_lane *lane, uint64_t carried)
+{
+    __atomic_store_n(&lane->carried, carried, __ATOMIC_RELAXED);
+}
+
 static void set_version(struct proxy_fast_slot *slot, uint64_t version)
 {
     __atomic_store_n(&slot->version, version, __ATOMIC_SEQ_CST);
+}
+
+/* Carries a session under a version, which the lane's others may not have yet. */
+static void carry(struct proxy_lane *lane, uint32_t slot, uint64_t version)
+{
+    set_version(&lane->fast->slots[slot], version);
+    count_carried(lane, lane->version == version ? lane->carried + 1 : 1);
+    __atomic_store_n(&lane->version, version, __ATOMIC_RELAXED);
 }
 
 static void free_slot(struct proxy_lane *lane, uint32_t slot, int64_t now_ns)
@@ -438,8 +465,7 @@ uint32_t proxy_lane_offer(struct proxy_lane *lane, const struct proxy_passage *p
         free_slot(lane, slot, now_ns);
         return 0;
     }
-    set_version(&lane->fast->slots[slot], version);
-    __atomic_store_n(&lane->carried, lane->carried + 1, __ATOMIC_RELAXED);
+    carry(lane, slot, version);
     return slot + 1;
 }
 
@@ -465,7 +491,7 @@ bool proxy_lane_renew(struct proxy_lane *lane, uint32_t carried,
         return false;
     for (unsigned i = 0; i < 2; i++)
         __atomic_store_n(&slot->counts[i].gate, 0, __ATOMIC_RELAXED);
-    set_version(slot, version);
+    carry(lane, carried - 1, version);
     return true;
 }
 
@@ -479,6 +505,12 @@ bool proxy_lane_is_open(const struct proxy_lane *lane, uint32_t carried, uint32_
     return __atomic_load_n(gate_of(lane, carried, end), __ATOMIC_RELAXED) == PROXY_FAST_OPEN;
 }
 
+bool proxy_lane_waits(const struct proxy_lane *lane, uint32_t carried, uint32_t end)
+{
+    uint64_t gate = __atomic_load_n(gate_of(lane, carried, end), __ATOMIC_RELAXED);
+    return gate != 0 && gate != PROXY_FAST_OPEN && (gate & PROXY_FAST_UNFIT) == 0;
+}
+
 /* The program may pass another datagram on meanwhile, and note that. */
 void proxy_lane_settle(struct proxy_lane *lane, uint32_t carried, uint32_t end, int64_t until_ns)
 {
@@ -490,10 +522,9 @@ void proxy_lane_settle(struct proxy_lane *lane, uint32_t carried, uint32_t end, 
                                     __ATOMIC_RELEASE, __ATOMIC_RELAXED);
 }
 
-void proxy_lane_open(struct proxy_lane *lane, uint32_t carried)
+void proxy_lane_open(struct proxy_lane *lane, uint32_t carried, uint32_t end)
 {
-    for (uint32_t end = 0; end < 2; end++)
-        __atomic_store_n(gate_of(lane, carried, end), PROXY_FAST_OPEN, __ATOMIC_RELAXED);
+    __atomic_store_n(gate_of(lane, carried, end), PROXY_FAST_OPEN, __ATOMIC_RELAXED);
 }
 
 uint64_t proxy_lane_version(const struct proxy_lane *lane, uint32_t carried)
@@ -517,8 +548,9 @@ struct endpoint proxy_lane_player(const struct proxy_lane *lane, uint32_t carrie
 
 void proxy_lane_withdraw(struct proxy_lane *lane, uint32_t carried, int64_t now_ns)
 {
+    if (lane->fast->slots[carried - 1].version == lane->version)
+        count_carried(lane, lane->carried - 1);
     free_slot(lane, carried - 1, now_ns);
-    __atomic_store_n(&lane->carried, lane->carried - 1, __ATOMIC_RELAXED);
 }
 
 void proxy_lane_take(struct proxy_lane *lane, uint32_t carried, uint64_t packets[2],

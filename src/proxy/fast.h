@@ -66,7 +66,7 @@ uint64_t proxy_fast_version(const struct proxy_fast *fast);
 /** The sum of what the CPUs have counted. From any thread. */
 struct proxy_fast_counters proxy_fast_count(const struct proxy_fast *fast);
 
-/** The sessions that are carried, of all workers. From any thread. */
+/** The sessions that are carried under the version in force, of all workers. From any thread. */
 uint64_t proxy_fast_sessions(const struct proxy_fast *fast);
 
 /** Lets datagrams to an upstream socket's number, or to that of a port for players, come to the
@@ -104,11 +104,14 @@ bool proxy_lane_renew(struct proxy_lane *lane, uint32_t carried,
 /** Whether a direction is carried: 0 read, 1 write. */
 bool proxy_lane_is_open(const struct proxy_lane *lane, uint32_t carried, uint32_t end);
 
+/** Whether the last datagram that came to the sockets of one direction did so to keep the order. */
+bool proxy_lane_waits(const struct proxy_lane *lane, uint32_t carried, uint32_t end);
+
 /** What came to the sockets of one direction before @p until_ns is sent on. */
 void proxy_lane_settle(struct proxy_lane *lane, uint32_t carried, uint32_t end, int64_t until_ns);
 
-/** Lets a session be carried at once, though earlier datagrams of it may be overtaken. */
-void proxy_lane_open(struct proxy_lane *lane, uint32_t carried);
+/** Lets a direction be carried at once, though earlier datagrams may be overtaken. */
+void proxy_lane_open(struct proxy_lane *lane, uint32_t carried, uint32_t end);
 
 /** The version under which a session is carried. */
 uint64_t proxy_lane_version(const struct proxy_lane *lane, uint32_t carried);

@@ -26,6 +26,7 @@ NOTHING(proxy_lane_offer);
 NOTHING(proxy_lane_renew);
 NOTHING(proxy_lane_is_open);
 NOTHING(proxy_lane_settle);
+NOTHING(proxy_lane_waits);
 NOTHING(proxy_lane_open);
 NOTHING(proxy_lane_version);
 NOTHING(proxy_lane_window);

@@ -61,7 +61,7 @@ void proxy_sum_add_fast(struct proxy_sum *sum, const struct proxy_fast *fast)
     struct port_sum *out[2] = {&sum->upstream, &sum->players};
     const struct proxy_fast_counters counted = proxy_fast_count(fast);
 
-    sum->fast_sessions = proxy_fast_sessions(fast);
+    sum->fast_sessions = sum->is_fast ? proxy_fast_sessions(fast) : 0;
     sum->overtakings += counted.left;
     for (unsigned i = 0; i < 2; i++) {
         sum->fast_packets[i] = counted.packets[i];

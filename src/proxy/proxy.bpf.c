@@ -152,6 +152,17 @@ ALWAYS_INLINE const struct fastpath_door *door_of(uint64_t link)
     return &settings.doors[link >> PROXY_FAST_DOOR_SHIFT];
 }
 
+/* Whether the kernel would drop the datagram, as it came by another interface than that by which
+ * its sender is answered. It decides itself: a sender may be answered by several. */
+ALWAYS_INLINE bool is_astray(const struct fastpath_cpu *own, const struct way *way)
+{
+    if ((own->interface & FASTPATH_IS_STRICT) == 0 || !part_is_ipv4(&own->datagram))
+        return false;
+    uint64_t link = *(volatile uint64_t *)&way->in->link;
+    return link >> PROXY_FAST_DOOR_SHIFT != own->interface >> FASTPATH_NUMBER_SHIFT ||
+           tag_of(link) != own->datagram.destination.tags;
+}
+
 /* Whether the kernel sends packets as long as this one in one piece: it has, or no way through the
  * network takes shorter ones only. */
 ALWAYS_INLINE bool fits(const struct fastpath_datagram *datagram, const struct way *way,
@@ -161,6 +172,13 @@ ALWAYS_INLINE bool fits(const struct fastpath_datagram *datagram, const struct w
     uint32_t shortest_mtu = part_is_ipv4(datagram) ? PROXY_FAST_IPV4_MTU : PROXY_FAST_IPV6_MTU;
 
     return ip_bytes <= longest || (ip_bytes <= shortest_mtu && ip_bytes <= door_of(way->link)->mtu);
+}
+
+/* Closes a direction in which nothing can be carried for now, and so nothing be overtaken. */
+ALWAYS_INLINE bool close_gate(const struct way *way)
+{
+    way->count->gate = PROXY_FAST_UNFIT;
+    return false;
 }
 
 /* Whether it is known where the kernel sends a datagram. From time to time one goes to the sockets,
@@ -173,10 +191,12 @@ ALWAYS_INLINE bool is_told(const struct fastpath_datagram *datagram, struct way 
     uint32_t ip_bytes = part_ip_bytes(datagram) + datagram->udp_bytes - way->token_bytes;
 
     way->link = *(volatile uint64_t *)&out->link;
-    if (way->link == 0 || !fits(datagram, way, ip_bytes))
+    if (way->link == 0)
+        return close_gate(way);
+    if (!fits(datagram, way, ip_bytes))
         return false;
     if (age >= PROXY_FAST_TOLD_ASKED)
-        return age < PROXY_FAST_TOLD_ASKED + PROXY_FAST_TOLD_GRACE;
+        return age < PROXY_FAST_TOLD_ASKED + PROXY_FAST_TOLD_GRACE || close_gate(way);
     if (age < PROXY_FAST_TOLD_KEPT)
         return true;
     out->told = (uint16_t)(now - PROXY_FAST_TOLD_ASKED);
@@ -304,14 +324,21 @@ ALWAYS_INLINE bool is_open(const struct way *way)
     return true;
 }
 
-/* Leaves a datagram of a session to the sockets. One among others that are carried may be overtaken
- * by them, which is counted; else those that come next wait until it is sent on. */
+/* Leaves a datagram to the sockets that cannot be carried. One among others that are carried may be
+ * overtaken by them, which is counted; else those that come next wait until it is sent on. */
 ALWAYS_INLINE int pass_on(struct proxy_fast_counters *own, const struct way *way)
 {
     if (*(volatile uint64_t *)&way->count->gate == PROXY_FAST_OPEN)
         own->left++;
     else
-        way->count->gate = bpf_ktime_get_ns() & ~PROXY_FAST_SETTLED;
+        way->count->gate = (bpf_ktime_get_ns() & ~PROXY_FAST_SETTLED) | PROXY_FAST_UNFIT;
+    return XDP_PASS;
+}
+
+/* Leaves a datagram to the sockets as long as one before may wait there. */
+ALWAYS_INLINE int keep_order(const struct way *way)
+{
+    way->count->gate = bpf_ktime_get_ns() & ~(PROXY_FAST_SETTLED | PROXY_FAST_UNFIT);
     return XDP_PASS;
 }
 
@@ -321,8 +348,9 @@ ALWAYS_INLINE bool has_door(const struct xdp_md *context, const struct way *way)
     uint32_t number = (uint32_t)(way->link >> PROXY_FAST_DOOR_SHIFT);
     const struct fastpath_door *door = door_of(way->link);
 
-    return door->mtu != 0 && (door->index == context->ingress_ifindex ||
-                              bpf_map_lookup_elem(&doors, &number) != NULL);
+    return (door->mtu != 0 && (door->index == context->ingress_ifindex ||
+                               bpf_map_lookup_elem(&doors, &number) != NULL)) ||
+           close_gate(way);
 }
 
 /* What the player may send, if that is limited, and the time by it. Returns whether that is known,
@@ -448,7 +476,7 @@ int paddock_proxy(struct xdp_md *context)
     if (own == NULL || counted == NULL)
         return XDP_PASS;
     struct fastpath_datagram *datagram = &own->datagram;
-    if (!find_way(datagram, &way) || !is_its_way(datagram, &way))
+    if (!find_way(datagram, &way) || !is_its_way(datagram, &way) || is_astray(own, &way))
         return XDP_PASS;
     if (is_sample() || datagram->tags_count > 1 || datagram->hops <= 1 ||
         datagram->udp_bytes > MAX_UDP_BYTES)
@@ -481,7 +509,7 @@ int paddock_proxy(struct xdp_md *context)
         return pass_on(counted, &way);
     /* The last, as it opens the direction: where none can be carried, none is overtaken. */
     if (!is_open(&way))
-        return pass_on(counted, &way);
+        return keep_order(&way);
     /* Room is made before the datagram is counted against a limit, as it may not be had. */
     if (front < 0 && bpf_xdp_adjust_head(context, front) != 0)
         return pass_on(counted, &way);
@@ -558,6 +586,26 @@ int paddock_departure(struct __sk_buff *frame)
         end->told = now;
     }
     return 0;
+}
+
+/* Leaves long datagrams of a session to the sockets, by the word of a router, until they have sent
+ * one in one piece. Once: the process is told, for other sessions with the same peer. */
+SEC("socket")
+int paddock_narrowing(struct __sk_buff *frame)
+{
+    struct departure refused = {0};
+    struct place place = {0};
+
+    if (!departure_read_refused(frame, &refused) ||
+        !find_place(refused.peer, (uint16_t)refused.ports, (uint16_t)(refused.ports >> 16), &place))
+        return 0;
+    bool is_server = place.end != 0;
+    const struct proxy_fast_end *end = is_server ? &place.slot->ends[1] : &place.slot->ends[0];
+    uint16_t *longest = is_server ? &place.slot->longest[1] : &place.slot->longest[0];
+    if (*longest == 0 || !is_end(end, refused.peer, refused.own, refused.ports))
+        return 0;
+    *longest = 0;
+    return (int)frame->len;
 }
 
 char LICENSE[] SEC("license") = "Apache-2.0";

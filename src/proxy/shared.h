@@ -31,8 +31,10 @@
 /** proxy_fast_count.gate: it is carried. */
 #define PROXY_FAST_OPEN UINT64_MAX
 
-/** proxy_fast_count.gate, the lowest bit of a time: the datagram is sent on. */
+/** proxy_fast_count.gate, the lowest bits of a time: the datagram is sent on; it could not have
+ * been carried in any case. */
 #define PROXY_FAST_SETTLED UINT64_C(1)
+#define PROXY_FAST_UNFIT UINT64_C(2)
 
 /** proxy_fast_end.told counts in 2^30 ns, about seconds, of the kernel's coarse clock. */
 #define PROXY_FAST_TOLD_SHIFT 30
@@ -83,7 +85,7 @@ struct proxy_fast_end {
 struct proxy_fast_count {
     uint64_t packets, bytes; /**< UDP payload as it was sent */
     uint64_t gate;   /**< #PROXY_FAST_OPEN; else when a datagram was passed on last, kernel's clock,
-                        with #PROXY_FAST_SETTLED or not; 0:   none was yet */
+                        with #PROXY_FAST_SETTLED and #PROXY_FAST_UNFIT or not; 0: none was yet */
     int64_t last_ns; /**< the coarse monotonic clock of the kernel */
 };
 

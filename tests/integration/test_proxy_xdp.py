@@ -8,6 +8,8 @@ import subprocess
 import time
 
 import support
+import test_xdp
+from faults import FAULTY, Faults
 from proxying import BALANCER, FILTER, Player, Proxy, Servers, by_token, check_sums, cluster, dropped, stopped, value
 from serving import RELOADED
 from support import ip, sysctl
@@ -461,7 +463,7 @@ class ModeTests:
         self.assertEqual((shown(), self.metrics(proxy)["paddock_udp_xdp_active"]), ("sessions", 1))
         with self.server:
             proxy.reload(filters=[limited(5, 60), limited(9, 3600)])
-        self.assertEqual(shown(), LIMIT)
+        self.assertEqual((shown(), self.metrics(proxy)["paddock_udp_xdp_sessions"]), (LIMIT, 0))
         with self.server:
             proxy.reload(filters=[])
         limit = "paddock.udp.sessions.max_packets_per_second"
@@ -556,6 +558,93 @@ class NativeTest(ModeTests, ProxyXdpTest):
         self.assertEqual(answers, sent)
         self.check_sums(proxy)
 
+    def beyond(self, address, far_address, length):
+        """A further host, which sends by the client's."""
+        far = support.Namespace()
+        self.addCleanup(far.close)
+        with self.client:
+            sysctl("ipv4/ip_forward", 1)
+            sysctl("ipv6/conf/all/forwarding", 1)
+            ip(f"link add near type veth peer name far netns {far.path}")
+            compute_checksums("near")
+            ip(f"addr add {address}/{length} dev near nodad")
+            ip("link set near up")
+        with far:
+            compute_checksums("far")
+            ip(f"addr add {far_address}/{length} dev far nodad")
+            ip("link set far up")
+            ip(f"route add default via {address}")
+        return far
+
+    def refused(self, name):
+        """Messages of routers about packets that are too long, which have come to the proxy's host."""
+        with self.server, open(f"/proc/net/{name}", encoding="ascii") as file:
+            words = file.read().split()
+        if name == "snmp6":
+            return int(words[words.index("Icmp6InPktTooBigs") + 1])
+        names, numbers = (words[i + 1:] for i, word in enumerate(words) if word == "Icmp:")
+        return int(numbers[names.index("InDestUnreachs")])
+
+    def test_a_path_that_becomes_narrower_takes_no_datagrams_silently(self):
+        answer, short = bytes(1400), bytes(900)
+        for name, host, own, near, away, length in (("snmp", SERVER_IPV4, CLIENT_IPV4, "10.98.0.1", "10.98.0.2", 24),
+                                                    ("snmp6", SERVER_IPV6, CLIENT_IPV6, "fd00:98::1", "fd00:98::2", 64)):
+            far = self.beyond(near, away, length)
+            with self.server:
+                ip(f"route replace {away} via {own}")
+            with far:
+                behind = self.enterContext(Servers(1, address=away, answer=lambda _, data: [data[:10]]))
+            servers = self.servers(1, own, answer=lambda _, data: [data if len(data) > 10 else answer])
+            for target in (behind, servers):
+                proxy = self.proxy([cluster(*target.targets)])
+                player = self.player(proxy, host)
+                if target is servers:
+                    with far:
+                        player = self.enterContext(Player(proxy.port, host))
+                asked = answer if target is behind else b"long"
+                self.establish(proxy, player, asked)
+                with self.client:
+                    ip("link set near mtu 1300")
+                before, carried = self.refused(name), self.carried(proxy)
+                player.socket.send(asked)
+                support.wait_until(lambda: self.refused(name) > before, "the router has said that it is too long")
+                for _ in range(5):
+                    self.assertEqual(len(player.ask(asked)), 10 if target is behind else 1400)
+                way = 0 if target is behind else 1
+                self.assertLessEqual(self.carried(proxy)[way], carried[way] + 1)  # at most the one that was refused
+                self.establish(proxy, player, short, [way])
+                with self.client:
+                    ip("link set near mtu 1500")
+                with self.server:
+                    ip(f"-{'6' if ':' in away else '4'} route flush cache")
+                    proxy.stop()
+            with self.client:
+                ip("link del near")
+
+    def test_a_privilege_that_is_missing_is_named(self):
+        needed = ("bpf", "perfmon", "net_admin", "net_raw")
+        for missing in needed:
+            few = ",".join(["-all", *(f"+{name}" for name in needed if name != missing)])
+            prefix = "setpriv", "--reuid=65534", "--clear-groups", f"--inh-caps={few}", f"--ambient-caps={few}"
+            flags = "--xdp-attach", "native", "--service.udp.xdp.network-interface", "way"
+            reason = "cannot see what leaves by way (it needs CAP_NET_RAW): Operation not permitted"
+            if missing != "net_raw":
+                reason = "cannot load the XDP program (it needs CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN): "
+            with self.subTest(missing), self.server, Faults() as faults:
+                done = support.run(*prefix[1:], support.PADDOCK, "--service.udp", "--service.udp.port", "0", "--xdp", "on",
+                                   *flags, program=prefix[0])
+                self.assertEqual(done.returncode, 255)
+                self.assertIn(reason, done.stderr)
+                os.chmod(faults.file.name, 0o666)
+                faults.inject("hardware", 0)
+                proxy = Proxy([], None, None, "--xdp", "auto", *flags, program=FAULTY, prefix=prefix, env=faults.environment())
+                self.addCleanup(proxy.__exit__)
+                message = "sockets carry sessions without xdp" if missing == "net_raw" else test_xdp.WITHOUT
+                self.assertIn(reason, proxy.await_event(message)["fields"]["reason"])
+                self.assertIsNone(holder("way"))
+                self.assertEqual(proxy.metrics()["paddock_xdp_attached"], 0)
+                proxy.stop()
+
     def test_the_number_of_the_port_for_players_may_change(self):
         servers = self.servers(1)
         proxy = self.proxy([cluster(*servers.targets)])
@@ -582,16 +671,61 @@ class NativeWayTest(WayTests, ProxyXdpTest):
 
     def test_where_nothing_is_carried_nothing_is_overtaken(self):
         self.interfaces = "way"
-        servers = self.servers(1, BACK_CLIENT_IPV4)  # behind the other one
+        for address, has_no_checksum in ((BACK_CLIENT_IPV4, 0), (CLIENT_IPV4, 1)):  # the first one is behind the other link
+            servers = self.servers(1, address)
+            proxy = self.proxy([cluster(*servers.targets)])
+            player = self.player(proxy)
+            for end in (servers.sockets[0], player.socket):
+                end.setsockopt(socket.SOL_SOCKET, SO_NO_CHECK, has_no_checksum)
+            for _ in range(20):
+                player.ask(b"hello")
+                time.sleep(0.01)  # a pause, after which it would be carried
+            beyond = time.monotonic() + 1.5  # longer than any stream waits for a pause
+            while time.monotonic() < beyond:
+                player.ask(b"hello")
+            metrics = self.metrics(proxy)
+            self.assertEqual((metrics["paddock_udp_xdp_sessions"], self.carried(proxy)), (1, [0, 0]))
+            self.assertEqual(metrics["paddock_udp_xdp_overtakings_total"], 0)
+            self.check_sums(proxy)
+            with self.server:
+                proxy.stop()
+
+    def test_what_comes_by_another_way_than_answers_is_the_kernels_where_that_is_strict(self):
+        servers = self.servers(1)
         proxy = self.proxy([cluster(*servers.targets)])
         player = self.player(proxy)
-        for _ in range(20):
-            player.ask(b"hello")
-            time.sleep(0.01)  # a pause, after which it would be carried
-        metrics = self.metrics(proxy)
-        self.assertEqual((metrics["paddock_udp_xdp_sessions"], self.carried(proxy)), (1, [0, 0]))
-        self.assertEqual(metrics["paddock_udp_xdp_overtakings_total"], 0)
+        self.establish(proxy, player)
+        with self.server:
+            mac = mac_of("back")
+        own, number = player.socket.getsockname()[:2]
+        addresses = [socket.inet_aton(address) for address in (own, SERVER_IPV4)]
+        datagram = test_xdp.ipv4(*addresses, test_xdp.udp(*addresses, number, proxy.port, b"in its name"))
+
+        def forged(number):
+            """How many more of so many datagrams in the player's name that come by the other interface arrive."""
+            with self.client, socket.socket(socket.AF_PACKET, socket.SOCK_RAW) as raw:
+                raw.bind(("back", 0))
+                before = sum(data == b"in its name" for data, _ in servers.seen[0])
+                for _ in range(number):
+                    raw.send(mac + mac_of("back") + b"\x08\x00" + datagram)
+            answer = player.ask(b"after it")
+            while answer != b"after it":
+                answer = player.socket.recv(100)
+            return sum(data == b"in its name" for data, _ in servers.seen[0]) - before
+        for name in ("all", "back"):
+            support.wait_until(lambda: forged(1) == 1, "the driver carries it")
+            with self.server:
+                sysctl(f"ipv4/conf/{name}/rp_filter", 1)
+            self.addCleanup(self.loosen, name)
+            support.wait_until(lambda: forged(1) == 0, "the kernel drops it")
+            self.assertEqual(forged(10), 0)
+            self.check_all_by_xdp(proxy, player)
+            self.loosen(name)
         self.check_sums(proxy)
+
+    def loosen(self, name):
+        with self.server:
+            sysctl(f"ipv4/conf/{name}/rp_filter", 0)
 
     def test_what_another_interface_does_not_take_is_counted(self):
         servers = self.servers(1, self.third())

@@ -4,6 +4,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <net/if.h>
 #include <netinet/in.h>
 #include <netinet/udp.h>
 #include <poll.h>
@@ -18,6 +19,7 @@
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/inotify.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/random.h>
 #include <sys/signalfd.h>
@@ -27,6 +29,8 @@
 #include <unistd.h>
 
 #include <linux/errqueue.h>
+#include <linux/ethtool.h>
+#include <linux/sockios.h>
 
 /* A function of jansson, for the programs that are linked with it. */
 __attribute__((weak)) void json_set_alloc_funcs(void *(*allocate)(size_t), void (*release)(void *));
@@ -238,6 +242,18 @@ REPLACED(int, clock_gettime, (clockid_t clock, struct timespec *time))
     int result = __real_clock_gettime(clock, time);
     if (result == 0 && clock == CLOCK_REALTIME)
         shift_wall(time);
+    return result;
+}
+
+/* An interface of which somebody asks for the driver looks like hardware then. */
+REPLACED(int, ioctl, (int fd, unsigned long request, void *argument))
+{
+    int result = __real_ioctl(fd, request, argument);
+    if (result == 0 && request == SIOCETHTOOL) {
+        struct ethtool_drvinfo *driver = (void *)((struct ifreq *)argument)->ifr_data;
+        if (driver->cmd == ETHTOOL_GDRVINFO && fails(FAULT_hardware))
+            memcpy(driver->bus_info, "0000:00:00.0", sizeof "0000:00:00.0");
+    }
     return result;
 }
 

@@ -37,6 +37,7 @@
     X(getrandom, getrandom)                                                                        \
     X(getsockname, getsockname)                                                                    \
     X(getsockopt, getsockopt)                                                                      \
+    X(hardware, ioctl)                                                                             \
     X(inotify_add_watch, inotify_add_watch)                                                        \
     X(inotify_init1, inotify_init1)                                                                \
     X(listen, listen)                                                                              \

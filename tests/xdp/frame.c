@@ -54,6 +54,7 @@ static size_t put_ipv4(uint8_t *out, const struct fields *fields, size_t payload
     out[0] = 0x45;
     put16(out + 2, IPV4_BYTES + payload);
     put16(out + 4, 0x1234);
+    out[6] = fields->may_be_cut ? 0 : 0x40;
     out[8] = 7;
     out[9] = IPPROTO_UDP;
     memcpy(out + 12, fields->source.s6_addr + 12, 4);

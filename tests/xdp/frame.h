@@ -30,6 +30,7 @@ struct fields {
     uint8_t data[128];
     size_t data_bytes;
     size_t padding;    /**< bytes behind the datagram */
+    bool may_be_cut;   /**< by routers: an IPv4 packet without DF */
     bool is_ipv6;      /**< set by frame_read() */
     uint16_t checksum; /**< the UDP checksum, also as it stands in the frame */
 };

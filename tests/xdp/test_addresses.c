@@ -6,7 +6,9 @@
 #include <arpa/inet.h>
 #include <bpf/bpf.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/if_link.h>
+#include <linux/netconf.h>
 #include <linux/rtnetlink.h>
 #include <net/if.h>
 #include <poll.h>
@@ -26,10 +28,10 @@
 #define ANY IN6ADDR_ANY_INIT
 
 /* Answers of the kernel that are made here, while there are any. */
-static struct {
+static struct answer {
     alignas(NLMSG_ALIGNTO) char bytes[ANSWER_BYTES];
     size_t length;
-} links, made_addresses;
+} links, made_addresses, checks;
 static bool is_made;
 
 int __real_netlink_list(const struct netlink_question *question, netlink_each_fn *each, void *user);
@@ -39,8 +41,11 @@ int __wrap_netlink_list(const struct netlink_question *question, netlink_each_fn
 {
     if (!is_made)
         return __real_netlink_list(question, each, user);
-    const char *at = question->type == RTM_GETLINK ? links.bytes : made_addresses.bytes;
-    const char *end = at + (question->type == RTM_GETLINK ? links.length : made_addresses.length);
+    const bool is_of_links = question->type == RTM_GETLINK;
+    const struct answer *answer = is_of_links                        ? &links
+                                  : question->type == RTM_GETNETCONF ? &checks
+                                                                     : &made_addresses;
+    const char *at = answer->bytes, *end = at + answer->length;
     while (at < end) {
         const struct nlmsghdr *message = (const void *)at;
         each(message, user);
@@ -83,6 +88,16 @@ static void make_link(unsigned index, unsigned below, uint16_t id, uint16_t prot
         at = append(at, IFLA_LINKINFO, info, (size_t)(info_end - info));
     }
     links.length += finish(start, at, RTM_NEWLINK);
+}
+
+/* What a device checks of sources. */
+static void make_check(int index, uint32_t rp_filter)
+{
+    char *start = checks.bytes + checks.length;
+    char *at = start + sizeof(struct nlmsghdr) + NLMSG_ALIGN(sizeof(struct netconfmsg));
+    at = append(at, NETCONFA_IFINDEX, &index, sizeof index);
+    at = append(at, NETCONFA_RP_FILTER, &rp_filter, sizeof rp_filter);
+    checks.length += finish(start, at, RTM_NEWNETCONF);
 }
 
 static struct in6_addr parse(const char *text)
@@ -137,7 +152,7 @@ static void make_address(unsigned index, const char *text, uint8_t flags)
 static int make_nothing(void **state)
 {
     (void)state;
-    links.length = made_addresses.length = 0;
+    links.length = made_addresses.length = checks.length = 0;
     is_made = true;
     return 0;
 }
@@ -255,6 +270,61 @@ static void of_another_interface_only_what_is_routed_is_known(void **state)
     assert_int_equal(count_answered(&found), 1);
     assert_true(has(&found, "192.0.2.1", 0));
     fastpath_addresses_fini(&found);
+}
+
+static void sources_are_checked_as_the_greater_setting_says(void **state)
+{
+    static const struct {
+        uint32_t of_all, of_base, of_vlan, of_other;
+        bool is_strict;
+    } cases[] = {
+        {0, 0, 0, 0, false}, {1, 0, 0, 0, true},  {0, 1, 0, 0, true},  {0, 0, 1, 0, true},
+        {0, 0, 0, 1, false}, {1, 2, 2, 2, false}, {2, 1, 1, 1, false}, {1, 2, 0, 2, true},
+    };
+    (void)state;
+    make_link(BASE, 0, 0, 0);
+    make_link(11, BASE, 5, 0x8100);
+    make_link(20, 0, 0, 0);
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        checks.length = 0;
+        make_check(BASE, cases[i].of_base);
+        make_check(11, cases[i].of_vlan);
+        make_check(20, cases[i].of_other);
+        make_check(NETCONFA_IFINDEX_ALL, cases[i].of_all);
+        make_check(NETCONFA_IFINDEX_DEFAULT, 1);
+        struct fastpath_addresses found = list_all(BASE);
+        assert_int_equal(found.is_strict, cases[i].is_strict);
+        fastpath_addresses_fini(&found);
+    }
+}
+
+static void set_check(const char *device, char value)
+{
+    char path[128];
+    snprintf(path, sizeof path, "/proc/sys/net/ipv4/conf/%s/rp_filter", device);
+    int fd = open(path, O_WRONLY);
+    assert_true(fd >= 0);
+    assert_int_equal(write(fd, &value, 1), 1);
+    close(fd);
+}
+
+static void a_change_of_what_is_checked_is_told(void **state)
+{
+    (void)state;
+    if (access("/proc/sys/net/ipv4/conf/all/rp_filter", W_OK) != 0)
+        skip();
+    set_check("all", '0');
+    set_check("lo", '0');
+    int fd = fastpath_addresses_watch();
+    assert_true(fd >= 0);
+    for (unsigned i = 0; i < 4; i++) {
+        set_check(i < 2 ? "all" : "lo", i % 2 == 0 ? '1' : '0');
+        assert_true(fastpath_addresses_changed(fd));
+        struct fastpath_addresses found = list_all(if_nametoindex("lo"));
+        assert_int_equal(found.is_strict, i % 2 == 0);
+        fastpath_addresses_fini(&found);
+    }
+    close(fd);
 }
 
 static void an_address_that_is_not_ready_is_unknown(void **state)
@@ -552,6 +622,7 @@ int main(void)
         MADE_TEST(an_address_of_a_vlan_is_known_under_its_tags_alone),
         MADE_TEST(addresses_of_vlans_elsewhere_or_too_deep_are_unknown),
         MADE_TEST(of_another_interface_only_what_is_routed_is_known),
+        MADE_TEST(sources_are_checked_as_the_greater_setting_says),
         MADE_TEST(an_address_that_is_not_ready_is_unknown),
         MADE_TEST(only_what_is_listened_on_is_known),
         MADE_TEST(own_addresses_are_no_sources_wherever_they_are),
@@ -562,6 +633,7 @@ int main(void)
         cmocka_unit_test(the_map_is_asked_about_sources_alone),
         cmocka_unit_test(a_map_holds_what_was_stored_last),
         cmocka_unit_test(a_change_is_told),
+        cmocka_unit_test(a_change_of_what_is_checked_is_told),
     };
     netns_enter();
     return cmocka_run_group_tests(tests, NULL, NULL);

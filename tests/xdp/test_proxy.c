@@ -23,6 +23,7 @@
 
 #include "base/clock.h"
 #include "fastpath/clock.h"
+#include "fastpath/narrowing.h"
 #include "fastpath/parts.h"
 #include "fastpath/shared.h"
 #include "fastpath/tap.h"
@@ -207,6 +208,12 @@ static void make_model(struct fixture *fixture, uint32_t i)
     model->passage.repeat = &model->repeat;
 }
 
+static void open_ways(struct proxy_lane *lane, uint32_t carried)
+{
+    for (uint32_t end = 0; end < 2; end++)
+        proxy_lane_open(lane, carried, end);
+}
+
 static struct fields departure(const struct proxy_passage *passage, unsigned end)
 {
     const struct endpoint *from = end == 0 ? &passage->local : &passage->away;
@@ -323,7 +330,7 @@ static int set_up(void **state)
             proxy_lane_offer(fixture->lane, &model->passage, proxy_fast_version(fixture->fast), 0);
         assert_true(model->carried != 0);
         assert_false(proxy_lane_is_open(fixture->lane, model->carried, i % 2));
-        proxy_lane_open(fixture->lane, model->carried);
+        open_ways(fixture->lane, model->carried);
         assert_true(proxy_lane_is_open(fixture->lane, model->carried, i % 2));
         model->is_renewed = true;
         for (unsigned end = 0; end < 2; end++)
@@ -540,6 +547,16 @@ static void check_totals(struct fixture *fixture)
 }
 
 /* Runs the program over a frame. Returns whether it was sent, as the model says that it must be. */
+/* Whether a frame comes by the interface by which its sender is answered, where it must. */
+static bool comes_by_its_way(const struct model *model, unsigned end, const struct fields *asked)
+{
+    const struct link *link = &model->links[end];
+    unsigned tag = asked->tags_count > 0 ? asked->tags[0] & 0xfffU : 0;
+    uint32_t number = programs->fastpath->bss->settings.interface >> FASTPATH_NUMBER_SHIFT;
+    return !is_interface(FASTPATH_IS_STRICT) || asked->is_ipv6 ||
+           (link->is_known && link->door + 1 == number && link->tag == tag);
+}
+
 static bool check(struct fixture *fixture, const struct frame *question)
 {
     struct fields asked = {0};
@@ -559,7 +576,8 @@ static bool check(struct fixture *fixture, const struct frame *question)
         if (end == 0 && model->repeat.is_removed && left >= model->repeat.size)
             left -= model->repeat.size;
         hops = asked.is_ipv6 ? ip_of(&copy, &asked)[7] : ip_of(&copy, &asked)[8];
-        is_sent = link->is_known && hops > 1 && has_checksum(model, end, question, &asked) &&
+        is_sent = link->is_known && hops > 1 && comes_by_its_way(model, end, &asked) &&
+                  has_checksum(model, end, question, &asked) &&
                   (end == 1 || has_token(model, &asked)) &&
                   (ip_bytes(asked.is_ipv6, left) <= DOOR_MTU ||
                    ip_bytes(asked.is_ipv6, left) <= link->longest);
@@ -595,7 +613,7 @@ static void renew(struct fixture *fixture, struct model *model)
 {
     assert_true(proxy_lane_renew(fixture->lane, model->carried, &model->passage,
                                  proxy_fast_version(fixture->fast)));
-    proxy_lane_open(fixture->lane, model->carried);
+    open_ways(fixture->lane, model->carried);
     model->is_renewed = true;
 }
 
@@ -610,7 +628,9 @@ static void every_random_frame_is_forwarded_right_or_passed_on_unchanged(void **
         if (i % VERSION_FRAMES == 0) {
             change(fixture);
             show_all(fixture);
-            programs->fastpath->bss->settings.interface = choose(fixture, 4);
+            programs->fastpath->bss->settings.interface =
+                choose(fixture, 4) | (choose(fixture, 4) == 0 ? FASTPATH_IS_STRICT : 0) |
+                (1 + choose(fixture, DOORS)) << FASTPATH_NUMBER_SHIFT;
         }
         if (!model->is_renewed && choose(fixture, 2) == 0)
             renew(fixture, model);
@@ -641,7 +661,7 @@ static void every_random_frame_is_forwarded_right_or_passed_on_unchanged(void **
 static bool passes(struct fixture *fixture, struct model *model)
 {
     bool has_passed = false;
-    proxy_lane_open(fixture->lane, model->carried);
+    open_ways(fixture->lane, model->carried);
     for (unsigned end = 0; end < 2; end++)
         show(model, end, (struct link){.longest = 120});
     for (unsigned i = 0; i < 4; i++) {
@@ -652,6 +672,24 @@ static bool passes(struct fixture *fixture, struct model *model)
         has_passed = has_left(program_run(programs, &frame));
     }
     return has_passed;
+}
+
+static void sessions_are_counted_that_are_carried_by_what_is_in_force(void **state)
+{
+    struct fixture *fixture = *state;
+    struct proxy_lane *lane = fixture->lane;
+    change(fixture);
+    assert_int_equal(proxy_fast_sessions(fixture->fast), 0);
+    for (unsigned i = 0; i < 6; i++) { /* each twice */
+        const struct model *model = &fixture->models[i / 2];
+        assert_true(proxy_lane_renew(lane, model->carried, &model->passage,
+                                     proxy_fast_version(fixture->fast)));
+        assert_int_equal(proxy_fast_sessions(fixture->fast), i / 2 + 1);
+    }
+    proxy_fast_suspend(fixture->fast);
+    assert_int_equal(proxy_fast_sessions(fixture->fast), 0);
+    proxy_fast_resume(fixture->fast);
+    assert_int_equal(proxy_fast_sessions(fixture->fast), 0);
 }
 
 static void what_is_withdrawn_passes_no_more_and_has_its_slot_for_a_second(void **state)
@@ -771,6 +809,30 @@ static void a_direction_is_carried_after_a_pause_once_the_sockets_have_sent_all(
     }
 }
 
+static void nothing_is_overtaken_where_nothing_can_be_carried(void **state)
+{
+    struct fixture *fixture = *state;
+    struct proxy_lane *lane = fixture->lane;
+    struct model *model = &fixture->models[8];
+    const struct link link = {.longest = 120};
+    proxy_lane_withdraw(lane, model->carried, 0);
+    uint32_t carried = model->carried =
+        proxy_lane_offer(lane, &model->passage, proxy_fast_version(fixture->fast), 100 * SECOND_NS);
+    assert_true(carried != 0);
+    open_ways(lane, carried);
+    uint64_t left = proxy_fast_count(fixture->fast).left;
+    for (unsigned i = 0; i < 3; i++) { /* where to is not known */
+        assert_false(runs(fixture, model, 0));
+        assert_false(proxy_lane_is_open(lane, carried, 0) || proxy_lane_waits(lane, carried, 0));
+    }
+    show(model, 1, link);
+    assert_false(runs_with(fixture, model, 0, 1));
+    assert_false(proxy_lane_waits(lane, carried, 0));
+    assert_false(runs(fixture, model, 0));
+    assert_true(proxy_lane_waits(lane, carried, 0));
+    assert_int_equal(proxy_fast_count(fixture->fast).left, left);
+}
+
 static void tell(bool is_all, uint8_t last_of_mac)
 {
     const uint8_t mac[6] = PROGRAM_PEER_MAC;
@@ -780,7 +842,7 @@ static void tell(bool is_all, uint8_t last_of_mac)
     departures.rerouted(&reroute, departures.user);
 }
 
-/* One datagram asks; the others go on by the old way for two or three seconds. */
+/* One datagram asks; the others go on by the old way for one to two seconds. */
 static void when_routes_change_the_kernel_shows_the_way_again(void **state)
 {
     struct fixture *fixture = *state;
@@ -789,7 +851,7 @@ static void when_routes_change_the_kernel_shows_the_way_again(void **state)
     struct link link = {.door = 1, .mac = {[5] = 0}, .longest = 120};
     assert_true(proxy_lane_renew(fixture->lane, model->carried, &model->passage,
                                  proxy_fast_version(fixture->fast)));
-    proxy_lane_open(fixture->lane, model->carried);
+    open_ways(fixture->lane, model->carried);
     show(model, 1, link);
     assert_true(runs(fixture, model, 0));
     tell(false, 1); /* somebody else's */
@@ -805,12 +867,14 @@ static void when_routes_change_the_kernel_shows_the_way_again(void **state)
     tell(true, 0);
     assert_false(runs(fixture, model, 0));
     show(model, 1, link);
+    open_ways(fixture->lane, model->carried); /* it was closed meanwhile */
     assert_true(runs(fixture, model, 0));
     tell(false, 0); /* nothing asks: it would look new again in some hours */
     tell(true, 0);
     assert_false(runs(fixture, model, 0));
     assert_false(runs(fixture, model, 0));
     show(model, 1, link);
+    open_ways(fixture->lane, model->carried);
     /* What it sends there in one piece may be shorter now. */
     tell(true, 0);
     assert_false(runs(fixture, model, 0));
@@ -818,6 +882,90 @@ static void when_routes_change_the_kernel_shows_the_way_again(void **state)
     model->links[1].is_known = false;
     show(model, 1, link);
     assert_int_equal(runs(fixture, model, 0), model->repeat.size == 0 || model->repeat.is_removed);
+}
+
+/* A router says of a datagram that went to an end that it was too long. */
+static void refuse(const struct fields *sent, uint8_t type, uint8_t code)
+{
+    bool is_ipv6 = !IN6_IS_ADDR_V4MAPPED(&sent->source);
+    const struct sockaddr_in here = {.sin_family = AF_INET,
+                                     .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    const struct sockaddr_in6 here_too = {.sin6_family = AF_INET6,
+                                          .sin6_addr = IN6ADDR_LOOPBACK_INIT};
+    const struct frame frame = frame_make(sent);
+    size_t bytes = ip_bytes(is_ipv6, 0);
+    uint8_t said[8 + 48] = {type, code};
+    int fd = is_ipv6 ? socket(AF_INET6, SOCK_RAW, IPPROTO_ICMPV6)
+                     : socket(AF_INET, SOCK_RAW, IPPROTO_ICMP);
+
+    memcpy(said + 8, frame.bytes + 14, bytes);
+    assert_int_equal(
+        sendto(fd, said, 8 + bytes, 0,
+               is_ipv6 ? (const struct sockaddr *)&here_too : (const struct sockaddr *)&here,
+               is_ipv6 ? sizeof here_too : sizeof here),
+        8 + bytes);
+    close(fd);
+}
+
+static bool runs_long(struct fixture *fixture, const struct model *model)
+{
+    struct fields fields = make_fields(fixture, model, 1);
+    fields.data_bytes = DOOR_MTU;
+    struct frame frame = frame_make(&fields);
+    return has_left(program_run(programs, &frame));
+}
+
+static void what_a_router_finds_too_long_is_left_to_the_sockets(void **state)
+{
+    struct fixture *fixture = *state;
+    for (unsigned i = 6; i < 8; i++) {
+        struct model *model = &fixture->models[i];
+        const struct in6_addr *player = &model->passage.player.address;
+        const struct link link = {.longest = 120, .mac = {[5] = 7}};
+        struct fields sent = departure(&model->passage, 0), other = sent;
+        int fd =
+            fastpath_narrowing_open(model->is_ipv6 ? AF_INET6 : AF_INET, departures.narrowing_fd);
+        struct fastpath_reroute reroute = {.narrower_count = 1};
+        struct in6_addr peer = {0};
+
+        assert_true(fd >= 0);
+        assert_true(proxy_lane_renew(fixture->lane, model->carried, &model->passage,
+                                     proxy_fast_version(fixture->fast)));
+        open_ways(fixture->lane, model->carried);
+        sent.may_be_cut = true;
+        sent.data_bytes = DOOR_MTU;
+        memcpy(sent.to_mac, door_macs[1], sizeof sent.to_mac);
+        leave(&sent, 0);
+        assert_int_equal(runs_long(fixture, model), model->is_ipv6); /* no router cuts it there */
+        assert_true(runs(fixture, model, 1));
+        show(model, 0, link);
+        assert_true(runs_long(fixture, model));
+        other.port ^= 1;
+        refuse(&other, model->is_ipv6 ? 2 : 3, model->is_ipv6 ? 0 : 4);
+        refuse(&sent, model->is_ipv6 ? 1 : 3, model->is_ipv6 ? 4 : 3); /* its port is not there */
+        assert_true(runs_long(fixture, model));
+        assert_false(fastpath_narrowing_read(fd, &peer));
+        for (unsigned j = 0; j < 2; j++) {
+            refuse(&sent, model->is_ipv6 ? 2 : 3, model->is_ipv6 ? 0 : 4);
+            assert_false(runs_long(fixture, model));
+            assert_true(runs(fixture, model, 1));
+            assert_int_equal(fastpath_narrowing_read(fd, &peer), j == 0);
+        }
+        assert_memory_equal(&peer, player, sizeof peer);
+        show(model, 0, link);
+        assert_true(runs_long(fixture, model));
+        departures.rerouted(&reroute, departures.user); /* somebody else */
+        assert_true(runs_long(fixture, model));
+        reroute.narrower[0] = peer;
+        departures.rerouted(&reroute, departures.user);
+        assert_false(runs_long(fixture, model));
+        show(model, 0, link);
+        reroute.narrower_count = FASTPATH_REROUTED_NEIGHBOURS + 1;
+        departures.rerouted(&reroute, departures.user);
+        assert_false(runs_long(fixture, model));
+        assert_true(runs(fixture, model, 1));
+        close(fd);
+    }
 }
 
 static void nothing_leaves_by_an_interface_that_is_down(void **state)
@@ -831,6 +979,8 @@ static void nothing_leaves_by_an_interface_that_is_down(void **state)
     assert_false(runs(fixture, model, 0));
     door_mtus[1] = DOOR_MTU;
     tell(false, 1);
+    assert_false(runs(fixture, model, 0));
+    open_ways(fixture->lane, model->carried);
     assert_true(runs(fixture, model, 0));
 }
 
@@ -843,7 +993,7 @@ static void what_is_no_way_of_a_session_is_not_taken_for_one(void **state)
     show(model, 0, link);
     proxy_lane_renew(fixture->lane, model->carried, &model->passage,
                      proxy_fast_version(fixture->fast));
-    proxy_lane_open(fixture->lane, model->carried);
+    open_ways(fixture->lane, model->carried);
     for (unsigned i = 0; i < 3; i++) {
         struct fields fields = departure(&model->passage, 0);
         memcpy(fields.to_mac, mac, sizeof mac);
@@ -926,13 +1076,14 @@ static struct rate_window *offer_limited(struct fixture *fixture, struct model *
     proxy_lane_withdraw(fixture->lane, model->carried, 0);
     model->carried = proxy_lane_offer(fixture->lane, &model->passage, version, 100 * SECOND_NS);
     assert_true(model->carried != 0);
-    proxy_lane_open(fixture->lane, model->carried);
+    open_ways(fixture->lane, model->carried);
     assert_false(runs(fixture, model, 0)); /* where to is not known yet: it costs nothing */
     for (unsigned end = 0; end < 2; end++)
         show(model, end,
              (struct link){.tag = choose(fixture, 2) ? TAG : 0,
                            .door = end,
                            .longest = ip_bytes(model->is_ipv6, 100)});
+    open_ways(fixture->lane, model->carried);
     assert_true(runs(fixture, model, 1));
     return proxy_lane_window(fixture->lane, model->carried);
 }
@@ -1122,7 +1273,7 @@ static void a_hundred_thousand_sessions_come_and_go_and_none_gets_anothers(void 
         refused += *place == 0;
         if (*place == 0)
             continue;
-        proxy_lane_open(lane, *place);
+        open_ways(lane, *place);
         if (i % 16 == 0)
             check_carried(&passage);
     }
@@ -1136,11 +1287,14 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_random_frame_is_forwarded_right_or_passed_on_unchanged),
+        cmocka_unit_test(sessions_are_counted_that_are_carried_by_what_is_in_force),
         cmocka_unit_test(what_is_withdrawn_passes_no_more_and_has_its_slot_for_a_second),
         cmocka_unit_test(a_second_session_that_looks_alike_at_one_end_is_not_carried),
         cmocka_unit_test(a_passage_that_has_changed_is_not_renewed),
         cmocka_unit_test(a_direction_is_carried_after_a_pause_once_the_sockets_have_sent_all),
+        cmocka_unit_test(nothing_is_overtaken_where_nothing_can_be_carried),
         cmocka_unit_test(when_routes_change_the_kernel_shows_the_way_again),
+        cmocka_unit_test(what_a_router_finds_too_long_is_left_to_the_sockets),
         cmocka_unit_test(nothing_leaves_by_an_interface_that_is_down),
         cmocka_unit_test(what_is_no_way_of_a_session_is_not_taken_for_one),
         cmocka_unit_test(a_whole_checksum_that_looks_partial_stays_right),

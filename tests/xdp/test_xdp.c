@@ -220,17 +220,19 @@ static void only_ports_that_were_added_and_not_removed_are_answered(void **state
 }
 
 static unsigned reroutes;
+static struct fastpath_reroute told;
 
 static void count_reroute(const struct fastpath_reroute *reroute, void *user)
 {
     (void)user;
     reroutes += reroute->is_all;
+    told = *reroute;
 }
 
-/* A socket filter that keeps nothing. */
-static int load_filter(void)
+/* A socket filter that keeps so many bytes. */
+static int load_filter(int kept)
 {
-    const struct bpf_insn program[] = {{.code = BPF_ALU64 | BPF_MOV | BPF_K},
+    const struct bpf_insn program[] = {{.code = BPF_ALU64 | BPF_MOV | BPF_K, .imm = kept},
                                        {.code = BPF_JMP | BPF_EXIT}};
     return bpf_prog_load(BPF_PROG_TYPE_SOCKET_FILTER, "filter", "Apache-2.0", program, 2, NULL);
 }
@@ -246,7 +248,10 @@ static void changes_that_follow_each_other_are_told_at_once_but_not_without_end(
     assert_int_equal(fastpath_watch_departures(xdp.fastpath, &departures, &error), -EBADF);
     netns_ip("route add 10.8.0.0/24 dev here");
     assert_int_equal(fastpath_tick(xdp.fastpath), FASTPATH_NOTHING);
-    departures.program_fd = load_filter();
+    departures.program_fd = load_filter(0);
+    departures.narrowing_fd = -1;
+    assert_int_equal(fastpath_watch_departures(xdp.fastpath, &departures, &error), -EBADF);
+    departures.narrowing_fd = departures.program_fd;
     assert_int_equal(fastpath_watch_departures(xdp.fastpath, &departures, &error), 0);
     close(departures.program_fd);
     reroutes = 0;
@@ -259,6 +264,45 @@ static void changes_that_follow_each_other_are_told_at_once_but_not_without_end(
     }
     int64_t seconds = (clock_monotonic_ns() - start_ns) / INT64_C(1000000000);
     assert_in_range(reroutes, 4, seconds + 10);
+    closed(&xdp);
+}
+
+/* As a router says that a packet to a peer, which it returns, was too long for a path. */
+static void say_too_long(uint8_t last_of_peer)
+{
+    const struct sockaddr_in here = {.sin_family = AF_INET,
+                                     .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    uint8_t said[8 + 28] = {3, 4, [8] = 0x45, [8 + 16] = 10, 3, 0, last_of_peer};
+    int fd = socket(AF_INET, SOCK_RAW, IPPROTO_ICMP);
+    assert_int_equal(sendto(fd, said, sizeof said, 0, (const struct sockaddr *)&here, sizeof here),
+                     sizeof said);
+    close(fd);
+}
+
+static void peers_behind_narrower_paths_are_told_each_once(void **state)
+{
+    (void)state;
+    const struct in6_addr peer = {.s6_addr = {[10] = 0xff, 0xff, 10, 3, 0, 1}};
+    struct error error;
+    struct xdp xdp = opened(false);
+    int filter = load_filter(0), keeper = load_filter(1500);
+    struct fastpath_departures departures = {
+        .program_fd = filter, .narrowing_fd = keeper, .rerouted = count_reroute};
+    assert_int_equal(fastpath_watch_departures(xdp.fastpath, &departures, &error), 0);
+    assert_int_equal(fastpath_tick(xdp.fastpath), FASTPATH_NOTHING);
+    for (unsigned i = 0; i < 3; i++)
+        say_too_long(1);
+    struct pollfd poll_fd = {.fd = fastpath_poll_fd(xdp.fastpath), .events = POLLIN};
+    assert_int_equal(poll(&poll_fd, 1, 0), 1);
+    assert_int_equal(fastpath_tick(xdp.fastpath), FASTPATH_NOTHING);
+    assert_int_equal(told.narrower_count, 1);
+    assert_memory_equal(&told.narrower[0], &peer, sizeof peer);
+    for (unsigned i = 0; i < 2 * FASTPATH_REROUTED_NEIGHBOURS; i++)
+        say_too_long((uint8_t)i);
+    assert_int_equal(fastpath_tick(xdp.fastpath), FASTPATH_NOTHING);
+    assert_int_equal(told.narrower_count, FASTPATH_REROUTED_NEIGHBOURS + 1);
+    close(filter);
+    close(keeper);
     closed(&xdp);
 }
 
@@ -426,6 +470,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         PAIR_TEST(only_ports_that_were_added_and_not_removed_are_answered),
         PAIR_TEST(changes_that_follow_each_other_are_told_at_once_but_not_without_end),
+        PAIR_TEST(peers_behind_narrower_paths_are_told_each_once),
         PAIR_TEST(nothing_is_answered_once_it_is_detached),
         PAIR_TEST(losses_are_said_once_to_who_asked_for_it),
         PAIR_TEST(losses_make_it_leave_when_it_came_by_itself),
