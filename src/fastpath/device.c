@@ -77,7 +77,8 @@ int fastpath_device_read(unsigned interface, struct fastpath_device *device)
 
 bool fastpath_device_is_transmit_error(const char *counter)
 {
-    return strstr(counter, "xdp") != NULL && strstr(counter, "tx") != NULL &&
+    bool is_of_another = strncmp(counter, "tx", 2) == 0 && strstr(counter, "xdp_tx") == NULL;
+    return strstr(counter, "xdp") != NULL && strstr(counter, "tx") != NULL && !is_of_another &&
            (strstr(counter, "err") != NULL || strstr(counter, "drop") != NULL ||
             strstr(counter, "full") != NULL);
 }

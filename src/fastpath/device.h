@@ -38,8 +38,9 @@ int fastpath_device_read(unsigned interface, struct fastpath_device *device);
  */
 int fastpath_device_transmit_errors(unsigned interface, uint64_t *errors);
 
-/** Whether a driver's counter of this name is about frames that an XDP program sent and that were
- * lost. */
+/** Whether a driver's counter of this name is about frames that an XDP program sent where they came
+ * from and that were lost. Counters of what came from other interfaces are not: every program of
+ * the host may send there. */
 bool fastpath_device_is_transmit_error(const char *counter);
 
 #endif

@@ -108,7 +108,8 @@ struct fastpath_cpu {
     struct fastpath_datagram datagram;
     int64_t clock_offset_ns, monotonic_offset_ns; /**< those of the settings, for the parts */
     uint64_t transmitted;                         /**< frames that parts sent */
-    uint64_t lost; /**< those of them that an interface did not take from another one */
+    uint64_t lost;    /**< those of them that an interface did not take from another one */
+    uint64_t leaving; /**< those that wait for a driver to take them from another one */
     struct fastpath_address destination; /**< the last address of this host, */
     uint32_t version;                    /**< by fastpath_settings.addresses_version */
     uint32_t interface;                  /**< as in the settings, for the parts */

@@ -462,6 +462,7 @@ ALWAYS_INLINE int leave(const struct xdp_md *context, const struct way *way,
     if (door_of(way->link)->index == context->ingress_ifindex)
         return part_transmit(own);
     own->transmitted++;
+    own->leaving += (own->interface & FASTPATH_IS_GENERIC) == 0;
     return (int)bpf_redirect_map(&doors, (uint32_t)(way->link >> PROXY_FAST_DOOR_SHIFT), 0);
 }
 
@@ -532,15 +533,33 @@ int paddock_proxy(struct xdp_md *context)
     return leave(context, &way, own);
 }
 
-/* Counts a frame that leave() has sent and the other interface has not taken: of the tracepoint's
- * arguments the sixth is the map by which it was to leave. */
+/* Counts a frame that has no place in the other interface's queue: of the tracepoint's arguments
+ * the sixth is the map by which it was to leave. */
 SEC("raw_tracepoint/xdp_redirect_err")
 int paddock_loss(const struct bpf_raw_tracepoint_args *loss)
 {
     struct fastpath_cpu *own = part_cpu(bpf_get_smp_processor_id());
 
-    if (own != NULL && (uint32_t)loss->args[5] == settings.doors_id)
+    if (own != NULL && (uint32_t)loss->args[5] == settings.doors_id) {
         own->lost++;
+        own->leaving -= own->leaving > 0;
+    }
+    return 0;
+}
+
+/* Counts what the other interface's driver has not taken: of the tracepoint's arguments the third
+ * and fourth are how many frames it has, and has not. They are of leave() where any wait, as they
+ * leave before this CPU runs a program of another interface. */
+SEC("raw_tracepoint/xdp_devmap_xmit")
+int paddock_handed(const struct bpf_raw_tracepoint_args *handed)
+{
+    struct fastpath_cpu *own = part_cpu(bpf_get_smp_processor_id());
+
+    if (own == NULL)
+        return 0;
+    uint64_t lost = (uint32_t)handed->args[3], all = (uint32_t)handed->args[2] + lost;
+    own->lost += lost < own->leaving ? lost : own->leaving;
+    own->leaving -= all < own->leaving ? all : own->leaving;
     return 0;
 }
 

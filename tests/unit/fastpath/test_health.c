@@ -59,9 +59,11 @@ static void counters_of_losses_are_known_by_their_names(void **state)
 {
     static const char *const losses[] = {"rx_queue_0_xdp_tx_errors", "tx_queue_1_xdp_tx_drops",
                                          "rx_xdp_tx_full", "rx3_xdp_tx_err"};
-    static const char *const others[] = {"rx_queue_0_xdp_tx",    "rx_xdp_tx_xmit", "tx_errors",
-                                         "rx_queue_0_xdp_drops", "xdp_redirect",   "",
-                                         "rx_queue_0_drops"};
+    static const char *const others[] = {"rx_queue_0_xdp_tx", "rx_xdp_tx_xmit",
+                                         "tx_errors",         "rx_queue_0_xdp_drops",
+                                         "xdp_redirect",      "",
+                                         "rx_queue_0_drops",  "tx_queue_0_xdp_xmit_errors",
+                                         "tx_xdp_full"};
     (void)state;
     for (size_t i = 0; i < sizeof losses / sizeof losses[0]; i++)
         assert_true(fastpath_device_is_transmit_error(losses[i]));
