@@ -1045,6 +1045,61 @@ static void a_whole_checksum_that_looks_partial_stays_right(void **state)
     *interface = 0;
 }
 
+/* The newest program of a name. */
+static int find_program(const char *name)
+{
+    struct bpf_prog_info info;
+    uint32_t id = 0, bytes = sizeof info;
+    int found = -1;
+    while (bpf_prog_get_next_id(id, &id) == 0) {
+        int fd = bpf_prog_get_fd_by_id(id);
+        memset(&info, 0, sizeof info);
+        if (fd < 0)
+            continue; /* gone meanwhile */
+        assert_int_equal(bpf_obj_get_info_by_fd(fd, &info, &bytes), 0);
+        bool is_it = strcmp(info.name, name) == 0;
+        if (is_it && found >= 0)
+            close(found);
+        if (is_it)
+            found = fd;
+        else
+            close(fd);
+    }
+    assert_true(found >= 0);
+    return found;
+}
+
+/* Has the kernel say on the first CPU that a driver took some frames and others not. */
+static struct fastpath_cpu hand(int program, uint64_t leaving, uint64_t taken, uint64_t lost)
+{
+    int cpus = bpf_map__fd(programs->fastpath->maps.cpus);
+    uint64_t said[5] = {[2] = taken, [3] = lost};
+    struct fastpath_cpu own = {.leaving = leaving};
+    uint32_t cpu = 0;
+    LIBBPF_OPTS(bpf_test_run_opts, options, .ctx_in = said, .ctx_size_in = sizeof said,
+                .flags = BPF_F_TEST_RUN_ON_CPU);
+    assert_int_equal(bpf_map_update_elem(cpus, &cpu, &own, BPF_ANY), 0);
+    assert_int_equal(bpf_prog_test_run_opts(program, &options), 0);
+    assert_int_equal(bpf_map_lookup_elem(cpus, &cpu, &own), 0);
+    return own;
+}
+
+static void what_a_driver_does_not_take_is_lost_if_it_was_sent_here(void **state)
+{
+    static const struct {
+        uint64_t leaving, taken, lost, left, counted;
+    } rows[] = {{5, 3, 2, 0, 2}, {20, 16, 0, 4, 0}, {20, 0, 16, 4, 16},
+                {0, 3, 2, 0, 0}, {1, 0, 16, 0, 1},  {0, 0, 0, 0, 0}};
+    int program = find_program("paddock_handed");
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct fastpath_cpu own = hand(program, rows[i].leaving, rows[i].taken, rows[i].lost);
+        assert_int_equal(own.leaving, rows[i].left);
+        assert_int_equal(own.lost, rows[i].counted);
+    }
+    close(program);
+}
+
 static void what_crosses_families_or_has_a_scope_is_not_possible(void **state)
 {
     const struct fixture *fixture = *state;
@@ -1298,6 +1353,7 @@ int main(void)
         cmocka_unit_test(nothing_leaves_by_an_interface_that_is_down),
         cmocka_unit_test(what_is_no_way_of_a_session_is_not_taken_for_one),
         cmocka_unit_test(a_whole_checksum_that_looks_partial_stays_right),
+        cmocka_unit_test(what_a_driver_does_not_take_is_lost_if_it_was_sent_here),
         cmocka_unit_test(what_crosses_families_or_has_a_scope_is_not_possible),
         cmocka_unit_test(a_limit_is_one_for_the_driver_and_the_sockets),
         cmocka_unit_test(a_limit_is_exact_while_several_take_from_it_at_once),
