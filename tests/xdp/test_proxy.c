@@ -1111,8 +1111,10 @@ static struct fastpath_cpu hand(int program, uint64_t leaving, uint64_t taken, u
     uint64_t said[5] = {[2] = taken, [3] = lost};
     struct fastpath_cpu counted = {.leaving = leaving};
     uint32_t cpu = 0;
-    LIBBPF_OPTS(bpf_test_run_opts, options, .ctx_in = said, .ctx_size_in = sizeof said,
-                .flags = BPF_F_TEST_RUN_ON_CPU);
+    struct bpf_test_run_opts options = {.sz = sizeof options,
+                                        .ctx_in = said,
+                                        .ctx_size_in = sizeof said,
+                                        .flags = BPF_F_TEST_RUN_ON_CPU};
     assert_int_equal(bpf_map_update_elem(cpus, &cpu, &counted, BPF_ANY), 0);
     assert_int_equal(bpf_prog_test_run_opts(program, &options), 0);
     assert_int_equal(bpf_map_lookup_elem(cpus, &cpu, &counted), 0);
