@@ -8,6 +8,7 @@
 #include <bpf/bpf_helpers.h>
 #include <stdbool.h>
 
+#include "base/shared_word.h"
 #include "load/xdp_shared.h"
 #include "wire/layout.h"
 
@@ -258,7 +259,8 @@ ALWAYS uint8_t *find_udp(uint8_t *data, const uint8_t *end)
         return NULL;
     if (settings.is_ipv6 ? !is_ipv6_for_us(ip) : !is_ipv4_for_us(ip))
         return NULL;
-    uint32_t port = load16(udp + 2);
+    /* Linux 6.1 does not see that swapped bytes of 16 bits are below 65536. */
+    uint64_t port = shared_word_opaque(load16(udp + 2)) & 0xffff;
     if (load16(udp) != settings.target_port || !(is_ours[port / 64] >> port % 64 & 1))
         return NULL;
     return udp;
