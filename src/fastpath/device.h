@@ -40,7 +40,7 @@ int fastpath_device_transmit_errors(unsigned interface, uint64_t *errors);
 
 /** Whether a driver's counter of this name is about frames that an XDP program sent where they came
  * from and that were lost. Counters of what came from other interfaces are not: every program of
- * the host may send there. */
+ * the host may send there. virtio_net has one counter for both. */
 bool fastpath_device_is_transmit_error(const char *counter);
 
 #endif

@@ -55,8 +55,7 @@ static inline uint64_t fastpath_source_bit(const uint32_t address[4])
  * the interface. In the generic mode the kernel still knows that of the frame, and where the UDP
  * header was: what is sent must have such a checksum as well, at the same place. Where it is
  * strict, or a VLAN on it, the kernel takes an IPv4 packet only from whom it would answer by the
- * same one
- * (`rp_filter`). */
+ * same interface (`rp_filter`). */
 #define FASTPATH_IS_VETH 1U
 #define FASTPATH_IS_GENERIC 2U
 #define FASTPATH_IS_STRICT 4U

@@ -40,7 +40,8 @@ const char *proxy_refusal_reason(enum proxy_refusal refusal);
 /** Adds what workers have counted. From any thread. */
 void proxy_sum_add(struct proxy_sum *sum, const struct proxy_counters *counters, unsigned workers);
 
-/** Adds what the driver has carried and dropped. From any thread. */
+/** Adds what the driver has carried and dropped, and which sessions it may carry where @p sum says
+ * that it may any. From any thread. */
 void proxy_sum_add_fast(struct proxy_sum *sum, const struct proxy_fast *fast);
 
 /** Writes the families of the proxy. @param clusters that are in force; NULL: none. */

@@ -152,15 +152,21 @@ ALWAYS_INLINE const struct fastpath_door *door_of(uint64_t link)
     return &settings.doors[link >> PROXY_FAST_DOOR_SHIFT];
 }
 
-/* Whether the kernel would drop the datagram, as it came by another interface than that by which
- * its sender is answered. It decides itself: a sender may be answered by several. */
+/* Whether the kernel takes the datagram only by the interface by which its sender is answered. */
+ALWAYS_INLINE bool is_strict(const struct fastpath_cpu *own)
+{
+    return (own->interface & FASTPATH_IS_STRICT) != 0 && part_is_ipv4(&own->datagram);
+}
+
+/* Whether the kernel would drop the datagram, as it came by another interface. It decides itself: a
+ * sender may be answered by several. */
 ALWAYS_INLINE bool is_astray(const struct fastpath_cpu *own, const struct way *way)
 {
-    if ((own->interface & FASTPATH_IS_STRICT) == 0 || !part_is_ipv4(&own->datagram))
-        return false;
     uint64_t link = *(volatile uint64_t *)&way->in->link;
-    return link >> PROXY_FAST_DOOR_SHIFT != own->interface >> FASTPATH_NUMBER_SHIFT ||
-           tag_of(link) != own->datagram.destination.tags;
+
+    return is_strict(own) && link != 0 &&
+           (link >> PROXY_FAST_DOOR_SHIFT != own->interface >> FASTPATH_NUMBER_SHIFT ||
+            tag_of(link) != own->datagram.destination.tags);
 }
 
 /* Whether the kernel sends packets as long as this one in one piece: it has, or no way through the
@@ -181,17 +187,19 @@ ALWAYS_INLINE bool close_gate(const struct way *way)
     return false;
 }
 
-/* Whether it is known where the kernel sends a datagram. From time to time one goes to the sockets,
- * so that the kernel shows it again, and sees that the neighbour is used. */
-ALWAYS_INLINE bool is_told(const struct fastpath_datagram *datagram, struct way *way)
+/* Whether it is known where the kernel sends a datagram, and that it would take it. From time to
+ * time one goes to the sockets, so that the kernel shows it again, and sees that the neighbour is
+ * used. */
+ALWAYS_INLINE bool is_told(const struct fastpath_cpu *own, struct way *way)
 {
+    const struct fastpath_datagram *datagram = &own->datagram;
     struct proxy_fast_end *out = way->out;
     uint16_t now = (uint16_t)(way->now_ns >> PROXY_FAST_TOLD_SHIFT);
     uint16_t age = (uint16_t)(now - *(volatile uint16_t *)&out->told);
     uint32_t ip_bytes = part_ip_bytes(datagram) + datagram->udp_bytes - way->token_bytes;
 
     way->link = *(volatile uint64_t *)&out->link;
-    if (way->link == 0)
+    if (way->link == 0 || (is_strict(own) && *(volatile uint64_t *)&way->in->link == 0))
         return close_gate(way);
     if (!fits(datagram, way, ip_bytes))
         return false;
@@ -498,7 +506,7 @@ int paddock_proxy(struct xdp_md *context)
     if (at + sizeof(struct udphdr) > end)
         return XDP_PASS;
     uint16_t checksum = next_checksum(context, own, &way, ((struct udphdr *)at)->check);
-    if (checksum == 0 || !is_told(datagram, &way) || !has_door(context, &way))
+    if (checksum == 0 || !is_told(own, &way) || !has_door(context, &way))
         return pass_on(counted, &way);
 
     uint32_t frame_bytes = (uint32_t)shared_word_opaque((uint64_t)(end - start));

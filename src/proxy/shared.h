@@ -84,8 +84,9 @@ struct proxy_fast_end {
 /** Of one direction, with frames that were sent alone. The program adds, workers take. */
 struct proxy_fast_count {
     uint64_t packets, bytes; /**< UDP payload as it was sent */
-    uint64_t gate;   /**< #PROXY_FAST_OPEN; else when a datagram was passed on last, kernel's clock,
-                        with #PROXY_FAST_SETTLED and #PROXY_FAST_UNFIT or not; 0: none was yet */
+    /** #PROXY_FAST_OPEN; else when a datagram was passed on last, kernel's clock, with
+     * #PROXY_FAST_SETTLED and #PROXY_FAST_UNFIT or not; 0: none was yet. */
+    uint64_t gate;
     int64_t last_ns; /**< the coarse monotonic clock of the kernel */
 };
 

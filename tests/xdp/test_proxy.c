@@ -546,7 +546,6 @@ static void check_totals(struct fixture *fixture)
     }
 }
 
-/* Runs the program over a frame. Returns whether it was sent, as the model says that it must be. */
 /* Whether a frame comes by the interface by which its sender is answered, where it must. */
 static bool comes_by_its_way(const struct model *model, unsigned end, const struct fields *asked)
 {
@@ -557,6 +556,7 @@ static bool comes_by_its_way(const struct model *model, unsigned end, const stru
            (link->is_known && link->door + 1 == number && link->tag == tag);
 }
 
+/* Runs the program over a frame. Returns whether it was sent, as the model says that it must be. */
 static bool check(struct fixture *fixture, const struct frame *question)
 {
     struct fields asked = {0};
@@ -833,6 +833,35 @@ static void nothing_is_overtaken_where_nothing_can_be_carried(void **state)
     assert_int_equal(proxy_fast_count(fixture->fast).left, left);
 }
 
+/* The kernel may take what comes meanwhile. */
+static void what_comes_while_no_way_back_is_known_is_not_overtaken(void **state)
+{
+    struct fixture *fixture = *state;
+    struct proxy_lane *lane = fixture->lane;
+    struct model *model = &fixture->models[10];
+    uint32_t *interface = &programs->fastpath->bss->settings.interface;
+    const struct link link = {.tag = model->is_tagged[0] ? TAG : 0, .longest = 120};
+    proxy_lane_withdraw(lane, model->carried, 0);
+    uint32_t carried = model->carried =
+        proxy_lane_offer(lane, &model->passage, proxy_fast_version(fixture->fast), 100 * SECOND_NS);
+    assert_true(carried != 0 && !model->is_ipv6);
+    *interface = FASTPATH_IS_STRICT | 1 << FASTPATH_NUMBER_SHIFT;
+    show(model, 1, (struct link){.longest = 120});
+    open_ways(lane, carried);
+    uint64_t left = proxy_fast_count(fixture->fast).left;
+    assert_false(runs(fixture, model, 0));
+    assert_false(proxy_lane_is_open(lane, carried, 0));
+    show(model, 0, link);
+    assert_false(runs(fixture, model, 0));
+    open_ways(lane, carried);
+    assert_true(runs(fixture, model, 0));
+    show(model, 0, (struct link){.tag = link.tag, .door = 1, .longest = 120});
+    assert_false(runs(fixture, model, 0)); /* the kernel drops it, and nothing waits for that */
+    assert_true(proxy_lane_is_open(lane, carried, 0));
+    assert_int_equal(proxy_fast_count(fixture->fast).left, left);
+    *interface = 0;
+}
+
 static void tell(bool is_all, uint8_t last_of_mac)
 {
     const uint8_t mac[6] = PROGRAM_PEER_MAC;
@@ -1082,8 +1111,10 @@ static struct fastpath_cpu hand(int program, uint64_t leaving, uint64_t taken, u
     uint64_t said[5] = {[2] = taken, [3] = lost};
     struct fastpath_cpu counted = {.leaving = leaving};
     uint32_t cpu = 0;
-    LIBBPF_OPTS(bpf_test_run_opts, options, .ctx_in = said, .ctx_size_in = sizeof said,
-                .flags = BPF_F_TEST_RUN_ON_CPU);
+    struct bpf_test_run_opts options = {.sz = sizeof options,
+                                        .ctx_in = said,
+                                        .ctx_size_in = sizeof said,
+                                        .flags = BPF_F_TEST_RUN_ON_CPU};
     assert_int_equal(bpf_map_update_elem(cpus, &cpu, &counted, BPF_ANY), 0);
     assert_int_equal(bpf_prog_test_run_opts(program, &options), 0);
     assert_int_equal(bpf_map_lookup_elem(cpus, &cpu, &counted), 0);
@@ -1354,6 +1385,7 @@ int main(void)
         cmocka_unit_test(a_passage_that_has_changed_is_not_renewed),
         cmocka_unit_test(a_direction_is_carried_after_a_pause_once_the_sockets_have_sent_all),
         cmocka_unit_test(nothing_is_overtaken_where_nothing_can_be_carried),
+        cmocka_unit_test(what_comes_while_no_way_back_is_known_is_not_overtaken),
         cmocka_unit_test(when_routes_change_the_kernel_shows_the_way_again),
         cmocka_unit_test(what_a_router_finds_too_long_is_left_to_the_sockets),
         cmocka_unit_test(nothing_leaves_by_an_interface_that_is_down),
