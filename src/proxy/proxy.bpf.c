@@ -469,9 +469,13 @@ ALWAYS_INLINE int leave(const struct xdp_md *context, const struct way *way,
 {
     if (door_of(way->link)->index == context->ingress_ifindex)
         return part_transmit(own);
+    int verdict = (int)bpf_redirect_map(&doors, (uint32_t)(way->link >> PROXY_FAST_DOOR_SHIFT), 0);
     own->transmitted++;
-    own->leaving += (own->interface & FASTPATH_IS_GENERIC) == 0;
-    return (int)bpf_redirect_map(&doors, (uint32_t)(way->link >> PROXY_FAST_DOOR_SHIFT), 0);
+    if (verdict != XDP_REDIRECT) /* it has gone since has_door() */
+        own->lost++;
+    else
+        own->leaving += (own->interface & FASTPATH_IS_GENERIC) == 0;
+    return verdict;
 }
 
 SEC("xdp")
