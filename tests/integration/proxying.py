@@ -148,6 +148,8 @@ class Administered(Process):
             peer.sendall(f"GET {path} HTTP/1.0\r\n\r\n".encode())
             with peer.makefile("rb") as answer:
                 head, _, body = answer.read().partition(b"\r\n\r\n")
+        if not head:
+            raise ConnectionResetError("it ended before it answered")
         return int(head.split()[1]), body.decode()
 
     def metrics(self):

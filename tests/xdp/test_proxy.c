@@ -1077,7 +1077,7 @@ static void a_whole_checksum_that_looks_partial_stays_right(void **state)
 /* Whether a program has a name, and the map of the CPUs of this test: others run beside it. */
 static bool is_own_program(int fd, const char *name)
 {
-    uint32_t maps[8], bytes = sizeof(struct bpf_map_info);
+    uint32_t maps[8] = {0}, bytes = sizeof(struct bpf_map_info);
     struct bpf_map_info cpus = {0};
     struct bpf_prog_info info = {.map_ids = (uintptr_t)maps, .nr_map_ids = 8};
     bool has_map = false;
@@ -1370,8 +1370,7 @@ static void a_hundred_thousand_sessions_come_and_go_and_none_gets_anothers(void 
             check_carried(&passage);
     }
     print_message("%u found their bucket full\n", refused);
-    assert_true(refused <=
-                MANY / 100); /* by the key: a twentieth of that, and three times as many */
+    assert_true(refused <= MANY / 100); /* by the key, 36 to 153 were */
     proxy_fast_close(fast);
     free(carried);
 }
