@@ -32,7 +32,7 @@ struct links {
     size_t count;
     size_t capacity;
     int error;
-    uint32_t rp_filter; /* of all: the greater one counts */
+    uint32_t rp_filter; /* for every link: the greater of this and the link's own is in force */
 };
 
 struct collection {

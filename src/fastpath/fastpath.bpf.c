@@ -117,8 +117,7 @@ ALWAYS_INLINE uint8_t read_udp(struct fastpath_cpu *own, void *at, void *end,
 
     if (at + sizeof *udp > end || (uint64_t)(end - at) < udp_bytes)
         return FASTPATH_NOBODY;
-    /* Linux 6.1 does not see that swapped bytes of 16 bits are below 65536. */
-    uint8_t part = settings.parts[shared_word_opaque(bpf_ntohs(udp->dest)) & 0xffff];
+    uint8_t part = settings.parts[shared_word_16(bpf_ntohs(udp->dest))];
     if (part == FASTPATH_NOBODY || udp->source == 0 ||
         is_same_address(ends->source, ends->destination.address) ||
         udp->len != bpf_htons(udp_bytes) || udp_bytes < sizeof *udp ||

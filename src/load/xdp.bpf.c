@@ -259,8 +259,7 @@ ALWAYS uint8_t *find_udp(uint8_t *data, const uint8_t *end)
         return NULL;
     if (settings.is_ipv6 ? !is_ipv6_for_us(ip) : !is_ipv4_for_us(ip))
         return NULL;
-    /* Linux 6.1 does not see that swapped bytes of 16 bits are below 65536. */
-    uint64_t port = shared_word_opaque(load16(udp + 2)) & 0xffff;
+    uint64_t port = shared_word_16(load16(udp + 2));
     if (load16(udp) != settings.target_port || !(is_ours[port / 64] >> port % 64 & 1))
         return NULL;
     return udp;

@@ -161,9 +161,9 @@ static int open_doors(const struct proxy_fast *fast)
     if (code != 0)
         return code;
     program->links.paddock_loss = bpf_program__attach(program->progs.paddock_loss);
-    program->links.paddock_handed = bpf_program__attach(program->progs.paddock_handed);
-    bool is_attached = program->links.paddock_loss != NULL && program->links.paddock_handed != NULL;
-    return is_attached ? 0 : -errno;
+    if (program->links.paddock_loss != NULL)
+        program->links.paddock_handed = bpf_program__attach(program->progs.paddock_handed);
+    return program->links.paddock_handed != NULL ? 0 : -errno;
 }
 
 /* What was made when a step fails, proxy_fast_close() releases. */

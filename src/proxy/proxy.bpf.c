@@ -63,9 +63,9 @@ struct way {
     struct proxy_fast_count *count;
     uint64_t link;                  /* that of the end where it leaves */
     uint64_t now_ns;                /* the coarse clock */
-    struct proxy_fast_limit *limit; /* of the player; NULL: there is none */
+    struct proxy_fast_limit *limit; /* what the player may send; NULL: anything */
     struct rate_moment moment;      /* by the limit */
-    uint32_t index;                 /* of the slot */
+    uint32_t index;                 /* the slot's place in its map */
     uint32_t end;                   /* 0: read, 1: write */
     uint32_t token_bytes;           /* that are cut off */
     bool cuts_front;

@@ -20,7 +20,7 @@ struct session_server {
     struct session_queue sessions;
     uint32_t live;      /* sessions */
     uint32_t pairs;     /* sessions and resting ones */
-    uint32_t strangers; /* of them */
+    uint32_t strangers; /* live sessions of players who have not come again */
     struct server_numbers numbers;
 };
 
